@@ -1,0 +1,202 @@
+"""A plain TCP client for notebooks and tests, that drives the node while it waits.
+
+What it does appears in the trace under its name (client#1). And the node knows what
+it has done but the socket server has not seen yet: that counts as work, so that
+`run_until_idle` means the same on a busy machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .core.errors import DriveTimeout, SkynetError, SocketError
+from .core.socket_server import LISTEN
+
+if TYPE_CHECKING:
+    from .node import Node
+
+
+class Client:
+    """Made by `node.client(port)`. Every wait has a limit of `timeout` real seconds."""
+
+    def __init__(self, node: Node, address: tuple[str, int], label: str, timeout: float) -> None:
+        self._node = node
+        self._timeout = timeout
+        self.label = label
+        self._peer: Any = None  # the node's end of this connection, once accepted
+        self._sent = 0
+        self._received = bytearray()
+        self._total = 0  # bytes received
+        self._eof = self._finished = self._waiting = False
+        self.closed = False
+        self._server_port = address[1]
+        self._sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        self._sock.setblocking(False)
+        self._emit("connect", "")
+        self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
+        self._port = self._sock.getsockname()[1]
+        node.socket_server.awaited[self._port] = None
+        code = self._sock.connect_ex(address)
+        node._clients.append(self)
+        if code == errno.EINPROGRESS:
+            self._wait(lambda: bool(select.select([], [self._sock], [], 0)[1]), "the connection")
+            code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.abandon()
+            raise SocketError(f"{label}: cannot connect to port {address[1]}: {errno.errorcode[code]}; does a service listen?")
+
+    def send(self, data: bytes) -> None:
+        """Write all of `data`, driving the node while the connection is full."""
+        if isinstance(data, str):
+            raise TypeError("a socket carries bytes, not str: use .encode()")
+        self._check_open()
+        view = memoryview(data)
+        self._emit("send", f"{len(data)} bytes")
+        while view:
+            try:
+                n = self._sock.send(view)
+            except BlockingIOError:
+                self._wait(lambda: bool(select.select([], [self._sock], [], 0)[1]), "room to send")
+                continue
+            except OSError as e:
+                raise SocketError(f"{self.label}: cannot send: {e.strerror}") from None
+            self._sent += n
+            view = view[n:]
+
+    def recv(self, n: int) -> bytes:
+        """Exactly `n` bytes. Raises SocketError if the connection ends before."""
+        self._wait(lambda: self._fill() and (len(self._received) >= n or self._eof), f"{n} bytes")
+        if len(self._received) < n:
+            raise SocketError(f"{self.label}: the connection ended after {len(self._received)} of {n} bytes: {bytes(self._received)!r}")
+        data = bytes(self._received[:n])
+        del self._received[:n]
+        self._emit("recv", f"{n} bytes")
+        return data
+
+    def recv_line(self) -> bytes:
+        """A line without its line feed. Raises SocketError if the connection ends before."""
+        self._wait(lambda: self._fill() and (b"\n" in self._received or self._eof), "a line")
+        end = self._received.find(b"\n")
+        if end < 0:
+            raise SocketError(f"{self.label}: the connection ended within a line: {bytes(self._received)!r}")
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        self._emit("recv", f"{end + 1} bytes")
+        return line
+
+    def expect(self, data: bytes) -> None:
+        """Receive exactly `data`; raises AssertionError if it is something else."""
+        got = self.recv(len(data))
+        if got != data:
+            raise AssertionError(f"{self.label}: expected {data!r}, got {got!r}")
+
+    def expect_eof(self) -> None:
+        """Wait for the end of the stream; raises AssertionError if bytes come instead."""
+        self._wait(lambda: self._fill() and (bool(self._received) or self._eof), "the end of the stream")
+        if self._received:
+            raise AssertionError(f"{self.label}: expected the end of the stream, got {bytes(self._received)!r}")
+        self._emit("eof", "")
+
+    def shutdown(self) -> None:
+        """Finish writing (half close); reading goes on."""
+        self._check_open()
+        self._emit("shutdown", "")
+        self._finished = True
+        self._sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if not self.closed:
+            self._emit("close", "")
+            self._finished = self.closed = True
+            self._sock.close()
+
+    def reset(self) -> None:
+        """Close with a reset, so that the other side gets an error."""
+        if not self.closed:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._emit("reset", "")
+            self._finished = self.closed = True
+            self._sock.close()
+
+    def abandon(self) -> None:
+        """Drop it without a word in the trace; done for all clients when the node is closed."""
+        self.closed = True
+        self._sock.close()
+        if self in self._node._clients:
+            self._node._clients.remove(self)
+        self._node.socket_server.awaited.pop(self._port, None)
+
+    def unseen(self) -> bool:
+        """Whether the socket server will see something of us that it has not seen yet."""
+        ss = self._node.socket_server
+        if self._peer is None and not self._find_peer():
+            return not self._finished and ss.find(LISTEN, self._server_port)
+        peer = self._peer
+        if self._waiting and not self._eof and (peer.write_bytes > self._total or not ss.alive(peer)):
+            return True  # bytes, or the end, are on their way to us
+        if not ss.alive(peer) or not peer.reading:
+            if self.closed:
+                self.abandon()
+            return False
+        return peer.read_bytes < self._sent or self._finished
+
+    def _find_peer(self) -> bool:
+        if self._peer is None:
+            self._peer = self._node.socket_server.awaited.get(self._port)
+        return self._peer is not None
+
+    def _fill(self) -> bool:
+        """Take what has arrived; True, for use in conditions."""
+        self._check_open()
+        while not self._eof:
+            try:
+                data = self._sock.recv(65536)
+            except BlockingIOError:
+                break
+            except OSError as e:
+                raise SocketError(f"{self.label}: {e.strerror}") from None
+            self._eof = not data
+            self._total += len(data)
+            self._received += data
+        return True
+
+    def _wait(self, until: Callable[[], bool], what: str) -> None:
+        node = self._node
+        end = time.monotonic() + self._timeout
+        if node.served():
+            while not until():
+                select.select([self._sock], [], [], 0.05)
+                if time.monotonic() > end:
+                    raise DriveTimeout(f"{self.label}: {what} did not come in {self._timeout} s")
+            return
+        self._waiting = True
+        try:
+            node.run(until=until, timeout=self._timeout)
+        except DriveTimeout as e:
+            raise DriveTimeout(f"{self.label}: {what} did not come in {self._timeout} s; {e}") from None
+        finally:
+            self._waiting = False
+
+    def _emit(self, action: str, detail: str) -> None:
+        if self._node.emit is not None:
+            self._node.emit(("client", 0, self.label, action, detail))
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise SkynetError(f"{self.label} is closed")
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.label}{' closed' if self.closed else ''}>"

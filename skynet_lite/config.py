@@ -1,0 +1,129 @@
+"""Configuration: keyword arguments over environment over a TOML file over defaults.
+
+A key that nobody knows is refused, with the nearest known one named: a typing
+error in a configuration must not be found at night. A program's own values live in
+the table `[env]` and are what `skynet.getenv` answers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .core.errors import ConfigError
+
+ENV_PREFIX = "SKYNET_LITE_"
+
+
+@dataclass
+class Config:
+    """What a node can be told. Names are those of skynet's config file where it has them."""
+
+    clock: str = "real"
+    """ "real", or "virtual": time moves only when nothing can run."""
+    thread: int = 1
+    """Worker threads."""
+    harbor: int = 0
+    """0: a single node, the only kind there is here."""
+    bootstrap: bool = True
+    """False: a bare node, with a logger and nothing else."""
+    start: str | None = None
+    """The service that the bootstrap starts last."""
+    luaservice: str = "./service/?.py;./?.py"
+    """Where services are looked for by name: patterns with a ?, separated by semicolons."""
+    logger: str | None = None
+    """A file to append log lines to."""
+    env: dict[str, Any] = field(default_factory=dict)
+    """The program's own values."""
+
+    folder: str = "."
+    """What relative patterns start from: the folder of the TOML file."""
+
+
+_SETTABLE = {f.name: f for f in fields(Config) if f.name != "folder"}
+
+
+def load(path: str | os.PathLike[str] | None, given: dict[str, Any]) -> Config:
+    """Put a configuration together. Raises ConfigError, naming the key."""
+    values: dict[str, Any] = {}
+    folder = "."
+    if path is not None:
+        values |= _read(Path(path))
+        folder = str(Path(path).parent)
+    values |= _environment()
+    values |= {key: value for key, value in given.items() if value is not None}
+    for key in values:
+        _check_key(key)
+    config = Config(**values, folder=folder)
+    if "luaservice" in given:
+        config.folder = "."  # said in Python: relative to where the program runs
+    _check_values(config)
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is not valid TOML: {e}") from e
+
+
+def _environment() -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in sorted(os.environ.items()):
+        if name.startswith(ENV_PREFIX):
+            key = name[len(ENV_PREFIX) :].lower()
+            _check_key(key, name)
+            values[key] = _convert(key, text, name)
+    return values
+
+
+def _convert(key: str, text: str, name: str) -> Any:
+    if key == "env":
+        raise ConfigError(f"{name}: the table env cannot come from one variable; put it into a TOML file")
+    if key in ("thread", "harbor"):
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(f"{name}={text!r}: a whole number is needed") from None
+    if key == "bootstrap":
+        if text.lower() not in ("1", "0", "true", "false"):
+            raise ConfigError(f"{name}={text!r}: say true or false")
+        return text.lower() in ("1", "true")
+    return text
+
+
+def _check_key(key: str, shown: str | None = None) -> None:
+    if key in _SETTABLE:
+        return
+    near = difflib.get_close_matches(key, _SETTABLE, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_SETTABLE)}"
+    raise ConfigError(f"unknown configuration key {shown or key!r}; {hint} (a program's own keys go into [env])")
+
+
+def _check_values(config: Config) -> None:
+    def wrong(key: str, what: str) -> ConfigError:
+        return ConfigError(f"configuration key {key!r} is {getattr(config, key)!r}: {what}")
+
+    if config.clock not in ("real", "virtual"):
+        raise wrong("clock", 'use "real" or "virtual"')
+    if type(config.thread) is not int or config.thread < 1:
+        raise wrong("thread", "a number of worker threads is needed, 1 or more")
+    if config.thread > 1:
+        raise wrong("thread", "several workers are not there yet; use thread=1")
+    if config.harbor != 0:
+        raise wrong("harbor", "only single nodes exist here; use harbor=0")
+    if type(config.bootstrap) is not bool:
+        raise wrong("bootstrap", "use true or false")
+    for key in ("start", "luaservice", "logger"):
+        value = getattr(config, key)
+        if value is not None and not isinstance(value, str):
+            raise wrong(key, "a string is needed")
+    if not isinstance(config.env, dict):
+        raise wrong("env", "a table of the program's own values is needed")

@@ -1,0 +1,61 @@
+"""A service as the node sees it: a handle, a mailbox, and a callback.
+
+The callback gets every message. For services written in Python it is the
+scheduler (skynet_lite/skynet.py); the logger and the harbor are plain callbacks,
+like the C services of skynet.
+
+After skynet-src/skynet_server.c (struct skynet_context, skynet_context_new).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, count
+from typing import Any
+
+from .mq import MessageQueue
+
+MAX_SESSION = 0x7FFFFFFF
+
+Callback = Callable[[int, int, int, Any], None]
+
+
+class Context:
+    """One service. Created by `Node.launch`, taken out by `Node.retire`."""
+
+    __slots__ = ("args", "callback", "close", "handle", "kind", "mailbox", "message_count", "name", "state")
+
+    def __init__(self, kind: str, name: str, args: tuple[Any, ...]) -> None:
+        self.kind = kind  # "snlua" for a service in Python, else the module itself ("logger")
+        self.name = name
+        self.args = args
+        self.handle = 0  # set once, by register
+        self.mailbox = MessageQueue(self)
+        self.callback: Callback | None = None  # None until the service is ready, and after its end
+        self.close: Callable[[], None] | None = None  # releases what the callback holds
+        self.state: Any = None  # the scheduler, for services that have one
+        self.message_count = 0  # messages dispatched so far, written by the drive loop
+
+    @property
+    def label(self) -> str:
+        """How the launch is told in the log: `snlua main 8001`."""
+        words = [self.kind, self.name] if self.kind == "snlua" else [self.kind]
+        return " ".join([*words, *map(str, self.args)])
+
+
+def sessions(in_use: Callable[[int], bool], first: int = 1) -> Iterator[int]:
+    """Session numbers: 1 to 2**31-1, then from 1 again, skipping those in use.
+
+    After skynet_context_newsession, and the danger zone of lualib/skynet.lua.
+    Until the first wrap this is a bare range, so a number costs one C call.
+    """
+
+    def wrapped() -> Iterator[int]:
+        while True:
+            for session in count(1):
+                if session > MAX_SESSION:
+                    break
+                if not in_use(session):
+                    yield session
+
+    return chain(range(first, MAX_SESSION + 1), wrapped())

@@ -1,0 +1,32 @@
+"""Every error a user of skynet_lite can meet, in one place.
+
+Each says what was wrong and what to do. `SkynetError` is the common base.
+"""
+
+
+class SkynetError(Exception):
+    """Misuse of the runtime; the text names the remedy."""
+
+
+class AddressError(SkynetError):
+    """A call went to an address that does not exist, or the address has a wrong type."""
+
+
+class CallError(SkynetError):
+    """The service that was called failed, refused or ended before it answered."""
+
+
+class SocketError(SkynetError):
+    """A socket could not be opened or used; the text is that of the socket server."""
+
+
+class ConfigError(SkynetError):
+    """A configuration key or value that the node does not understand."""
+
+
+class PackError(SkynetError, TypeError):
+    """A value that cannot travel in a message; the text names its type and place."""
+
+
+class DriveTimeout(SkynetError, TimeoutError):
+    """What `Node.run`, `Node.call` or a client waited for did not happen in time."""

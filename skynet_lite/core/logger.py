@@ -1,0 +1,64 @@
+"""The logger: a service like any other, the first one of a node (handle 1).
+
+`skynet.error` sends it a text message; so log lines keep the order in which the
+services spoke, and nobody waits for a slow terminal in the middle of a handler.
+
+After service-src/service_logger.c.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import IO, Any
+
+from .errors import ConfigError
+from .message import PTYPE_TEXT
+
+Writer = Callable[[str], Any]
+
+
+def open_log(log: Any, path: str | None) -> tuple[Writer, IO[str] | None, list[str] | None]:
+    """Where lines go: `(write one line, file to close at the end, list that collects)`.
+
+    `log` may be None (stderr, or the file `path`), the type `list` or a list, a
+    `logging.Logger`, a file open for writing text, or a function of one line.
+    """
+    if log is None and path:
+        try:
+            file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # lives as long as the node
+        except OSError as e:
+            raise ConfigError(f"logger: cannot open {path!r} for appending: {e.strerror}") from e
+        return _file_writer(file), file, None
+    if log is None:
+        # sys.stderr is looked up for each line: notebooks and tests replace it.
+        return lambda line: print(line, file=sys.stderr, flush=True), None, None
+    if log is list or isinstance(log, list):
+        lines: list[str] = [] if log is list else log
+        return lines.append, None, lines
+    if isinstance(log, logging.Logger):
+        return log.info, None, None
+    if hasattr(log, "write"):
+        return _file_writer(log), None, None
+    if callable(log):
+        return log, None, None
+    raise ConfigError(f"log: {log!r} is no place for lines; give list, a logging.Logger, a file or a function")
+
+
+def _file_writer(file: IO[str]) -> Writer:
+    def write(line: str) -> None:
+        file.write(line + "\n")
+        file.flush()
+
+    return write
+
+
+def logger_callback(write: Writer) -> Callable[[int, int, int, Any], None]:
+    """The callback of the logger service."""
+
+    def callback(ptype: int, session: int, source: int, payload: Any) -> None:
+        if ptype == PTYPE_TEXT:
+            write(f"[:{source:08x}] {payload}")
+
+    return callback

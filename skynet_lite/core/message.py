@@ -1,0 +1,128 @@
+"""Messages: what travels between mailboxes.
+
+A message is a tuple `(ptype, session, source, payload)`. The type says which
+protocol unpacks the payload; the session ties a response to the coroutine that
+waits for it; source is a handle, 0 for the system (timer, sockets, outside).
+
+Messages isolate services: the receiver never holds the sender's mutable object.
+Immutable values travel as they are. As soon as a list or a dict is in it, the
+whole message is frozen to bytes at the sender, and each receiver thaws its own
+copy. The types allowed are exactly those that come out as they went in.
+
+After skynet-src/skynet.h (types) and lualib-src/lua-seri.c (role, not format).
+"""
+
+from __future__ import annotations
+
+import marshal
+from typing import Any, NamedTuple
+
+from .errors import PackError
+
+PTYPE_TEXT = 0
+PTYPE_RESPONSE = 1
+PTYPE_MULTICAST = 2
+PTYPE_CLIENT = 3
+PTYPE_SYSTEM = 4
+PTYPE_HARBOR = 5
+PTYPE_SOCKET = 6
+PTYPE_ERROR = 7
+PTYPE_QUEUE = 8
+PTYPE_DEBUG = 9
+PTYPE_LUA = 10
+PTYPE_SNAX = 11
+PTYPE_TRACE = 12
+
+PTYPE_NAMES = (
+    "text", "response", "multicast", "client", "system", "harbor", "socket",
+    "error", "queue", "debug", "lua", "snax", "trace",
+)  # fmt: skip
+
+# Socket message types, skynet-src/skynet_socket.h.
+SOCKET_DATA = 1
+SOCKET_CONNECT = 2
+SOCKET_CLOSE = 3
+SOCKET_ACCEPT = 4
+SOCKET_ERROR = 5
+SOCKET_UDP = 6
+SOCKET_WARNING = 7
+
+SOCKET_NAMES = ("", "DATA", "CONNECT", "CLOSE", "ACCEPT", "ERROR", "UDP", "WARNING")
+
+Message = tuple[int, int, int, Any]
+
+
+class Launch(NamedTuple):
+    """The first message of every service, sent by its birth: run your code.
+
+    `snlua` in skynet sends itself such a message too (service-src/service_snlua.c,
+    snlua_init), so that the code of a service runs in the service's own time.
+    """
+
+    name: str
+    args: tuple[Any, ...]
+
+
+_ATOMS = frozenset((str, bytes, int, float, bool, type(None)))
+_MAX_DEPTH = 200
+
+
+def pack(args: tuple[Any, ...]) -> tuple[Any, ...] | bytes:
+    """Freeze the arguments of one "lua" message.
+
+    Returns the tuple itself if nothing in it can change, else its marshalled bytes.
+    Raises PackError for a type that may not travel, with its name and place.
+    """
+    for value in args:
+        if type(value) not in _ATOMS:
+            return marshal.dumps(args) if _has_container(args, "argument", 0) else args
+    return args
+
+
+def unpack(payload: tuple[Any, ...] | bytes) -> tuple[Any, ...]:
+    """Thaw what `pack` made; a fresh copy of every list and dict each time."""
+    if type(payload) is tuple:
+        return payload
+    values: tuple[Any, ...] = marshal.loads(payload)  # type: ignore[arg-type]  # bytes: not a tuple
+    return values
+
+
+def _has_container(value: Any, where: str, depth: int) -> bool:
+    """Check the types below `value`; True if a list or a dict is among them."""
+    if depth > _MAX_DEPTH:
+        raise PackError(
+            f"cannot send {where[:60]}...: nested deeper than {_MAX_DEPTH}; does it contain itself?"
+        )
+    kind = type(value)
+    if kind in _ATOMS:
+        return False
+    if kind is tuple or kind is list:
+        found = kind is list
+        for i, item in enumerate(value, 1):
+            inner = f"{where} {i}" if depth == 0 else f"{where}[{i - 1}]"
+            found |= _has_container(item, inner, depth + 1)
+        return found
+    if kind is dict:
+        for key, item in value.items():
+            _has_container(key, f"a key of {where}", depth + 1)
+            _has_container(item, f"{where}[{key!r}]", depth + 1)
+        return True
+    raise PackError(
+        f"cannot send {where}: a {kind.__module__}.{kind.__qualname__} may not travel in a message; "
+        "send str, bytes, int, float, bool, None, list, dict or tuple"
+    )
+
+
+class Packed:
+    """Values ready to be sent as they are: what `skynet.pack` returns.
+
+    For rawsend, rawcall, redirect and ret; open it with `skynet.unpack`.
+    """
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: Any) -> None:
+        self.payload = payload
+
+    def __repr__(self) -> str:
+        return f"Packed{unpack(self.payload)!r}"

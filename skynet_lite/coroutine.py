@@ -1,0 +1,154 @@
+"""The two switches. Everything else in this package is bookkeeping around them.
+
+`coroutine_resume(co, ...)` runs a coroutine until it yields, and returns what it
+yields: a command and its parameter. `coroutine_yield(co.hub, command, param)`
+goes back to the scheduler, and returns what the next resume hands in. This is the
+only file that touches greenlet's switch.
+
+Each node has one hub: the greenlet in which its scheduler runs. All coroutines
+are children of the hub, so it is always the hub that catches a yield. The hub has
+a stack of its own because a switch walks the Python frames of both sides: below a
+notebook's or a test runner's sixty frames it would cost twice as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from .core.errors import SkynetError
+
+if TYPE_CHECKING:
+    from .skynet import Scheduler
+
+T = TypeVar("T")
+
+coroutine_resume: Callable[..., Any] = greenlet.switch
+coroutine_yield: Callable[..., Any] = greenlet.switch
+running: Callable[[], Any] = getcurrent
+
+CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE", "EXIT", "QUIT"
+"""What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0)."""
+
+
+class Coroutine(greenlet):
+    """A coroutine of a service; when its task has ended it waits in the pool for another.
+
+    What skynet keeps in tables by coroutine stands on the coroutine itself.
+    """
+
+    __slots__ = ("address", "args", "f", "hub", "n", "pool", "responded", "serial", "service", "session", "sleeping", "token")  # fmt: skip
+
+    def __init__(self, service: Scheduler, hub: Hub, n: int, pool: list[Coroutine]) -> None:
+        greenlet.__init__(self, parent=hub)
+        self.service = service
+        self.hub = hub
+        self.n = n  # its number in the service: co1, co2, ...
+        self.pool = pool  # coroutine_pool
+        self.f: Callable[..., Any] | None = None  # the task it was created or taken from the pool for
+        self.args: tuple[Any, ...] = ()
+        self.session: int | None = None  # session_coroutine_id: the request it serves
+        self.address = 0  # session_coroutine_address: who sent it
+        self.serial = 0  # when it came, counted in messages of the service
+        self.responded = False  # session_response: answered, or the answer is in a response function
+        self.sleeping: int | None = None  # sleep_session
+        self.token: Any = None  # what wakes it, if not itself
+
+    def run(self, *_: Any) -> None:  # a timer's first resume hands in what nobody wants
+        """The body of every coroutine (co_create): a task, then the pool, then the next task.
+
+        DOC: coroutine-body
+        """
+        pool, hub = self.pool, self.hub
+        while True:
+            self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
+            self.f = None
+            self.args = ()
+            pool.append(self)
+            coroutine_yield(hub, EXIT, None)
+
+    @property
+    def label(self) -> str:
+        return f"co{self.n}"
+
+    def __repr__(self) -> str:
+        return f"<co{self.n} of {self.service.name}>"
+
+
+class Hub(greenlet):
+    """Where the scheduler of a node runs; what it runs is handed in by whoever drives."""
+
+    n = 0  # "main" in a trace: no coroutine
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.service: Scheduler | None = None  # whose message is being dispatched
+        self._driver: Any = None
+        self._task: Callable[[], Any] | None = None
+        self._outcome: tuple[Any, BaseException | None] = (None, None)
+
+    def drive(self, task: Callable[[], T]) -> T:
+        """Run `task` in the hub and return what it returns, or raise what it raises."""
+        if self.busy():
+            raise SkynetError("this node is being driven already: inside a service use skynet.call, not node.call or node.run")
+        self._driver = getcurrent()
+        self._task = task
+        coroutine_resume(self)
+        self._driver = None
+        result, error = self._outcome
+        self._outcome = (None, None)
+        if error is not None:
+            raise error
+        done: T = result
+        return done
+
+    def busy(self) -> bool:
+        return self._driver is not None
+
+    def run(self) -> None:
+        while True:
+            try:
+                self._outcome = (self._task(), None)  # type: ignore[misc]  # set by drive
+            except GreenletExit:
+                raise
+            except BaseException as e:
+                self._outcome = (None, e)
+            self.service = self._task = None
+            coroutine_yield(self._driver)
+
+    @property
+    def hub(self) -> Any:
+        raise SkynetError("this would block, but no coroutine is running: do it in skynet.start, fork, timeout or a handler")
+
+    def end(self) -> None:
+        """Unwind the hub itself; its node is closed."""
+        if not self.dead and self:
+            self.throw(GreenletExit)
+
+
+_TRIES = 100
+
+
+def coroutine_close(co: Coroutine) -> None:
+    """End a parked coroutine: throw GreenletExit into it, so that its `finally` blocks run.
+
+    To be called in the hub. A coroutine that tries to block while it is being closed
+    gets a SkynetError at that place; one that never gives up is left alone.
+    """
+    if co.dead:
+        return
+    if not co:  # never started: nothing to unwind, and greenlet would run the body
+        co.f = None
+        return
+    error: BaseException = GreenletExit()
+    for _ in range(_TRIES):
+        try:
+            co.throw(error)
+        except BaseException as e:
+            if not isinstance(e, GreenletExit):
+                co.service.error(f"{co.label} failed while it was being closed: {type(e).__name__}: {e}")
+        if co.dead:
+            return
+        error = SkynetError("this coroutine is being closed and cannot block any more: leave the function")

@@ -1,0 +1,96 @@
+"""From a name to a running service: find its code, run it, see that it has started.
+
+A service is a start function, or a Python file that calls `skynet.start`. The file
+is executed anew for each instance, in a namespace of its own: like the Lua VMs of
+skynet, two instances share no global.
+
+After lualib/loader.lua and service-src/service_snlua.c.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .core.errors import SkynetError
+from .core.message import Launch
+from .skynet import Scheduler, error, is_start_function, send, start_with
+from .where import format_error
+
+_OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "service")
+
+StartFunction = Callable[..., Any]
+
+
+class Registry:
+    """The services a node can start: functions it was given, and files on its path."""
+
+    def __init__(self, patterns: str, folder: str) -> None:
+        self._patterns = [p.strip() for p in patterns.split(";") if p.strip()]
+        self._folder = folder
+        self._functions: dict[str, StartFunction] = {}
+        self._files: dict[str, str] = {}
+
+    def name_of(self, service: str | StartFunction) -> str:
+        """The name to launch by. Raises SkynetError for what cannot be a service."""
+        if isinstance(service, str):
+            self.find(service)
+            return Path(service).stem if service in self._files else service
+        if not is_start_function(service):
+            raise SkynetError(f"{service!r} is no service: give a start function (def, not async def), or a name")
+        base = getattr(service, "__name__", type(service).__name__).strip("<>")
+        name, n = base, 1
+        while self._functions.get(name, service) is not service:
+            n += 1
+            name = f"{base}-{n}"
+        self._functions[name] = service
+        return name
+
+    def find(self, name: str) -> StartFunction | str:
+        """The function, or the file, behind a name."""
+        if name in self._functions:
+            return self._functions[name]
+        if name in self._files:
+            return self._files[name]
+        if name.endswith(".py") and os.path.isfile(name):
+            self._files[name] = self._files[Path(name).stem] = os.path.abspath(name)
+            return self._files[name]
+        if name.isidentifier() or all(part.isidentifier() for part in name.replace("/", ".").split(".")):
+            for pattern in [*self._patterns, os.path.join(_OWN, "?.py")]:
+                path = os.path.join(self._folder, pattern.replace("?", name))
+                if os.path.isfile(path):
+                    return path
+        raise SkynetError(f"no service {name!r}: looked for {'; '.join(p.replace('?', name) for p in self._patterns)}")
+
+
+def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
+    """Run the code of a new service; False (and a line in the log) if that failed."""
+    try:
+        found = registry.find(message.name)
+        if isinstance(found, str):
+            s.file = found
+            _execute(s, found, message.args)
+        else:
+            code = getattr(found, "__code__", None)
+            s.file = code.co_filename if code is not None else None
+            s.launch_args = message.args
+            start_with(s, found)
+        return True
+    except Exception as e:
+        if s.emit is not None:
+            s.emit(("dispatch_failed", s.handle))
+        error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
+        s.start_state, s.init_error = "failed", f"{type(e).__name__}: {e}"
+        send(".launcher", "lua", "ERROR")
+        return False
+
+
+def _execute(s: Scheduler, path: str, args: tuple[Any, ...]) -> None:
+    with open(path, encoding="utf-8") as file:
+        code = compile(file.read(), path, "exec")
+    s.launch_args = args
+    exec(code, {"__name__": s.name, "__file__": path, "__builtins__": __builtins__})
+    if s.start_state == "loading":
+        raise SkynetError(f"{os.path.basename(path)} never called skynet.start(f)")

@@ -1,0 +1,932 @@
+"""The node: services, time and the socket server, and the loop that drives them.
+
+  1  A node belongs to the thread that first drives it. Driving is explicit: `step`,
+     `run`, `run_until_idle`, or whatever waits for a result; or `serve`, which gives
+     the node a thread of its own.
+  2  With one worker, the loop dispatches messages one by one, and polls the socket
+     server and the timer when no mailbox has anything, or after every 16 messages.
+     Nothing else moves anything: the same program makes the same trace.
+  3  Under the virtual clock time moves only when nothing can run.
+
+After skynet-src/skynet_start.c, skynet_server.c (commands) and skynet_imp.h.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from .client import Client
+from .config import load as load_config
+from .core.context import Context
+from .core.env import Env
+from .core.errors import AddressError, CallError, DriveTimeout, SkynetError
+from .core.handle import HandleStorage, address_text
+from .core.harbor import Harbor, RemoteMessage
+from .core.logger import logger_callback, open_log
+from .core.message import (
+    PTYPE_ERROR, PTYPE_LUA, PTYPE_NAMES, PTYPE_RESPONSE, PTYPE_SOCKET, PTYPE_SYSTEM, PTYPE_TEXT, SOCKET_ACCEPT,
+    SOCKET_NAMES, Launch, Message, pack, unpack,
+)  # fmt: skip
+from .core.mq import OVERLOAD, GlobalQueue
+from .core.outside import Outside
+from .core.socket_server import SocketServer
+from .core.timer import Clock, RealClock, Timer, VirtualClock
+from .coroutine import Hub, running
+from .loader import Registry, load
+from .skynet import Scheduler
+from .trace import Recorder, Trace
+from .where import place_label, source_of
+
+T = TypeVar("T")
+
+MESSAGES_PER_POLL = 16
+BARE, BOOTING, BOOTED = "bare", "booting", "booted"
+_recording: weakref.WeakSet[Node] = weakref.WeakSet()  # for marks made outside services
+
+
+class _Call:
+    """A call from outside that is under way; the answer comes to handle 0."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.ok = False
+        self.payload: Any = None
+
+
+class Node:
+    """A node. `Node()`, `Node(clock="virtual", log=list)`, `Node("config.toml")`.
+
+    `log`: None (stderr, or the file `logger`), `list` or a list, a logging.Logger, a
+    file, a function. `outside`: what stands for the world. `record=True` records from
+    birth; read it from `node.trace`. Other keywords: see config.Config.
+    Raises ConfigError.
+    """
+
+    def __init__(
+        self, config: str | os.PathLike[str] | None = None, *, log: Any = None, outside: Outside | None = None,
+        record: bool = False, **keys: Any,
+    ) -> None:  # fmt: skip
+        self.config = load_config(config, keys)
+        self._write, self._log_file, lines = open_log(log, self.config.logger)
+        self.log_lines: list[str] = lines if lines is not None else []
+        self.registry = Registry(self.config.luaservice, self.config.folder)
+        start = self.config.start
+        self.env = Env({key: str(value) for key, value in self.config.env.items()})
+        for key in ("thread", "harbor"):
+            if self.env.get(key) is None:
+                self.env.set(key, getattr(self.config, key))
+        if start is not None:
+            self.env.set("start", self.registry.name_of(start))
+
+        self.outside = outside if outside is not None else Outside()
+        self.clock: Clock = VirtualClock() if self.config.clock == "virtual" else RealClock(self.outside)
+        self.timer = Timer()
+        self.handles = HandleStorage()
+        self.global_queue: GlobalQueue = deque()
+        self.socket_server = SocketServer(self.outside, self._post_socket, self._log_system, self.clock.now)
+        self.emit: Callable[[tuple[Any, ...]], Any] | None = None
+
+        self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
+        self._owner: int | None = None
+        self._state = BARE  # of the boot
+        self._logger: Context | None = None
+        self._harbor: Context | None = None
+        self._bootstrap = 0
+        self._attention = False  # something below wants the loop to look up
+        self._interrupt: BaseException | None = None
+        self._ended: deque[Context] = deque()  # services to be closed by the loop
+        self._calls: dict[int, _Call] = {}
+        self._sessions = 0
+        self._newest: dict[str, Scheduler] = {}
+        self._launched = 0
+        self._code: dict[int, tuple[str, str | None]] = {}  # handle → name and file, for the names of places
+        self._clients: list[Client] = []
+        self._client_count = 0
+        self._sinks: list[Callable[[tuple[Any, ...]], Any]] = []
+        self._waiting_recorders: list[Recorder] = []
+        self._thread: threading.Thread | None = None
+        self._serving = False
+        self._jobs: deque[tuple[Callable[[], Any], _Call]] = deque()
+        self._stop = self._aborted = self.closed = False
+        self._recorder: Recorder | None = None
+        if record:
+            self._recorder = Recorder(self.tables, self._place, self._source)
+            self._attach(self._recorder.sink)
+
+    # ----------------------------------------------------------------- services
+
+    def newservice(self, service: str | Callable[..., Any], *args: Any, wait: bool = True) -> int:
+        """Start a service and return its handle, when its start function has ended.
+
+        With `wait=False`, when it exists; its start function is still to be driven.
+        Raises CallError if the start fails, SkynetError if there is no such service.
+        """
+        name = self.service_name(service)
+        if self.config.bootstrap and wait:
+            try:
+                handle = self.call(".launcher", "lua", "LAUNCH", "snlua", name, *args)
+            except CallError:
+                raise CallError(f"call failed: {self._start_failure(name)}") from None
+            if handle is None:
+                raise CallError(f"call failed: service {name} ended before its start was over")
+            return int(handle)
+        if self.config.bootstrap:
+            self._on_thread(self._boot)
+            before = self._launched
+            self._on_thread(lambda: self._post_call(".launcher", "lua", ("LAUNCH", "snlua", name, *args), 0))
+            self._drive_until(lambda: self._launched > before, None, "the launch")
+            return self._newest[name].handle
+        handle = self._on_thread(lambda: self._drive(lambda: self.launch("snlua", name, args)))
+        if wait:
+            s = self._newest[name]
+            self._drive_until(lambda: s.start_state not in ("loading", "starting"), None, f"the start of {name}")
+            if s.start_state == "failed":
+                raise CallError(f"call failed: {self._start_failure(name)}")
+        return int(handle)
+
+    def service_name(self, service: str | Callable[..., Any]) -> str:
+        """The name a service is launched by; a function is made known first."""
+        return self.registry.name_of(service)
+
+    def service(self, addr: int | str) -> Scheduler:
+        """The scheduler of a service, with its tables, to look at. Raises AddressError."""
+        handle = self.resolve(addr)
+        ctx = self.handles.contexts.get(handle) if isinstance(handle, int) else None
+        if ctx is None or not isinstance(ctx.state, Scheduler):
+            raise AddressError(f"no service in Python has the address {addr!r}")
+        return ctx.state
+
+    def call(self, addr: int | str, typename: str, *args: Any, timeout: float | None = None) -> Any:
+        """A call from outside: None, the value, or a tuple. `timeout` in real seconds.
+
+        Raises AddressError, CallError, or DriveTimeout (also when nothing is left that
+        could lead to an answer).
+        """
+        handle = self._on_thread(lambda: self._booted_resolve(addr))
+        if typename != "lua":
+            raise SkynetError(f'calls from outside are of type "lua", not {typename!r}')
+        call = self._on_thread(lambda: self._post_call(handle, typename, args, 1))
+        self._drive_until(call.done.is_set, timeout, f"the answer of {address_text(handle)}", call.done)
+        if not call.ok:
+            raise CallError("call failed")
+        values = unpack(call.payload)
+        return values[0] if len(values) == 1 else (values or None)
+
+    def _booted_resolve(self, addr: int | str) -> int:
+        self._boot()
+        handle = self.resolve(addr)
+        if not isinstance(handle, int) or handle not in self.handles.contexts:
+            raise AddressError(f"call to invalid address {address_text(addr) if isinstance(addr, int) else addr}")
+        return handle
+
+    def _post_call(self, addr: int | str, typename: str, args: tuple[Any, ...], session: int) -> _Call:
+        self._boot()
+        call = _Call()
+        if session:
+            self._sessions = session = self._sessions + 1
+            self._calls[session] = call
+        target = self.handles.contexts[self.resolve(addr)]  # type: ignore[index]  # checked by the callers
+        self._drive(lambda: self.push(target, (PTYPE_LUA, session, 0, pack(args)), "outside"))
+        return call
+
+    def _answer_outside(self, ptype: int, session: int, payload: Any) -> None:
+        call = self._calls.pop(session, None)
+        if call is not None:
+            call.ok = ptype == PTYPE_RESPONSE
+            call.payload = payload if payload is not None else ()
+            call.done.set()
+            self._attention = True
+
+    def _start_failure(self, name: str) -> str:
+        s = self._newest.get(name)
+        reason = s.init_error if s is not None and s.init_error else "no reason known"
+        return f"service {name} did not start: {reason}"
+
+    # ----------------------------------------------------------------- what services ask of their node
+
+    def launch(self, kind: str, name: str, args: tuple[Any, ...], source: int = 0) -> int | None:
+        """Create a service; None if its module is unknown (skynet_context_new)."""
+        ctx = Context(kind, name, args)
+        if kind not in ("snlua", "logger", "harbor"):
+            self.log(source, f"try open {kind} failed : no such module; services in Python are launched as snlua")
+            return None
+        if kind == "snlua":
+            try:
+                self.registry.find(name)
+            except SkynetError as e:
+                self.log(source, str(e))
+                return None
+        handle = ctx.handle = self.handles.register(ctx)
+        if self.emit is not None:
+            self.emit(("birth", handle, ctx.label))
+        if kind == "logger":
+            self._logger = ctx
+            ctx.callback = logger_callback(self._write)
+        elif kind == "harbor":
+            self._harbor = ctx
+            ctx.callback = Harbor(self._deliver, lambda text: self.log(ctx.handle, text)).callback
+        else:
+            s = ctx.state = self._newest[name] = Scheduler(self, ctx)
+            ctx.close = s.close
+            ctx.callback = lambda ptype, session, source, payload: self._load(s, payload)
+            self.push(ctx, (PTYPE_SYSTEM, 0, handle, Launch(name, args)), "launch")
+        self._launched += 1
+        if kind != "logger":
+            self.log(handle, f"LAUNCH {ctx.label}")
+        return handle
+
+    def _load(self, s: Scheduler, message: Launch) -> None:
+        self.hub.service = s
+        if self.emit is not None:
+            self.emit(("load", s.handle, s.name))
+        ok = load(self.registry, s, message)
+        self._code[s.handle] = (s.name, s.file)
+        if not ok:
+            self.kill(s, s.handle)
+
+    def push(self, target: Context, message: Message, by: str) -> None:
+        """Put a message into a mailbox (skynet_mq_push)."""
+        mailbox = target.mailbox
+        mailbox.append(message)
+        if self.emit is not None:
+            self.emit(("push", target.handle, message[0], message[1], message[2], by, not mailbox.in_global))
+        if not mailbox.in_global:
+            mailbox.in_global = True
+            self.global_queue.append(mailbox)
+
+    def _deliver(self, to: int, ptype: int, session: int, source: int, payload: Any) -> bool:
+        target = self.handles.contexts.get(to)
+        if target is not None:
+            self.push(target, (ptype, session, source, payload), "send")
+        return target is not None
+
+    def send_far(self, s: Scheduler, to: Any, ptype: int, session: int, payload: Any, n: int) -> bool:
+        """Send to what is no handle of this node: a name, the outside (0), another harbor."""
+        if isinstance(to, bool) or not isinstance(to, (int, str)):
+            raise AddressError(f"dest address type ({type(to).__name__}) must be a string or number.")
+        if isinstance(to, str) and to[:1] in (":", ".") or isinstance(to, str) and to[:1].isdigit():
+            handle = self.resolve(to)
+            known = isinstance(handle, int) and handle != 0 and (handle in self.handles.contexts or handle >> 24)
+            if known:
+                return s.send(handle, ptype, session, payload, n)
+            if self.emit is not None:
+                self.emit(("send", s.handle, to, ptype, None, n, "send"))
+            return False
+        if to == 0:
+            if ptype not in (PTYPE_RESPONSE, PTYPE_ERROR):
+                raise AddressError("Invalid service address 0")
+            if self.emit is not None:
+                self.emit(("send", s.handle, 0, ptype, session, n, "send"))
+            self._answer_outside(ptype, session, payload)
+            return True
+        if self._harbor is None:
+            return False
+        if self.emit is not None:
+            self.emit(("send", s.handle, to, ptype, session, n, "send"))
+        self.push(self._harbor, (PTYPE_SYSTEM, session, s.handle, RemoteMessage(to, ptype, payload)), "send")
+        return True
+
+    def resolve(self, addr: Any) -> int | str:
+        """An address as a handle; a global name stays a name; 0 for what is not there."""
+        if isinstance(addr, bool) or not isinstance(addr, (int, str)):
+            raise AddressError(f"dest address type ({type(addr).__name__}) must be a string or number.")
+        if isinstance(addr, int):
+            return addr
+        if addr[:1] in (":", "."):
+            return self.handles.query(addr)
+        try:
+            return int(addr, 0)
+        except ValueError:
+            return addr
+
+    def set_name(self, s: Scheduler, name: str, handle: int) -> None:
+        if name.startswith("."):
+            self.handles.name(name[1:], handle)
+            return
+        if name.startswith(":") or len(name) > 15 or not isinstance(self.resolve(name), str):
+            raise SkynetError(f"{name!r} cannot be a global name: at most 15 characters, no number, no colon in front")
+        s.send(".cslave", 10, 0, ("REGISTER", name, handle), getattr(running(), "n", 0))
+
+    def timeout(self, s: Scheduler, session: int, ti: int, n: int) -> None:
+        """Answer `session` of service `s` in `ti` ticks; at once, by a message, if that is 0."""
+        emit = self.emit
+        if ti <= 0:
+            if emit is not None:
+                emit(("timer_set", s.handle, session, 0, n))
+            mailbox = s.mailbox
+            mailbox.append((PTYPE_RESPONSE, session, 0, ()))
+            if emit is not None:
+                emit(("push", s.handle, PTYPE_RESPONSE, session, 0, "timer", not mailbox.in_global))
+            if not mailbox.in_global:
+                mailbox.in_global = True
+                self.global_queue.append(mailbox)
+            return
+        if type(ti) is not int:
+            raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r}")
+        deadline = self.clock.now() + ti
+        self.timer.add(deadline, s.handle, session)
+        if emit is not None:
+            emit(("timer_set", s.handle, session, deadline if self.clock.virtual else ti, n))
+
+    def log(self, source: int, text: str) -> None:
+        """A log line from a service, by way of the logger service."""
+        if self.emit is not None:
+            self.emit(("log", source, text))
+        if self._logger is not None and self._logger.handle in self.handles.contexts:
+            self.push(self._logger, (PTYPE_TEXT, 0, source, text), "log")
+        else:
+            self._write(f"[{address_text(source)}] {text}")
+
+    def _log_system(self, text: str) -> None:
+        self.log(0, text)
+
+    def kill(self, s: Scheduler, handle: int) -> None:
+        """Retire a service: names gone, queued requests answered by errors (handle_exit)."""
+        ctx = self.handles.contexts.get(handle)
+        if ctx is None:
+            return
+        self.log(s.handle, "KILL self" if handle == s.handle else f"KILL :{handle:x}")
+        self._retire(ctx)
+
+    def _retire(self, ctx: Context) -> None:
+        self.handles.retire(ctx.handle)
+        ctx.callback = None
+        if self.emit is not None:
+            self.emit(("exit", ctx.handle, ctx.label))
+        for ptype, session, source, _ in ctx.mailbox:
+            if session != 0 and source != ctx.handle and ptype not in (PTYPE_RESPONSE, PTYPE_ERROR):
+                if source == 0:
+                    self._answer_outside(PTYPE_ERROR, session, None)
+                else:
+                    self._deliver(source, PTYPE_ERROR, session, ctx.handle, None)
+        ctx.mailbox.clear()
+        self._ended.append(ctx)
+        self._attention = True
+
+    def abort(self, s: Scheduler) -> None:
+        for ctx in list(self.handles.contexts.values()):
+            if ctx is not self._logger:
+                self._retire(ctx)
+        self._aborted = self._attention = True
+
+    def interrupt(self, error: BaseException) -> None:
+        """Something that is no Exception (Ctrl-C) came up in a service: hand it to the driver."""
+        self._interrupt = error
+        self._attention = True
+
+    def _post_socket(self, to: int, type: int, id: int, ud: int, data: Any) -> None:
+        target = self.handles.contexts.get(to)
+        if target is not None:
+            self.push(target, (PTYPE_SOCKET, 0, 0, (type, id, ud, data)), SOCKET_NAMES[type])
+        elif type == SOCKET_ACCEPT:  # an ACCEPT nobody will hear of
+            self.socket_server.close(to, ud)
+
+    # ----------------------------------------------------------------- the loop
+
+    def _dispatch(self, budget: int, until: Callable[[], Any] | None) -> None:
+        """Dispatch up to `budget` messages, one mailbox after the other. DOC: worker
+
+        skynet_context_message_dispatch, with weight -1: one message, then the next service.
+        """
+        queue = self.global_queue
+        while True:
+            if not queue:
+                return
+            mailbox = queue.popleft()
+            try:
+                message = mailbox.popleft()
+            except IndexError:  # its service has gone
+                mailbox.in_global = False
+                continue
+            ctx = mailbox.service
+            if len(mailbox) > mailbox.overload_threshold:
+                self.log(ctx.handle, f"error: May overload, message queue length = {mailbox.overload()}")
+            ctx.message_count += 1
+            if ctx.callback is not None:
+                if ctx.state is None and self.emit is not None:
+                    self.emit(("handled", ctx.handle, *message[:3]))
+                ctx.callback(*message)
+            if mailbox:
+                queue.append(mailbox)
+                if self.emit is not None:
+                    self.emit(("requeue", ctx.handle))
+            else:
+                mailbox.in_global = False
+                mailbox.overload_threshold = OVERLOAD
+            if self._attention:
+                self._attend()
+                return
+            budget -= 1
+            if budget == 0 or (until is not None and until()):
+                return
+
+    def _attend(self) -> None:
+        self._attention = False
+        while self._ended:
+            ctx = self._ended.popleft()
+            if ctx.close is not None:
+                ctx.close()
+        while self._jobs:
+            job, call = self._jobs.popleft()
+            try:
+                call.payload, call.ok = job(), True
+            except BaseException as e:
+                call.payload = e
+            call.done.set()
+        if self._interrupt is not None:
+            error, self._interrupt = self._interrupt, None
+            raise error
+
+    def _poll(self, timeout: float | None) -> int:
+        """Commands, readiness, due timers; wait if `timeout` says so. How much was done."""
+        done = self.socket_server.poll(timeout) if timeout != 0 or self.socket_server.active() else 0
+        if self.timer.next_deadline() is not None:
+            done += self._fire()
+        return done
+
+    def _fire(self) -> int:
+        fired = 0
+        for tick, handle, session in self.timer.expire(self.clock.now()):
+            fired += 1
+            if self.emit is not None:
+                self.emit(("timer_fired", handle, session, tick))
+            self._deliver_timer(handle, session)
+        return fired
+
+    def _deliver_timer(self, handle: int, session: int) -> None:
+        target = self.handles.contexts.get(handle)
+        if target is not None:
+            self.push(target, (PTYPE_RESPONSE, session, 0, ()), "timer")
+
+    def _loop(self, until: Callable[[], Any], deadline: float | None, what: str, idle_ends: bool) -> bool:
+        """Drive until `until()`; with `idle_ends`, or until nothing can run any more.
+
+        False when it ended by idleness. Raises DriveTimeout. DOC: drive-loop
+        """
+        while True:
+            if until():
+                return True
+            self._dispatch(MESSAGES_PER_POLL, until)
+            if self._attention:
+                self._attend()
+            if until():
+                return True
+            if self._aborted:
+                return True
+            if deadline is not None and time.monotonic() > deadline:
+                raise DriveTimeout(f"{what} did not come in time; {self._situation()}")
+            if self.global_queue:
+                self._poll(0)
+                continue
+            if self._poll(0) or self.global_queue or self._attention:
+                continue
+            if self._world_owes():
+                self._poll(0.002)
+            elif idle_ends:
+                return False
+            else:
+                self._wait(deadline, what)
+
+    def _world_owes(self) -> bool:
+        """Whether something is on its way that this node can be sure to see."""
+        ss = self.socket_server
+        return ss.connecting > 0 or any(client.unseen() for client in list(self._clients))
+
+    def _wait(self, deadline: float | None, what: str) -> None:
+        """Nothing can run. Virtual time jumps; real time is waited for."""
+        tick = self.timer.next_deadline()
+        if self.clock.virtual and tick is not None and not self.socket_server.flushing():
+            self._jump(tick)
+            return
+        limits = [0.5]
+        if tick is not None and not self.clock.virtual:
+            limits = [self.clock.seconds_until(tick)]
+        elif self._serving or self.socket_server.active():
+            limits = [60.0]  # the world may speak
+        elif deadline is None:
+            raise DriveTimeout(f"{what} cannot come: nothing is left that could run; {self._situation()}")
+        if deadline is not None:
+            limits.append(max(0.0, deadline - time.monotonic()))
+        self._poll(min(limits))
+
+    def _jump(self, tick: int) -> None:
+        assert isinstance(self.clock, VirtualClock)
+        self.clock.ticks = max(self.clock.ticks, tick)
+        if self.emit is not None:
+            self.emit(("clock", 0, self.clock.ticks))
+        self._fire()
+
+    def _situation(self) -> str:
+        parked = sum(len(c.state.session_id_coroutine) for c in self.handles.contexts.values() if c.state is not None)
+        return f"{len(self.handles.contexts)} services, {parked} parked coroutines, {len(self.timer)} timers"
+
+    # ----------------------------------------------------------------- driving
+
+    def step(self) -> str | None:
+        """One message, or one poll that does not wait; says what it did, None if there was nothing."""
+        return self._here(self._step)
+
+    def _step(self) -> str | None:
+        if self._state is BOOTING and not self.global_queue and self._bootstrap not in self.handles.contexts:
+            self._boot_is_over()
+        if self._attention:
+            self._attend()
+        while self.global_queue and not self.global_queue[0]:
+            self.global_queue.popleft().in_global = False
+        if self.global_queue:
+            ctx = self.global_queue[0].service
+            ptype, session, source, payload = self.global_queue[0][0]
+            self._dispatch(1, None)
+            if self._attention:
+                self._attend()
+            name = "launch" if isinstance(payload, Launch) else PTYPE_NAMES[ptype] if ptype < 13 else str(ptype)
+            return f"message {name} session {session} from {address_text(source)} to {address_text(ctx.handle)} {ctx.name or ctx.kind}"
+        done = self._poll(0)
+        return f"poll {done}" if done else None
+
+    def run_until_idle(self) -> None:
+        """Drive until nothing can run. Time does not move under the virtual clock, nor is it waited for."""
+        self._here(lambda: self._loop(lambda: False, None, "", True))
+
+    def run(self, until: Callable[[], Any] | None = None, timeout: float | None = None) -> None:
+        """Drive until `until()` is true, or until nothing can happen any more.
+
+        Timers count: virtual time jumps to them, real time is waited for. `timeout` in
+        real seconds. Raises DriveTimeout when `until` did not come true.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if until is not None:
+            self._here(lambda: self._loop(until, deadline, "what run() waits for", False))
+        else:
+            self._here(lambda: self._loop(lambda: not self._future(), deadline, "the end of all timers", False))
+
+    def _future(self) -> bool:
+        return bool(self.global_queue or self._world_owes() or self.socket_server.commands or len(self.timer))
+
+    def advance(self, ticks: int) -> None:
+        """Let `ticks` of virtual time pass, timer by timer, and run what they wake."""
+        if not isinstance(self.clock, VirtualClock):
+            raise SkynetError('advance() needs Node(clock="virtual"); a real clock moves by itself')
+        if ticks < 0:
+            raise SkynetError(f"time does not go back: advance({ticks})")
+
+        def go() -> None:
+            assert isinstance(self.clock, VirtualClock)
+            target = self.clock.ticks + ticks
+            while True:
+                self._loop(lambda: False, None, "", True)
+                tick = self.timer.next_deadline()
+                if tick is None or tick > target:
+                    break
+                self._jump(tick)
+            if target > self.clock.ticks:
+                self._jump(target)
+
+        self._here(go)
+
+    def run_forever(self) -> None:
+        """Drive in the foreground until Ctrl-C, SIGTERM, `stop` or `skynet.abort`."""
+        self._stop = False
+
+        def asked(signum: int, frame: Any) -> None:
+            self.stop()
+
+        in_main = threading.current_thread() is threading.main_thread()
+        before = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
+        try:
+            self._serving = True
+            self._here(lambda: self._loop(lambda: self._stop, None, "", False))
+        finally:
+            self._serving = False
+            for s, handler in before.items():
+                signal.signal(s, handler)
+
+    def serve(self) -> None:
+        """Drive in a thread of its own. To be called before anything else drives the node."""
+        if self._thread is not None:
+            if self._serving:
+                raise SkynetError("this node is being served already")
+        elif self._owner is not None:
+            raise SkynetError(
+                "this node was driven by another thread already, and coroutines cannot change threads: "
+                "call serve() first, right after Node(...)"
+            )
+        self._check_open()
+        self._stop = False
+        self._serving = True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)
+            self._thread.start()
+        else:
+            self.outside.wake()
+        self._on_thread(lambda: None)  # its boot is over, or has failed here
+
+    def stop(self) -> None:
+        """End `serve` or `run_forever`; sockets and coroutines stay as they are until `close`."""
+        self._stop = True
+        self._attention = True
+        self._serving = self._serving and self._thread is None
+        if not self.closed:
+            self.outside.wake()
+
+    def _serve(self) -> None:
+        self._own()
+        self._boot()
+        while not self.closed:
+            if self._serving:
+                self._drive(lambda: self._loop(lambda: self._stop, None, "", False))
+                self._serving = False
+            else:
+                # Stopped: jobs (calls, close) still run here, for only this thread can.
+                self._drive(self._idle_on_thread)
+
+    def _idle_on_thread(self) -> None:
+        self.outside.poll(None) if not self._jobs else None
+        self._attend()
+
+    def _own(self) -> None:
+        """The current thread takes the node over: hub, logger and bootstrap are born here."""
+        self._check_open()
+        self._owner = threading.get_ident()
+        self.hub = Hub()
+
+        def birth() -> None:
+            self.launch("logger", "", ())
+            if self.config.bootstrap:
+                self._state = BOOTING
+                self._bootstrap = self.launch("snlua", "bootstrap", ()) or 0
+            else:
+                self._boot_is_over()
+
+        self.hub.drive(birth)
+
+    def _boot(self) -> None:
+        """See the boot through, if it is not over."""
+        if self._owner is None:
+            self._own()
+        if self._state is BOOTING and not self.hub.busy():
+            self._drive(lambda: self._loop(lambda: False, None, "the boot", True))
+        if self._state is BOOTING and not self.global_queue and self._bootstrap not in self.handles.contexts:
+            self._boot_is_over()
+
+    def _boot_is_over(self) -> None:
+        self._state = BOOTED
+        for recorder in self._waiting_recorders:
+            recorder.begin()
+            self._attach(recorder.sink)
+        self._waiting_recorders.clear()
+
+    def _drive(self, task: Callable[[], T]) -> T:
+        if self._owner is None:
+            self._own()
+        # A job of the serving thread is in the hub already; a coroutine that drives is refused.
+        return task() if running() is self.hub else self.hub.drive(task)
+
+    def _here(self, task: Callable[[], T]) -> T:
+        """Drive from the current thread, or say why not."""
+        self._check_open()
+        if self._owner is not None and threading.get_ident() != self._owner:
+            if self._thread is not None:
+                raise SkynetError("a thread drives this node (serve): use newservice and call, or stop it and look")
+            raise SkynetError("this node belongs to the thread that first drove it; drive it there, or use serve()")
+        if self._state is not BOOTED and task != self._step:
+            self._boot()
+        return self._drive(task)
+
+    def _on_thread(self, job: Callable[[], T]) -> T:
+        """Run `job` in the thread that drives: here, or by handing it to the serving thread."""
+        if self._thread is None or threading.get_ident() == self._thread.ident:
+            self._check_open()
+            if self._owner is not None and threading.get_ident() != self._owner:
+                raise SkynetError("this node belongs to the thread that first drove it; drive it there, or use serve()")
+            self._refuse_inside()
+            return job()
+        call = _Call()
+        self._jobs.append((job, call))
+        self._attention = True
+        self.outside.wake()
+        while not call.done.wait(1):
+            if not self._thread.is_alive():
+                raise SkynetError("the thread that serves this node has ended")
+        if not call.ok:
+            raise call.payload
+        result: T = call.payload
+        return result
+
+    def _refuse_inside(self) -> None:
+        if self.hub is not None and self.hub.busy() and running() is not self.hub:
+            raise SkynetError("inside a service use skynet.call and skynet.newservice: the node is being driven already")
+
+    def _drive_until(
+        self, until: Callable[[], Any], timeout: float | None, what: str, event: threading.Event | None = None
+    ) -> None:
+        if self._thread is None or threading.get_ident() == self._thread.ident:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            self._here(lambda: self._loop(until, deadline, what, False))
+        elif not self._serving:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            self._on_thread(lambda: self._loop(until, deadline, what, False))
+        else:
+            end = None if timeout is None else time.monotonic() + timeout
+            while not (event.wait(0.2) if event is not None else until()):
+                if end is not None and time.monotonic() > end:
+                    raise DriveTimeout(f"{what} did not come in time")
+                if not self._thread.is_alive():
+                    raise SkynetError("the thread that serves this node has ended")
+                if event is None:
+                    time.sleep(0.001)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise SkynetError("this node is closed: make a new one")
+
+    # ----------------------------------------------------------------- the world
+
+    def client(self, port: int | tuple[str, int], timeout: float = 5.0) -> Client:
+        """A TCP client connected to `port` of 127.0.0.1; see Client. Raises SocketError."""
+        self._check_open()
+        self._client_count += 1
+        address = ("127.0.0.1", port) if isinstance(port, int) else port
+        return Client(self, address, f"client#{self._client_count}", timeout)
+
+    def served(self) -> bool:
+        """Whether a thread drives this node, so that waiting is enough."""
+        return self._thread is not None and self._serving
+
+    # ----------------------------------------------------------------- recording
+
+    @contextmanager
+    def record(self, boot: bool = False) -> Iterator[Trace]:
+        """Record what happens inside the `with` block.
+
+        The boot is left out unless `boot`: on a node that has not been driven yet the
+        recording then begins when its boot is over.
+        """
+        recorder = Recorder(self.tables, self._place, self._source)
+        if self._state is BOOTED or boot:
+            self._on_thread(lambda: (recorder.begin(), self._attach(recorder.sink)))
+        else:
+            self._waiting_recorders.append(recorder)
+        try:
+            yield recorder.trace
+        finally:
+            if recorder in self._waiting_recorders:
+                self._waiting_recorders.remove(recorder)
+            elif not self.closed:
+                self._on_thread(lambda: self._detach(recorder.sink))
+            recorder.end()
+
+    @property
+    def trace(self) -> Trace:
+        """What was recorded since birth; needs Node(record=True)."""
+        if self._recorder is None:
+            raise SkynetError("this node was not recorded from birth: make it with Node(record=True)")
+        return self._recorder.trace
+
+    def attach(self, sink: Callable[[tuple[Any, ...]], Any]) -> Callable[[], None]:
+        """Hand every raw event to `sink`; returns what detaches it.
+
+        A sink that raises is reported in the log and detached; the run goes on.
+        """
+
+        def guarded(event: tuple[Any, ...]) -> None:
+            try:
+                sink(event)
+            except Exception as e:
+                self._detach(guarded)
+                self.log(0, f"a recorder raised {type(e).__name__}: {e}; it is detached")
+
+        self._attach(guarded)
+        return lambda: self._detach(guarded)
+
+    def _attach(self, sink: Callable[[tuple[Any, ...]], Any]) -> None:
+        self._sinks.append(sink)
+        self._set_emit()
+
+    def _detach(self, sink: Callable[[tuple[Any, ...]], Any]) -> None:
+        if sink in self._sinks:
+            self._sinks.remove(sink)
+            self._set_emit()
+
+    def _set_emit(self) -> None:
+        sinks = list(self._sinks)
+
+        def fan_out(event: tuple[Any, ...]) -> None:
+            for sink in sinks:
+                sink(event)
+
+        emit = None if not sinks else sinks[0] if len(sinks) == 1 else fan_out
+        self.emit = self.socket_server.emit = emit
+        for ctx in self.handles.contexts.values():
+            if ctx.state is not None:
+                ctx.state.emit = emit
+        for ctx in self._ended:
+            if ctx.state is not None:
+                ctx.state.emit = emit
+        (_recording.add if sinks else _recording.discard)(self)
+
+    def _place(self, handle: int, place: Any) -> str:
+        name, file = self._code.get(handle, ("?", None))
+        return place_label(place, name, file)
+
+    def _source(self, place: Any) -> str:
+        return source_of(place[0].co_filename)
+
+    def tables(self) -> dict[str, Any]:
+        """Every table of the node as plain data, in the form of `Trace.state`."""
+        services = {}
+        for ctx in self.handles.contexts.values():
+            text = address_text(ctx.handle)
+            if isinstance(ctx.state, Scheduler):
+                services[text] = ctx.state.tables()
+            else:
+                services[text] = {"name": ctx.kind, "mailbox": [PTYPE_NAMES[m[0]] for m in ctx.mailbox]}
+        return {
+            "services": services,
+            "global_queue": [
+                address_text(m.service.handle) for m in self.global_queue if m.service.handle in self.handles.contexts
+            ],
+            "timers": [[tick, address_text(handle), session] for tick, handle, session in self.timer.pending()],
+            "sockets": {
+                id: [state, address_text(owner)] for id, (state, owner) in self.socket_server.table().items()
+            },
+            "commands": [[command[0], command[1]] for command in self.socket_server.commands],
+            "now": self.clock.now() if self.clock.virtual else 0,
+        }
+
+    # ----------------------------------------------------------------- the end
+
+    def close(self) -> None:
+        """End everything: coroutines (their `finally` blocks run), sockets, threads, files."""
+        if self.closed:
+            return
+        if self._owner is None:
+            self.closed = True
+            self.outside.close()
+        elif self._thread is not None and threading.get_ident() != self._thread.ident:
+            self.stop()
+            self._on_thread(self._close_here)
+            self._thread.join()
+        else:
+            if threading.get_ident() != self._owner:
+                raise SkynetError("this node belongs to another thread: close it there")
+            self._refuse_inside()
+            self._drive(self._close_here)
+        if self.hub is not None and self._thread is None:
+            self.hub.end()
+        for client in list(self._clients):
+            client.abandon()
+        if self._log_file is not None:
+            self._log_file.close()
+
+    def _close_here(self) -> None:
+        """In the hub: what only the driving thread can do."""
+        for ctx in [*self._ended, *list(self.handles.contexts.values())]:
+            if ctx.close is not None:
+                try:
+                    ctx.close()
+                except Exception as e:
+                    self.log(ctx.handle, f"error while closing: {e}")
+        self._ended.clear()
+        if self._logger is not None and self._logger.callback is not None:
+            while self._logger.mailbox:
+                self._logger.callback(*self._logger.mailbox.popleft())
+        for call in self._calls.values():
+            call.done.set()
+        self._calls.clear()
+        self.closed = True
+        self._sinks.clear()
+        _recording.discard(self)
+        self.socket_server.release()
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "served" if self.served() else "open"
+        return f"<Node {state}, {len(self.handles.contexts)} services>"
+
+
+def mark(text: str) -> None:
+    """Write a mark into the trace: of the current service, or outside of every node that records."""
+    co = running()
+    s = getattr(co, "service", None)
+    if s is not None:
+        if s.emit is not None:
+            s.emit(("mark", s.handle, co.n, text))
+        return
+    for node in sorted(_recording, key=id):
+        if node.emit is not None:
+            node.emit(("mark", 0, 0, text))
+

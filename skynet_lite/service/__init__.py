@@ -1,0 +1,1 @@
+"""The services that come with a node. Each file is run once for each instance."""

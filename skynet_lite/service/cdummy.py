@@ -1,0 +1,54 @@
+"""The name service of a single node: global names, which need no harbor here.
+
+After service/cdummy.lua.
+"""
+
+from typing import Any
+
+from skynet_lite import skynet
+
+globalname: dict[str, int] = {}
+queryname: dict[str, list[Any]] = {}  # name → response functions of those who wait for it
+
+
+def REGISTER(name: str, handle: int) -> None:
+    if name in globalname:
+        raise skynet.SkynetError(f"global name {name} is taken by {skynet.address(globalname[name])}")
+    globalname[name] = handle
+    for answer in queryname.pop(name, []):
+        answer(True, handle)
+    skynet.redirect(harbor, handle, "harbor", 0, "N " + name)
+
+
+def QUERYNAME(name: str) -> None:
+    if name.startswith("."):
+        skynet.retpack(skynet.localname(name))
+    elif name in globalname:
+        skynet.retpack(globalname[name])
+    else:
+        queryname.setdefault(name, []).append(skynet.response())
+
+
+def LINK(id: int) -> None:
+    skynet.retpack()
+
+
+def CONNECT(id: int) -> None:
+    skynet.error("Can't connect to other harbor in single node mode")
+    skynet.retpack()
+
+
+commands = {f.__name__: f for f in (REGISTER, QUERYNAME, LINK, CONNECT)}
+skynet.register_protocol(name="harbor", id=skynet.PTYPE_HARBOR)
+harbor = 0
+
+
+@skynet.start
+def main() -> None:
+    global harbor
+
+    @skynet.dispatch("lua")
+    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
+        commands[cmd](*args)  # type: ignore[operator]  # each takes what its command sends
+
+    harbor = skynet.launch("harbor", "", 0, skynet.self()) or 0

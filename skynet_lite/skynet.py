@@ -1,0 +1,1195 @@
+"""The scheduler of a service, and the API that its code calls.
+
+One idea: a service never blocks, its coroutines do. Each message gets a coroutine.
+When the coroutine must wait it yields a command to `suspend`, which notes in a
+table who is to be resumed by what, and the service goes on with its next message.
+
+  1  A message comes: `dispatch_message` → `raw_dispatch_message`. A response finds
+     the coroutine that waits for its session; anything else gets a new one.
+  2  The coroutine runs until it yields CALL, SLEEP, RETURN, RESPONSE, EXIT or QUIT.
+  3  `suspend` fills the tables, then lets `dispatch_wakeup` and
+     `dispatch_error_queue` resume what became ready meanwhile: `wakeup` only queues.
+  4  When nothing is left, the forks run, each like a message of its own.
+
+The order of events is that of skynet v1.1.0 (lualib/skynet.lua); the public API is
+today's. Lua's tail calls are a loop here: ten thousand wakeups do not recurse.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from .core.context import sessions
+from .core.errors import AddressError, CallError, SkynetError
+from .core.handle import address_text
+from .core.message import (
+    PTYPE_CLIENT, PTYPE_DEBUG, PTYPE_ERROR, PTYPE_HARBOR, PTYPE_LUA, PTYPE_MULTICAST, PTYPE_NAMES, PTYPE_QUEUE,
+    PTYPE_RESPONSE, PTYPE_SNAX, PTYPE_SOCKET, PTYPE_SYSTEM, PTYPE_TEXT, PTYPE_TRACE, Launch, Packed,
+)  # fmt: skip
+from .core.message import pack as _pack
+from .core.message import unpack as _unpack
+from .coroutine import (
+    CALL, EXIT, QUIT, RESPONSE, RETURN, SLEEP, Coroutine, Hub, coroutine_close, coroutine_resume, coroutine_yield,
+    running,
+)  # fmt: skip
+from .queue import CriticalSection
+from .where import format_error, format_stack, place_label, user_place
+
+if TYPE_CHECKING:
+    from .core.context import Context
+    from .node import Node
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BREAK = "BREAK"  # in session_id_coroutine: the coroutine has gone on, throw the response away
+_NOTHING: deque[Any] = deque(maxlen=0)  # stands for every queue that was never used
+_REQUEST, _TRUE, _FALSE, _BROKEN, _FUNCTION, _NO_ARGS = ("request",), (True,), (False,), (False, BREAK), ("response",), ()
+
+
+class Protocol:
+    """How messages of one type are packed, unpacked and dispatched (register_protocol)."""
+
+    __slots__ = ("dispatch", "id", "name", "pack", "unpack")
+
+    def __init__(
+        self, name: str, id: int, pack: Callable[[tuple[Any, ...]], Any], unpack: Callable[[Any], tuple[Any, ...]],
+        dispatch: Callable[..., Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.id = id
+        self.pack = pack  # from the tuple of arguments to the payload
+        self.unpack = unpack  # and back
+        self.dispatch = dispatch
+
+
+# --------------------------------------------------------------------------- the scheduler
+
+
+class Scheduler:
+    """The tables of one service, and the functions that move its coroutines.
+
+    `session_id_coroutine`, `wakeup_queue`, ... are skynet's own names. Tables keyed by
+    coroutine are attributes of the coroutine; `tables()` shows them in skynet's shape.
+    """
+
+    __slots__ = (
+        "contexts", "coroutine_pool", "coroutines", "created", "ctx", "dead_service", "emit", "error_queue", "file",
+        "fork_queue", "global_queue", "handle", "hub", "init_error", "init_functions", "launch_args", "mailbox", "name", "node",
+        "proto", "running", "session_id_coroutine", "sessions", "sleep_tokens", "socket_pool", "socket_onclose",
+        "start_state", "unknown_request", "unknown_response", "unresponse", "wakeup_queue", "watching_session",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, ctx: Context) -> None:
+        self.node = node
+        self.ctx = ctx
+        self.hub = node.hub
+        self.handle = ctx.handle
+        self.name = ctx.name
+        self.file: str | None = None  # where its code stands, for the names of places
+        self.mailbox = ctx.mailbox
+        self.contexts = node.handles.contexts
+        self.global_queue = node.global_queue
+        self.emit = node.emit
+
+        self.proto: dict[str | int, Protocol] = _PROTO  # copied before the first change
+        self.sessions: Iterator[int] = sessions(self._session_in_use)
+        self.session_id_coroutine: dict[int, Any] = {}  # session → coroutine, or BREAK
+        self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
+        self.coroutine_pool: list[Coroutine] = []
+        self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
+        self.created = 0
+        self.running: Coroutine | None = None
+        # Made when first used: most services never need them.
+        self.wakeup_queue: deque[Any] = _NOTHING
+        self.fork_queue: deque[Coroutine] = _NOTHING
+        self.error_queue: deque[int] = _NOTHING
+        self.sleep_tokens: dict[Any, Coroutine] | None = None  # sleepers that a token wakes
+        self.dead_service: set[int] | None = None
+        self.unresponse: dict[Response, None] | None = None  # response functions not used yet
+        self.socket_pool: dict[int, Any] | None = None  # socket.py
+        self.socket_onclose: dict[int, Callable[[int], Any]] | None = None
+        self.init_functions: list[Callable[[], Any]] | None = []  # None once they have run
+        self.launch_args: tuple[Any, ...] = ()
+        self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
+        self.init_error: str = ""
+        self.unknown_request: Callable[..., Any] = _unknown_request
+        self.unknown_response: Callable[..., Any] = _unknown_response
+
+    # ---- coroutines
+
+    def co_create(self, f: Callable[..., Any], args: tuple[Any, ...], what: str, n: int) -> Coroutine:
+        """A coroutine for task `f`: a finished one if there is any, else a new one.
+
+        skynet hands a pooled coroutine its function with a switch of its own; here the
+        function is laid on the coroutine, and the next resume starts it. DOC: co-create
+        """
+        pool = self.coroutine_pool
+        if pool:
+            co = pool.pop()
+            if self.emit is not None:
+                self.emit(("co_create", self.handle, co.n, False, what, n))
+        else:
+            self.created += 1
+            co = Coroutine(self, self.hub, self.created, pool)
+            self.coroutines[co.n] = co
+            if self.emit is not None:
+                self.emit(("co_create", self.handle, co.n, True, what, n))
+        co.f = f
+        co.args = args
+        return co
+
+    # ---- dispatch
+
+    def dispatch_message(self, ptype: int, session: int, source: int, payload: Any) -> None:
+        """The callback of the service: one message, then all forks. DOC: dispatch-message"""
+        self.hub.service = self
+        self.running = None
+        failure = ""
+        try:
+            self.raw_dispatch_message(ptype, session, source, payload)
+        except BaseException as e:
+            failure = self._failed(e)
+        while self.fork_queue:
+            co = self.fork_queue.popleft()
+            if self.emit is not None:
+                self.emit(("resume", self.handle, co.n, "fork", _NO_ARGS))
+            self.running = co
+            try:
+                self.suspend(co, coroutine_resume(co))
+            except BaseException as e:
+                failure = f"{failure}\n{self._failed(e)}" if failure else self._failed(e)
+        if failure:
+            if self.emit is not None:
+                self.emit(("dispatch_failed", self.handle))
+            self.error(f"lua call [{source:x} to :{self.handle:x} : {session}] error : {failure}")
+
+    def raw_dispatch_message(self, ptype: int, session: int, source: int, payload: Any) -> None:
+        """A response resumes who waits for it; a request gets a coroutine. DOC: raw-dispatch-message"""
+        emit = self.emit
+        if emit is not None:
+            emit(("message", self.handle, ptype, session, source, payload))
+        if ptype == PTYPE_RESPONSE:
+            co = self.session_id_coroutine.pop(session, None)
+            if co is None:
+                self.unknown_response(session, source, payload)
+                return
+            if emit is not None:
+                emit(("table", self.handle, "session_id_coroutine", "clear", session, 0))
+            if co is BREAK:
+                return
+            if emit is not None:
+                emit(("resume", self.handle, co.n, "raw_dispatch_message", _TRUE))
+            self.running = co
+            self.suspend(co, coroutine_resume(co, True, payload))
+            return
+        p = self.proto.get(ptype)
+        if p is None or p.dispatch is None:
+            if session != 0:
+                self.send(source, PTYPE_ERROR, session, None, 0)
+            else:
+                name = p.name if p is not None else PTYPE_NAMES[ptype] if ptype < len(PTYPE_NAMES) else str(ptype)
+                self.unknown_request(session, source, payload, name)
+            return
+        co = self.co_create(p.dispatch, (session, source, *p.unpack(payload)), "message", 0)
+        co.session = session
+        co.address = source
+        co.serial = self.ctx.message_count
+        if emit is not None:
+            emit(("resume", self.handle, co.n, "raw_dispatch_message", _REQUEST))
+        self.running = co
+        self.suspend(co, coroutine_resume(co))
+
+    def suspend(self, co: Coroutine, yielded: tuple[str, Any]) -> None:
+        """Catch what `co` yields, and go on with whoever became ready by it.
+
+        Returns when nobody is. An error of any coroutine leaves by here, and what was
+        still queued then waits for the next dispatch. DOC: suspend
+        """
+        sid = self.session_id_coroutine
+        while True:
+            command, param = yielded
+            if command is EXIT:
+                co.session = None
+                co.responded = False
+            emit = self.emit
+            if emit is not None:
+                waits = command is CALL or command is SLEEP
+                emit((
+                    "yield", self.handle, co.n, command, param if waits else None,
+                    user_place(co.gr_frame) if waits else None,
+                ))  # fmt: skip
+            if command is CALL:
+                sid[param] = co
+                if emit is not None:
+                    emit(("table", self.handle, "session_id_coroutine", "set", param, co.n))
+            elif command is SLEEP:
+                sid[param] = co
+                if emit is not None:
+                    emit(("table", self.handle, "session_id_coroutine", "set", param, co.n))
+                co.sleeping = param
+                if emit is not None:
+                    emit(("table", self.handle, "sleep_session", "set", param, co.n))
+            elif command is RETURN:
+                answered = self._return(co, param)
+                if emit is not None:
+                    emit(("resume", self.handle, co.n, "suspend", _TRUE if answered else _FALSE))
+                yielded = coroutine_resume(co, answered)
+                continue
+            elif command is RESPONSE:
+                response = self._response(co, param)
+                if emit is not None:
+                    emit(("resume", self.handle, co.n, "suspend", _FUNCTION))
+                yielded = coroutine_resume(co, response)
+                continue
+            elif command is QUIT:
+                return
+            elif command is not EXIT:
+                raise SkynetError(f"Unknown command : {command!r}")
+            if self.wakeup_queue:
+                woken = self.dispatch_wakeup()
+                if woken is not None:
+                    co, yielded = woken
+                    continue
+            if self.error_queue:
+                failed = self.dispatch_error_queue()
+                if failed is not None:
+                    co, yielded = failed
+                    continue
+            return
+
+    def dispatch_wakeup(self) -> tuple[Coroutine, Any] | None:
+        """Resume the next entry of the wakeup queue.
+
+        An entry whose coroutine does not sleep any more ends the chain: what stands
+        behind it waits for the next suspend. DOC: dispatch-wakeup
+        """
+        token = self.wakeup_queue.popleft()
+        co = token if isinstance(token, Coroutine) else (self.sleep_tokens or {}).get(token)
+        emit = self.emit
+        if co is None or co.sleeping is None:
+            if emit is not None:
+                emit(("wakeup_skip", self.handle, 0 if co is None else co.n))
+            return None
+        self.session_id_coroutine[co.sleeping] = BREAK
+        if emit is not None:
+            emit(("table", self.handle, "session_id_coroutine", "break", co.sleeping, 0))
+            emit(("resume", self.handle, co.n, "dispatch_wakeup", _BROKEN))
+        self.running = co
+        return co, coroutine_resume(co, False, BREAK)
+
+    def dispatch_error_queue(self) -> tuple[Coroutine, Any] | None:
+        """Resume the next coroutine whose call has failed. DOC: dispatch-error-queue"""
+        while self.error_queue:
+            session = self.error_queue.popleft()
+            co = self.session_id_coroutine.pop(session, None)
+            emit = self.emit
+            if emit is not None:
+                emit(("table", self.handle, "error_queue", "pop", session, 0))
+            if co is None or co is BREAK:
+                continue  # told twice, or answered in between
+            if emit is not None:
+                emit(("table", self.handle, "session_id_coroutine", "clear", session, 0))
+                emit(("resume", self.handle, co.n, "dispatch_error_queue", _FALSE))
+            self.running = co
+            return co, coroutine_resume(co, False, None)
+        return None
+
+    def _return(self, co: Coroutine, payload: Any) -> bool:
+        """RETURN: send the answer. False if nobody waits for one."""
+        session = co.session
+        if session == 0:
+            return False
+        if co.responded:
+            self._abandon(co)
+            raise SkynetError(
+                f"{co.label} answered session {session} of {address_text(co.address)} a second time: "
+                "one skynet.ret or skynet.response for each request"
+            )
+        co.responded = True
+        if self.emit is not None:
+            self.emit(("table", self.handle, "session_response", "set", None, co.n))
+        if self.dead_service is not None and co.address in self.dead_service:
+            return False
+        return self.send(co.address, PTYPE_RESPONSE, session or 0, payload, 0)
+
+    def _response(self, co: Coroutine, pack: Callable[[tuple[Any, ...]], Any]) -> Response:
+        """RESPONSE: a function that answers later."""
+        if co.responded:
+            self._abandon(co)
+            raise SkynetError(f"{co.label} has answered already: skynet.response comes instead of skynet.ret, not after it")
+        co.responded = True
+        if self.emit is not None:
+            self.emit(("table", self.handle, "session_response", "set", None, co.n))
+        if self.unresponse is None:
+            self.unresponse = {}
+        response = Response(self, co.session or 0, co.address, pack)
+        self.unresponse[response] = None
+        if self.emit is not None:
+            self.emit(("table", self.handle, "unresponse", "set", co.session, co.address))
+        return response
+
+    # ---- failure and end
+
+    def _failed(self, error: BaseException) -> str:
+        """Something was raised under dispatch: tell the caller, keep the service. Returns the log text."""
+        co = self.running
+        self.running = None
+        if co is not None and co.dead:
+            session = co.session
+            self._forget(co)
+            if self.emit is not None:
+                self.emit(("co_error", self.handle, co.n, str(error).split("\n")[0]))
+            if session:
+                self.send(co.address, PTYPE_ERROR, session, None, 0)
+        if not isinstance(error, Exception):
+            self.node.interrupt(error)
+        return format_error(error, self.name, self.file)
+
+    def _abandon(self, co: Coroutine) -> None:
+        """End a coroutine that broke the rules; what follows is an error of the scheduler, not its own."""
+        coroutine_close(co)
+        self._forget(co)
+        self.running = None
+        if self.emit is not None:
+            self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
+
+    def _forget(self, co: Coroutine) -> None:
+        co.session = None
+        co.responded = False
+        self.coroutines.pop(co.n, None)
+
+    def close(self) -> None:
+        """End all coroutines in the order of their creation; the service is gone. In the hub only."""
+        self.hub.service = self
+        self.fork_queue = self.wakeup_queue = self.error_queue = _NOTHING
+        for co in list(self.coroutines.values()):
+            coroutine_close(co)
+        self.coroutines.clear()
+        self.coroutine_pool.clear()
+        self.session_id_coroutine.clear()
+        if self.start_state in ("loading", "starting"):
+            self.start_state = "gone"
+
+    # ---- sending
+
+    def send(self, to: int | str, ptype: int, session: int, payload: Any, n: int, by: str = "send") -> bool:
+        """Put a message into a mailbox; False if there is no such service. `n`: the sending coroutine."""
+        try:
+            target = self.contexts.get(to)  # type: ignore[call-overload]  # a name is looked up below
+        except TypeError:
+            target = None
+        emit = self.emit
+        if target is None or to is True:
+            if type(to) is not int or to >> 24 or to == 0:
+                return self.node.send_far(self, to, ptype, session, payload, n)
+            if emit is not None:
+                emit(("send", self.handle, to, ptype, None, n, by))
+            return False
+        if emit is not None:
+            emit(("send", self.handle, to, ptype, session, n, by))
+        mailbox = target.mailbox
+        mailbox.append((ptype, session, self.handle, payload))
+        if emit is not None:
+            emit(("push", to, ptype, session, self.handle, by, not mailbox.in_global))
+        if not mailbox.in_global:
+            mailbox.in_global = True
+            self.global_queue.append(mailbox)
+        return True
+
+    def error(self, text: str) -> None:
+        self.node.log(self.handle, text)
+
+    def watch_error(self, session: int, source: int | str) -> None:
+        """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service."""
+        emit = self.emit
+        if session == 0:
+            if isinstance(source, int) and self._watches(source):
+                if self.dead_service is None:
+                    self.dead_service = set()
+                self.dead_service.add(source)
+                if emit is not None:
+                    emit(("table", self.handle, "dead_service", "set", None, source))
+            failed: Iterable[int] = [s for s, to in self.watching_session.items() if to == source]
+        else:
+            failed = (session,) if session in self.watching_session else ()
+        for s in failed:
+            if self.error_queue is _NOTHING:
+                self.error_queue = deque()
+            self.error_queue.append(s)
+            if emit is not None:
+                emit(("table", self.handle, "error_queue", "push", s, 0))
+
+    def _watches(self, source: int) -> bool:
+        """watching_service: whether a request of `source` is still being served or kept."""
+        return any(r.address == source for r in self.unresponse or ()) or any(
+            co.session is not None and co.address == source for co in self.coroutines.values()
+        )
+
+    def _session_in_use(self, session: int) -> bool:
+        return session in self.session_id_coroutine
+
+    # ---- for looking at
+
+    @property
+    def sleep_session(self) -> dict[str, int]:
+        return {co.label: co.sleeping for co in self.coroutines.values() if co.sleeping is not None}
+
+    @property
+    def session_coroutine_id(self) -> dict[str, int]:
+        return {co.label: co.session for co in self.coroutines.values() if co.session is not None}
+
+    @property
+    def session_coroutine_address(self) -> dict[str, str]:
+        return {co.label: address_text(co.address) for co in self.coroutines.values() if co.session is not None}
+
+    @property
+    def session_response(self) -> list[str]:
+        return [co.label for co in self.coroutines.values() if co.responded]
+
+    @property
+    def watching_service(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for co in self.coroutines.values():
+            if co.session is not None:
+                counts[address_text(co.address)] = counts.get(address_text(co.address), 0) + 1
+        for response in self.unresponse or ():
+            counts[address_text(response.address)] = counts.get(address_text(response.address), 0) + 1
+        return counts
+
+    def tables(self) -> dict[str, Any]:
+        """Every table under skynet's name, as plain data: what `Trace.state` shows."""
+
+        def label(token: Any) -> str:
+            if isinstance(token, Coroutine):
+                return token.label
+            sleeper = (self.sleep_tokens or {}).get(token)
+            return sleeper.label if sleeper is not None else "?"
+
+        return {
+            "name": self.name,
+            "mailbox": [PTYPE_NAMES[m[0]] if not isinstance(m[3], Launch) else "launch" for m in self.mailbox],
+            "session_id_coroutine": {
+                s: co if co is BREAK else co.label for s, co in sorted(self.session_id_coroutine.items())
+            },
+            "sleep_session": self.sleep_session,
+            "wakeup_queue": [label(token) for token in self.wakeup_queue],
+            "fork_queue": [co.label for co in self.fork_queue],
+            "error_queue": list(self.error_queue),
+            "watching_session": {
+                s: address_text(to) if isinstance(to, int) else to for s, to in sorted(self.watching_session.items())
+            },
+            "watching_service": dict(sorted(self.watching_service.items())),
+            "dead_service": sorted(address_text(a) for a in self.dead_service or ()),
+            "session_coroutine_id": self.session_coroutine_id,
+            "session_coroutine_address": self.session_coroutine_address,
+            "session_response": self.session_response,
+            "unresponse": sorted([r.session, address_text(r.address)] for r in self.unresponse or ()),
+            "coroutine_pool": [co.label for co in self.coroutine_pool],
+            "socket_pool": {id: s.label() for id, s in sorted((self.socket_pool or {}).items())},
+        }
+
+    def parked(self) -> dict[int, str]:
+        """session → stack of the coroutine that waits for it."""
+        return {
+            s: format_stack(co.gr_frame, self.name, self.file)
+            for s, co in self.session_id_coroutine.items()
+            if co is not BREAK
+        }
+
+    def place(self, place: Any) -> str:
+        return place_label(place, self.name, self.file)
+
+    def __repr__(self) -> str:
+        return f"<service {address_text(self.handle)} {self.name}>"
+
+
+class Response:
+    """What `skynet.response` returns: answer later, from any coroutine.
+
+    `r(True, *values)` answers, `r(False)` makes the call fail, `r("TEST")` tells whether
+    the caller still lives. True if the answer was sent; a second one raises SkynetError.
+    """
+
+    __slots__ = ("_pack", "_service", "_state", "address", "session")
+
+    def __init__(self, service: Scheduler, session: int, address: int, pack: Callable[[tuple[Any, ...]], Any]) -> None:
+        self._service = service
+        self._pack = pack
+        self._state = "open"  # then "dead" (TEST found the caller gone), then "used"
+        self.session = session
+        self.address = address
+
+    def __call__(self, ok: bool | str, *values: Any) -> bool:
+        s = self._service
+        dead = s.dead_service is not None and self.address in s.dead_service
+        if ok == "TEST":
+            if dead:
+                self._release()
+                self._state = "dead"
+                return False
+            return True
+        if self._state == "dead":
+            self._state = "used"
+            return False
+        if self._state == "used":
+            raise SkynetError("Can't response more than once")
+        sent = False
+        if self.session != 0 and not dead:
+            n = getattr(running(), "n", 0)
+            if ok:
+                sent = s.send(self.address, PTYPE_RESPONSE, self.session, self._pack(values), n)
+            else:
+                sent = s.send(self.address, PTYPE_ERROR, self.session, None, n)
+        self._release()
+        self._state = "used"
+        return sent
+
+    def _release(self) -> None:
+        s = self._service
+        if s.unresponse is not None and self in s.unresponse:
+            del s.unresponse[self]
+            if s.emit is not None:
+                s.emit(("table", s.handle, "unresponse", "clear", self.session, self.address))
+
+
+# --------------------------------------------------------------------------- protocols
+
+
+def _own_pack(pack: Callable[..., Any] | None) -> Callable[[tuple[Any, ...]], Any]:
+    def packer(args: tuple[Any, ...]) -> Any:
+        if pack is None:
+            raise SkynetError("this protocol has no pack function: give one to register_protocol, or use rawsend")
+        return _payload(pack(*args))
+
+    return packer
+
+
+def _own_unpack(unpack: Callable[[Any], Any] | None) -> Callable[[Any], tuple[Any, ...]]:
+    def unpacker(payload: Any) -> tuple[Any, ...]:
+        values = payload if unpack is None else unpack(payload)
+        return values if type(values) is tuple else (values,)
+
+    return unpacker
+
+
+def _payload(message: Any) -> Any:
+    """What may be sent as it is: bytes, str, None, or what `skynet.pack` made."""
+    if type(message) is Packed:
+        return message.payload
+    if message is None:
+        return ()
+    if type(message) is str or type(message) is bytes:
+        return message
+    raise SkynetError(f"a raw message is str, bytes or skynet.pack(...), not {type(message).__name__}")
+
+
+def _error_dispatch(session: int, source: int) -> None:
+    _service().watch_error(session, source)
+
+
+_PROTO: dict[str | int, Protocol] = {}
+for _p in (
+    Protocol("lua", PTYPE_LUA, _pack, _unpack),
+    Protocol("response", PTYPE_RESPONSE, _pack, _unpack),
+    Protocol("error", PTYPE_ERROR, lambda args: None, lambda payload: (), _error_dispatch),
+):
+    _PROTO[_p.name] = _PROTO[_p.id] = _p
+
+
+def _own_proto(s: Scheduler) -> dict[str | int, Protocol]:
+    """The service's own table of protocols, made before its first change."""
+    if s.proto is _PROTO:
+        copies = {p.id: Protocol(p.name, p.id, p.pack, p.unpack, p.dispatch) for p in _PROTO.values()}
+        s.proto = {**{p.name: p for p in copies.values()}, **copies}
+    return s.proto
+
+
+def _protocol(s: Scheduler, typename: str | int) -> Protocol:
+    p = s.proto.get(typename)
+    if p is None:
+        raise SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
+    return p
+
+
+def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> None:
+    """Teach the service a message type: name, id (0–255), pack, unpack, dispatch.
+
+    `pack(*args)` returns str, bytes or `skynet.pack(...)`; `unpack(payload)` returns a
+    value or a tuple of values. Raises SkynetError if name or id is taken.
+    """
+    fields = {**(spec or {}), **fields}
+    s = _service()
+    name, id = fields.pop("name", None), fields.pop("id", None)
+    if not isinstance(name, str) or not isinstance(id, int) or not 0 <= id <= 255:
+        raise SkynetError(f"register_protocol needs name (a str) and id (0 to 255), not {name!r} and {id!r}")
+    if name in s.proto or id in s.proto:
+        raise SkynetError(f"protocol {name!r} or id {id} is registered already: choose another")
+    pack, unpack, dispatch = (fields.pop(key, None) for key in ("pack", "unpack", "dispatch"))
+    if fields:
+        raise SkynetError(f"register_protocol: unknown field {min(fields)!r}; it takes name, id, pack, unpack, dispatch")
+    p = Protocol(name, id, _own_pack(pack), _own_unpack(unpack), dispatch)
+    proto = _own_proto(s)
+    proto[name] = proto[id] = p
+
+
+# --------------------------------------------------------------------------- who am I
+
+
+def _service() -> Scheduler:
+    """The current service: the one whose coroutine, or whose message, is running in this thread."""
+    try:
+        s: Scheduler | None = running().service
+    except AttributeError:
+        s = None
+    if s is None:
+        raise SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
+    return s
+
+
+def self() -> int:
+    """The handle of the current service."""
+    return _service().handle
+
+
+def address(addr: int | str) -> str:
+    """The text form of an address: a handle as `:00000008`, a name as it is."""
+    return address_text(addr) if isinstance(addr, int) else str(addr)
+
+
+def localname(name: str) -> int | None:
+    """The handle behind a local name (".name"), None if there is none."""
+    return _service().node.handles.query(name) or None
+
+
+def register(name: str) -> None:
+    """Give the current service a name (lualib/skynet/manager.lua)."""
+    s = _service()
+    s.node.set_name(s, name, s.handle)
+
+
+def name(name: str, handle: int) -> None:
+    """Give a service a name: ".name" in this node, otherwise a global one. A taken name stays."""
+    s = _service()
+    s.node.set_name(s, name, handle)
+
+
+# --------------------------------------------------------------------------- messages
+
+
+def _unreachable(addr: Any) -> AddressError:
+    if addr == 0 and isinstance(addr, int):
+        return AddressError("Invalid service address 0")
+    return AddressError(f"call to invalid address {address(addr)}")
+
+
+def send(addr: int | str, typename: str, *args: Any) -> int | None:
+    """Send and forget. Returns 0, or None if the address does not exist."""
+    co = running()
+    s = getattr(co, "service", None) or _service()
+    p = s.proto.get(typename) or _protocol(s, typename)
+    return 0 if s.send(addr, p.id, 0, p.pack(args), co.n) else None
+
+
+def call(addr: int | str, typename: str, *args: Any) -> Any:
+    """Send a request and wait for its answer: None, the value, or a tuple if several.
+
+    Raises AddressError if there is no such address, CallError if the service failed,
+    refused or ended. DOC: call
+    """
+    co = running()
+    s = getattr(co, "service", None) or _service()
+    p = s.proto.get(typename) or _protocol(s, typename)
+    payload = p.pack(args)
+    hub = co.hub
+    session = next(s.sessions)
+    if not s.send(addr, p.id, session, payload, co.n):
+        raise _unreachable(addr)
+    values = p.unpack(_yield_call(s, co, hub, addr, session))
+    if len(values) == 1:
+        return values[0]
+    return values or None
+
+
+def _yield_call(s: Scheduler, co: Coroutine, hub: Hub, addr: int | str, session: int) -> Any:
+    """Wait for the response to `session`. DOC: yield-call"""
+    s.watching_session[session] = addr if type(addr) is int else s.node.resolve(addr)
+    if s.emit is not None:
+        s.emit(("table", s.handle, "watching_session", "set", session, s.watching_session[session]))
+    succ, payload = coroutine_yield(hub, CALL, session)
+    del s.watching_session[session]
+    if s.emit is not None:
+        s.emit(("table", s.handle, "watching_session", "clear", session, 0))
+    if not succ:
+        raise CallError("call failed")
+    return payload
+
+
+def rawsend(addr: int | str, typename: str, message: Any) -> int | None:
+    """Like send, with a message that is packed already."""
+    s, co = _service(), running()
+    return 0 if s.send(addr, _protocol(s, typename).id, 0, _payload(message), co.n) else None
+
+
+def rawcall(addr: int | str, typename: str, message: Any) -> Any:
+    """Like call, packed in and packed out."""
+    s, co = _service(), running()
+    hub = co.hub
+    session = next(s.sessions)
+    if not s.send(addr, _protocol(s, typename).id, session, _payload(message), co.n):
+        raise _unreachable(addr)
+    payload = _yield_call(s, co, hub, addr, session)
+    return payload if isinstance(payload, str) else Packed(payload)
+
+
+def redirect(dest: int | str, source: int, typename: str, session: int, message: Any) -> int | None:
+    """Send on behalf of another: `dest` sees `source` as the sender (c.redirect)."""
+    s = _service()
+    target = s.contexts.get(s.node.resolve(dest))  # type: ignore[arg-type]  # a global name is no key
+    if target is None:
+        return None
+    s.node.push(target, (_protocol(s, typename).id, session, source, _payload(message)), "redirect")
+    return session
+
+
+def ret(message: Any = None) -> bool:
+    """Answer the request this coroutine serves, with `skynet.pack(...)`; once.
+
+    False if nobody waits (the message was sent, not called). DOC: ret
+    """
+    co = running()
+    _serving(co, "skynet.ret")
+    return bool(coroutine_yield(co.hub, RETURN, _payload(message)))
+
+
+def retpack(*values: Any) -> bool:
+    """`ret(pack(*values))`."""
+    co = running()
+    _serving(co, "skynet.retpack")
+    return bool(coroutine_yield(co.hub, RETURN, _pack(values)))
+
+
+def response(pack: Callable[..., Any] | None = None) -> Response:
+    """A function that answers the current request later; see Response."""
+    co = running()
+    _serving(co, "skynet.response")
+    made: Response = coroutine_yield(co.hub, RESPONSE, _pack if pack is None else _own_pack(pack))
+    return made
+
+
+def _serving(co: Any, what: str) -> None:
+    if getattr(co, "session", None) is None:
+        _service()
+        raise SkynetError(f"{what}: no session; only the coroutine that a request came to can answer it")
+
+
+def context() -> tuple[int | None, int | None]:
+    """(session, source) of the request this coroutine serves; (None, None) in a fork or a timer."""
+    _service()
+    co = running()
+    session = getattr(co, "session", None)
+    return (None, None) if session is None else (session, co.address)
+
+
+def ignoreret() -> None:
+    """Say that this request gets no answer from here: its end, or its failure, tells nobody."""
+    s, co = _service(), running()
+    _serving(co, "skynet.ignoreret")
+    co.session = None
+    if s.emit is not None:
+        s.emit(("table", s.handle, "session_coroutine_id", "clear", None, co.n))
+
+
+def pack(*values: Any) -> Packed:
+    """Values as one opaque message, for rawsend, rawcall, redirect and ret. Raises PackError."""
+    return Packed(_pack(values))
+
+
+def unpack(message: Packed) -> tuple[Any, ...]:
+    """The values again; fresh copies each time."""
+    return _unpack(message.payload if isinstance(message, Packed) else message)
+
+
+def tostring(payload: Any) -> str:
+    """The text of a raw message."""
+    return payload.decode("utf-8", "surrogateescape") if isinstance(payload, bytes) else str(payload)
+
+
+def genid() -> int:
+    """A session number of one's own."""
+    return next(_service().sessions)
+
+
+@overload
+def dispatch(typename: str) -> Callable[[F], F]: ...
+@overload
+def dispatch(typename: str, func: Callable[..., Any]) -> Callable[..., Any] | None: ...
+def dispatch(typename: str, func: Callable[..., Any] | None = None) -> Any:
+    """Set the handler `f(session, source, *args)` of a message type; returns the one before.
+
+    Without `func` it decorates.
+    """
+    s = _service()
+    _protocol(s, typename)
+    if func is None:
+
+        def decorate(f: F) -> F:
+            _own_proto(s)[typename].dispatch = f
+            return f
+
+        return decorate
+    p = _own_proto(s)[typename]
+    before, p.dispatch = p.dispatch, func
+    return before
+
+
+def dispatch_unknown_request(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Set `f(session, source, message, typename)` for messages nobody handles; returns the one before."""
+    s = _service()
+    before, s.unknown_request = s.unknown_request, f
+    return before
+
+
+def dispatch_unknown_response(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Set `f(session, source, message)` for responses nobody waits for; returns the one before."""
+    s = _service()
+    before, s.unknown_response = s.unknown_response, f
+    return before
+
+
+def _unknown_request(session: int, source: int, payload: Any, typename: str) -> None:
+    error(f"Unknown request ({typename}): {_shown(payload)}")
+    raise SkynetError(f"Unknown session : {session} from {source:x}; set a handler with skynet.dispatch({typename!r}, f)")
+
+
+def _unknown_response(session: int, source: int, payload: Any) -> None:
+    error(f"Response message : {_shown(payload)}")
+    raise SkynetError(f"Unknown session : {session} from {source:x}; nobody waits for this response")
+
+
+def _shown(payload: Any) -> str:
+    return repr(_unpack(payload) if isinstance(payload, (tuple, bytes)) else payload)[:200]
+
+
+# --------------------------------------------------------------------------- time and waiting
+
+
+def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
+    """Run `func` in a coroutine of its own after `ti` ticks (10 ms each); 0: as a message, soon.
+
+    The coroutine is taken now, not when the time has come.
+    """
+    s, co = _service(), running()
+    session = next(s.sessions)
+    s.node.timeout(s, session, ti, co.n)
+    task = s.co_create(func, (), "timeout", co.n)
+    s.session_id_coroutine[session] = task
+    if s.emit is not None:
+        s.emit(("table", s.handle, "session_id_coroutine", "set", session, task.n))
+    return task
+
+
+def sleep(ti: int, token: Any = None) -> str | None:
+    """Wait `ti` ticks. None if they have passed, "BREAK" if somebody woke us before.
+
+    `token` (any hashable) is what `wakeup` names instead of the coroutine. DOC: sleep
+    """
+    co = running()
+    s = getattr(co, "service", None) or _service()
+    hub = co.hub
+    if token is not None:
+        _hold_token(s, co, token)
+    session = next(s.sessions)
+    s.node.timeout(s, session, ti, co.n)
+    succ, _ = coroutine_yield(hub, SLEEP, session)
+    co.sleeping = None
+    if s.emit is not None:
+        s.emit(("table", s.handle, "sleep_session", "clear", session, co.n))
+    if token is not None:
+        _drop_token(s, co)
+    return None if succ else BREAK
+
+
+def yield_() -> str | None:
+    """Let the messages that are queued go first (skynet.yield)."""
+    return sleep(0)
+
+
+def wait(token: Any = None) -> None:
+    """Sleep until `wakeup`. DOC: wait"""
+    co = running()
+    s = getattr(co, "service", None) or _service()
+    hub = co.hub
+    if token is not None:
+        _hold_token(s, co, token)
+    session = next(s.sessions)
+    coroutine_yield(hub, SLEEP, session)
+    co.sleeping = None
+    if s.emit is not None:
+        s.emit(("table", s.handle, "sleep_session", "clear", session, co.n))
+    s.session_id_coroutine.pop(session, None)
+    if s.emit is not None:
+        s.emit(("table", s.handle, "session_id_coroutine", "clear", session, 0))
+    if token is not None:
+        _drop_token(s, co)
+
+
+def _hold_token(s: Scheduler, co: Coroutine, token: Any) -> None:
+    if token is co:
+        return
+    if s.sleep_tokens is None:
+        s.sleep_tokens = {}
+    if token in s.sleep_tokens:
+        raise SkynetError(f"token duplicative: {s.sleep_tokens[token].label} sleeps with {token!r} already")
+    s.sleep_tokens[token] = co
+    co.token = token
+
+
+def _drop_token(s: Scheduler, co: Coroutine) -> None:
+    if co.token is not None and s.sleep_tokens is not None:
+        s.sleep_tokens.pop(co.token, None)
+        co.token = None
+
+
+def wakeup(token: Any) -> bool:
+    """Put a sleeping coroutine (or the one that sleeps with `token`) into the wakeup queue.
+
+    It does not run yet: `dispatch_wakeup` resumes it when the caller yields. False if
+    nobody sleeps with it; that is not remembered. DOC: wakeup
+    """
+    me = running()
+    s = getattr(me, "service", None) or _service()
+    if isinstance(token, Coroutine):
+        co: Coroutine | None = token
+        queued = token.sleeping is not None and token.token is None
+    else:
+        co = (s.sleep_tokens or {}).get(token)
+        queued = co is not None and co.sleeping is not None
+    if queued:
+        if s.wakeup_queue is _NOTHING:
+            s.wakeup_queue = deque()
+        s.wakeup_queue.append(token)
+    if s.emit is not None:
+        s.emit(("wakeup", s.handle, 0 if co is None else co.n, queued, me.n))
+    return queued
+
+
+def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
+    """Run `func(*args)` in a coroutine of its own, when this message is done. DOC: fork"""
+    me = running()
+    s = getattr(me, "service", None) or _service()
+    co = s.co_create(func, args, "fork", me.n)
+    if s.fork_queue is _NOTHING:
+        s.fork_queue = deque()
+    s.fork_queue.append(co)
+    if s.emit is not None:
+        s.emit(("fork", s.handle, co.n, me.n))
+    return co
+
+
+def now() -> int:
+    """Ticks of 10 ms since the node began."""
+    return _service().node.clock.now()
+
+
+def starttime() -> int:
+    """When the node began, in seconds since 1970."""
+    return _service().node.clock.starttime
+
+
+def time() -> float:
+    """Seconds since 1970, with the resolution of a tick."""
+    clock = _service().node.clock
+    return clock.starttime + clock.now() / 100
+
+
+def hpc() -> int:
+    """A high performance counter in nanoseconds."""
+    return _service().node.clock.hpc()
+
+
+def queue() -> CriticalSection:
+    """A critical section of this service: `cs = skynet.queue(); cs(f, *args)`."""
+    return CriticalSection(running, wait, wakeup)
+
+
+# --------------------------------------------------------------------------- services
+
+
+def start(func: F) -> F:
+    """Say what the service does when it starts; decorates. Outside a service it only returns `func`.
+
+    The start function runs in a coroutine of its own, after a timer of 0 ticks.
+    """
+    s = getattr(running(), "service", None)
+    if s is not None:
+        start_with(s, func)
+    return func
+
+
+def start_with(s: Scheduler, func: Callable[..., Any]) -> None:
+    """`start` for a service that is given: the arguments of its launch reach `func`."""
+    if s.start_state != "loading":
+        raise SkynetError("skynet.start was called already: a service has one start function")
+    s.start_state = "starting"
+    s.ctx.callback = s.dispatch_message
+    timeout(0, partial(_init_service, s, partial(func, *s.launch_args)))
+
+
+def init(func: F) -> F:
+    """Have `func()` run before the start function; once that runs, at once. Decorates."""
+    s = _service()
+    if s.init_functions is None:
+        func()
+    else:
+        s.init_functions.append(func)
+    return func
+
+
+def _init_service(s: Scheduler, func: Callable[[], Any]) -> None:
+    """init functions, then the start function; tell the launcher how it went (init_service)."""
+    try:
+        functions, s.init_functions = s.init_functions or [], None
+        for f in functions:
+            f()
+        func()
+    except Exception as e:
+        s.start_state = "failed"
+        s.init_error = f"{type(e).__name__}: {e}"
+        error("init service failed: " + format_error(e, s.name, s.file))
+        send(".launcher", "lua", "ERROR")
+        exit()
+    s.start_state = "ok"
+    send(".launcher", "lua", "LAUNCHOK")
+
+
+def exit() -> None:
+    """End the current service; does not return. Whoever waits for it is told."""
+    s, co = _service(), running()
+    hub, n = co.hub, co.n
+    if s.emit is not None and s.fork_queue:
+        s.emit(("table", s.handle, "fork_queue", "clear", None, 0))
+    s.fork_queue = _NOTHING
+    send(".launcher", "lua", "REMOVE", s.handle, False)
+    serving = [c for c in s.coroutines.values() if c.session]
+    for c in sorted(serving, key=lambda c: c.serial):
+        s.send(c.address, PTYPE_ERROR, c.session or 0, None, n)
+    for r in list(s.unresponse or ()):
+        r(False)
+    for to in dict.fromkeys(s.watching_session.values()):
+        s.send(to, PTYPE_ERROR, 0, None, n)
+    s.node.kill(s, s.handle)
+    coroutine_yield(hub, QUIT, None)
+
+
+def kill(addr: int | str) -> None:
+    """End a service from outside: it gets no word in (lualib/skynet/manager.lua)."""
+    s = _service()
+    if isinstance(addr, int):
+        send(".launcher", "lua", "REMOVE", addr, True)
+    handle = s.node.resolve(addr)
+    if isinstance(handle, int):
+        s.node.kill(s, handle)
+
+
+def abort() -> None:
+    """End all services of the node."""
+    s = _service()
+    s.node.abort(s)
+
+
+def newservice(service: str | Callable[..., Any], *args: Any) -> int:
+    """Start a service (a name, or a start function) and wait until its start function has ended.
+
+    Returns its handle. Raises CallError if it failed to start.
+    """
+    s = _service()
+    handle = call(".launcher", "lua", "LAUNCH", "snlua", s.node.service_name(service), *args)
+    if handle is None:
+        raise CallError(f"call failed: {service} ended before it had started")
+    return int(handle)
+
+
+def uniqueservice(name: str, *args: Any) -> int:
+    """Start a service unless it runs already; everybody gets the same one (service_mgr)."""
+    return _manager("LAUNCH", _service().node.service_name(name), *args)
+
+
+def queryservice(name: str) -> int:
+    """The service that `uniqueservice` started; waits until somebody does."""
+    return _manager("QUERY", _service().node.service_name(name))
+
+
+def _manager(command: str, *args: Any) -> int:
+    answer = call(".service", "lua", command, *args)
+    if not isinstance(answer, int):
+        raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
+    return answer
+
+
+def launch(kind: str, name: str, *args: Any) -> int | None:
+    """Create a service and do not wait; None if its module is unknown (lualib/skynet/manager.lua)."""
+    s = _service()
+    return s.node.launch(kind, name, args, s.handle)
+
+
+# --------------------------------------------------------------------------- node and self-knowledge
+
+
+def getenv(key: str) -> str | None:
+    """A value of the node's configuration, as text; None if there is none."""
+    return _service().node.env.get(key)
+
+
+def setenv(key: str, value: object) -> None:
+    """Set a value once; raises SkynetError if the key is there."""
+    _service().node.env.set(key, value)
+
+
+def error(*words: Any) -> None:
+    """Write a line to the log, through the logger service."""
+    _service().error(" ".join(map(str, words)))
+
+
+def term(addr: int | str) -> None:
+    """Take it that a service has gone: all calls to it that wait here fail."""
+    s = _service()
+    s.watch_error(0, s.node.resolve(addr))
+
+
+def mqlen() -> int:
+    """Messages waiting in the mailbox of the current service."""
+    return len(_service().mailbox)
+
+
+def stat(what: str) -> int:
+    """ "mqlen" or "message" (how many were dispatched)."""
+    s = _service()
+    if what == "mqlen":
+        return len(s.mailbox)
+    if what == "message":
+        return s.ctx.message_count
+    raise SkynetError(f"stat {what!r} is unknown: ask for mqlen or message")
+
+
+def task(ret: Any = None) -> Any:
+    """Parked coroutines: how many; with a dict, their stacks by session; with a session, its stack;
+    with a coroutine, the session it waits for (None if it does not wait)."""
+    s = _service()
+    waiting = {session: co for session, co in s.session_id_coroutine.items() if co is not BREAK}
+    if ret is None:
+        return len(waiting)
+    if isinstance(ret, dict):
+        ret.update(s.parked())
+        return None
+    if isinstance(ret, Coroutine):
+        return next((session for session, co in waiting.items() if co is ret), None)
+    return s.parked().get(ret, "No session")
+
+
+def is_start_function(f: Any) -> bool:
+    """Whether `f` can be a service: a plain function or method, not a coroutine function."""
+    return callable(f) and not inspect.iscoroutinefunction(f)

@@ -1,0 +1,605 @@
+"""Sockets for services: calls that wait without blocking.
+
+One idea: a socket is an entry in `socket_pool`, a buffer and the coroutine that
+waits for it. Reading parks the coroutine with `skynet.wait`; the message that
+brings what it needs (a coroutine of its own, in `socket_message`) wakes it.
+
+A socket delivers to the service that called `start` on it: an accepted connection
+says nothing, and reads nothing, before that.
+
+After lualib/skynet/socket.lua. In this version `listen` does not wait; `start` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .core.errors import SkynetError, SocketError
+from .core.message import PTYPE_SOCKET
+from .core.socket_server import unpack_udp_address
+from .coroutine import Coroutine, running
+from .skynet import Scheduler, _service, register_protocol, wait
+from .skynet import wakeup as _wakeup_coroutine
+
+BUFFER_LIMIT = 128 * 1024
+"""Bytes not read yet above which a socket is paused."""
+
+Accept = Callable[[int, str], Any]
+
+
+
+class _End:
+    """What `readall` waits for: no bytes will do."""
+
+
+_ANY = 0  # read_required: any byte will do
+_END = _End()
+
+
+class PoolSocket:
+    """What the service knows of one socket: the value of `socket_pool[id]`."""
+
+    __slots__ = (
+        "buffer", "buffer_limit", "callback", "closing", "co", "connected", "connecting", "id", "on_warning",
+        "paused", "protocol", "read_required",
+    )  # fmt: skip
+
+    def __init__(self, id: int, callback: Callable[..., Any] | None, protocol: str = "TCP") -> None:
+        self.id = id
+        self.protocol = protocol
+        self.callback = callback  # accept function of a listening socket, datagram function of UDP
+        self.buffer = bytearray()
+        self.connected = protocol == "UDP"
+        self.connecting: bool | str = protocol == "TCP"  # the error text, once there is one
+        self.read_required: int | bytes | _End | None = None  # what the waiting coroutine needs: size, separator, end
+        self.co: Coroutine | None = None  # who waits
+        self.closing: Coroutine | None = None  # who waits in close until the reader has left
+        self.paused: bool | None = None
+        self.buffer_limit: int | None = None
+        self.on_warning: Callable[[int, int], Any] | None = None
+
+    def label(self) -> str:
+        kind = "UDP" if self.protocol == "UDP" else "listen" if self.callback is not None else "TCP"
+        return f"{kind} {'connected' if self.connected else 'connecting' if self.connecting is True else 'disconnected'}"
+
+
+# --------------------------------------------------------------------------- waiting
+
+
+def wakeup(s: PoolSocket) -> None:
+    """Wake the coroutine that waits for this socket, if there is one."""
+    co = s.co
+    if co is not None:
+        s.co = None
+        _wakeup_coroutine(co)
+
+
+def suspend(s: PoolSocket) -> None:
+    """Park the current coroutine until `wakeup(s)`. DOC: socket-suspend"""
+    if s.co is not None:
+        raise SocketError(f"socket {s.id}: {s.co.label} waits for it already; one reader for each socket")
+    co = running()
+    s.co = co
+    try:
+        if s.paused:
+            service = co.service
+            service.error(f"Resume socket ({s.id})")
+            service.node.socket_server.start(service.handle, s.id)
+            wait()
+            s.paused = None
+        else:
+            wait()
+    finally:
+        if s.co is co:
+            s.co = None  # closed, or refused: nobody waits here any more
+    if s.closing is not None:
+        # close() lets the reader take what is there before it throws the buffer away.
+        _wakeup_coroutine(s.closing)
+
+
+def pause_socket(s: PoolSocket, size: int | None = None) -> None:
+    if s.paused is not None:
+        return
+    service = _service()
+    service.error(f"Pause socket ({s.id})" if size is None else f"Pause socket ({s.id}) size : {size}")
+    service.node.socket_server.pause(service.handle, s.id)
+    s.paused = True
+
+
+# --------------------------------------------------------------------------- messages from the socket server
+
+
+def _on_data(service: Scheduler, id: int, size: int, data: bytes) -> None:
+    s = _pool(service).get(id)
+    if s is None:
+        service.error(f"socket: drop package from {id}")
+        return
+    buffer = s.buffer
+    buffer += data
+    needed = s.read_required
+    if type(needed) is int:
+        if len(buffer) >= needed:
+            s.read_required = None
+            if len(buffer) > BUFFER_LIMIT:
+                pause_socket(s, len(buffer))
+            wakeup(s)
+        return
+    if s.buffer_limit is not None and len(buffer) > s.buffer_limit:
+        service.error(f"socket buffer overflow: fd={id} size={len(buffer)}")
+        service.node.socket_server.close(service.handle, id)
+        return
+    if type(needed) is bytes:
+        # What was there before has been searched; a separator may lie across the seam.
+        if buffer.find(needed, max(0, len(buffer) - len(data) - len(needed) + 1)) >= 0:
+            s.read_required = None
+            if len(buffer) > BUFFER_LIMIT:
+                pause_socket(s, len(buffer))
+            wakeup(s)
+    elif len(buffer) > BUFFER_LIMIT and not s.paused:
+        pause_socket(s, len(buffer))
+
+
+def _on_connect(service: Scheduler, id: int, ud: int, info: str) -> None:
+    """CONNECT: the socket is ours and works. DOC: socket-message-connect"""
+    s = _pool(service).get(id)
+    if s is None:
+        return
+    if not s.connected:
+        s.connected = True
+        _changed(service, s)
+        wakeup(s)
+    elif s.paused:
+        wakeup(s)
+
+
+def _on_close(service: Scheduler, id: int, ud: int, data: str) -> None:
+    s = _pool(service).get(id)
+    if s is not None:
+        s.connected = False
+        _changed(service, s)
+        wakeup(s)
+    else:
+        service.node.socket_server.close(service.handle, id)
+    callback = (service.socket_onclose or {}).pop(id, None)
+    if callback is not None:
+        callback(id)
+
+
+def _on_accept(service: Scheduler, id: int, new: int, address: str) -> None:
+    s = _pool(service).get(id)
+    if s is None or s.callback is None:
+        service.node.socket_server.close(service.handle, new)
+        return
+    s.callback(new, address)
+
+
+def _on_error(service: Scheduler, id: int, ud: int, text: str) -> None:
+    s = _pool(service).get(id)
+    server = service.node.socket_server
+    if s is None:
+        server.shutdown(service.handle, id)
+        service.error(f"socket: error on unknown {id} {text}")
+        return
+    if s.callback is not None and s.connected and s.protocol == "TCP":
+        service.error(f"socket: accept error: {text}")
+        return
+    if s.connected:
+        service.error(f"socket: error on {id} {text}")
+    elif s.connecting:
+        s.connecting = text
+    s.connected = False
+    _changed(service, s)
+    server.shutdown(service.handle, id)
+    wakeup(s)
+
+
+def _on_udp(service: Scheduler, id: int, size: int, data: tuple[bytes, bytes]) -> None:
+    s = _pool(service).get(id)
+    if s is None or s.callback is None:
+        service.error(f"socket: drop udp package from {id}")
+        return
+    s.callback(*data)
+
+
+def _on_warning(service: Scheduler, id: int, size: int, data: str) -> None:
+    s = _pool(service).get(id)
+    if s is None:
+        return
+    if s.on_warning is not None:
+        s.on_warning(id, size)
+    else:
+        service.error(f"WARNING: {size} K bytes need to send out (fd = {id})")
+
+
+socket_message = (
+    None, _on_data, _on_connect, _on_close, _on_accept, _on_error, _on_udp, _on_warning,
+)  # fmt: skip
+"""By type, 1 to 7: what each socket message does. DOC: socket-message"""
+
+
+def _dispatch(session: int, source: int, type: int, *fields: Any) -> None:
+    socket_message[type](running().service, *fields)  # type: ignore[misc]  # types begin at 1
+
+
+def _pool(service: Scheduler) -> dict[int, PoolSocket]:
+    pool = service.socket_pool
+    if pool is None:
+        pool = service.socket_pool = {}
+        register_protocol(name="socket", id=PTYPE_SOCKET, dispatch=_dispatch)
+    return pool
+
+
+def _changed(service: Scheduler, s: PoolSocket) -> None:
+    if service.emit is not None:
+        service.emit(("table", service.handle, "socket_pool", "set", s.id, s.label()))
+
+
+def _remove(service: Scheduler, id: int) -> None:
+    if _pool(service).pop(id, None) is not None and service.emit is not None:
+        service.emit(("table", service.handle, "socket_pool", "clear", id, None))
+
+
+def _open_socket(id: int) -> PoolSocket:
+    s = _pool(_service()).get(id)
+    if s is None:
+        raise SocketError(f"socket {id} is not open in this service: open or start it first, and do not use it after close")
+    return s
+
+
+# --------------------------------------------------------------------------- opening
+
+
+def connect(service: Scheduler, id: int, func: Accept | None) -> int:
+    """Enter the socket into the pool, and wait for its CONNECT or ERROR. DOC: socket-connect"""
+    pool = _pool(service)
+    if id in pool:
+        raise SocketError(f"socket {id} is not closed: it was started or opened here already")
+    s = pool[id] = PoolSocket(id, func)
+    _changed(service, s)
+    suspend(s)
+    reason = s.connecting
+    s.connecting = False
+    if s.connected:
+        return id
+    _remove(service, id)
+    raise SocketError(reason if isinstance(reason, str) else f"socket {id} was closed while it was being opened")
+
+
+def listen(host: str, port: int | None = None, backlog: int = 32) -> int:
+    """Listen on "host:port", or on host and port; port 0 picks a free one (see `sockname`).
+
+    Returns the id at once; nobody is accepted before `start(id, accept)`. Raises
+    SocketError("Listen error...") if the address cannot be had.
+    """
+    service = _service()
+    host, port = _address(host, port)
+    _pool(service)
+    return service.node.socket_server.listen(service.handle, host, port, backlog)
+
+
+def start(id: int, func: Accept | None = None) -> int:
+    """Make the socket this service's own, and wait until it works; returns `id`.
+
+    For a listening socket `func(newid, "ip:port")` is called with each connection, in
+    a coroutine of its own. Raises SocketError with the text of the socket server.
+    DOC: socket-start
+    """
+    service = _service()
+    _ = running().hub  # refuses to block outside a coroutine before anything is done
+    if id in _pool(service):
+        raise SocketError(f"socket {id} is not closed: it was started or opened here already")
+    service.node.socket_server.start(service.handle, id)
+    return connect(service, id, func)
+
+
+def open(host: str, port: int | None = None) -> int:
+    """Connect to "host:port", or to host and port, and wait until it is done; returns the id.
+
+    Names are looked up without stopping the node. Raises SocketError with the reason.
+    """
+    service = _service()
+    _ = running().hub
+    host, port = _address(host, port)
+    if port == 0:
+        raise SocketError("Invalid port: 0 can be listened on, not connected to")
+    return connect(service, service.node.socket_server.connect(service.handle, host, port), None)
+
+
+def bind(fd: int) -> int:
+    """Read and write a descriptor that exists already (a pipe, a terminal); returns its socket id."""
+    service = _service()
+    _ = running().hub
+    return connect(service, service.node.socket_server.bind(service.handle, fd), None)
+
+
+def stdin() -> int:
+    """`bind(0)`."""
+    return bind(0)
+
+
+def _address(host: str, port: int | None) -> tuple[str, int]:
+    """Split "host:port"; "[::1]:80" and "::1" with a port of its own are understood."""
+    if port is None:
+        host, colon, text = host.rpartition(":")
+        if not colon:
+            raise SocketError(f"Invalid address {text}. It reads host:port")
+        if not text.isdigit():
+            raise SocketError(f"Invalid port in address {host}:{text}.")
+        port = int(text)
+        host = host.removeprefix("[").removesuffix("]")
+    if not 0 <= port <= 65535:
+        raise SocketError(f"Invalid port {port}: it is between 0 and 65535")
+    return host, port
+
+
+# --------------------------------------------------------------------------- closing
+
+
+def close(id: int) -> None:
+    """Close, and wait for the CLOSE message. What was written is still delivered. DOC: socket-close"""
+    service = _service()
+    s = _pool(service).get(id)
+    if s is None:
+        return
+    service.node.socket_server.close(service.handle, id)
+    if s.connected:
+        s.paused = False  # a reader that comes now must not start it again
+        if s.co is not None:
+            # Somebody reads it in another coroutine, and may take what is in the buffer first.
+            if s.closing is not None:
+                raise SocketError(f"socket {id} is being closed by {s.closing.label} already")
+            s.closing = running()
+            wait()
+        else:
+            suspend(s)
+        s.connected = False
+    _remove(service, id)
+
+
+def close_fd(id: int) -> None:
+    """Close a socket that was never started here. Raises SocketError if it was: use close."""
+    service = _service()
+    if id in _pool(service):
+        raise SocketError(f"socket {id} was started here: use socket.close instead")
+    service.node.socket_server.close(service.handle, id)
+
+
+def shutdown(id: int) -> None:
+    """Close at once, throwing away what is still to be sent; `close` it afterwards."""
+    service = _service()
+    if id in _pool(service):
+        service.node.socket_server.shutdown(service.handle, id)
+
+
+def abandon(id: int) -> None:
+    """Forget the socket, so that another service can `start` it."""
+    service = _service()
+    s = _pool(service).get(id)
+    if s is not None:
+        s.connected = False
+        wakeup(s)
+        (service.socket_onclose or {}).pop(id, None)
+        _remove(service, id)
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def read(id: int, size: int | None = None) -> bytes | None:
+    """`size` bytes, or without `size` whatever there is, at least one byte.
+
+    None when the connection ended before; what did arrive is left for `readall`.
+    Raises SocketError for a closed id or a second reader.
+    """
+    s = _open_socket(id)
+    need = 1 if size is None else size
+    if len(s.buffer) < need:
+        if not s.connected or s.closing is not None:
+            return None
+        _park(s, _ANY if size is None else size)
+        if len(s.buffer) < need:
+            return None
+    return _take(s, len(s.buffer) if size is None else size)
+
+
+def readline(id: int, sep: bytes = b"\n") -> bytes | None:
+    """A line without its separator (one or more bytes), or None when the connection ended before it.
+
+    Raises SocketError for a closed id or a second reader. DOC: socket-readline
+    """
+    s = _open_socket(id)
+    if isinstance(sep, str):
+        raise TypeError("a separator is bytes, not str: use .encode()")
+    if not sep:
+        raise SocketError("readline needs a separator of at least one byte")
+    end = s.buffer.find(sep)
+    if end < 0:
+        if not s.connected or s.closing is not None:
+            return None
+        _park(s, sep)
+        end = s.buffer.find(sep)
+        if end < 0:
+            return None
+    line = bytes(s.buffer[:end])
+    del s.buffer[: end + len(sep)]
+    return line
+
+
+def readall(id: int) -> bytes:
+    """Everything up to the end of the connection."""
+    s = _open_socket(id)
+    if s.connected:
+        _park(s, _END)
+    return _take(s, len(s.buffer))
+
+
+def block(id: int) -> bool:
+    """Wait until there is something to read, and leave it there. False at the end of the connection."""
+    s = _pool(_service()).get(id)
+    if s is None or not s.connected:
+        return False
+    _park(s, _ANY)
+    return s.connected
+
+
+def _park(s: PoolSocket, needed: int | bytes | _End) -> None:
+    if s.read_required is not None:
+        who = s.co.label if s.co is not None else "a coroutine"
+        raise SocketError(f"socket {s.id}: {who} reads from it already; one reader for each socket")
+    s.read_required = needed
+    try:
+        suspend(s)
+    finally:
+        s.read_required = None
+
+
+def _take(s: PoolSocket, size: int) -> bytes:
+    data = bytes(s.buffer) if size == len(s.buffer) else bytes(s.buffer[:size])
+    del s.buffer[:size]
+    return data
+
+
+def limit(id: int, size: int) -> None:
+    """Close the socket when more than `size` bytes wait to be read and nobody reads them."""
+    _open_socket(id).buffer_limit = size
+
+
+def pause(id: int) -> None:
+    """Stop reading from the network; the next read that must wait resumes it."""
+    s = _pool(_service()).get(id)
+    if s is not None:
+        pause_socket(s)
+
+
+# --------------------------------------------------------------------------- writing
+
+
+def write(id: int, data: bytes | bytearray | memoryview) -> bool:
+    """Send; does not wait. True: taken over (not: delivered). False: the socket is gone or closing."""
+    service = _service()
+    return service.node.socket_server.send(service.handle, id, data if type(data) is bytes else _bytes(data))
+
+
+def lwrite(id: int, data: bytes | bytearray | memoryview) -> bool:
+    """Like write, with low priority: behind whatever `write` has queued."""
+    service = _service()
+    return service.node.socket_server.send(service.handle, id, data if type(data) is bytes else _bytes(data), low=True)
+
+
+def _bytes(data: Any) -> bytes:
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)  # the caller may change it while it is still to be sent
+    if isinstance(data, str):
+        raise TypeError("a socket carries bytes, not str: use .encode()")
+    raise TypeError(f"a socket carries bytes, not {type(data).__name__}")
+
+
+def warning(id: int, func: Callable[[int, int], Any]) -> None:
+    """Call `func(id, kilobytes)` instead of the log when much waits to be sent; 0: all is sent."""
+    _open_socket(id).on_warning = func
+
+
+# --------------------------------------------------------------------------- asking
+
+
+def invalid(id: int) -> bool:
+    """Whether this service has no such socket."""
+    return id not in _pool(_service())
+
+
+def disconnected(id: int) -> bool | None:
+    """Whether the socket was connected and is not any more; None if there is no such socket."""
+    s = _pool(_service()).get(id)
+    return None if s is None else not (s.connected or s.connecting)
+
+
+def onclose(id: int, func: Callable[[int], Any] | None) -> None:
+    """Call `func(id)` when the CLOSE message of this socket comes."""
+    service = _service()
+    if service.socket_onclose is None:
+        service.socket_onclose = {}
+    if func is None:
+        service.socket_onclose.pop(id, None)
+    else:
+        service.socket_onclose[id] = func
+
+
+def sockname(id: int) -> tuple[str, int]:
+    """(host, port) of our side. Raises SocketError."""
+    return _service().node.socket_server.sockname(id)
+
+
+def peername(id: int) -> tuple[str, int]:
+    """(host, port) of the other side. Raises SocketError."""
+    return _service().node.socket_server.peername(id)
+
+
+def netstat() -> list[dict[str, Any]]:
+    """One dict for each socket of the node, from the highest slot to the lowest."""
+    return _service().node.socket_server.netstat()
+
+
+def nodelay(id: int) -> None:
+    """Send small packets at once (TCP_NODELAY)."""
+    service = _service()
+    service.node.socket_server.nodelay(service.handle, id)
+
+
+# --------------------------------------------------------------------------- UDP
+
+
+def udp(func: Callable[[bytes, bytes], Any], host: str | None = None, port: int = 0) -> int:
+    """A UDP socket; `func(data, packed address)` is called with each datagram. Does not wait."""
+    service = _service()
+    return _udp(service, service.node.socket_server.udp(service.handle, host, port), func)
+
+
+def udp_listen(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
+    """A UDP socket bound to a port that is given."""
+    service = _service()
+    return _udp(service, service.node.socket_server.udp_listen(service.handle, host, port), func)
+
+
+def udp_dial(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
+    """A UDP socket with a default destination for `write`."""
+    service = _service()
+    return _udp(service, service.node.socket_server.udp_dial(service.handle, host, port), func)
+
+
+def udp_connect(id: int, host: str, port: int, func: Callable[[bytes, bytes], Any] | None = None) -> None:
+    """Set the default destination for `write`; datagrams from others still arrive."""
+    service = _service()
+    s = _pool(service).get(id)
+    if s is None:
+        _udp(service, id, func)
+    elif s.protocol != "UDP":
+        raise SkynetError(f"socket {id} is no UDP socket")
+    elif func is not None:
+        s.callback = func
+    service.node.socket_server.udp_connect(service.handle, id, host, port)
+
+
+def _udp(service: Scheduler, id: int, func: Callable[..., Any] | None) -> int:
+    pool = _pool(service)
+    if id in pool:
+        raise SocketError(f"socket {id} is not closed")
+    s = pool[id] = PoolSocket(id, func, "UDP")
+    _changed(service, s)
+    return id
+
+
+def sendto(id: int, address: bytes, data: bytes) -> bool:
+    """Send one datagram to a packed address, as `func` of `udp` gets it."""
+    service = _service()
+    return service.node.socket_server.udp_send(
+        service.handle, id, address, data if type(data) is bytes else _bytes(data)
+    )
+
+
+def udp_address(packed: bytes) -> tuple[str, int]:
+    """(ip, port) of a packed address. Raises SocketError("Invalid udp address")."""
+    address = unpack_udp_address(packed)
+    if address is None:
+        raise SocketError(f"Invalid udp address: {len(packed)} bytes instead of 7 or 19")
+    return address

@@ -1,0 +1,9 @@
+"""Traces: what a node did, as plain data that can be printed, stored, drawn and questioned.
+
+This package knows no node. A recording is handed in as raw events; a stored trace
+is read where there is no greenlet and no epoll.
+"""
+
+from .recorder import Recorder as Recorder
+from .trace import Trace as Trace
+from .trace import TraceError as TraceError

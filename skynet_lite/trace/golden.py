@@ -1,0 +1,77 @@
+"""One service's events in the form of the recordings of the real skynet.
+
+Labels instead of numbers: services by the names given, sockets s1, s2, ... in the
+order of their first message, `self`, `launcher`, `timer`, `socket`. Events that the
+recordings do not know are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .events import DETAIL, MAIN, Event
+
+_FIELDS = {
+    "message": ("ptype", "session", "source", "type", "sock", "new", "size", "data", "info", "body"),
+    "co_create": ("co", "how", "for", "in"),
+    "resume": ("co", "by", "args"),
+    "yield": ("co", "command", "session"),
+    "wakeup": ("co", "queued", "in"),
+    "mark": ("co", "text"),
+    "co_error": ("co", "error"),
+    "send": ("to", "ptype", "session", "in"),
+    "table": ("table", "op", "session", "co"),
+    "wakeup_skip": ("co",),
+    "dispatch_failed": (),
+}
+_TABLES = ("session_id_coroutine", "sleep_session", "watching_session", "dead_service", "error_queue")
+
+
+def golden(
+    events: list[Event], service: str, names: dict[str, str], launcher: str | None, detail: bool
+) -> list[Event]:
+    """`service` and the keys of `names` are addresses (`:00000008`)."""
+    kinds = MAIN + DETAIL if detail else MAIN
+    sockets: dict[int, str] = {}  # id → label
+    alive: set[int] = set()
+    result = []
+
+    def who(address: str, ptype: str) -> str:
+        if address == service:
+            return "self"
+        if address in names:
+            return names[address]
+        if address == launcher:
+            return "launcher"
+        if address == ":00000000":
+            return {"response": "timer", "socket": "socket"}.get(ptype, "outside")
+        return address
+
+    def label(id: int) -> str:
+        return sockets.setdefault(id, f"s{len(sockets) + 1}")
+
+    for event in events:
+        if event["e"] == "socket":
+            (alive.discard if event["state"] == "invalid" else alive.add)(event["id"])
+        if event.get("service") != service or event["e"] not in kinds:
+            continue
+        if event["e"] == "table" and event["table"] not in _TABLES:
+            continue
+        if event["e"] == "send" and event["to"] in (launcher, ".launcher"):
+            continue
+        shown: dict[str, Any] = dict(event)
+        if event["e"] == "message":
+            shown["source"] = who(event["source"], event["ptype"])
+            if "id" in event:
+                shown["sock"] = label(event["id"])
+            if "new" in event:
+                shown["new"] = label(event["new"])
+            if "body" in event:
+                # A recording writes the word instead of a number that differs from run to run.
+                shown["body"] = ["socket" if type(v) is int and v in alive else v for v in event["body"]]
+            if event.get("type") == "WARNING":
+                shown.pop("size", None)
+        elif event["e"] == "send":
+            shown["to"] = who(event["to"], event["ptype"])
+        result.append({"e": event["e"], **{k: shown[k] for k in _FIELDS[event["e"]] if k in shown}})
+    return result

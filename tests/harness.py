@@ -1,0 +1,179 @@
+"""Plays a scenario against a live node, with the client steps of its recording.
+
+To add a recording: put its JSON file into tests/golden/traces, and a function of
+the same name into scenarios.py.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket as pysocket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scenarios import SCENARIOS, Chunk
+from skynet_lite import Node, Trace
+
+TRACES = Path(__file__).parent / "golden" / "traces"
+TIMEOUT = 10.0  # real seconds, for what should take none
+
+
+def recording(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((TRACES / f"{name}.json").read_text())
+    return data
+
+
+def expected(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A recorded list without what depends on the system, or on how a pooled coroutine gets its function.
+
+    skynet resumes such a coroutine once more, to hand it the function; here it is laid
+    on the coroutine (tests/golden/traces/README.md allows dropping both events).
+    """
+    kept = []
+    for event in events:
+        if event["e"] == "resume" and event["by"] == "co_create":
+            continue
+        if event["e"] == "yield" and event["command"] is None:
+            continue
+        kept.append(comparable(event))
+    return kept
+
+
+def comparable(event: dict[str, Any]) -> dict[str, Any]:
+    if event["e"] == "message" and event.get("type") == "ERROR":
+        return {k: v for k, v in event.items() if k != "info"}
+    return event
+
+
+class Play:
+    """One run of one scenario. `trace` and `addresses` are there afterwards."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.data = recording(name)
+        self.addresses: dict[str, int] = {}
+        self.port = 0
+        self.trace: Trace
+        self._folder = folder
+        self._clients: dict[str, Any] = {}
+        self._listening = SCENARIOS[name](self)
+        self._run()
+
+    # what scenarios use
+    def addr(self, label: str) -> int:
+        return self.addresses[label]
+
+    def later(self, label: str, address: int) -> None:
+        self.addresses[label] = address
+
+    def events(self, label: str, detail: bool = True) -> list[dict[str, Any]]:
+        names = {a: name for name, a in self.addresses.items() if name != label}
+        if label not in self.addresses:
+            return []
+        return [comparable(e) for e in self.trace.golden(self.addresses[label], detail=detail, names=names)]
+
+    def _run(self) -> None:
+        steps = self.data.get("client") or []
+        if steps and steps[0][0] == "listen":
+            self._listen(steps[0][1])
+        elif not steps:
+            self.port = free_port()
+        with Node(clock="virtual", log=list, luaservice=str(self._folder / "?.py")) as node:
+            self.node = node
+            try:
+                with node.record() as self.trace:
+                    for label in self.data["services"]:
+                        self._start(label)
+                    for step in steps:
+                        getattr(self, "_" + step[0])(*step[1:])
+                    count = len(expected(self.data["events"]))
+                    node.run(until=lambda: len(self.events("A")) >= count, timeout=TIMEOUT)
+                    node.run(timeout=TIMEOUT)
+            finally:
+                for c in self._clients.values():
+                    c.close()
+            self.log = node.log_lines
+
+    def _start(self, label: str) -> None:
+        service = self._listening[label]
+        before = set(self.node.handles.contexts)
+        if isinstance(service, Chunk):
+            CHUNKS[label] = service.run
+            (self._folder / f"{label}.py").write_text(f"import harness\nharness.CHUNKS[{label!r}]()\n")
+            service = label
+        self.addresses[label] = self.node.newservice(service, wait=False)
+        assert self.addresses[label] not in before
+        if label == self.data["services"][-1]:
+            return  # its start may wait for what the client does
+        s = self.node.service(self.addresses[label])
+        self.node.run(until=lambda: s.start_state not in ("loading", "starting"), timeout=TIMEOUT)
+
+    # ---- client steps
+
+    def _wait(self, label: str, pattern: dict[str, Any], n: int = 1) -> None:
+        def seen() -> bool:
+            return sum(all(e.get(k) == v for k, v in pattern.items()) for e in self.events(label)) >= n
+
+        self.node.run(until=seen, timeout=TIMEOUT)
+
+    def _settle(self) -> None:
+        self.node.run_until_idle()
+
+    def _connect(self, c: str) -> None:
+        self._clients[c] = self.node.client(self.port)
+
+    def _send(self, c: str, text: str) -> None:
+        client = self._clients[c]
+        (client.sendall if isinstance(client, pysocket.socket) else client.send)(text.encode())
+
+    def _expect(self, c: str, text: str) -> None:
+        client = self._clients[c]
+        if isinstance(client, pysocket.socket):
+            self._readable(client)
+            assert client.recv(len(text)) == text.encode()
+        else:
+            client.expect(text.encode())
+
+    def _expect_eof(self, c: str) -> None:
+        self._clients[c].expect_eof()
+
+    def _close(self, c: str) -> None:
+        self._clients[c].close()
+
+    def _reset(self, c: str) -> None:
+        self._clients[c].reset()
+
+    def _listen(self, listener: str) -> None:
+        if listener not in self._clients:
+            sock = pysocket.create_server(("127.0.0.1", 0))
+            self._clients[listener] = sock
+            self.port = sock.getsockname()[1]
+
+    def _accept(self, listener: str, c: str) -> None:
+        self._readable(self._clients[listener])
+        self._clients[c], _ = self._clients[listener].accept()
+
+    def _udp_open(self, u: str) -> None:
+        self._clients[u] = pysocket.socket(type=pysocket.SOCK_DGRAM)
+        self._clients[u].bind(("127.0.0.1", 0))
+
+    def _udp_send(self, u: str, text: str) -> None:
+        self._clients[u].sendto(text.encode(), ("127.0.0.1", self.port))
+
+    def _udp_expect(self, u: str, text: str) -> None:
+        self._readable(self._clients[u])
+        assert self._clients[u].recv(65536) == text.encode()
+
+    def _readable(self, sock: pysocket.socket) -> None:
+        self.node.run(until=lambda: bool(select.select([sock], [], [], 0)[0]), timeout=TIMEOUT)
+
+
+CHUNKS: dict[str, Callable[[], None]] = {}
+
+
+def free_port() -> int:
+    with pysocket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
