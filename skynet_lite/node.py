@@ -225,16 +225,19 @@ class Node:
                 self.log(source, str(e))
                 return None
         handle = ctx.handle = self.handles.register(ctx)
+        if kind == "snlua":
+            ctx.state = self._newest[name] = Scheduler(self, ctx)
         if self.emit is not None:
             self.emit(("birth", handle, ctx.label))
         if kind == "logger":
             self._logger = ctx
+            self.handles.name("logger", handle)
             ctx.callback = logger_callback(self._write)
         elif kind == "harbor":
             self._harbor = ctx
             ctx.callback = Harbor(self._deliver, lambda text: self.log(ctx.handle, text)).callback
         else:
-            s = ctx.state = self._newest[name] = Scheduler(self, ctx)
+            s = ctx.state
             ctx.close = s.close
             ctx.callback = lambda ptype, session, source, payload: self._load(s, payload)
             self.push(ctx, (PTYPE_SYSTEM, 0, handle, Launch(name, args)), "launch")
@@ -256,11 +259,12 @@ class Node:
         """Put a message into a mailbox (skynet_mq_push)."""
         mailbox = target.mailbox
         mailbox.append(message)
-        if self.emit is not None:
-            self.emit(("push", target.handle, message[0], message[1], message[2], by, not mailbox.in_global))
-        if not mailbox.in_global:
+        queued = not mailbox.in_global
+        if queued:
             mailbox.in_global = True
             self.global_queue.append(mailbox)
+        if self.emit is not None:
+            self.emit(("push", target.handle, message[0], message[1], message[2], by, queued))
 
     def _deliver(self, to: int, ptype: int, session: int, source: int, payload: Any) -> bool:
         target = self.handles.contexts.get(to)
@@ -314,27 +318,6 @@ class Node:
         if name.startswith(":") or len(name) > 15 or not isinstance(self.resolve(name), str):
             raise SkynetError(f"{name!r} cannot be a global name: at most 15 characters, no number, no colon in front")
         s.send(".cslave", 10, 0, ("REGISTER", name, handle), getattr(running(), "n", 0))
-
-    def timeout(self, s: Scheduler, session: int, ti: int, n: int) -> None:
-        """Answer `session` of service `s` in `ti` ticks; at once, by a message, if that is 0."""
-        emit = self.emit
-        if ti <= 0:
-            if emit is not None:
-                emit(("timer_set", s.handle, session, 0, n))
-            mailbox = s.mailbox
-            mailbox.append((PTYPE_RESPONSE, session, 0, ()))
-            if emit is not None:
-                emit(("push", s.handle, PTYPE_RESPONSE, session, 0, "timer", not mailbox.in_global))
-            if not mailbox.in_global:
-                mailbox.in_global = True
-                self.global_queue.append(mailbox)
-            return
-        if type(ti) is not int:
-            raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r}")
-        deadline = self.clock.now() + ti
-        self.timer.add(deadline, s.handle, session)
-        if emit is not None:
-            emit(("timer_set", s.handle, session, deadline if self.clock.virtual else ti, n))
 
     def log(self, source: int, text: str) -> None:
         """A log line from a service, by way of the logger service."""
@@ -411,7 +394,7 @@ class Node:
                 self.log(ctx.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             ctx.message_count += 1
             if ctx.callback is not None:
-                if ctx.state is None and self.emit is not None:
+                if self.emit is not None and ctx.state is None:
                     self.emit(("handled", ctx.handle, *message[:3]))
                 ctx.callback(*message)
             if mailbox:
@@ -775,6 +758,7 @@ class Node:
             self._on_thread(lambda: (recorder.begin(), self._attach(recorder.sink)))
         else:
             self._waiting_recorders.append(recorder)
+            _recording.add(self)
         try:
             yield recorder.trace
         finally:
@@ -790,6 +774,11 @@ class Node:
         if self._recorder is None:
             raise SkynetError("this node was not recorded from birth: make it with Node(record=True)")
         return self._recorder.trace
+
+    def mark(self, text: str) -> None:
+        """Write a mark into the recordings of this node, also into those that wait for its boot."""
+        for sink in [*self._sinks, *(recorder.sink for recorder in self._waiting_recorders)]:
+            sink(("mark", 0, 0, text))
 
     def attach(self, sink: Callable[[tuple[Any, ...]], Any]) -> Callable[[], None]:
         """Hand every raw event to `sink`; returns what detaches it.
@@ -926,7 +915,6 @@ def mark(text: str) -> None:
         if s.emit is not None:
             s.emit(("mark", s.handle, co.n, text))
         return
-    for node in sorted(_recording, key=id):
-        if node.emit is not None:
-            node.emit(("mark", 0, 0, text))
+    for node in list(_recording):
+        node.mark(text)
 

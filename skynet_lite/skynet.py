@@ -194,7 +194,8 @@ class Scheduler:
                 name = p.name if p is not None else PTYPE_NAMES[ptype] if ptype < len(PTYPE_NAMES) else str(ptype)
                 self.unknown_request(session, source, payload, name)
             return
-        co = self.co_create(p.dispatch, (session, source, *p.unpack(payload)), "message", 0)
+        args = payload if ptype == PTYPE_LUA and type(payload) is tuple else p.unpack(payload)
+        co = self.co_create(p.dispatch, (session, source, *args), "message", 0)
         co.session = session
         co.address = source
         co.serial = self.ctx.message_count
@@ -203,7 +204,7 @@ class Scheduler:
         self.running = co
         self.suspend(co, coroutine_resume(co))
 
-    def suspend(self, co: Coroutine, yielded: tuple[str, Any]) -> None:
+    def suspend(self, co: Any, yielded: Any) -> None:
         """Catch what `co` yields, and go on with whoever became ready by it.
 
         Returns when nobody is. An error of any coroutine leaves by here, and what was
@@ -213,6 +214,7 @@ class Scheduler:
         while True:
             command, param = yielded
             if command is EXIT:
+                forgotten = 0 if co.responded else co.session
                 co.session = None
                 co.responded = False
             emit = self.emit
@@ -247,28 +249,31 @@ class Scheduler:
                 continue
             elif command is QUIT:
                 return
-            elif command is not EXIT:
+            elif command is EXIT:
+                if forgotten:
+                    self.error(f"Maybe forgot response session {forgotten} from {address_text(co.address)} : {co.label}")
+            else:
                 raise SkynetError(f"Unknown command : {command!r}")
             if self.wakeup_queue:
-                woken = self.dispatch_wakeup()
-                if woken is not None:
-                    co, yielded = woken
+                yielded = self.dispatch_wakeup()
+                if yielded is not None:
+                    co = self.running
                     continue
             if self.error_queue:
-                failed = self.dispatch_error_queue()
-                if failed is not None:
-                    co, yielded = failed
+                yielded = self.dispatch_error_queue()
+                if yielded is not None:
+                    co = self.running
                     continue
             return
 
-    def dispatch_wakeup(self) -> tuple[Coroutine, Any] | None:
-        """Resume the next entry of the wakeup queue.
+    def dispatch_wakeup(self) -> Any:
+        """Resume the next entry of the wakeup queue; what it yields, or None.
 
         An entry whose coroutine does not sleep any more ends the chain: what stands
         behind it waits for the next suspend. DOC: dispatch-wakeup
         """
         token = self.wakeup_queue.popleft()
-        co = token if isinstance(token, Coroutine) else (self.sleep_tokens or {}).get(token)
+        co = token if type(token) is Coroutine else (self.sleep_tokens or {}).get(token)
         emit = self.emit
         if co is None or co.sleeping is None:
             if emit is not None:
@@ -279,23 +284,24 @@ class Scheduler:
             emit(("table", self.handle, "session_id_coroutine", "break", co.sleeping, 0))
             emit(("resume", self.handle, co.n, "dispatch_wakeup", _BROKEN))
         self.running = co
-        return co, coroutine_resume(co, False, BREAK)
+        return coroutine_resume(co, False, BREAK)
 
-    def dispatch_error_queue(self) -> tuple[Coroutine, Any] | None:
-        """Resume the next coroutine whose call has failed. DOC: dispatch-error-queue"""
+    def dispatch_error_queue(self) -> Any:
+        """Resume the next coroutine whose call has failed; what it yields, or None. DOC: dispatch-error-queue"""
         while self.error_queue:
             session = self.error_queue.popleft()
-            co = self.session_id_coroutine.pop(session, None)
             emit = self.emit
             if emit is not None:
                 emit(("table", self.handle, "error_queue", "pop", session, 0))
+            co = self.session_id_coroutine.get(session)
             if co is None or co is BREAK:
                 continue  # told twice, or answered in between
+            del self.session_id_coroutine[session]
             if emit is not None:
                 emit(("table", self.handle, "session_id_coroutine", "clear", session, 0))
                 emit(("resume", self.handle, co.n, "dispatch_error_queue", _FALSE))
             self.running = co
-            return co, coroutine_resume(co, False, None)
+            return coroutine_resume(co, False, None)
         return None
 
     def _return(self, co: Coroutine, payload: Any) -> bool:
@@ -393,12 +399,35 @@ class Scheduler:
             emit(("send", self.handle, to, ptype, session, n, by))
         mailbox = target.mailbox
         mailbox.append((ptype, session, self.handle, payload))
-        if emit is not None:
-            emit(("push", to, ptype, session, self.handle, by, not mailbox.in_global))
-        if not mailbox.in_global:
+        queued = not mailbox.in_global
+        if queued:
             mailbox.in_global = True
             self.global_queue.append(mailbox)
+        if emit is not None:
+            emit(("push", to, ptype, session, self.handle, by, queued))
         return True
+
+    def set_timer(self, session: int, ti: int, n: int) -> None:
+        """Answer `session` in `ti` ticks; if that is 0, now, by a message (cmd_timeout)."""
+        emit = self.emit
+        if ti <= 0:
+            if emit is not None:
+                emit(("timer_set", self.handle, session, 0, n))
+            mailbox = self.mailbox
+            mailbox.append((PTYPE_RESPONSE, session, 0, ()))
+            queued = not mailbox.in_global
+            if queued:
+                mailbox.in_global = True
+                self.global_queue.append(mailbox)
+            if emit is not None:
+                emit(("push", self.handle, PTYPE_RESPONSE, session, 0, "timer", queued))
+            return
+        if type(ti) is not int:
+            raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r}")
+        clock = self.node.clock
+        self.node.timer.add(clock.now() + ti, self.handle, session)
+        if emit is not None:
+            emit(("timer_set", self.handle, session, clock.now() + ti if clock.virtual else ti, n))
 
     def error(self, text: str) -> None:
         self.node.log(self.handle, text)
@@ -588,6 +617,7 @@ def _payload(message: Any) -> Any:
 
 
 def _error_dispatch(session: int, source: int) -> None:
+    ignoreret()
     _service().watch_error(session, source)
 
 
@@ -646,8 +676,12 @@ def _service() -> Scheduler:
     except AttributeError:
         s = None
     if s is None:
-        raise SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
+        raise _outside()
     return s
+
+
+def _outside() -> SkynetError:
+    return SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
 
 
 def self() -> int:
@@ -680,6 +714,12 @@ def name(name: str, handle: int) -> None:
 # --------------------------------------------------------------------------- messages
 
 
+def _misuse(typename: str) -> SkynetError:
+    """Why a message of this type cannot be sent here."""
+    _service()
+    return SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
+
+
 def _unreachable(addr: Any) -> AddressError:
     if addr == 0 and isinstance(addr, int):
         return AddressError("Invalid service address 0")
@@ -689,8 +729,11 @@ def _unreachable(addr: Any) -> AddressError:
 def send(addr: int | str, typename: str, *args: Any) -> int | None:
     """Send and forget. Returns 0, or None if the address does not exist."""
     co = running()
-    s = getattr(co, "service", None) or _service()
-    p = s.proto.get(typename) or _protocol(s, typename)
+    try:
+        s = co.service
+        p = s.proto[typename]
+    except (AttributeError, KeyError):
+        raise _misuse(typename) from None
     return 0 if s.send(addr, p.id, 0, p.pack(args), co.n) else None
 
 
@@ -701,20 +744,25 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
     refused or ended. DOC: call
     """
     co = running()
-    s = getattr(co, "service", None) or _service()
-    p = s.proto.get(typename) or _protocol(s, typename)
+    try:
+        s = co.service
+        p = s.proto[typename]
+    except (AttributeError, KeyError):
+        raise _misuse(typename) from None
     payload = p.pack(args)
     hub = co.hub
     session = next(s.sessions)
     if not s.send(addr, p.id, session, payload, co.n):
         raise _unreachable(addr)
-    values = p.unpack(_yield_call(s, co, hub, addr, session))
+    values = _yield_call(s, hub, addr, session)
+    if type(values) is not tuple or p.id != PTYPE_LUA:
+        values = p.unpack(values)
     if len(values) == 1:
         return values[0]
     return values or None
 
 
-def _yield_call(s: Scheduler, co: Coroutine, hub: Hub, addr: int | str, session: int) -> Any:
+def _yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int) -> Any:
     """Wait for the response to `session`. DOC: yield-call"""
     s.watching_session[session] = addr if type(addr) is int else s.node.resolve(addr)
     if s.emit is not None:
@@ -741,7 +789,7 @@ def rawcall(addr: int | str, typename: str, message: Any) -> Any:
     session = next(s.sessions)
     if not s.send(addr, _protocol(s, typename).id, session, _payload(message), co.n):
         raise _unreachable(addr)
-    payload = _yield_call(s, co, hub, addr, session)
+    payload = _yield_call(s, hub, addr, session)
     return payload if isinstance(payload, str) else Packed(payload)
 
 
@@ -760,30 +808,31 @@ def ret(message: Any = None) -> bool:
 
     False if nobody waits (the message was sent, not called). DOC: ret
     """
-    co = running()
-    _serving(co, "skynet.ret")
-    return bool(coroutine_yield(co.hub, RETURN, _payload(message)))
+    co = _serving("skynet.ret")
+    answered: bool = coroutine_yield(co.hub, RETURN, _payload(message))
+    return answered
 
 
 def retpack(*values: Any) -> bool:
     """`ret(pack(*values))`."""
-    co = running()
-    _serving(co, "skynet.retpack")
-    return bool(coroutine_yield(co.hub, RETURN, _pack(values)))
+    co = _serving("skynet.retpack")
+    answered: bool = coroutine_yield(co.hub, RETURN, _pack(values))
+    return answered
 
 
 def response(pack: Callable[..., Any] | None = None) -> Response:
     """A function that answers the current request later; see Response."""
-    co = running()
-    _serving(co, "skynet.response")
+    co = _serving("skynet.response")
     made: Response = coroutine_yield(co.hub, RESPONSE, _pack if pack is None else _own_pack(pack))
     return made
 
 
-def _serving(co: Any, what: str) -> None:
-    if getattr(co, "session", None) is None:
-        _service()
-        raise SkynetError(f"{what}: no session; only the coroutine that a request came to can answer it")
+def _serving(what: str) -> Coroutine:
+    co = running()
+    if type(co) is Coroutine and co.session is not None:
+        return co
+    _service()
+    raise SkynetError(f"{what}: no session; only the coroutine that a request came to can answer it")
 
 
 def context() -> tuple[int | None, int | None]:
@@ -796,8 +845,8 @@ def context() -> tuple[int | None, int | None]:
 
 def ignoreret() -> None:
     """Say that this request gets no answer from here: its end, or its failure, tells nobody."""
-    s, co = _service(), running()
-    _serving(co, "skynet.ignoreret")
+    co = _serving("skynet.ignoreret")
+    s = co.service
     co.session = None
     if s.emit is not None:
         s.emit(("table", s.handle, "session_coroutine_id", "clear", None, co.n))
@@ -884,7 +933,7 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     """
     s, co = _service(), running()
     session = next(s.sessions)
-    s.node.timeout(s, session, ti, co.n)
+    s.set_timer(session, ti, co.n)
     task = s.co_create(func, (), "timeout", co.n)
     s.session_id_coroutine[session] = task
     if s.emit is not None:
@@ -898,12 +947,14 @@ def sleep(ti: int, token: Any = None) -> str | None:
     `token` (any hashable) is what `wakeup` names instead of the coroutine. DOC: sleep
     """
     co = running()
-    s = getattr(co, "service", None) or _service()
-    hub = co.hub
+    try:
+        s, hub = co.service, co.hub
+    except AttributeError:
+        raise _outside() from None
     if token is not None:
         _hold_token(s, co, token)
     session = next(s.sessions)
-    s.node.timeout(s, session, ti, co.n)
+    s.set_timer(session, ti, co.n)
     succ, _ = coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
     if s.emit is not None:
@@ -921,8 +972,10 @@ def yield_() -> str | None:
 def wait(token: Any = None) -> None:
     """Sleep until `wakeup`. DOC: wait"""
     co = running()
-    s = getattr(co, "service", None) or _service()
-    hub = co.hub
+    try:
+        s, hub = co.service, co.hub
+    except AttributeError:
+        raise _outside() from None
     if token is not None:
         _hold_token(s, co, token)
     session = next(s.sessions)
@@ -961,8 +1014,12 @@ def wakeup(token: Any) -> bool:
     nobody sleeps with it; that is not remembered. DOC: wakeup
     """
     me = running()
-    s = getattr(me, "service", None) or _service()
-    if isinstance(token, Coroutine):
+    try:
+        s = me.service
+        emit = s.emit
+    except AttributeError:
+        raise _outside() from None
+    if type(token) is Coroutine:
         co: Coroutine | None = token
         queued = token.sleeping is not None and token.token is None
     else:
@@ -972,21 +1029,25 @@ def wakeup(token: Any) -> bool:
         if s.wakeup_queue is _NOTHING:
             s.wakeup_queue = deque()
         s.wakeup_queue.append(token)
-    if s.emit is not None:
-        s.emit(("wakeup", s.handle, 0 if co is None else co.n, queued, me.n))
+    if emit is not None:
+        emit(("wakeup", s.handle, 0 if co is None else co.n, queued, me.n))
     return queued
 
 
 def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
     """Run `func(*args)` in a coroutine of its own, when this message is done. DOC: fork"""
     me = running()
-    s = getattr(me, "service", None) or _service()
+    try:
+        s = me.service
+        emit = s.emit
+    except AttributeError:
+        raise _outside() from None
     co = s.co_create(func, args, "fork", me.n)
     if s.fork_queue is _NOTHING:
         s.fork_queue = deque()
     s.fork_queue.append(co)
-    if s.emit is not None:
-        s.emit(("fork", s.handle, co.n, me.n))
+    if emit is not None:
+        emit(("fork", s.handle, co.n, me.n))
     return co
 
 
@@ -1070,9 +1131,9 @@ def exit() -> None:
     """End the current service; does not return. Whoever waits for it is told."""
     s, co = _service(), running()
     hub, n = co.hub, co.n
-    if s.emit is not None and s.fork_queue:
+    forks, s.fork_queue = s.fork_queue, _NOTHING
+    if s.emit is not None and forks:
         s.emit(("table", s.handle, "fork_queue", "clear", None, 0))
-    s.fork_queue = _NOTHING
     send(".launcher", "lua", "REMOVE", s.handle, False)
     serving = [c for c in s.coroutines.values() if c.session]
     for c in sorted(serving, key=lambda c: c.serial):

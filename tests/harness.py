@@ -50,11 +50,13 @@ def comparable(event: dict[str, Any]) -> dict[str, Any]:
 class Play:
     """One run of one scenario. `trace` and `addresses` are there afterwards."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, watch: Callable[[Node], list[Any]] | None = None) -> None:
         self.data = recording(name)
         self.addresses: dict[str, int] = {}
         self.port = 0
         self.trace: Trace
+        self.watched: list[Any] = []
+        self._watch = watch
         self._folder = folder
         self._clients: dict[str, Any] = {}
         self._listening = SCENARIOS[name](self)
@@ -82,7 +84,10 @@ class Play:
         with Node(clock="virtual", log=list, luaservice=str(self._folder / "?.py")) as node:
             self.node = node
             try:
+                node.run_until_idle()  # the boot
                 with node.record() as self.trace:
+                    if self._watch is not None:
+                        self.watched = self._watch(node)
                     for label in self.data["services"]:
                         self._start(label)
                     for step in steps:

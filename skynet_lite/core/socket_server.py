@@ -437,7 +437,7 @@ class SocketServer:
         self._detach(s)
         s.sock.close()
         s.sock = None
-        s.state = RESERVE
+        self._set_state(s, RESERVE)
         self._try_next(s, os.strerror(code))
 
     def _connected(self, s: Socket) -> None:

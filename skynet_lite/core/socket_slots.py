@@ -1,0 +1,260 @@
+"""The table of sockets: what the socket server knows of each, and how one comes and goes.
+
+One idea: a service names a socket by a number that is no descriptor, so that a
+number it kept too long means nothing, instead of somebody else's connection.
+
+After skynet-src/socket_server.c (struct socket, reserve_id, new_fd, force_close,
+socket_server_info).
+"""
+
+from __future__ import annotations
+
+import socket as pysocket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from .errors import SocketError
+from .message import SOCKET_CLOSE, SOCKET_ERROR
+from .outside import Descriptor, Outside
+from .poller import READ, WRITE
+
+MAX_SOCKET = 1 << 16
+MAX_INFO = 128
+
+RESERVE, PLISTEN, LISTEN, CONNECTING, CONNECTED, HALFCLOSE_READ, PACCEPT, BIND, UDP, INVALID = (
+    "reserve", "plisten", "listen", "connecting", "connected", "halfclose_read", "paccept", "bind", "udp", "invalid",
+)  # fmt: skip
+_INFO = {LISTEN: "LISTEN", CONNECTED: "TCP", HALFCLOSE_READ: "CLOSING", BIND: "BIND", UDP: "UDP"}
+
+Post = Callable[[int, int, int, int, Any], None]
+Emit = Callable[[tuple[Any, ...]], Any]
+
+
+class Socket:
+    """One socket. Written by the socket server only."""
+
+    __slots__ = (
+        "close_sent", "closing", "direct", "family", "fd", "high", "id", "low", "opaque", "opening", "peer",
+        "pending", "read_bytes", "reading", "rtime", "sock", "state", "udp_peer", "untried", "warn_size", "wb_size",
+        "write_bytes", "writing", "wtime",
+    )  # fmt: skip
+
+    def __init__(self, id: int, state: str = RESERVE) -> None:
+        self.id = id
+        self.state = state
+        self.opaque = 0  # handle of the service that gets the messages
+        self.family = pysocket.AF_INET
+        self.sock: Any = None
+        self.fd = -1
+        self.reading = self.writing = False  # what the poller is asked for
+        self.closing = False  # close was called, queued bytes are still on their way
+        self.close_sent = False  # the one CLOSE of a socket's life
+        # Bytes of the write that the kernel cut short. They come before everything queued, and
+        # are not counted before the socket is writable again (dw_buffer in the original).
+        self.direct: memoryview | None = None
+        self.high: deque[Any] | None = None
+        self.low: deque[Any] | None = None
+        self.pending = 0  # send commands not carried out yet
+        self.wb_size = 0
+        self.warn_size = 0
+        self.opening = False  # counted in Slots.connecting
+        self.untried: list[Any] = []  # addresses still to try while connecting
+        self.udp_peer: Any = None
+        self.peer = ""  # "ip:port" of the other side
+        self.read_bytes = self.write_bytes = self.rtime = self.wtime = 0
+
+    def unsent(self) -> bool:
+        return self.direct is not None or bool(self.high) or bool(self.low)
+
+
+class Slots:
+    """All sockets of one node, and the commands that wait for the next poll.
+
+    `post(handle, type, id, ud, data)` puts a message into a mailbox, `log` takes the
+    server's own complaints, `emit` the events of a recording (None: nobody looks).
+    """
+
+    def __init__(self, outside: Outside, post: Post, log: Callable[[str], None], now: Callable[[], int]) -> None:
+        self.outside = outside
+        self.emit: Emit | None = None
+        self._post = post
+        self._log = log
+        self._now = now
+        self._sockets: dict[int, Socket] = {}
+        self._slots: set[int] = set()  # ids modulo MAX_SOCKET that are taken
+        self._by_fd: dict[int, Socket] = {}
+        self._alloc_id = 0
+        self.commands: deque[tuple[Any, ...]] = deque()
+        self.awaited: dict[int, Socket | None] = {}  # by port of a client that wants to know its socket
+        self.connecting = 0  # connects and lookups under way: the world owes us an answer
+        self.writers = 0  # sockets that wait for the kernel to take bytes (or for a connect)
+
+    # ---- what may be asked at any time
+
+    def sockname(self, id: int) -> tuple[str, int]:
+        """(host, port) of our side. Raises SocketError."""
+        return self._address(id, "sockname")
+
+    def peername(self, id: int) -> tuple[str, int]:
+        """(host, port) of the other side. Raises SocketError."""
+        return self._address(id, "peername")
+
+    def netstat(self) -> list[dict[str, Any]]:
+        """A row for each socket, from the highest slot to the lowest (socket_server_info)."""
+        rows = []
+        for s in sorted(self._sockets.values(), key=lambda s: s.id % MAX_SOCKET, reverse=True):
+            kind = _INFO.get(s.state)
+            if kind is None:
+                continue
+            row: dict[str, Any] = {"id": s.id, "address": s.opaque, "type": kind}
+            if kind == "LISTEN":
+                row |= {"accept": s.read_bytes, "rtime": s.rtime, "sock": join(s.sock.getsockname())}
+            else:
+                row |= {
+                    "read": s.read_bytes, "write": s.write_bytes, "wbuffer": s.wb_size, "rtime": s.rtime,
+                    "wtime": s.wtime, "reading": s.reading, "writing": s.writing,
+                }  # fmt: skip
+                peer = join(s.udp_peer) if s.udp_peer else s.peer
+                if peer:
+                    row["peer"] = peer
+            rows.append(row)
+        return rows
+
+    def table(self) -> dict[int, tuple[str, int]]:
+        """id → (state, owner), for looking at."""
+        return {id: (s.state, s.opaque) for id, s in sorted(self._sockets.items())}
+
+    def listener(self, port: int) -> Socket | None:
+        """The listening socket (started or not) on `port`."""
+        for s in self._sockets.values():
+            if s.state in (PLISTEN, LISTEN) and s.sock.getsockname()[1] == port:
+                return s
+        return None
+
+    def flushing(self) -> bool:
+        """Whether bytes of ours still wait for the kernel to take them."""
+        return self.writers > 0
+
+    def active(self) -> bool:
+        """Whether a poll could find anything at all."""
+        return bool(self.commands or self._by_fd or self.connecting)
+
+    # ---- coming and going
+
+    def _command(self, name: str, id: int, opaque: int, *rest: Any) -> None:
+        if type(id) is not int:
+            raise SocketError(f"a socket id is a number, not {id!r}: use what listen, open or accept gave you")
+        self.commands.append((name, id, opaque, *rest))
+        if self.emit is not None:
+            self.emit(("driver", opaque, name, id))
+
+    def _reserve(self, opaque: int, sock: Any) -> Socket:
+        for _ in range(MAX_SOCKET):
+            self._alloc_id = self._alloc_id % 0x7FFFFFFF + 1
+            slot = self._alloc_id % MAX_SOCKET
+            if slot not in self._slots:
+                self._slots.add(slot)
+                s = self._sockets[self._alloc_id] = Socket(self._alloc_id)
+                s.opaque, s.sock = opaque, sock
+                if self.emit is not None:
+                    self.emit(("socket", opaque, s.id, s.state))
+                return s
+        if sock is not None:
+            sock.close()
+        raise SocketError(f"reach skynet socket number limit: {MAX_SOCKET} sockets are open; close some")
+
+    def _attach(self, s: Socket, state: str, reading: bool, writing: bool = False) -> bool:
+        """Show the descriptor to the poller. False: it cannot be watched, and the socket is gone."""
+        fd = s.sock.fileno()
+        try:
+            self.outside.poller.add(fd, (READ if reading else 0) | (WRITE if writing else 0))
+        except OSError as e:
+            self._fail(s, e.strerror)
+            return False
+        s.fd, s.reading, s.writing = fd, reading, writing
+        self.writers += writing
+        self._by_fd[fd] = s
+        self._set_state(s, state)
+        return True
+
+    def _detach(self, s: Socket) -> None:
+        if self._by_fd.get(s.fd) is s:  # an adopted descriptor may be closed, and its number used again
+            del self._by_fd[s.fd]
+            self.outside.poller.remove(s.fd)
+        self.writers -= s.writing
+        s.reading = s.writing = False
+
+    def _enable(self, s: Socket, reading: bool, writing: bool) -> bool:
+        """Say what readiness matters now. False: the descriptor is no more, and so the socket."""
+        if (reading is s.reading and writing is s.writing) or self._by_fd.get(s.fd) is not s:
+            return True
+        self.writers += writing - s.writing
+        s.reading, s.writing = reading, writing
+        try:
+            self.outside.poller.enable(s.fd, (READ if reading else 0) | (WRITE if writing else 0))
+        except OSError as e:
+            self._fail(s, e.strerror)
+            return False
+        return True
+
+    def _set_state(self, s: Socket, state: str) -> None:
+        s.state = state
+        if self.emit is not None:
+            self.emit(("socket", s.opaque, s.id, state))
+
+    def _settle(self, s: Socket) -> None:
+        if s.opening:
+            s.opening = False
+            self.connecting -= 1
+
+    def _fail(self, s: Socket, text: str) -> None:
+        """The socket is lost: ERROR, then its CLOSE. One that is closing goes quietly."""
+        if not s.closing:
+            self._post(s.opaque, SOCKET_ERROR, s.id, 0, text[:MAX_INFO])
+            self._say_close(s)
+        self._force_close(s)
+
+    def _say_close(self, s: Socket) -> None:
+        if not s.close_sent:
+            s.close_sent = True
+            self._post(s.opaque, SOCKET_CLOSE, s.id, 0, "")
+
+    def _force_close(self, s: Socket) -> None:
+        self._settle(s)
+        self._detach(s)
+        if s.sock is not None:
+            s.sock.close()
+        s.direct = s.high = s.low = None
+        del self._sockets[s.id]
+        self._slots.discard(s.id % MAX_SOCKET)
+        self._set_state(s, INVALID)
+
+    def _bind_socket(self, host: str, port: int, kind: int) -> pysocket.socket:
+        family, _, _, _, address = self.outside.resolve(host or "0.0.0.0", port, kind)[0]
+        sock = self.outside.socket(family, kind)
+        try:
+            sock.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_REUSEADDR, 1)
+            sock.bind(address)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _address(self, id: int, what: str) -> tuple[str, int]:
+        s = self._sockets.get(id)
+        if s is None or s.sock is None or isinstance(s.sock, Descriptor):
+            raise SocketError(f"{what}: socket {id} is not open, or is no network socket")
+        try:
+            address = s.sock.getsockname() if what == "sockname" else s.sock.getpeername()
+        except OSError as e:
+            raise SocketError(f"{what}: socket {id}: {e.strerror}") from None
+        return address[0], address[1]
+
+
+def join(address: Any) -> str:
+    return f"{address[0]}:{address[1]}"
+
+
+def reason(e: OSError) -> str:
+    return e.strerror or str(e)

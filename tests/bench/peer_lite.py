@@ -1,0 +1,196 @@
+"""skynet_lite, used as a program would use it: services are functions, the clock is real."""
+
+from worker import BATCH, MIB, RING, arguments, resident, result, timed
+
+from skynet_lite import Node, skynet, socket
+
+
+def answer() -> None:
+    @skynet.dispatch("lua")
+    def handle(session: int, source: int, value: int) -> None:
+        skynet.retpack(value)
+
+
+def sink() -> None:
+    @skynet.dispatch("lua")
+    def handle(session: int, source: int, value: int) -> None:
+        if session:
+            skynet.retpack(value)
+
+
+def link(following: int) -> None:
+    @skynet.dispatch("lua")
+    def handle(session: int, source: int, hops: int) -> None:
+        skynet.send(following, "lua", hops - 1)
+
+
+def idle() -> None:
+    @skynet.dispatch("lua")
+    def handle(session: int, source: int, value: int) -> None:
+        pass
+
+
+def nothing() -> None:
+    pass
+
+
+# ----------------------------------------------------------------- inside one node
+
+
+def call(n: int) -> float:
+    addr = skynet.newservice(answer)
+
+    def work(n: int) -> None:
+        for i in range(n):
+            skynet.call(addr, "lua", i)
+
+    return timed(work, n)
+
+
+def send(n: int) -> float:
+    addr = skynet.newservice(sink)
+
+    def work(n: int) -> None:
+        for _ in range(n // BATCH):
+            for i in range(BATCH):
+                skynet.send(addr, "lua", i)
+            skynet.yield_()
+        skynet.call(addr, "lua", 0)
+
+    return timed(work, n)
+
+
+def fork(n: int) -> float:
+    def work(n: int) -> None:
+        for _ in range(n // BATCH):
+            for _ in range(BATCH):
+                skynet.fork(nothing)
+            skynet.yield_()
+
+    return timed(work, n)
+
+
+def yield_(n: int) -> float:
+    def work(n: int) -> None:
+        for _ in range(n):
+            skynet.yield_()
+
+    return timed(work, n)
+
+
+def wait(n: int) -> float:
+    """Two coroutines wake each other in turn; a round is both turns."""
+
+    def partner(me: list[object]) -> None:
+        while True:
+            skynet.wait("partner")
+            skynet.wakeup("main")
+
+    skynet.fork(partner, [])
+    skynet.yield_()
+
+    def work(n: int) -> None:
+        for _ in range(n):
+            skynet.wakeup("partner")
+            skynet.wait("main")
+
+    return timed(work, n)
+
+
+def ring(n: int) -> float:
+    first = me = skynet.self()
+    for _ in range(RING - 1):
+        first = skynet.newservice(link, first)
+
+    def turn(session: int, source: int, hops: int) -> None:
+        if hops > 0:
+            skynet.send(first, "lua", hops - 1)
+        else:
+            skynet.wakeup("round")
+
+    skynet.dispatch("lua", turn)
+
+    def work(n: int) -> None:
+        skynet.send(me, "lua", n)
+        skynet.wait("round")
+
+    return timed(work, n)
+
+
+def parked(n: int) -> float:
+    def sleeper() -> None:
+        skynet.wait()
+
+    before = resident()
+    for _ in range(n):
+        skynet.fork(sleeper)
+    skynet.yield_()
+    skynet.yield_()
+    return (resident() - before) / n
+
+
+def services(n: int) -> float:
+    skynet.newservice(idle)
+    before = resident()
+    for _ in range(n):
+        skynet.newservice(idle)
+    return (resident() - before) / n
+
+
+# ----------------------------------------------------------------- servers
+
+
+def echo_server() -> None:
+    def accept(id: int, address: str) -> None:
+        socket.start(id)
+        while (line := socket.readline(id)) is not None:
+            socket.write(id, line + b"\n")
+        socket.close(id)
+
+    lid = socket.listen("127.0.0.1", 0, 4096)
+    result(socket.sockname(lid)[1])
+    socket.start(lid, accept)
+
+
+def bulk_server() -> None:
+    def accept(id: int, address: str) -> None:
+        socket.start(id)
+        while socket.read(id, MIB) is not None:
+            socket.write(id, b".")
+        socket.close(id)
+
+    lid = socket.listen("127.0.0.1", 0)
+    result(socket.sockname(lid)[1])
+    socket.start(lid, accept)
+
+
+METRICS = {
+    "call": call, "send": send, "fork": fork, "yield": yield_, "wait": wait, "ring": ring,
+    "parked": parked, "services": services,
+}  # fmt: skip
+
+
+def bench() -> None:
+    @skynet.dispatch("lua")
+    def handle(session: int, source: int, metric: str, n: int) -> None:
+        value = METRICS[metric](n)
+        skynet.retpack(value)
+
+
+def main() -> None:
+    metric, n = arguments()
+    with Node(log=list) as node:
+        if metric in ("echo", "idle", "bulk"):
+            node.newservice(bulk_server if metric == "bulk" else echo_server)
+            node.run_forever()
+        elif metric == "recorded":
+            addr = node.newservice(bench)
+            with node.record():
+                value = node.call(addr, "lua", "call", n)
+            result(value)
+        else:
+            result(node.call(node.newservice(bench), "lua", metric, n))
+
+
+if __name__ == "__main__":
+    main()

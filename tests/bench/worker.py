@@ -1,0 +1,40 @@
+"""What the peers have in common: one measurement in one process.
+
+`python peer_x.py METRIC N` measures and prints `RESULT <number>`: nanoseconds an
+operation, or bytes of memory a thing. `echo`, `bulk` and `idle` are servers instead:
+they print `RESULT <port>` and serve until they are killed; the load comes from load.py.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from time import perf_counter_ns
+
+BATCH = 100  # how many messages or forks before the receivers get their turn
+RING = 1000  # services the token passes through
+WARM = 10  # a tenth of the work is done before the clock starts
+MIB = 1 << 20
+
+
+def resident() -> int:
+    """Bytes of memory this process has in use."""
+    gc.collect()
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def arguments() -> tuple[str, int]:
+    return sys.argv[1], int(sys.argv[2])
+
+
+def result(value: float) -> None:
+    print("RESULT", value, flush=True)
+
+
+def timed(work: Callable[[int], object], n: int) -> float:
+    """Nanoseconds for one of the `n` operations of `work(n)`, for peers without coroutines of their own syntax."""
+    work(max(1, n // WARM))
+    start = perf_counter_ns()
+    work(n)
+    return (perf_counter_ns() - start) / n
