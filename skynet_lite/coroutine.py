@@ -64,8 +64,7 @@ class Coroutine(greenlet):
         pool, hub = self.pool, self.hub
         while True:
             self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
-            self.f = None
-            self.args = ()
+            self.args = ()  # let go of the message
             pool.append(self)
             coroutine_yield(hub, EXIT, None)
 
@@ -80,6 +79,7 @@ class Coroutine(greenlet):
 class Hub(greenlet):
     """Where the scheduler of a node runs; what it runs is handed in by whoever drives."""
 
+    __slots__ = ("_driver", "_outcome", "_task", "service")
     n = 0  # "main" in a trace: no coroutine
 
     def __init__(self) -> None:

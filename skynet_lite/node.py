@@ -385,7 +385,7 @@ class Node:
                 return
             mailbox = queue.popleft()
             try:
-                message = mailbox.popleft()
+                ptype, session, source, payload = mailbox.popleft()
             except IndexError:  # its service has gone
                 mailbox.in_global = False
                 continue
@@ -393,10 +393,11 @@ class Node:
             if len(mailbox) > mailbox.overload_threshold:
                 self.log(ctx.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             ctx.message_count += 1
-            if ctx.callback is not None:
+            callback = ctx.callback
+            if callback is not None:
                 if self.emit is not None and ctx.state is None:
-                    self.emit(("handled", ctx.handle, *message[:3]))
-                ctx.callback(*message)
+                    self.emit(("handled", ctx.handle, ptype, session, source))
+                callback(ptype, session, source, payload)
             if mailbox:
                 queue.append(mailbox)
                 if self.emit is not None:

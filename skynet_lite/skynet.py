@@ -210,59 +210,52 @@ class Scheduler:
         Returns when nobody is. An error of any coroutine leaves by here, and what was
         still queued then waits for the next dispatch. DOC: suspend
         """
-        sid = self.session_id_coroutine
+        emit = self.emit
         while True:
             command, param = yielded
             if command is EXIT:
                 forgotten = 0 if co.responded else co.session
                 co.session = None
                 co.responded = False
-            emit = self.emit
-            if emit is not None:
-                waits = command is CALL or command is SLEEP
-                emit((
-                    "yield", self.handle, co.n, command, param if waits else None,
-                    user_place(co.gr_frame) if waits else None,
-                ))  # fmt: skip
-            if command is CALL:
-                sid[param] = co
                 if emit is not None:
-                    emit(("table", self.handle, "session_id_coroutine", "set", param, co.n))
-            elif command is SLEEP:
-                sid[param] = co
-                if emit is not None:
-                    emit(("table", self.handle, "session_id_coroutine", "set", param, co.n))
-                co.sleeping = param
-                if emit is not None:
-                    emit(("table", self.handle, "sleep_session", "set", param, co.n))
-            elif command is RETURN:
-                answered = self._return(co, param)
-                if emit is not None:
-                    emit(("resume", self.handle, co.n, "suspend", _TRUE if answered else _FALSE))
-                yielded = coroutine_resume(co, answered)
-                continue
-            elif command is RESPONSE:
-                response = self._response(co, param)
-                if emit is not None:
-                    emit(("resume", self.handle, co.n, "suspend", _FUNCTION))
-                yielded = coroutine_resume(co, response)
-                continue
-            elif command is QUIT:
-                return
-            elif command is EXIT:
+                    emit(("yield", self.handle, co.n, EXIT, None, None))
                 if forgotten:
                     self.error(f"Maybe forgot response session {forgotten} from {address_text(co.address)} : {co.label}")
+            elif command is CALL or command is SLEEP:
+                if emit is not None:
+                    emit(("yield", self.handle, co.n, command, param, user_place(co.gr_frame)))
+                self.session_id_coroutine[param] = co
+                if emit is not None:
+                    emit(("table", self.handle, "session_id_coroutine", "set", param, co.n))
+                if command is SLEEP:
+                    co.sleeping = param
+                    if emit is not None:
+                        emit(("table", self.handle, "sleep_session", "set", param, co.n))
+            elif command is QUIT:
+                if emit is not None:
+                    emit(("yield", self.handle, co.n, QUIT, None, None))
+                return
             else:
-                raise SkynetError(f"Unknown command : {command!r}")
+                # RETURN and RESPONSE: done at once, and the coroutine goes on; nobody else comes in between.
+                if emit is not None:
+                    emit(("yield", self.handle, co.n, command, None, None))
+                done = self._return(co, param) if command is RETURN else self._response(co, param)
+                emit = self.emit
+                if emit is not None:
+                    args = _FUNCTION if command is RESPONSE else _TRUE if done else _FALSE
+                    emit(("resume", self.handle, co.n, "suspend", args))
+                yielded = coroutine_resume(co, done)
+                emit = self.emit
+                continue
             if self.wakeup_queue:
                 yielded = self.dispatch_wakeup()
                 if yielded is not None:
-                    co = self.running
+                    co, emit = self.running, self.emit
                     continue
             if self.error_queue:
                 yielded = self.dispatch_error_queue()
                 if yielded is not None:
-                    co = self.running
+                    co, emit = self.running, self.emit
                     continue
             return
 
@@ -815,7 +808,9 @@ def ret(message: Any = None) -> bool:
 
 def retpack(*values: Any) -> bool:
     """`ret(pack(*values))`."""
-    co = _serving("skynet.retpack")
+    co = running()
+    if type(co) is not Coroutine or co.session is None:
+        _serving("skynet.retpack")
     answered: bool = coroutine_yield(co.hub, RETURN, _pack(values))
     return answered
 

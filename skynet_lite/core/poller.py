@@ -17,7 +17,7 @@ HANGUP = 8
 
 
 class Poller(Protocol):
-    """After skynet-src/socket_poll.h (sp_add, sp_enable, sp_del, sp_wait)."""
+    """After skynet-src/socket_poll.h (sp_add, ...). Raises OSError; `remove` never."""
 
     def add(self, fd: int, mask: int) -> None: ...
     def enable(self, fd: int, mask: int) -> None: ...
@@ -39,7 +39,10 @@ class EpollPoller:
         self._epoll.modify(fd, _to_epoll(mask))
 
     def remove(self, fd: int) -> None:
-        self._epoll.unregister(fd)
+        try:
+            self._epoll.unregister(fd)
+        except OSError:
+            pass  # an adopted descriptor that its owner has closed: the kernel forgot it by itself
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
         return [(fd, _from_epoll(events)) for fd, events in self._epoll.poll(timeout)]

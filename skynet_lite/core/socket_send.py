@@ -13,7 +13,7 @@ from collections import deque
 from typing import Any
 
 from .message import SOCKET_WARNING
-from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, UDP, Slots, Socket
+from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket
 
 WARNING_SIZE = 1024 * 1024
 AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
@@ -28,7 +28,7 @@ class Sending(Slots):
         if s is None or s.closing:
             return False
         if s.state is not CONNECTED or s.writing or s.pending or low:
-            if s.state is UDP and s.udp_peer is None:
+            if s.udp and s.udp_peer is None:
                 self._log(f"socket-server : set udp ({id}) error: address first.")
                 return False
             s.pending += 1
@@ -55,7 +55,7 @@ class Sending(Slots):
         if s.state is PLISTEN or s.state is LISTEN:
             self._log(f"socket-server error: write to listen fd {s.id}.")
             return
-        if s.state is UDP:
+        if s.udp:
             self._sendto(s, s.udp_peer, data)
             return
         if low and (s.high or s.low):

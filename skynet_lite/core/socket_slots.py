@@ -36,8 +36,8 @@ class Socket:
 
     __slots__ = (
         "close_sent", "closing", "direct", "family", "fd", "high", "id", "low", "opaque", "opening", "peer",
-        "pending", "read_bytes", "reading", "rtime", "sock", "state", "udp_peer", "untried", "warn_size", "wb_size",
-        "write_bytes", "writing", "wtime",
+        "pending", "read_bytes", "reading", "rtime", "sock", "state", "udp", "udp_peer", "untried", "warn_size",
+        "wb_size", "write_bytes", "writing", "wtime",
     )  # fmt: skip
 
     def __init__(self, id: int, state: str = RESERVE) -> None:
@@ -60,7 +60,8 @@ class Socket:
         self.warn_size = 0
         self.opening = False  # counted in Slots.connecting
         self.untried: list[Any] = []  # addresses still to try while connecting
-        self.udp_peer: Any = None
+        self.udp = False
+        self.udp_peer: Any = None  # default destination
         self.peer = ""  # "ip:port" of the other side
         self.read_bytes = self.write_bytes = self.rtime = self.wtime = 0
 

@@ -17,7 +17,7 @@ from .errors import SocketError
 from .message import SOCKET_UDP
 from .outside import AddressInfo
 from .socket_send import AGAIN, Sending
-from .socket_slots import UDP, Slots, Socket, reason
+from .socket_slots import Socket, reason
 
 MAX_UDP_PACKAGE = 65535
 
@@ -53,7 +53,7 @@ class Udp(Sending):
     def udp_connect(self, opaque: int, id: int, host: str, port: int) -> None:
         """Set the default destination; datagrams from others still arrive. Raises SocketError."""
         s = self._sockets.get(id)
-        if s is None or s.udp_peer is None and s.state is not UDP and not self._is_new_udp(s):
+        if s is None or not s.udp:
             raise SocketError(f"udp connect failed: socket {id} is no UDP socket")
         family, _, _, _, address = self._resolve_udp(host, port, "udp connect failed")
         if family != s.family:
@@ -64,9 +64,72 @@ class Udp(Sending):
         """Send one datagram to a packed address; False for a foreign or wrong kind of address."""
         s = self._sockets.get(id)
         target = unpack_udp_address(address, strict=True)
-        if s is None or target is None or not self._is_new_udp(s):
-            return False
-        if (s.family == pysocket.AF_INET6) != (address[0] == 2):
+        if s is None or not s.udp or target is None or (s.family == pysocket.AF_INET6) != (address[0] == 2):
             return False
         self._command("udp_send", id, opaque, target, data)
         return True
+
+    def _new_udp(self, opaque: int, sock: pysocket.socket, peer: Any) -> int:
+        s = self._reserve(opaque, sock)
+        s.udp, s.family, s.udp_peer = True, sock.family, peer
+        self._command("udp", s.id, opaque)
+        return s.id
+
+    def _resolve_udp(self, host: str, port: int, error: str) -> AddressInfo:
+        try:
+            return self.outside.resolve(host, port, pysocket.SOCK_DGRAM)[0]
+        except OSError as e:
+            raise SocketError(f"{error}: {reason(e)} ({host}:{port})") from None
+
+    def _read_udp(self, s: Socket) -> None:
+        try:
+            data, address = self.outside.recvfrom(s.sock, MAX_UDP_PACKAGE)
+        except OSError as e:
+            if e.errno not in AGAIN:
+                self._fail(s, reason(e))
+            return
+        s.read_bytes += len(data)
+        s.rtime = self._now()
+        self._post(s.opaque, SOCKET_UDP, s.id, len(data), (data, pack_udp_address(s.family, address)))
+
+    def _sendto(self, s: Socket, address: Any, data: bytes) -> None:
+        """A datagram goes whole or waits whole; with no room it waits in the high queue."""
+        if s.high is None:
+            s.high = deque()
+        s.high.append((address, data))
+        s.wb_size += len(data)
+        if len(s.high) == 1:
+            self._flush_udp(s)
+
+    def _flush_udp(self, s: Socket) -> None:
+        while s.high:
+            address, data = s.high[0]
+            try:
+                s.write_bytes += self.outside.sendto(s.sock, data, address)
+                s.wtime = self._now()
+            except OSError as e:
+                if e.errno in AGAIN:
+                    self._enable(s, s.reading, True)
+                    return
+                self._log(f"socket-server : udp ({s.id}) sendto error {reason(e)}.")
+            s.high.popleft()
+            s.wb_size -= len(data)
+        if s.closing:
+            self._force_close(s)
+        else:
+            self._enable(s, s.reading, False)
+
+
+def pack_udp_address(family: int, address: Any) -> bytes:
+    """What a service gets as the sender of a datagram (gen_udp_address)."""
+    host = address[0].split("%")[0]
+    kind = b"\x02" if family == pysocket.AF_INET6 else b"\x01"
+    return kind + int(address[1]).to_bytes(2, "big") + pysocket.inet_pton(family, host)
+
+
+def unpack_udp_address(packed: bytes, strict: bool = False) -> tuple[str, int] | None:
+    """`(ip, port)`, by length alone unless `strict`; None for what is no address."""
+    if len(packed) not in (7, 19) or (strict and packed[0] != (1 if len(packed) == 7 else 2)):
+        return None
+    family = pysocket.AF_INET if len(packed) == 7 else pysocket.AF_INET6
+    return pysocket.inet_ntop(family, packed[3:]), int.from_bytes(packed[1:3], "big")
