@@ -15,11 +15,23 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .core.errors import (
         AddressError as AddressError,
+    )
+    from .core.errors import (
         CallError as CallError,
+    )
+    from .core.errors import (
         ConfigError as ConfigError,
+    )
+    from .core.errors import (
         DriveTimeout as DriveTimeout,
+    )
+    from .core.errors import (
         PackError as PackError,
+    )
+    from .core.errors import (
         SkynetError as SkynetError,
+    )
+    from .core.errors import (
         SocketError as SocketError,
     )
     from .core.outside import Outside as Outside
@@ -37,7 +49,7 @@ _HOME = {
     "DriveTimeout": "core.errors",
 }  # fmt: skip
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604  # computed from the table above
+__all__ = ["__version__", *_HOME]  # computed from the table above
 
 
 def __getattr__(name: str) -> Any:

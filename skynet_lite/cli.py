@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import os
 import re
 import signal
@@ -20,7 +19,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
 from .core.errors import DriveTimeout, SkynetError
@@ -108,49 +107,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# ---------------------------------------------------------------------- run
+# ---------------------------------------------------------------------- programs
 
 
 def run(program: str, args: list[str]) -> int:
     """Run a configuration or a service in the foreground. Raises UsageError, SkynetError."""
-    from .node import Node
-
     path = _file(program, (".toml", ".py"), "CONFIG.toml or SERVICE.py")
     configured = path.suffix == ".toml"
     if configured and args:
         raise UsageError(f"{program} takes no arguments: put them into its table [env]")
-    log = _Log()
-    node = Node(path, log=log.write) if configured else Node(log=log.write, **_beside(path))
-    # A configured log file is no business of the terminal's: let Node open it itself.
-    if node.config.logger is not None:
-        node.close()
-        node = Node(path) if configured else Node(**_beside(path))
+    node, log = _node(path)
     if configured and node.config.start is None:
         node.close()
         raise UsageError(f'{program} names no service to start: add start = "name"')
-    with node, _stopped(node) as stopped:
+    with node, _stop_signals(node) as stopped:
         service = _configured(node) if configured else _launched(node, program, args)
         node.run(until=lambda: stopped.is_set() or not node.global_queue)
         _check_start(service, log)
-        log.open()
-        with contextlib.suppress(DriveTimeout):  # without a limit: nothing is left that could run
+        log.release()
+        try:
             node.run(until=lambda: stopped.is_set() or service.start_state not in ("loading", "starting"))
             _check_start(service, log)
             node.run(until=stopped.is_set)
-            return 0
-        if configured:
-            stopped.wait()
+        except DriveTimeout:  # no limit was given: this says that nothing is left that could run
+            if configured:
+                stopped.wait()  # a node of a configuration is there until it is told to go
     return 0
 
 
 def trace(program: str, args: list[str], ticks: int) -> int:
     """Run a service in virtual time and print the canonical text. Raises UsageError, SkynetError."""
-    from .node import Node
-
     path = _file(program, (".py",), "SERVICE.py")
-    log = _Log()
+    node, log = _node(path, clock="virtual")
     status = 0
-    with Node(log=log.write, clock="virtual", **_beside(path)) as node:
+    with node:
         with node.record() as recorded:
             service = _launched(node, program, args)
             try:
@@ -158,8 +148,92 @@ def trace(program: str, args: list[str], ticks: int) -> int:
             except KeyboardInterrupt:
                 status = INTERRUPTED
         _check_start(service, log)
-        log.open()
+        log.release()
         if len(node.timer) and not status:
-            print(f"skynet-lite: stopped at tick {node.clock.now()}, timers are left (--ticks)", file=sys.stderr)
-    print(recorded.text())
+            print(f"skynet-lite: stopped at tick {node.clock.now()}, timers are left; see --ticks", file=sys.stderr)
+    print(recorded.text(), flush=True)
     return status
+
+
+def _file(program: str, suffixes: tuple[str, ...], wanted: str) -> Path:
+    path = Path(program)
+    if path.suffix not in suffixes:
+        raise UsageError(f"{program!r} is no program: give {wanted}")
+    if not path.is_file():
+        raise UsageError(f"no such file: {program}")
+    return path
+
+
+def _node(path: Path, **keys: Any) -> tuple[Node, _Log]:
+    """The node for a program; services and modules beside it are found, as `python FILE` would."""
+    from .config import ENV_PREFIX, Config, load
+    from .node import Node
+
+    folder = path.resolve().parent
+    sys.path.insert(0, str(folder))
+    config = path if path.suffix == ".toml" else None
+    if config is None and f"{ENV_PREFIX}LUASERVICE" not in os.environ:
+        keys["luaservice"] = f"{folder}/?.py;{folder}/service/?.py;{Config.luaservice}"
+    log = _Log()
+    to_file = load(config, keys).logger is not None
+    return Node(config, log=None if to_file else log.write, **keys), log
+
+
+def _launched(node: Node, program: str, args: list[str]) -> Scheduler:
+    return node.service(node.newservice(program, *args, wait=False))
+
+
+def _configured(node: Node) -> Scheduler:
+    """The service that the bootstrap has started."""
+    node.run_until_idle()
+    return node._newest[node.env.get("start") or ""]
+
+
+class _Log:
+    """Lines for stderr, held back until `release`."""
+
+    def __init__(self) -> None:
+        self.held: list[str] | None = []
+
+    def write(self, line: str) -> None:
+        if self.held is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self.held.append(line)
+
+    def release(self) -> None:
+        lines, self.held = self.held or [], None
+        for line in lines:
+            self.write(line)
+
+
+def _check_start(service: Scheduler, log: _Log) -> None:
+    """Raises UsageError if the start has failed, with the innermost place if the log has it."""
+    if service.start_state != "failed":
+        return
+    service.node.run_until_idle()  # for the last lines of the log
+    places = re.findall(r"^  (\S+:\d+) in ", "\n".join(log.held or ()), re.MULTILINE)
+    at = f" (at {places[-1]})" if places else ""
+    raise UsageError(f"service {service.name} did not start: {service.init_error}{at}")
+
+
+@contextlib.contextmanager
+def _stop_signals(node: Node) -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, from before the start on; the second signal kills.
+
+    Node.run_forever has handlers of its own, but only once the service has started.
+    """
+    stopped = threading.Event()
+
+    def asked(signum: int, frame: object) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+        stopped.set()
+        node.stop()
+
+    before = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+

@@ -13,10 +13,11 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import DriveTimeout, SkynetError, SocketError
-from .core.socket_server import LISTEN
+from .core.socket_slots import INVALID, LISTEN
 
 if TYPE_CHECKING:
     from .node import Node
@@ -33,20 +34,25 @@ class Client:
         self._sent = 0
         self._received = bytearray()
         self._total = 0  # bytes received
-        self._eof = self._finished = self._waiting = False
+        self._eof = self._finished = self._reset = self._waiting = False
         self.closed = False
         self._server_port = address[1]
         self._sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-        self._sock.setblocking(False)
+        self._port = 0
         self._emit("connect", "")
-        self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
-        self._port = self._sock.getsockname()[1]
-        node.socket_server.awaited[self._port] = None
-        code = self._sock.connect_ex(address)
         node._clients.append(self)
-        if code == errno.EINPROGRESS:
-            self._wait(lambda: bool(select.select([], [self._sock], [], 0)[1]), "the connection")
-            code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        try:
+            self._sock.setblocking(False)
+            self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
+            self._port = self._sock.getsockname()[1]
+            node.socket_server.awaited[self._port] = None
+            code = self._sock.connect_ex(address)
+            if code == errno.EINPROGRESS:
+                self._wait(lambda: self._ready(select.POLLOUT), "the connection")
+                code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except BaseException:
+            self.abandon()
+            raise
         if code:
             self.abandon()
             raise SocketError(f"{label}: cannot connect to port {address[1]}: {errno.errorcode[code]}; does a service listen?")
@@ -62,7 +68,7 @@ class Client:
             try:
                 n = self._sock.send(view)
             except BlockingIOError:
-                self._wait(lambda: bool(select.select([], [self._sock], [], 0)[1]), "room to send")
+                self._wait(lambda: self._ready(select.POLLOUT), "room to send")
                 continue
             except OSError as e:
                 raise SocketError(f"{self.label}: cannot send: {e.strerror}") from None
@@ -73,7 +79,8 @@ class Client:
         """Exactly `n` bytes. Raises SocketError if the connection ends before."""
         self._wait(lambda: self._fill() and (len(self._received) >= n or self._eof), f"{n} bytes")
         if len(self._received) < n:
-            raise SocketError(f"{self.label}: the connection ended after {len(self._received)} of {n} bytes: {bytes(self._received)!r}")
+            got = bytes(self._received)
+            raise SocketError(f"{self.label}: the connection ended after {len(got)} of {n} bytes: {got!r}")
         data = bytes(self._received[:n])
         del self._received[:n]
         self._emit("recv", f"{n} bytes")
@@ -112,16 +119,18 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        if not self.closed:
-            self._emit("close", "")
-            self._finished = self.closed = True
-            self._sock.close()
+        self._close("close")
 
     def reset(self) -> None:
         """Close with a reset, so that the other side gets an error."""
+        self._close("reset")
+
+    def _close(self, how: str) -> None:
         if not self.closed:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._emit("reset", "")
+            if how == "reset":
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self._reset = True
+            self._emit(how, "")
             self._finished = self.closed = True
             self._sock.close()
 
@@ -129,28 +138,36 @@ class Client:
         """Drop it without a word in the trace; done for all clients when the node is closed."""
         self.closed = True
         self._sock.close()
-        if self in self._node._clients:
+        with suppress(ValueError):  # done already
             self._node._clients.remove(self)
         self._node.socket_server.awaited.pop(self._port, None)
 
     def unseen(self) -> bool:
-        """Whether the socket server will see something of us that it has not seen yet."""
+        """Whether something is on its way between us and the socket server, so that idleness must wait."""
         ss = self._node.socket_server
-        if self._peer is None and not self._find_peer():
-            return not self._finished and ss.find(LISTEN, self._server_port)
+        if self._peer is None:
+            self._peer = ss.awaited.get(self._port)
         peer = self._peer
-        if self._waiting and not self._eof and (peer.write_bytes > self._total or not ss.alive(peer)):
-            return True  # bytes, or the end, are on their way to us
-        if not ss.alive(peer) or not peer.reading:
+        if peer is None:
+            listener = ss.listener(self._server_port)
+            if listener is not None and listener.state is LISTEN and listener.reading:
+                return True  # to be accepted
             if self.closed:
                 self.abandon()
-            return False
-        return peer.read_bytes < self._sent or self._finished
+            # What another program, or another node, has for us can come at any time.
+            return listener is None and self._waiting and not self._eof
+        if peer.state is INVALID:
+            if self.closed:
+                self.abandon()
+            return self._waiting and not self._eof
+        if peer.write_bytes > self._total and (self.closed or (self._waiting and not self._eof)):
+            return True  # bytes to us; after a close the kernel answers them with a reset
+        return self._reset or (peer.reading and (peer.read_bytes < self._sent or self._finished))
 
-    def _find_peer(self) -> bool:
-        if self._peer is None:
-            self._peer = self._node.socket_server.awaited.get(self._port)
-        return self._peer is not None
+    def _ready(self, mask: int) -> bool:
+        poll = select.poll()  # select() refuses descriptors above 1023
+        poll.register(self._sock, mask)
+        return bool(poll.poll(0))
 
     def _fill(self) -> bool:
         """Take what has arrived; True, for use in conditions."""
@@ -172,7 +189,7 @@ class Client:
         end = time.monotonic() + self._timeout
         if node.served():
             while not until():
-                select.select([self._sock], [], [], 0.05)
+                time.sleep(0.001)
                 if time.monotonic() > end:
                     raise DriveTimeout(f"{self.label}: {what} did not come in {self._timeout} s")
             return

@@ -79,8 +79,6 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
             start_with(s, found)
         return True
     except Exception as e:
-        if s.emit is not None:
-            s.emit(("dispatch_failed", s.handle))
         error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
         s.start_state, s.init_error = "failed", f"{type(e).__name__}: {e}"
         send(".launcher", "lua", "ERROR")

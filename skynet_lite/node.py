@@ -32,10 +32,21 @@ from .core.handle import HandleStorage, address_text
 from .core.harbor import Harbor, RemoteMessage
 from .core.logger import logger_callback, open_log
 from .core.message import (
-    PTYPE_ERROR, PTYPE_LUA, PTYPE_NAMES, PTYPE_RESPONSE, PTYPE_SOCKET, PTYPE_SYSTEM, PTYPE_TEXT, SOCKET_ACCEPT,
-    SOCKET_NAMES, Launch, Message, pack, unpack,
+    PTYPE_ERROR,
+    PTYPE_LUA,
+    PTYPE_NAMES,
+    PTYPE_RESPONSE,
+    PTYPE_SOCKET,
+    PTYPE_SYSTEM,
+    PTYPE_TEXT,
+    SOCKET_ACCEPT,
+    SOCKET_NAMES,
+    Launch,
+    Message,
+    pack,
+    unpack,
 )  # fmt: skip
-from .core.mq import OVERLOAD, GlobalQueue
+from .core.mq import OVERLOAD, GlobalQueue, ignore
 from .core.outside import Outside
 from .core.socket_server import SocketServer
 from .core.timer import Clock, RealClock, Timer, VirtualClock
@@ -142,7 +153,7 @@ class Node:
             self._on_thread(self._boot)
             before = self._launched
             self._on_thread(lambda: self._post_call(".launcher", "lua", ("LAUNCH", "snlua", name, *args), 0))
-            self._drive_until(lambda: self._launched > before, None, "the launch")
+            self._drive_until(lambda: self._launched > before, None, "the launch", budget=1)
             return self._newest[name].handle
         handle = self._on_thread(lambda: self._drive(lambda: self.launch("snlua", name, args)))
         if wait:
@@ -150,7 +161,7 @@ class Node:
             self._drive_until(lambda: s.start_state not in ("loading", "starting"), None, f"the start of {name}")
             if s.start_state == "failed":
                 raise CallError(f"call failed: {self._start_failure(name)}")
-        return int(handle)
+        return handle or 0
 
     def service_name(self, service: str | Callable[..., Any]) -> str:
         """The name a service is launched by; a function is made known first."""
@@ -232,19 +243,30 @@ class Node:
         if kind == "logger":
             self._logger = ctx
             self.handles.name("logger", handle)
-            ctx.callback = logger_callback(self._write)
+            ctx.mailbox.callback = self._handled(ctx, logger_callback(self._write))
         elif kind == "harbor":
             self._harbor = ctx
-            ctx.callback = Harbor(self._deliver, lambda text: self.log(ctx.handle, text)).callback
+            harbor = Harbor(self._deliver, lambda text: self.log(ctx.handle, text))
+            ctx.mailbox.callback = self._handled(ctx, harbor.callback)
         else:
             s = ctx.state
             ctx.close = s.close
-            ctx.callback = lambda ptype, session, source, payload: self._load(s, payload)
+            ctx.mailbox.callback = lambda message: self._load(s, message[3])
             self.push(ctx, (PTYPE_SYSTEM, 0, handle, Launch(name, args)), "launch")
         self._launched += 1
         if kind != "logger":
             self.log(handle, f"LAUNCH {ctx.label}")
         return handle
+
+    def _handled(self, ctx: Context, callback: Callable[[Message], None]) -> Callable[[Message], None]:
+        """Tell of each message of a service that has no scheduler to do so."""
+
+        def tell(message: Message) -> None:
+            if self.emit is not None:
+                self.emit(("handled", ctx.handle, *message[:3]))
+            callback(message)
+
+        return tell
 
     def _load(self, s: Scheduler, message: Launch) -> None:
         self.hub.service = s
@@ -276,7 +298,7 @@ class Node:
         """Send to what is no handle of this node: a name, the outside (0), another harbor."""
         if isinstance(to, bool) or not isinstance(to, (int, str)):
             raise AddressError(f"dest address type ({type(to).__name__}) must be a string or number.")
-        if isinstance(to, str) and to[:1] in (":", ".") or isinstance(to, str) and to[:1].isdigit():
+        if (isinstance(to, str) and to[:1] in (":", ".")) or (isinstance(to, str) and to[:1].isdigit()):
             handle = self.resolve(to)
             known = isinstance(handle, int) and handle != 0 and (handle in self.handles.contexts or handle >> 24)
             if known:
@@ -341,7 +363,7 @@ class Node:
 
     def _retire(self, ctx: Context) -> None:
         self.handles.retire(ctx.handle)
-        ctx.callback = None
+        ctx.mailbox.callback = ignore
         if self.emit is not None:
             self.emit(("exit", ctx.handle, ctx.label))
         for ptype, session, source, _ in ctx.mailbox:
@@ -374,42 +396,34 @@ class Node:
 
     # ----------------------------------------------------------------- the loop
 
-    def _dispatch(self, budget: int, until: Callable[[], Any] | None) -> None:
+    def _dispatch(self, budget: int) -> None:
         """Dispatch up to `budget` messages, one mailbox after the other. DOC: worker
 
         skynet_context_message_dispatch, with weight -1: one message, then the next service.
         """
         queue = self.global_queue
-        while True:
+        for _ in range(budget):
             if not queue:
                 return
             mailbox = queue.popleft()
             try:
-                ptype, session, source, payload = mailbox.popleft()
+                message = mailbox.popleft()
             except IndexError:  # its service has gone
                 mailbox.in_global = False
                 continue
-            ctx = mailbox.service
-            if len(mailbox) > mailbox.overload_threshold:
-                self.log(ctx.handle, f"error: May overload, message queue length = {mailbox.overload()}")
-            ctx.message_count += 1
-            callback = ctx.callback
-            if callback is not None:
-                if self.emit is not None and ctx.state is None:
-                    self.emit(("handled", ctx.handle, ptype, session, source))
-                callback(ptype, session, source, payload)
+            if mailbox and len(mailbox) > mailbox.overload_threshold:
+                self.log(mailbox.service.handle, f"error: May overload, message queue length = {mailbox.overload()}")
+            mailbox.popped += 1
+            mailbox.callback(message)
             if mailbox:
                 queue.append(mailbox)
                 if self.emit is not None:
-                    self.emit(("requeue", ctx.handle))
+                    self.emit(("requeue", mailbox.service.handle))
             else:
                 mailbox.in_global = False
                 mailbox.overload_threshold = OVERLOAD
             if self._attention:
                 self._attend()
-                return
-            budget -= 1
-            if budget == 0 or (until is not None and until()):
                 return
 
     def _attend(self) -> None:
@@ -450,25 +464,28 @@ class Node:
         if target is not None:
             self.push(target, (PTYPE_RESPONSE, session, 0, ()), "timer")
 
-    def _loop(self, until: Callable[[], Any], deadline: float | None, what: str, idle_ends: bool) -> bool:
-        """Drive until `until()`; with `idle_ends`, or until nothing can run any more.
+    def _loop(self, until: Callable[[], Any], deadline: float | None, what: str, idle_ends: bool, budget: int = MESSAGES_PER_POLL) -> bool:
+        """Drive until `until()`, asked after every `budget` messages; with `idle_ends`, or until nothing can run.
 
         False when it ended by idleness. Raises DriveTimeout. DOC: drive-loop
         """
+        since_poll = 0
         while True:
-            if until():
-                return True
-            self._dispatch(MESSAGES_PER_POLL, until)
             if self._attention:
                 self._attend()
-            if until():
+            if until() or self._aborted:
                 return True
-            if self._aborted:
-                return True
-            if deadline is not None and time.monotonic() > deadline:
+            self._dispatch(budget)
+            since_poll += budget
+            if self.global_queue and since_poll < MESSAGES_PER_POLL:
+                continue
+            since_poll = 0
+            if deadline is not None and time.monotonic() > deadline and not until():
                 raise DriveTimeout(f"{what} did not come in time; {self._situation()}")
             if self.global_queue:
                 self._poll(0)
+                continue
+            if self._attention or until():
                 continue
             if self._poll(0) or self.global_queue or self._attention:
                 continue
@@ -528,7 +545,7 @@ class Node:
         if self.global_queue:
             ctx = self.global_queue[0].service
             ptype, session, source, payload = self.global_queue[0][0]
-            self._dispatch(1, None)
+            self._dispatch(1)
             if self._attention:
                 self._attend()
             name = "launch" if isinstance(payload, Launch) else PTYPE_NAMES[ptype] if ptype < 13 else str(ptype)
@@ -548,7 +565,7 @@ class Node:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         if until is not None:
-            self._here(lambda: self._loop(until, deadline, "what run() waits for", False))
+            self._here(lambda: self._loop(until, deadline, "what run() waits for", False, 1))
         else:
             self._here(lambda: self._loop(lambda: not self._future(), deadline, "the end of all timers", False))
 
@@ -664,8 +681,7 @@ class Node:
     def _boot_is_over(self) -> None:
         self._state = BOOTED
         for recorder in self._waiting_recorders:
-            recorder.begin()
-            self._attach(recorder.sink)
+            self._begin(recorder)
         self._waiting_recorders.clear()
 
     def _drive(self, task: Callable[[], T]) -> T:
@@ -710,11 +726,11 @@ class Node:
             raise SkynetError("inside a service use skynet.call and skynet.newservice: the node is being driven already")
 
     def _drive_until(
-        self, until: Callable[[], Any], timeout: float | None, what: str, event: threading.Event | None = None
+        self, until: Callable[[], Any], timeout: float | None, what: str, event: threading.Event | None = None, budget: int = MESSAGES_PER_POLL
     ) -> None:
         if self._thread is None or threading.get_ident() == self._thread.ident:
             deadline = None if timeout is None else time.monotonic() + timeout
-            self._here(lambda: self._loop(until, deadline, what, False))
+            self._here(lambda: self._loop(until, deadline, what, False, budget))
         elif not self._serving:
             deadline = None if timeout is None else time.monotonic() + timeout
             self._on_thread(lambda: self._loop(until, deadline, what, False))
@@ -756,7 +772,7 @@ class Node:
         """
         recorder = Recorder(self.tables, self._place, self._source)
         if self._state is BOOTED or boot:
-            self._on_thread(lambda: (recorder.begin(), self._attach(recorder.sink)))
+            self._on_thread(lambda: self._begin(recorder))
         else:
             self._waiting_recorders.append(recorder)
             _recording.add(self)
@@ -796,6 +812,10 @@ class Node:
 
         self._attach(guarded)
         return lambda: self._detach(guarded)
+
+    def _begin(self, recorder: Recorder) -> None:
+        recorder.begin()
+        self._attach(recorder.sink)
 
     def _attach(self, sink: Callable[[tuple[Any, ...]], Any]) -> None:
         self._sinks.append(sink)
@@ -886,9 +906,8 @@ class Node:
                 except Exception as e:
                     self.log(ctx.handle, f"error while closing: {e}")
         self._ended.clear()
-        if self._logger is not None and self._logger.callback is not None:
-            while self._logger.mailbox:
-                self._logger.callback(*self._logger.mailbox.popleft())
+        while self._logger is not None and self._logger.mailbox:
+            self._logger.mailbox.callback(self._logger.mailbox.popleft())
         for call in self._calls.values():
             call.done.set()
         self._calls.clear()

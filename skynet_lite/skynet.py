@@ -24,18 +24,40 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .core.context import sessions
-from .core.errors import AddressError, CallError, SkynetError
+from .core.errors import AddressError as AddressError
+from .core.errors import CallError as CallError
+from .core.errors import SkynetError as SkynetError
 from .core.handle import address_text
-from .core.message import (
-    PTYPE_CLIENT, PTYPE_DEBUG, PTYPE_ERROR, PTYPE_HARBOR, PTYPE_LUA, PTYPE_MULTICAST, PTYPE_NAMES, PTYPE_QUEUE,
-    PTYPE_RESPONSE, PTYPE_SNAX, PTYPE_SOCKET, PTYPE_SYSTEM, PTYPE_TEXT, PTYPE_TRACE, Launch, Packed,
-)  # fmt: skip
+from .core.message import PTYPE_CLIENT as PTYPE_CLIENT
+from .core.message import PTYPE_DEBUG as PTYPE_DEBUG
+from .core.message import PTYPE_ERROR as PTYPE_ERROR
+from .core.message import PTYPE_HARBOR as PTYPE_HARBOR
+from .core.message import PTYPE_LUA as PTYPE_LUA
+from .core.message import PTYPE_MULTICAST as PTYPE_MULTICAST
+from .core.message import PTYPE_NAMES, Launch, Message, Packed
+from .core.message import PTYPE_QUEUE as PTYPE_QUEUE
+from .core.message import PTYPE_RESPONSE as PTYPE_RESPONSE
+from .core.message import PTYPE_SNAX as PTYPE_SNAX
+from .core.message import PTYPE_SOCKET as PTYPE_SOCKET
+from .core.message import PTYPE_SYSTEM as PTYPE_SYSTEM
+from .core.message import PTYPE_TEXT as PTYPE_TEXT
+from .core.message import PTYPE_TRACE as PTYPE_TRACE
 from .core.message import pack as _pack
 from .core.message import unpack as _unpack
 from .coroutine import (
-    CALL, EXIT, QUIT, RESPONSE, RETURN, SLEEP, Coroutine, Hub, coroutine_close, coroutine_resume, coroutine_yield,
-    running,
+    CALL,
+    EXIT,
+    QUIT,
+    RESPONSE,
+    RETURN,
+    SLEEP,
+    Coroutine,
+    Hub,
+    coroutine_close,
+    coroutine_resume,
+    coroutine_yield,
 )  # fmt: skip
+from .coroutine import running as running
 from .queue import CriticalSection
 from .where import format_error, format_stack, place_label, user_place
 
@@ -77,10 +99,38 @@ class Scheduler:
     """
 
     __slots__ = (
-        "contexts", "coroutine_pool", "coroutines", "created", "ctx", "dead_service", "emit", "error_queue", "file",
-        "fork_queue", "global_queue", "handle", "hub", "init_error", "init_functions", "launch_args", "mailbox", "name", "node",
-        "proto", "running", "session_id_coroutine", "sessions", "sleep_tokens", "socket_pool", "socket_onclose",
-        "start_state", "unknown_request", "unknown_response", "unresponse", "wakeup_queue", "watching_session",
+        "contexts",
+        "coroutine_pool",
+        "coroutines",
+        "created",
+        "ctx",
+        "dead_service",
+        "emit",
+        "error_queue",
+        "file",
+        "fork_queue",
+        "global_queue",
+        "handle",
+        "hub",
+        "init_error",
+        "init_functions",
+        "launch_args",
+        "mailbox",
+        "name",
+        "node",
+        "proto",
+        "running",
+        "session_id_coroutine",
+        "sessions",
+        "sleep_tokens",
+        "socket_onclose",
+        "socket_pool",
+        "start_state",
+        "unknown_request",
+        "unknown_response",
+        "unresponse",
+        "wakeup_queue",
+        "watching_session",
     )  # fmt: skip
 
     def __init__(self, node: Node, ctx: Context) -> None:
@@ -144,13 +194,13 @@ class Scheduler:
 
     # ---- dispatch
 
-    def dispatch_message(self, ptype: int, session: int, source: int, payload: Any) -> None:
+    def dispatch_message(self, message: Message) -> None:
         """The callback of the service: one message, then all forks. DOC: dispatch-message"""
         self.hub.service = self
         self.running = None
         failure = ""
         try:
-            self.raw_dispatch_message(ptype, session, source, payload)
+            self.raw_dispatch_message(message)
         except BaseException as e:
             failure = self._failed(e)
         while self.fork_queue:
@@ -165,10 +215,12 @@ class Scheduler:
         if failure:
             if self.emit is not None:
                 self.emit(("dispatch_failed", self.handle))
+            _, session, source, _ = message
             self.error(f"lua call [{source:x} to :{self.handle:x} : {session}] error : {failure}")
 
-    def raw_dispatch_message(self, ptype: int, session: int, source: int, payload: Any) -> None:
+    def raw_dispatch_message(self, message: Message) -> None:
         """A response resumes who waits for it; a request gets a coroutine. DOC: raw-dispatch-message"""
+        ptype, session, source, payload = message
         emit = self.emit
         if emit is not None:
             emit(("message", self.handle, ptype, session, source, payload))
@@ -198,7 +250,7 @@ class Scheduler:
         co = self.co_create(p.dispatch, (session, source, *args), "message", 0)
         co.session = session
         co.address = source
-        co.serial = self.ctx.message_count
+        co.serial = self.mailbox.popped
         if emit is not None:
             emit(("resume", self.handle, co.n, "raw_dispatch_message", _REQUEST))
         self.running = co
@@ -370,6 +422,9 @@ class Scheduler:
         self.coroutines.clear()
         self.coroutine_pool.clear()
         self.session_id_coroutine.clear()
+        for id in self.socket_pool or ():  # as __gc of socket_pool does in lualib/skynet/socket.lua
+            self.node.socket_server.close(self.handle, id)
+        self.socket_pool = None
         if self.start_state in ("loading", "starting"):
             self.start_state = "gone"
 
@@ -378,7 +433,7 @@ class Scheduler:
     def send(self, to: int | str, ptype: int, session: int, payload: Any, n: int, by: str = "send") -> bool:
         """Put a message into a mailbox; False if there is no such service. `n`: the sending coroutine."""
         try:
-            target = self.contexts.get(to)  # type: ignore[call-overload]  # a name is looked up below
+            target = self.contexts.get(to)  # type: ignore[arg-type]  # a name is looked up below
         except TypeError:
             target = None
         emit = self.emit
@@ -610,8 +665,10 @@ def _payload(message: Any) -> Any:
 
 
 def _error_dispatch(session: int, source: int) -> None:
-    ignoreret()
+    # In this order: the message that is being served counts as watching its source (as in v1.1.0),
+    # so a service that reports its own end is always entered as dead.
     _service().watch_error(session, source)
+    ignoreret()
 
 
 _PROTO: dict[str | int, Protocol] = {}
@@ -627,7 +684,7 @@ def _own_proto(s: Scheduler) -> dict[str | int, Protocol]:
     """The service's own table of protocols, made before its first change."""
     if s.proto is _PROTO:
         copies = {p.id: Protocol(p.name, p.id, p.pack, p.unpack, p.dispatch) for p in _PROTO.values()}
-        s.proto = {**{p.name: p for p in copies.values()}, **copies}
+        s.proto = {key: p for p in copies.values() for key in (p.name, p.id)}
     return s.proto
 
 
@@ -824,7 +881,7 @@ def response(pack: Callable[..., Any] | None = None) -> Response:
 
 def _serving(what: str) -> Coroutine:
     co = running()
-    if type(co) is Coroutine and co.session is not None:
+    if isinstance(co, Coroutine) and co.session is not None:
         return co
     _service()
     raise SkynetError(f"{what}: no session; only the coroutine that a request came to can answer it")
@@ -1037,7 +1094,7 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
         emit = s.emit
     except AttributeError:
         raise _outside() from None
-    co = s.co_create(func, args, "fork", me.n)
+    co: Coroutine = s.co_create(func, args, "fork", me.n)
     if s.fork_queue is _NOTHING:
         s.fork_queue = deque()
     s.fork_queue.append(co)
@@ -1091,7 +1148,7 @@ def start_with(s: Scheduler, func: Callable[..., Any]) -> None:
     if s.start_state != "loading":
         raise SkynetError("skynet.start was called already: a service has one start function")
     s.start_state = "starting"
-    s.ctx.callback = s.dispatch_message
+    s.mailbox.callback = s.dispatch_message
     timeout(0, partial(_init_service, s, partial(func, *s.launch_args)))
 
 
@@ -1227,7 +1284,7 @@ def stat(what: str) -> int:
     if what == "mqlen":
         return len(s.mailbox)
     if what == "message":
-        return s.ctx.message_count
+        return s.mailbox.popped
     raise SkynetError(f"stat {what!r} is unknown: ask for mqlen or message")
 
 

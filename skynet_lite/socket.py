@@ -17,7 +17,7 @@ from typing import Any
 
 from .core.errors import SkynetError, SocketError
 from .core.message import PTYPE_SOCKET
-from .core.socket_server import unpack_udp_address
+from .core.socket_udp import unpack_udp_address
 from .coroutine import Coroutine, running
 from .skynet import Scheduler, _service, register_protocol, wait
 from .skynet import wakeup as _wakeup_coroutine
@@ -26,15 +26,8 @@ BUFFER_LIMIT = 128 * 1024
 """Bytes not read yet above which a socket is paused."""
 
 Accept = Callable[[int, str], Any]
-
-
-
-class _End:
-    """What `readall` waits for: no bytes will do."""
-
-
 _ANY = 0  # read_required: any byte will do
-_END = _End()
+_END = object()  # read_required: no bytes will do, only the end
 
 
 class PoolSocket:
@@ -47,12 +40,12 @@ class PoolSocket:
 
     def __init__(self, id: int, callback: Callable[..., Any] | None, protocol: str = "TCP") -> None:
         self.id = id
-        self.protocol = protocol
+        self.protocol = protocol  # "TCP", "UDP"; "listen" until it is started
         self.callback = callback  # accept function of a listening socket, datagram function of UDP
         self.buffer = bytearray()
         self.connected = protocol == "UDP"
-        self.connecting: bool | str = protocol == "TCP"  # the error text, once there is one
-        self.read_required: int | bytes | _End | None = None  # what the waiting coroutine needs: size, separator, end
+        self.connecting: bool | str = protocol != "UDP"  # the error text, once there is one
+        self.read_required: Any = None  # what the waiting coroutine needs: size, separator, _END
         self.co: Coroutine | None = None  # who waits
         self.closing: Coroutine | None = None  # who waits in close until the reader has left
         self.paused: bool | None = None
@@ -60,7 +53,7 @@ class PoolSocket:
         self.on_warning: Callable[[int, int], Any] | None = None
 
     def label(self) -> str:
-        kind = "UDP" if self.protocol == "UDP" else "listen" if self.callback is not None else "TCP"
+        kind = self.protocol if self.protocol == "UDP" or self.callback is None else "listen"
         return f"{kind} {'connected' if self.connected else 'connecting' if self.connecting is True else 'disconnected'}"
 
 
@@ -145,11 +138,9 @@ def _on_connect(service: Scheduler, id: int, ud: int, info: str) -> None:
     s = _pool(service).get(id)
     if s is None:
         return
-    if not s.connected:
+    if not s.connected:  # else it was started again, after a pause
         s.connected = True
         _changed(service, s)
-        wakeup(s)
-    elif s.paused:
         wakeup(s)
 
 
@@ -170,8 +161,8 @@ def _on_accept(service: Scheduler, id: int, new: int, address: str) -> None:
     s = _pool(service).get(id)
     if s is None or s.callback is None:
         service.node.socket_server.close(service.handle, new)
-        return
-    s.callback(new, address)
+    else:
+        s.callback(new, address)
 
 
 def _on_error(service: Scheduler, id: int, ud: int, text: str) -> None:
@@ -198,17 +189,15 @@ def _on_udp(service: Scheduler, id: int, size: int, data: tuple[bytes, bytes]) -
     s = _pool(service).get(id)
     if s is None or s.callback is None:
         service.error(f"socket: drop udp package from {id}")
-        return
-    s.callback(*data)
+    else:
+        s.callback(*data)
 
 
 def _on_warning(service: Scheduler, id: int, size: int, data: str) -> None:
     s = _pool(service).get(id)
-    if s is None:
-        return
-    if s.on_warning is not None:
+    if s is not None and s.on_warning is not None:
         s.on_warning(id, size)
-    else:
+    elif s is not None:
         service.error(f"WARNING: {size} K bytes need to send out (fd = {id})")
 
 
@@ -252,10 +241,7 @@ def _open_socket(id: int) -> PoolSocket:
 
 def connect(service: Scheduler, id: int, func: Accept | None) -> int:
     """Enter the socket into the pool, and wait for its CONNECT or ERROR. DOC: socket-connect"""
-    pool = _pool(service)
-    if id in pool:
-        raise SocketError(f"socket {id} is not closed: it was started or opened here already")
-    s = pool[id] = PoolSocket(id, func)
+    s = _pool(service)[id] = PoolSocket(id, func)
     _changed(service, s)
     suspend(s)
     reason = s.connecting
@@ -274,8 +260,11 @@ def listen(host: str, port: int | None = None, backlog: int = 32) -> int:
     """
     service = _service()
     host, port = _address(host, port)
-    _pool(service)
-    return service.node.socket_server.listen(service.handle, host, port, backlog)
+    pool = _pool(service)
+    id = service.node.socket_server.listen(service.handle, host, port, backlog)
+    pool[id] = PoolSocket(id, None, "listen")
+    _changed(service, pool[id])
+    return id
 
 
 def start(id: int, func: Accept | None = None) -> int:
@@ -287,8 +276,11 @@ def start(id: int, func: Accept | None = None) -> int:
     """
     service = _service()
     _ = running().hub  # refuses to block outside a coroutine before anything is done
-    if id in _pool(service):
+    s = _pool(service).get(id)
+    if s is not None and s.protocol != "listen":
         raise SocketError(f"socket {id} is not closed: it was started or opened here already")
+    if service.socket_onclose and id in service.socket_onclose:
+        raise SocketError(f"socket {id} has an onclose function: set it after start")
     service.node.socket_server.start(service.handle, id)
     return connect(service, id, func)
 
@@ -307,7 +299,10 @@ def open(host: str, port: int | None = None) -> int:
 
 
 def bind(fd: int) -> int:
-    """Read and write a descriptor that exists already (a pipe, a terminal); returns its socket id."""
+    """Read and write a descriptor that exists already (a pipe, a terminal); returns its socket id.
+
+    The descriptor stays its owner's: `close` does not close it. Raises SocketError.
+    """
     service = _service()
     _ = running().hub
     return connect(service, service.node.socket_server.bind(service.handle, fd), None)
@@ -319,15 +314,20 @@ def stdin() -> int:
 
 
 def _address(host: str, port: int | None) -> tuple[str, int]:
-    """Split "host:port"; "[::1]:80" and "::1" with a port of its own are understood."""
+    """Split "host:port"; an IPv6 address stands in brackets, or has a port of its own (address_port)."""
+    if not isinstance(host, str) or not (port is None or isinstance(port, int)):
+        raise SocketError(f'Invalid address {host!r}, {port!r}: it is "host:port", or a str and an int')
     if port is None:
-        host, colon, text = host.rpartition(":")
-        if not colon:
-            raise SocketError(f"Invalid address {text}. It reads host:port")
-        if not text.isdigit():
-            raise SocketError(f"Invalid port in address {host}:{text}.")
-        port = int(text)
-        host = host.removeprefix("[").removesuffix("]")
+        name, bracket, text = host[1:].partition("]") if host.startswith("[") else ("", "", "")
+        if bracket:
+            colon, text = text[:1], text[1:]
+        else:
+            name, colon, text = host.rpartition(":")
+        if colon != ":" or name.startswith("["):
+            raise SocketError(f"Invalid address {host}. It reads host:port")
+        if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+            raise SocketError(f"Invalid port in address {host}. It is a number up to 65535")
+        return name, int(text)
     if not 0 <= port <= 65535:
         raise SocketError(f"Invalid port {port}: it is between 0 and 65535")
     return host, port
@@ -345,22 +345,30 @@ def close(id: int) -> None:
     service.node.socket_server.close(service.handle, id)
     if s.connected:
         s.paused = False  # a reader that comes now must not start it again
-        if s.co is not None:
-            # Somebody reads it in another coroutine, and may take what is in the buffer first.
-            if s.closing is not None:
-                raise SocketError(f"socket {id} is being closed by {s.closing.label} already")
-            s.closing = running()
-            wait()
-        else:
-            suspend(s)
+        if s.closing is not None:
+            raise SocketError(f"socket {id} is being closed by {s.closing.label} already")
+        try:
+            if s.co is not None:
+                # Somebody reads it in another coroutine, and may take what is in the buffer first.
+                s.closing = running()
+                wait()
+            else:
+                suspend(s)
+        except SkynetError:
+            pass  # this coroutine is being ended, and the CLOSE message with nobody to wait for it
         s.connected = False
+    elif s.co is not None:
+        wakeup(s)  # it waits in start or open, and will not hear of the CLOSE
     _remove(service, id)
 
 
 def close_fd(id: int) -> None:
     """Close a socket that was never started here. Raises SocketError if it was: use close."""
     service = _service()
-    if id in _pool(service):
+    s = _pool(service).get(id)
+    if s is not None and s.protocol == "listen":
+        _remove(service, id)
+    elif s is not None:
         raise SocketError(f"socket {id} was started here: use socket.close instead")
     service.node.socket_server.close(service.handle, id)
 
@@ -394,6 +402,8 @@ def read(id: int, size: int | None = None) -> bytes | None:
     """
     s = _open_socket(id)
     need = 1 if size is None else size
+    if need < 0:
+        raise SocketError(f"read needs a size of 0 or more, not {size}")
     if len(s.buffer) < need:
         if not s.connected or s.closing is not None:
             return None
@@ -435,7 +445,7 @@ def readall(id: int) -> bytes:
 
 
 def block(id: int) -> bool:
-    """Wait until there is something to read, and leave it there. False at the end of the connection."""
+    """Wait for the next data, and leave it in the buffer. False at the end of the connection."""
     s = _pool(_service()).get(id)
     if s is None or not s.connected:
         return False
@@ -443,7 +453,7 @@ def block(id: int) -> bool:
     return s.connected
 
 
-def _park(s: PoolSocket, needed: int | bytes | _End) -> None:
+def _park(s: PoolSocket, needed: Any) -> None:
     if s.read_required is not None:
         who = s.co.label if s.co is not None else "a coroutine"
         raise SocketError(f"socket {s.id}: {who} reads from it already; one reader for each socket")
@@ -550,41 +560,41 @@ def nodelay(id: int) -> None:
 
 
 def udp(func: Callable[[bytes, bytes], Any], host: str | None = None, port: int = 0) -> int:
-    """A UDP socket; `func(data, packed address)` is called with each datagram. Does not wait."""
+    """A UDP socket; `func(data, packed address)` is called with each datagram. Does not wait.
+
+    Bound if `host` or `port` is given. Raises SocketError.
+    """
     service = _service()
+    if host is not None:
+        host, port = _address(host, port)
     return _udp(service, service.node.socket_server.udp(service.handle, host, port), func)
 
 
 def udp_listen(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
-    """A UDP socket bound to a port that is given."""
+    """A UDP socket bound to a port that is given. Raises SocketError."""
     service = _service()
-    return _udp(service, service.node.socket_server.udp_listen(service.handle, host, port), func)
+    return _udp(service, service.node.socket_server.udp_listen(service.handle, *_address(host, port)), func)
 
 
 def udp_dial(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
-    """A UDP socket with a default destination for `write`."""
+    """A UDP socket with a default destination for `write`. Raises SocketError."""
     service = _service()
-    return _udp(service, service.node.socket_server.udp_dial(service.handle, host, port), func)
+    return _udp(service, service.node.socket_server.udp_dial(service.handle, *_address(host, port)), func)
 
 
 def udp_connect(id: int, host: str, port: int, func: Callable[[bytes, bytes], Any] | None = None) -> None:
-    """Set the default destination for `write`; datagrams from others still arrive."""
+    """Set the default destination for `write`; datagrams from others still arrive. Raises SocketError."""
     service = _service()
+    service.node.socket_server.udp_connect(service.handle, id, *_address(host, port))
     s = _pool(service).get(id)
     if s is None:
         _udp(service, id, func)
-    elif s.protocol != "UDP":
-        raise SkynetError(f"socket {id} is no UDP socket")
     elif func is not None:
         s.callback = func
-    service.node.socket_server.udp_connect(service.handle, id, host, port)
 
 
 def _udp(service: Scheduler, id: int, func: Callable[..., Any] | None) -> int:
-    pool = _pool(service)
-    if id in pool:
-        raise SocketError(f"socket {id} is not closed")
-    s = pool[id] = PoolSocket(id, func, "UDP")
+    s = _pool(service)[id] = PoolSocket(id, func, "UDP")
     _changed(service, s)
     return id
 
@@ -592,9 +602,8 @@ def _udp(service: Scheduler, id: int, func: Callable[..., Any] | None) -> int:
 def sendto(id: int, address: bytes, data: bytes) -> bool:
     """Send one datagram to a packed address, as `func` of `udp` gets it."""
     service = _service()
-    return service.node.socket_server.udp_send(
-        service.handle, id, address, data if type(data) is bytes else _bytes(data)
-    )
+    data = data if type(data) is bytes else _bytes(data)
+    return service.node.socket_server.udp_send(service.handle, id, address, data)
 
 
 def udp_address(packed: bytes) -> tuple[str, int]:

@@ -17,17 +17,23 @@ _SERVICES = os.path.join(_PACKAGE, "service") + os.sep
 Place = tuple[CodeType, int]
 
 
+_ours: dict[str, bool] = {}  # by file name: a recording asks at every yield
+
+
 def is_ours(code: CodeType) -> bool:
     """Whether this is the runtime's own code (the services that come with it are not)."""
     name = code.co_filename
-    return name.startswith(_PACKAGE) and not name.startswith(_SERVICES)
+    known = _ours.get(name)
+    if known is None:
+        known = _ours[name] = name.startswith(_PACKAGE) and not name.startswith(_SERVICES)
+    return known
 
 
 def user_place(frame: FrameType | None) -> Place | None:
     """The innermost place of the user's code, going outwards from `frame`."""
     while frame is not None:
         code = frame.f_code
-        if not is_ours(code):
+        if not _ours.get(code.co_filename) and not is_ours(code):
             return code, frame.f_lineno
         frame = frame.f_back
     return None

@@ -17,13 +17,11 @@ from .mq import MessageQueue
 
 MAX_SESSION = 0x7FFFFFFF
 
-Callback = Callable[[int, int, int, Any], None]
-
 
 class Context:
     """One service. Created by `Node.launch`, taken out by `Node.retire`."""
 
-    __slots__ = ("args", "callback", "close", "handle", "kind", "mailbox", "message_count", "name", "state")
+    __slots__ = ("args", "close", "handle", "kind", "mailbox", "name", "state")
 
     def __init__(self, kind: str, name: str, args: tuple[Any, ...]) -> None:
         self.kind = kind  # "snlua" for a service in Python, else the module itself ("logger")
@@ -31,10 +29,8 @@ class Context:
         self.args = args
         self.handle = 0  # set once, by register
         self.mailbox = MessageQueue(self)
-        self.callback: Callback | None = None  # None until the service is ready, and after its end
         self.close: Callable[[], None] | None = None  # releases what the callback holds
         self.state: Any = None  # the scheduler, for services that have one
-        self.message_count = 0  # messages dispatched so far, written by the drive loop
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .message import PTYPE_ERROR, PTYPE_HARBOR
+from .message import PTYPE_ERROR, PTYPE_HARBOR, Message
 
 
 class RemoteMessage(NamedTuple):
@@ -33,12 +33,13 @@ class Harbor:
         self._names: dict[str, int] = {}
         self._waiting: dict[str, list[tuple[int, int, int, Any]]] = {}
 
-    def callback(self, ptype: int, session: int, source: int, payload: Any) -> None:
+    def callback(self, message: Message) -> None:
+        ptype, session, source, payload = message
         if ptype == PTYPE_HARBOR:
             name = str(payload)[2:]
             self._names[name] = source
-            for message in self._waiting.pop(name, []):
-                self._push(source, *message)
+            for kept in self._waiting.pop(name, []):
+                self._push(source, *kept)
             return
         destination, kind, body = payload
         if isinstance(destination, str):

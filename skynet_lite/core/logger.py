@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from .errors import ConfigError
-from .message import PTYPE_TEXT
+from .message import PTYPE_TEXT, Message
 
 Writer = Callable[[str], Any]
 
@@ -34,9 +34,10 @@ def open_log(log: Any, path: str | None) -> tuple[Writer, IO[str] | None, list[s
     if log is None:
         # sys.stderr is looked up for each line: notebooks and tests replace it.
         return lambda line: print(line, file=sys.stderr, flush=True), None, None
-    if log is list or isinstance(log, list):
-        lines: list[str] = [] if log is list else log
-        return lines.append, None, lines
+    if log is list:
+        log = []
+    if isinstance(log, list):
+        return log.append, None, log
     if isinstance(log, logging.Logger):
         return log.info, None, None
     if hasattr(log, "write"):
@@ -54,10 +55,11 @@ def _file_writer(file: IO[str]) -> Writer:
     return write
 
 
-def logger_callback(write: Writer) -> Callable[[int, int, int, Any], None]:
+def logger_callback(write: Writer) -> Callable[[Message], None]:
     """The callback of the logger service."""
 
-    def callback(ptype: int, session: int, source: int, payload: Any) -> None:
+    def callback(message: Message) -> None:
+        ptype, _, source, payload = message
         if ptype == PTYPE_TEXT:
             write(f"[:{source:08x}] {payload}")
 

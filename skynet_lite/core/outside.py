@@ -5,10 +5,13 @@ object and the world is yours: tests hand in short writes, EAGAIN, resets and
 slow connects; a recording of it is enough to run a program again.
 
 Every method either does what the system call does, or raises OSError as it does.
+
+After the system calls of skynet-src/socket_server.c and skynet_timer.c.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -21,6 +24,8 @@ from .poller import READ, EpollPoller, Poller
 AddressInfo = tuple[int, int, int, str, Any]
 Lookup = tuple[Any, "list[AddressInfo] | OSError"]
 
+LOOKUP_THREADS = 8
+
 
 class Outside:
     """The real world. Subclass it to make another one."""
@@ -29,10 +34,11 @@ class Outside:
         self.poller: Poller = EpollPoller()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.poller.add(self._wake_fd, READ)
-        self._lookups: deque[Lookup] = deque()
+        self._lookups: deque[Lookup] = deque()  # results
+        self._wanted: deque[tuple[Any, str, int, int]] = deque()  # names that no thread has taken yet
         self._threads: list[threading.Thread] = []
         self._spare = os.dup(self._wake_fd)
-        self._closing = threading.Lock()
+        self._lock = threading.Lock()  # for what lookup threads touch
         self._closed = False
 
     # ---- time
@@ -93,42 +99,56 @@ class Outside:
         code: int = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return code
 
-    def accept_and_drop(self, sock: socket.socket) -> None:
-        """Out of descriptors: give up the spare one to take a client off the queue."""
-        os.close(self._spare)
+    def accept_and_drop(self, sock: socket.socket) -> Any:
+        """Out of descriptors: give up the spare one to take a client off the queue; its address, if it was there."""
+        if self._spare >= 0:
+            os.close(self._spare)
         try:
-            conn, _ = sock.accept()
+            conn, address = sock.accept()
             conn.close()
         except OSError:
-            pass  # the client has left by itself
-        finally:
+            address = None  # the client has left by itself
+        try:
             self._spare = os.dup(self._wake_fd)
+        except OSError:
+            self._spare = -1  # another thread was faster; perhaps next time
+        return address
 
     # ---- names
 
     def resolve(self, host: str, port: int, kind: int) -> list[AddressInfo]:
         """Look a name up here and now; raises OSError (socket.gaierror)."""
-        return socket.getaddrinfo(host, port, type=kind)
+        try:
+            return socket.getaddrinfo(host, port, type=kind)
+        except ValueError:  # a label too long or empty, a NUL: Python refuses to ask
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
 
     def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
         """Look a name up without stopping anybody; the result comes out of `lookups`."""
+        with self._lock:
+            self._wanted.append((token, host, port, kind))
+            if len(self._threads) < LOOKUP_THREADS:
+                # getaddrinfo cannot be interrupted, so the thread must not keep a program alive.
+                thread = threading.Thread(target=self._look_up, name="lookup", daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
-        def work() -> None:
+    def _look_up(self) -> None:
+        while True:
+            with self._lock:
+                if self._closed or not self._wanted:
+                    self._threads.remove(threading.current_thread())
+                    return
+                token, host, port, kind = self._wanted.popleft()
             result: list[AddressInfo] | OSError
             try:
                 result = self.resolve(host, port, kind)
             except OSError as e:
                 result = e
-            with self._closing:  # the descriptor may be somebody else's once it is closed
+            with self._lock:  # the descriptor may be somebody else's once it is closed
                 if not self._closed:
                     self._lookups.append((token, result))
                     self.wake()
-
-        # getaddrinfo cannot be interrupted, so the thread must not keep a program alive.
-        thread = threading.Thread(target=work, name=f"lookup {host}", daemon=True)
-        self._threads = [t for t in self._threads if t.is_alive()]
-        self._threads.append(thread)
-        thread.start()
 
     def lookups(self) -> list[Lookup]:
         """Results that have arrived, in the order of their arrival."""
@@ -138,13 +158,16 @@ class Outside:
         return results
 
     def close(self) -> None:
-        with self._closing:
+        with self._lock:
             self._closed = True
+            threads = list(self._threads)
             self.poller.close()
             os.close(self._wake_fd)
-            os.close(self._spare)
-        for thread in self._threads:
-            thread.join(timeout=5)
+            if self._spare >= 0:
+                os.close(self._spare)
+        end = time.monotonic() + 5
+        for thread in threads:
+            thread.join(timeout=max(0.0, end - time.monotonic()))
 
 
 def is_numeric(host: str) -> bool:
@@ -152,7 +175,7 @@ def is_numeric(host: str) -> bool:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host.split("%")[0])
-        except OSError:
+        except (OSError, ValueError):
             continue
         return True
     return False
@@ -161,10 +184,11 @@ def is_numeric(host: str) -> bool:
 class Descriptor:
     """A descriptor that is no socket (stdin, a pipe), with the face of one.
 
-    It belongs to someone else, so `close` leaves it open.
+    It belongs to someone else: `close` leaves it open, as blocking as it was.
     """
 
     def __init__(self, fd: int) -> None:
+        self._blocking = os.get_blocking(fd)
         os.set_blocking(fd, False)
         self._fd = fd
 
@@ -178,7 +202,10 @@ class Descriptor:
         return os.write(self._fd, data)
 
     def getsockopt(self, level: int, option: int) -> int:
-        return 0
+        return errno.EPIPE  # what else can be wrong with a pipe: nobody reads it
 
     def close(self) -> None:
-        pass
+        try:
+            os.set_blocking(self._fd, self._blocking)
+        except OSError:
+            pass  # its owner has closed it

@@ -29,7 +29,18 @@ from .outside import Descriptor, is_numeric
 from .poller import ERROR, HANGUP, READ, WRITE
 from .socket_send import AGAIN
 from .socket_slots import (
-    BIND, CONNECTED, CONNECTING, HALFCLOSE_READ, INVALID, LISTEN, PACCEPT, PLISTEN, RESERVE, UDP, Socket, join,
+    BIND,
+    CONNECTED,
+    CONNECTING,
+    HALFCLOSE_READ,
+    INVALID,
+    LISTEN,
+    PACCEPT,
+    PLISTEN,
+    RESERVE,
+    UDP,
+    Socket,
+    join,
     reason,
 )  # fmt: skip
 from .socket_udp import Udp

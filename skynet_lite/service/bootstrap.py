@@ -4,7 +4,7 @@ Handles depend on the order: launcher 3, cdummy 4, harbor 5, datacenterd 6,
 service_mgr 7, and the program's own first service 8. After service/bootstrap.lua.
 """
 
-from skynet_lite import skynet
+from skynet_lite import SkynetError, skynet
 
 
 @skynet.start
@@ -20,6 +20,6 @@ def main() -> None:
     if start:
         try:
             skynet.newservice(start)
-        except skynet.SkynetError as e:
+        except SkynetError as e:
             skynet.error(f"start {start} failed: {e}")
     skynet.exit()

@@ -5,7 +5,7 @@ After service/cdummy.lua.
 
 from typing import Any
 
-from skynet_lite import skynet
+from skynet_lite import SkynetError, skynet
 
 globalname: dict[str, int] = {}
 queryname: dict[str, list[Any]] = {}  # name → response functions of those who wait for it
@@ -13,7 +13,7 @@ queryname: dict[str, list[Any]] = {}  # name → response functions of those who
 
 def REGISTER(name: str, handle: int) -> None:
     if name in globalname:
-        raise skynet.SkynetError(f"global name {name} is taken by {skynet.address(globalname[name])}")
+        raise SkynetError(f"global name {name} is taken by {skynet.address(globalname[name])}")
     globalname[name] = handle
     for answer in queryname.pop(name, []):
         answer(True, handle)
@@ -49,6 +49,6 @@ def main() -> None:
 
     @skynet.dispatch("lua")
     def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
-        commands[cmd](*args)  # type: ignore[operator]  # each takes what its command sends
+        commands[cmd](*args)
 
     harbor = skynet.launch("harbor", "", 0, skynet.self()) or 0

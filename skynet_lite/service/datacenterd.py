@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from skynet_lite import skynet
+from skynet_lite import SkynetError, skynet
 
 database: dict[Any, Any] = {}
 wait_queue: dict[tuple[Any, ...], list[Any]] = {}  # path → response functions of those who wait
@@ -27,7 +27,7 @@ def UPDATE(*words: Any) -> None:
     for k in path:
         below = node.setdefault(k, {})
         if not isinstance(below, dict):
-            raise skynet.SkynetError(f"datacenter: {k!r} holds a value, not a branch")
+            raise SkynetError(f"datacenter: {k!r} holds a value, not a branch")
         node = below
     before = node.get(key)
     if value is None:

@@ -79,7 +79,7 @@ def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
     if f is None:
         skynet.retpack(["Unknown command"])
         return
-    answer = f(source, *args)  # type: ignore[operator]  # each takes what its command sends
+    answer = f(source, *args)
     if answer is not NORET:
         skynet.retpack(answer)
 

@@ -7,6 +7,7 @@ each figure and what tests compare.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from .events import Event
@@ -74,10 +75,10 @@ def _timer_words(e: Event) -> str:
 
 
 def _unknown(e: Event) -> str:
-    return e["e"]
+    return str(e["e"])
 
 
-_WORDS = {
+_WORDS: dict[str, Callable[[Event], str]] = {
     "message": _message_words,
     "co_create": lambda e: f"co_create {e['co']} {e['how']} for {e['for']}",
     "resume": lambda e: f"resume    by {e['by']} {_value(e['args'])}",

@@ -145,7 +145,7 @@ class Story:
         def by_appearance(key: LaneKey) -> tuple[int, int]:
             return seen[key], reader.order.get(key, 0)
 
-        clients = sorted((k for k in seen if k[1] == CLIENTS or k[1] in reader.clients and not k[0]), key=by_appearance)
+        clients = sorted((k for k in seen if k[1] == CLIENTS or (k[1] in reader.clients and not k[0])), key=by_appearance)
         lanes = [Lane(key, "client", key[1], "outside") for key in clients]
         if ("", SOCKET) in seen:
             lanes.append(Lane(("", SOCKET), "socket", SOCKET, "epoll"))
@@ -435,7 +435,7 @@ class _Reader:
 
     def on_socket(self, i: int, e: Event, service: str) -> None:
         if "cause" in e:
-            self._mark(("", SOCKET), i, "state", f"socket {e['id']} is {e['state']}")
+            self._mark(("", SOCKET), e["cause"], "state", f"socket {e['id']} is {e['state']}")
 
     def on_write(self, i: int, e: Event, service: str) -> None:
         sent = f"{e['sent']} bytes" if e["sent"] == e["size"] else f"{e['sent']} of {e['size']} bytes"
@@ -486,11 +486,10 @@ def message_words(e: Event) -> str:
 
 def push_words(e: Event, message: Event | None) -> str:
     """A message that is put into a mailbox; what is in it is known if it was taken out later."""
-    if message is not None and "type" in e:
-        return message_words(message)
-    if "type" in e or e["ptype"] in ("response", "error"):
-        return message_words(e | {"type": e["type"]} if "type" in e and e["type"] not in ("DATA", "UDP") else e) \
-            if e.get("type") not in ("DATA", "UDP") else str(e["type"])  # fmt: skip
+    if "type" in e:
+        return message_words(message) if message is not None else str(e["type"])
+    if e["ptype"] in ("response", "error"):
+        return message_words(e)
     what = f"{e['ptype']} {_body(message) if message is not None else ''}".strip()
     return f"{what}, session {e['session']}" if e["session"] else what
 

@@ -8,12 +8,6 @@ from skynet_lite import Node, skynet, socket
 def answer() -> None:
     @skynet.dispatch("lua")
     def handle(session: int, source: int, value: int) -> None:
-        skynet.retpack(value)
-
-
-def sink() -> None:
-    @skynet.dispatch("lua")
-    def handle(session: int, source: int, value: int) -> None:
         if session:
             skynet.retpack(value)
 
@@ -48,7 +42,7 @@ def call(n: int) -> float:
 
 
 def send(n: int) -> float:
-    addr = skynet.newservice(sink)
+    addr = skynet.newservice(answer)
 
     def work(n: int) -> None:
         for _ in range(n // BATCH):
@@ -81,20 +75,25 @@ def yield_(n: int) -> float:
 def wait(n: int) -> float:
     """Two coroutines wake each other in turn; a round is both turns."""
 
-    def partner(me: list[object]) -> None:
+    def partner() -> None:
         while True:
-            skynet.wait("partner")
-            skynet.wakeup("main")
+            skynet.wait()
+            skynet.wakeup(main)
 
-    skynet.fork(partner, [])
-    skynet.yield_()
+    def rounds() -> None:
+        def work(n: int) -> None:
+            for _ in range(n):
+                skynet.wakeup(other)
+                skynet.wait()
 
-    def work(n: int) -> None:
-        for _ in range(n):
-            skynet.wakeup("partner")
-            skynet.wait("main")
+        values.append(timed(work, n))
+        skynet.wakeup("done")
 
-    return timed(work, n)
+    values: list[float] = []
+    other = skynet.fork(partner)
+    main = skynet.fork(rounds)
+    skynet.wait("done")
+    return values[0]
 
 
 def ring(n: int) -> float:

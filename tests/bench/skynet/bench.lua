@@ -69,17 +69,18 @@ bench["yield"] = function(n)
 end
 
 function bench.wait(n)
-	skynet.fork(function()
+	local main = coroutine.running()
+	local partner = skynet.fork(function()
 		while true do
-			skynet.wait "partner"
-			skynet.wakeup "main"
+			skynet.wait()
+			skynet.wakeup(main)
 		end
 	end)
 	skynet.yield()
 	return timed(function(n)
 		for _ = 1, n do
-			skynet.wakeup "partner"
-			skynet.wait "main"
+			skynet.wakeup(partner)
+			skynet.wait()
 		end
 	end, n)
 end

@@ -1,0 +1,3 @@
+"""Pictures of traces. Needs `skynet_lite.trace` and matplotlib; no node, no greenlet, no epoll."""
+
+from .timeline import timeline as timeline

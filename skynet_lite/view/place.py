@@ -1,0 +1,100 @@
+"""Where labels go: a greedy search that never lets two of them touch.
+
+One idea: what must not be covered by text at any price (other labels, the edge of
+the page) forbids a place; what should not (lines, marks) makes it dearer. Labels
+come in the order of their importance, and one that finds no place cheap enough is
+left out: a picture without a label is better than one that cannot be read.
+
+Lengths are points of 1/72 inch, y grows upwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+_CELL = 40.0
+
+
+class Placer:
+    """A page of `width` × `height` points."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width = width
+        self.height = height
+        self._taken: dict[tuple[int, int], list[Box]] = {}
+        self._boxes: dict[tuple[int, int], list[tuple[Box, float]]] = {}
+        self._lines: dict[tuple[int, int], list[tuple[float, float, float, float, float]]] = {}
+
+    def take(self, box: Box) -> None:
+        """No label may touch this."""
+        for cell in _cells(box):
+            self._taken.setdefault(cell, []).append(box)
+
+    def avoid(self, box: Box, cost: float) -> None:
+        """A label on this costs `cost`."""
+        for cell in _cells(box):
+            self._boxes.setdefault(cell, []).append((box, cost))
+
+    def avoid_line(self, x0: float, y0: float, x1: float, y1: float, cost: float) -> None:
+        """A label across this line costs `cost`."""
+        n = max(1, int(max(abs(x1 - x0), abs(y1 - y0)) / _CELL * 2) + 1)
+        cells = {
+            (int((x0 + (x1 - x0) * k / n) // _CELL), int((y0 + (y1 - y0) * k / n) // _CELL)) for k in range(n + 1)
+        }
+        for cell in sorted(cells):
+            self._lines.setdefault(cell, []).append((x0, y0, x1, y1, cost))
+
+    def free(self, box: Box) -> bool:
+        """Whether the place is on the page and touches no label."""
+        if box[0] < 0 or box[1] < 0 or box[2] > self.width or box[3] > self.height:
+            return False
+        return not any(_meet(box, other) for cell in _cells(box) for other in self._taken.get(cell, ()))
+
+    def cost(self, box: Box) -> float:
+        """What lies under the place."""
+        met_boxes = {hit for cell in _cells(box) for hit in self._boxes.get(cell, ()) if _meet(box, hit[0])}
+        met_lines = {hit for cell in _cells(box) for hit in self._lines.get(cell, ()) if _crosses(hit, box)}
+        # Summed in a fixed order: sets of floats have none of their own.
+        return sum(sorted(cost for _, cost in met_boxes)) + sum(sorted(hit[4] for hit in met_lines))
+
+    def place(self, boxes: Iterable[Box], limit: float) -> Box | None:
+        """The best of `boxes`, wished for in this order; it is taken then. None if all cost more than `limit`."""
+        best: Box | None = None
+        least = limit
+        for rank, box in enumerate(boxes):
+            if rank * 0.5 > least or not self.free(box):
+                continue
+            cost = self.cost(box) + rank * 0.5
+            if cost < least:
+                best, least = box, cost
+        if best is not None:
+            self.take(best)
+        return best
+
+
+def _cells(box: Box) -> list[tuple[int, int]]:
+    return [
+        (i, j)
+        for i in range(int(box[0] // _CELL), int(box[2] // _CELL) + 1)
+        for j in range(int(box[1] // _CELL), int(box[3] // _CELL) + 1)
+    ]
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _crosses(line: tuple[float, float, float, float, float], box: Box) -> bool:
+    """Liang and Barsky's clipping, asked only whether anything is left."""
+    x0, y0, x1, y1, _ = line
+    low, high = 0.0, 1.0
+    for p, q in ((x0 - x1, x0 - box[0]), (x1 - x0, box[2] - x0), (y0 - y1, y0 - box[1]), (y1 - y0, box[3] - y0)):
+        if p == 0:
+            if q < 0:
+                return False
+        elif p < 0:
+            low = max(low, q / p)
+        else:
+            high = min(high, q / p)
+    return low < high
