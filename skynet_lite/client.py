@@ -55,7 +55,8 @@ class Client:
             raise
         if code:
             self.abandon()
-            raise SocketError(f"{label}: cannot connect to port {address[1]}: {errno.errorcode[code]}; does a service listen?")
+            why = errno.errorcode.get(code, code)
+            raise SocketError(f"{label}: cannot connect to port {address[1]}: {why}; does a service listen?")
 
     def send(self, data: bytes) -> None:
         """Write all of `data`, driving the node while the connection is full."""

@@ -432,7 +432,7 @@ class Node:
             ctx = self._ended.popleft()
             if ctx.close is not None:
                 ctx.close()
-        while self._jobs:
+        while self._jobs and self._state is BOOTED:
             job, call = self._jobs.popleft()
             try:
                 call.payload, call.ok = job(), True
@@ -680,6 +680,7 @@ class Node:
 
     def _boot_is_over(self) -> None:
         self._state = BOOTED
+        self._attention = True  # jobs from other threads have waited for this
         for recorder in self._waiting_recorders:
             self._begin(recorder)
         self._waiting_recorders.clear()

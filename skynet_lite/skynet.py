@@ -317,8 +317,9 @@ class Scheduler:
         An entry whose coroutine does not sleep any more ends the chain: what stands
         behind it waits for the next suspend. DOC: dispatch-wakeup
         """
-        token = self.wakeup_queue.popleft()
-        co = token if type(token) is Coroutine else (self.sleep_tokens or {}).get(token)
+        co = self.wakeup_queue.popleft()
+        if type(co) is tuple:  # a token, and who slept with it: whoever does so now is meant
+            co = (self.sleep_tokens or {}).get(co[0])
         emit = self.emit
         if co is None or co.sleeping is None:
             if emit is not None:
@@ -540,12 +541,6 @@ class Scheduler:
     def tables(self) -> dict[str, Any]:
         """Every table under skynet's name, as plain data: what `Trace.state` shows."""
 
-        def label(token: Any) -> str:
-            if isinstance(token, Coroutine):
-                return token.label
-            sleeper = (self.sleep_tokens or {}).get(token)
-            return sleeper.label if sleeper is not None else "?"
-
         return {
             "name": self.name,
             "mailbox": [PTYPE_NAMES[m[0]] if not isinstance(m[3], Launch) else "launch" for m in self.mailbox],
@@ -553,7 +548,7 @@ class Scheduler:
                 s: co if co is BREAK else co.label for s, co in sorted(self.session_id_coroutine.items())
             },
             "sleep_session": self.sleep_session,
-            "wakeup_queue": [label(token) for token in self.wakeup_queue],
+            "wakeup_queue": [(entry[1] if type(entry) is tuple else entry).label for entry in self.wakeup_queue],
             "fork_queue": [co.label for co in self.fork_queue],
             "error_queue": list(self.error_queue),
             "watching_session": {
@@ -1080,7 +1075,7 @@ def wakeup(token: Any) -> bool:
     if queued:
         if s.wakeup_queue is _NOTHING:
             s.wakeup_queue = deque()
-        s.wakeup_queue.append(token)
+        s.wakeup_queue.append(token if co is token else (token, co))
     if emit is not None:
         emit(("wakeup", s.handle, 0 if co is None else co.n, queued, me.n))
     return queued

@@ -54,7 +54,8 @@ class PoolSocket:
 
     def label(self) -> str:
         kind = self.protocol if self.protocol == "UDP" or self.callback is None else "listen"
-        return f"{kind} {'connected' if self.connected else 'connecting' if self.connecting is True else 'disconnected'}"
+        state = "connected" if self.connected else "connecting" if self.connecting is True else "disconnected"
+        return f"{kind} {state}"
 
 
 # --------------------------------------------------------------------------- waiting
@@ -232,7 +233,7 @@ def _remove(service: Scheduler, id: int) -> None:
 def _open_socket(id: int) -> PoolSocket:
     s = _pool(_service()).get(id)
     if s is None:
-        raise SocketError(f"socket {id} is not open in this service: open or start it first, and do not use it after close")
+        raise SocketError(f"socket {id} is not open in this service: open or start it first; close ends its use")
     return s
 
 

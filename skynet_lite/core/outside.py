@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
+import socket as pysocket
 import threading
 import time
 from collections import deque
@@ -66,16 +66,16 @@ class Outside:
 
     # ---- sockets
 
-    def socket(self, family: int, kind: int) -> socket.socket:
-        sock = socket.socket(family, kind)
+    def socket(self, family: int, kind: int) -> pysocket.socket:
+        sock = pysocket.socket(family, kind)
         sock.setblocking(False)
         return sock
 
-    def connect(self, sock: socket.socket, address: Any) -> int:
+    def connect(self, sock: pysocket.socket, address: Any) -> int:
         """0 when connected at once, else an errno (EINPROGRESS: wait until writable)."""
         return sock.connect_ex(address)
 
-    def accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
+    def accept(self, sock: pysocket.socket) -> tuple[pysocket.socket, Any]:
         conn, address = sock.accept()
         conn.setblocking(False)
         return conn, address
@@ -88,18 +88,18 @@ class Outside:
         sent: int = sock.send(data)
         return sent
 
-    def recvfrom(self, sock: socket.socket, size: int) -> tuple[bytes, Any]:
+    def recvfrom(self, sock: pysocket.socket, size: int) -> tuple[bytes, Any]:
         return sock.recvfrom(size)
 
-    def sendto(self, sock: socket.socket, data: bytes, address: Any) -> int:
+    def sendto(self, sock: pysocket.socket, data: bytes, address: Any) -> int:
         return sock.sendto(data, address)
 
     def socket_error(self, sock: Any) -> int:
         """The pending error of a socket (SO_ERROR), 0 if there is none."""
-        code: int = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        code: int = sock.getsockopt(pysocket.SOL_SOCKET, pysocket.SO_ERROR)
         return code
 
-    def accept_and_drop(self, sock: socket.socket) -> Any:
+    def accept_and_drop(self, sock: pysocket.socket) -> Any:
         """Out of descriptors: give up the spare one to take a client off the queue; its address, if it was there."""
         if self._spare >= 0:
             os.close(self._spare)
@@ -119,9 +119,9 @@ class Outside:
     def resolve(self, host: str, port: int, kind: int) -> list[AddressInfo]:
         """Look a name up here and now; raises OSError (socket.gaierror)."""
         try:
-            return socket.getaddrinfo(host, port, type=kind)
+            return list(pysocket.getaddrinfo(host, port, type=kind))
         except ValueError:  # a label too long or empty, a NUL: Python refuses to ask
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+            raise pysocket.gaierror(pysocket.EAI_NONAME, "Name or service not known") from None
 
     def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
         """Look a name up without stopping anybody; the result comes out of `lookups`."""
@@ -172,9 +172,9 @@ class Outside:
 
 def is_numeric(host: str) -> bool:
     """Whether `host` is an address already, so that no lookup can block."""
-    for family in (socket.AF_INET, socket.AF_INET6):
+    for family in (pysocket.AF_INET, pysocket.AF_INET6):
         try:
-            socket.inet_pton(family, host.split("%")[0])
+            pysocket.inet_pton(family, host.split("%")[0])
         except (OSError, ValueError):
             continue
         return True

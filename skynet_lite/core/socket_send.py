@@ -13,7 +13,7 @@ from collections import deque
 from typing import Any
 
 from .message import SOCKET_WARNING
-from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket
+from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket, reason
 
 WARNING_SIZE = 1024 * 1024
 AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
@@ -88,7 +88,7 @@ class Sending(Slots):
                     sent = self.outside.send(s.sock, data)
                 except OSError as e:
                     if e.errno not in AGAIN:
-                        self._fail(s, e.strerror)
+                        self._fail(s, reason(e))
                     return
                 if self.emit is not None:
                     self.emit(("write", s.opaque, s.id, sent, len(data)))

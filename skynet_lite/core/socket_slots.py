@@ -171,7 +171,7 @@ class Slots:
         try:
             self.outside.poller.add(fd, (READ if reading else 0) | (WRITE if writing else 0))
         except OSError as e:
-            self._fail(s, e.strerror)
+            self._fail(s, reason(e))
             return False
         s.fd, s.reading, s.writing = fd, reading, writing
         self.writers += writing
@@ -195,7 +195,7 @@ class Slots:
         try:
             self.outside.poller.enable(s.fd, (READ if reading else 0) | (WRITE if writing else 0))
         except OSError as e:
-            self._fail(s, e.strerror)
+            self._fail(s, reason(e))
             return False
         return True
 
