@@ -10,33 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import skynet as skynet
-    from . import socket as socket
+    from . import skynet as skynet, socket as socket
     from .client import Client as Client
     from .core.errors import (
         AddressError as AddressError,
-    )
-    from .core.errors import (
         CallError as CallError,
-    )
-    from .core.errors import (
         ConfigError as ConfigError,
-    )
-    from .core.errors import (
         DriveTimeout as DriveTimeout,
-    )
-    from .core.errors import (
         PackError as PackError,
-    )
-    from .core.errors import (
         SkynetError as SkynetError,
-    )
-    from .core.errors import (
         SocketError as SocketError,
     )
     from .core.outside import Outside as Outside
-    from .node import Node as Node
-    from .node import mark as mark
+    from .node import Node as Node, mark as mark
     from .trace import Trace as Trace
 
 __version__ = "0.1.0"

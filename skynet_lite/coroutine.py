@@ -39,7 +39,9 @@ class Coroutine(greenlet):
     What skynet keeps in tables by coroutine stands on the coroutine itself.
     """
 
-    __slots__ = ("address", "args", "f", "hub", "n", "pool", "responded", "serial", "service", "session", "sleeping", "token")  # fmt: skip
+    __slots__ = (
+        "address", "args", "f", "hub", "n", "pool", "responded", "serial", "service", "session", "sleeping", "token",
+    )  # fmt: skip
 
     def __init__(self, service: Scheduler, hub: Hub, n: int, pool: list[Coroutine]) -> None:
         greenlet.__init__(self, parent=hub)
@@ -92,7 +94,9 @@ class Hub(greenlet):
     def drive(self, task: Callable[[], T]) -> T:
         """Run `task` in the hub and return what it returns, or raise what it raises."""
         if self.busy():
-            raise SkynetError("this node is being driven already: inside a service use skynet.call, not node.call or node.run")
+            raise SkynetError(
+                "this node is being driven already: inside a service use skynet.call, not node.call or node.run"
+            )
         self._driver = getcurrent()
         self._task = task
         coroutine_resume(self)
@@ -120,7 +124,9 @@ class Hub(greenlet):
 
     @property
     def hub(self) -> Any:
-        raise SkynetError("this would block, but no coroutine is running: do it in skynet.start, fork, timeout or a handler")
+        raise SkynetError(
+            "this would block, but no coroutine is running: do it in skynet.start, fork, timeout or a handler"
+        )
 
     def end(self) -> None:
         """Unwind the hub itself; its node is closed."""

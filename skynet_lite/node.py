@@ -464,7 +464,14 @@ class Node:
         if target is not None:
             self.push(target, (PTYPE_RESPONSE, session, 0, ()), "timer")
 
-    def _loop(self, until: Callable[[], Any], deadline: float | None, what: str, idle_ends: bool, budget: int = MESSAGES_PER_POLL) -> bool:
+    def _loop(
+        self,
+        until: Callable[[], Any],
+        deadline: float | None,
+        what: str,
+        idle_ends: bool,
+        budget: int = MESSAGES_PER_POLL,
+    ) -> bool:
         """Drive until `until()`, asked after every `budget` messages; with `idle_ends`, or until nothing can run.
 
         False when it ended by idleness. Raises DriveTimeout. DOC: drive-loop
@@ -549,7 +556,8 @@ class Node:
             if self._attention:
                 self._attend()
             name = "launch" if isinstance(payload, Launch) else PTYPE_NAMES[ptype] if ptype < 13 else str(ptype)
-            return f"message {name} session {session} from {address_text(source)} to {address_text(ctx.handle)} {ctx.name or ctx.kind}"
+            to = f"{address_text(ctx.handle)} {ctx.name or ctx.kind}"
+            return f"message {name} session {session} from {address_text(source)} to {to}"
         done = self._poll(0)
         return f"poll {done}" if done else None
 
@@ -724,10 +732,17 @@ class Node:
 
     def _refuse_inside(self) -> None:
         if self.hub is not None and self.hub.busy() and running() is not self.hub:
-            raise SkynetError("inside a service use skynet.call and skynet.newservice: the node is being driven already")
+            raise SkynetError(
+                "inside a service use skynet.call and skynet.newservice: the node is being driven already"
+            )
 
     def _drive_until(
-        self, until: Callable[[], Any], timeout: float | None, what: str, event: threading.Event | None = None, budget: int = MESSAGES_PER_POLL
+        self,
+        until: Callable[[], Any],
+        timeout: float | None,
+        what: str,
+        event: threading.Event | None = None,
+        budget: int = MESSAGES_PER_POLL,
     ) -> None:
         if self._thread is None or threading.get_ident() == self._thread.ident:
             deadline = None if timeout is None else time.monotonic() + timeout
@@ -866,9 +881,7 @@ class Node:
                 address_text(m.service.handle) for m in self.global_queue if m.service.handle in self.handles.contexts
             ],
             "timers": [[tick, address_text(handle), session] for tick, handle, session in self.timer.pending()],
-            "sockets": {
-                id: [state, address_text(owner)] for id, (state, owner) in self.socket_server.table().items()
-            },
+            "sockets": {id: [state, address_text(owner)] for id, (state, owner) in self.socket_server.table().items()},
             "commands": [[command[0], command[1]] for command in self.socket_server.commands],
             "now": self.clock.now() if self.clock.virtual else 0,
         }
@@ -938,4 +951,3 @@ def mark(text: str) -> None:
         return
     for node in list(_recording):
         node.mark(text)
-

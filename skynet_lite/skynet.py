@@ -24,26 +24,29 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .core.context import sessions
-from .core.errors import AddressError as AddressError
-from .core.errors import CallError as CallError
-from .core.errors import SkynetError as SkynetError
+from .core.errors import AddressError as AddressError, CallError as CallError, SkynetError as SkynetError
 from .core.handle import address_text
-from .core.message import PTYPE_CLIENT as PTYPE_CLIENT
-from .core.message import PTYPE_DEBUG as PTYPE_DEBUG
-from .core.message import PTYPE_ERROR as PTYPE_ERROR
-from .core.message import PTYPE_HARBOR as PTYPE_HARBOR
-from .core.message import PTYPE_LUA as PTYPE_LUA
-from .core.message import PTYPE_MULTICAST as PTYPE_MULTICAST
-from .core.message import PTYPE_NAMES, Launch, Message, Packed
-from .core.message import PTYPE_QUEUE as PTYPE_QUEUE
-from .core.message import PTYPE_RESPONSE as PTYPE_RESPONSE
-from .core.message import PTYPE_SNAX as PTYPE_SNAX
-from .core.message import PTYPE_SOCKET as PTYPE_SOCKET
-from .core.message import PTYPE_SYSTEM as PTYPE_SYSTEM
-from .core.message import PTYPE_TEXT as PTYPE_TEXT
-from .core.message import PTYPE_TRACE as PTYPE_TRACE
-from .core.message import pack as _pack
-from .core.message import unpack as _unpack
+from .core.message import (
+    PTYPE_CLIENT as PTYPE_CLIENT,
+    PTYPE_DEBUG as PTYPE_DEBUG,
+    PTYPE_ERROR as PTYPE_ERROR,
+    PTYPE_HARBOR as PTYPE_HARBOR,
+    PTYPE_LUA as PTYPE_LUA,
+    PTYPE_MULTICAST as PTYPE_MULTICAST,
+    PTYPE_NAMES,
+    PTYPE_QUEUE as PTYPE_QUEUE,
+    PTYPE_RESPONSE as PTYPE_RESPONSE,
+    PTYPE_SNAX as PTYPE_SNAX,
+    PTYPE_SOCKET as PTYPE_SOCKET,
+    PTYPE_SYSTEM as PTYPE_SYSTEM,
+    PTYPE_TEXT as PTYPE_TEXT,
+    PTYPE_TRACE as PTYPE_TRACE,
+    Launch,
+    Message,
+    Packed,
+    pack as _pack,
+    unpack as _unpack,
+)  # fmt: skip
 from .coroutine import (
     CALL,
     EXIT,
@@ -56,8 +59,8 @@ from .coroutine import (
     coroutine_close,
     coroutine_resume,
     coroutine_yield,
+    running as running,
 )  # fmt: skip
-from .coroutine import running as running
 from .queue import CriticalSection
 from .where import format_error, format_stack, place_label, user_place
 
@@ -69,7 +72,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 BREAK = "BREAK"  # in session_id_coroutine: the coroutine has gone on, throw the response away
 _NOTHING: deque[Any] = deque(maxlen=0)  # stands for every queue that was never used
-_REQUEST, _TRUE, _FALSE, _BROKEN, _FUNCTION, _NO_ARGS = ("request",), (True,), (False,), (False, BREAK), ("response",), ()
+_REQUEST, _TRUE, _FALSE, _BROKEN, _FUNCTION, _NO_ARGS = (
+    ("request",),
+    (True,),
+    (False,),
+    (False, BREAK),
+    ("response",),
+    (),
+)
 
 
 class Protocol:
@@ -272,7 +282,9 @@ class Scheduler:
                 if emit is not None:
                     emit(("yield", self.handle, co.n, EXIT, None, None))
                 if forgotten:
-                    self.error(f"Maybe forgot response session {forgotten} from {address_text(co.address)} : {co.label}")
+                    self.error(
+                        f"Maybe forgot response session {forgotten} from {address_text(co.address)} : {co.label}"
+                    )
             elif command is CALL or command is SLEEP:
                 if emit is not None:
                     emit(("yield", self.handle, co.n, command, param, user_place(co.gr_frame)))
@@ -372,7 +384,9 @@ class Scheduler:
         """RESPONSE: a function that answers later."""
         if co.responded:
             self._abandon(co)
-            raise SkynetError(f"{co.label} has answered already: skynet.response comes instead of skynet.ret, not after it")
+            raise SkynetError(
+                f"{co.label} has answered already: skynet.response comes instead of skynet.ret, not after it"
+            )
         co.responded = True
         if self.emit is not None:
             self.emit(("table", self.handle, "session_response", "set", None, co.n))
@@ -705,7 +719,9 @@ def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> N
         raise SkynetError(f"protocol {name!r} or id {id} is registered already: choose another")
     pack, unpack, dispatch = (fields.pop(key, None) for key in ("pack", "unpack", "dispatch"))
     if fields:
-        raise SkynetError(f"register_protocol: unknown field {min(fields)!r}; it takes name, id, pack, unpack, dispatch")
+        raise SkynetError(
+            f"register_protocol: unknown field {min(fields)!r}; it takes name, id, pack, unpack, dispatch"
+        )
     p = Protocol(name, id, _own_pack(pack), _own_unpack(unpack), dispatch)
     proto = _own_proto(s)
     proto[name] = proto[id] = p
@@ -958,7 +974,9 @@ def dispatch_unknown_response(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def _unknown_request(session: int, source: int, payload: Any, typename: str) -> None:
     error(f"Unknown request ({typename}): {_shown(payload)}")
-    raise SkynetError(f"Unknown session : {session} from {source:x}; set a handler with skynet.dispatch({typename!r}, f)")
+    raise SkynetError(
+        f"Unknown session : {session} from {source:x}; set a handler with skynet.dispatch({typename!r}, f)"
+    )
 
 
 def _unknown_response(session: int, source: int, payload: Any) -> None:

@@ -19,8 +19,7 @@ from .core.errors import SkynetError, SocketError
 from .core.message import PTYPE_SOCKET
 from .core.socket_udp import unpack_udp_address
 from .coroutine import Coroutine, running
-from .skynet import Scheduler, _service, register_protocol, wait
-from .skynet import wakeup as _wakeup_coroutine
+from .skynet import Scheduler, _service, register_protocol, wait, wakeup as _wakeup_coroutine
 
 BUFFER_LIMIT = 128 * 1024
 """Bytes not read yet above which a socket is paused."""

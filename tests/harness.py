@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scenarios import SCENARIOS, Chunk
+
 from skynet_lite import Node, Trace
 
 TRACES = Path(__file__).parent / "golden" / "traces"

@@ -918,9 +918,7 @@ def error_through_chain(env):
 @scenario
 def unknown_protocol_call(env):
     def A():
-        skynet.register_protocol(
-            name="text", id=skynet.PTYPE_TEXT, pack=lambda text: text, unpack=skynet.tostring
-        )
+        skynet.register_protocol(name="text", id=skynet.PTYPE_TEXT, pack=lambda text: text, unpack=skynet.tostring)
 
         @skynet.start
         def main():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from skynet_lite import ConfigError, Node, PackError, skynet
 from skynet_lite.core.context import MAX_SESSION, Context, sessions
 from skynet_lite.core.errors import AddressError, SkynetError
@@ -253,7 +254,15 @@ def test_pending_timers_cost_nothing_until_they_are_due() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [(), (1, "x", b"y", 1.5, True, None), ((1, ("a",)),), ([1, [2]], {"k": [3], 4: (5,)}), (2**100, "\udcff"), ([],), ({},)],
+    [
+        (),
+        (1, "x", b"y", 1.5, True, None),
+        ((1, ("a",)),),
+        ([1, [2]], {"k": [3], 4: (5,)}),
+        (2**100, "\udcff"),
+        ([],),
+        ({},),
+    ],
 )
 def test_values_arrive_exactly_as_they_were(values: tuple[Any, ...]) -> None:
     """Types and values survive, at every depth."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
 from skynet_lite import CallError, Node, SocketError, mark, skynet, socket
 
 RUNS = 20

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from skynet_lite import AddressError, CallError, DriveTimeout, Node, SkynetError, mark, skynet, socket
 
 
@@ -208,7 +209,9 @@ def test_serve_drives_in_a_thread_of_its_own() -> None:
         assert any(e["e"] == "message" and e.get("type") == "ACCEPT" for e in trace)
         results: list[Any] = []
         echo_addr = node.newservice(echo)
-        threads = [threading.Thread(target=lambda i=i: results.append(node.call(echo_addr, "lua", i))) for i in range(8)]
+        threads = [
+            threading.Thread(target=lambda i=i: results.append(node.call(echo_addr, "lua", i))) for i in range(8)
+        ]
         for t in threads:
             t.start()
         for t in threads:

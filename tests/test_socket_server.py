@@ -9,10 +9,11 @@ import struct
 from typing import Any
 
 import pytest
+from socket_harness import Limited, Spied, accept, peer_listener, readable, received
+
 from skynet_lite import SocketError
 from skynet_lite.core.socket_slots import MAX_SOCKET
 from skynet_lite.core.socket_udp import pack_udp_address, unpack_udp_address
-from socket_harness import Limited, Spied, accept, peer_listener, readable, received
 
 KB = 1024
 MB = 1024 * 1024
@@ -603,6 +604,7 @@ def test_netstat() -> None:
         client.send(b"12345")
         w.ss.send(w.me, id, b"123")
         client.expect(b"123")
+        w.take()
         w.accepted(port)
         w.ss.listen(w.me, "127.0.0.1", 0, 32)
         still = {"read": 0, "write": 0, "wbuffer": 0, "rtime": 0, "wtime": 0, "reading": True, "writing": False}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from harness import TRACES, Play
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
+
 from skynet_lite import Node, Trace, skynet
 from skynet_lite.trace import TraceError
 
@@ -153,7 +153,9 @@ def test_recording_from_birth_shows_the_boot() -> None:
 
 # ---- random programs
 
-STEPS = st.sampled_from(["fork", "sleep", "yield", "wait", "wakeup", "call", "send", "timeout", "error", "token", "self"])
+STEPS = st.sampled_from(
+    ["fork", "sleep", "yield", "wait", "wakeup", "call", "send", "timeout", "error", "token", "self"]
+)
 PROGRAM = st.lists(st.lists(STEPS, min_size=1, max_size=6), min_size=1, max_size=5)
 
 

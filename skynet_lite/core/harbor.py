@@ -51,4 +51,6 @@ class Harbor:
             return
         if session != 0:
             self._push(source, PTYPE_ERROR, session, destination, None)
-        self._log(f"Drop message to harbor {destination >> 24} from {source:x} to {destination:x} (session = {session})")
+        self._log(
+            f"Drop message to harbor {destination >> 24} from {source:x} to {destination:x} (session = {session})"
+        )

@@ -90,9 +90,7 @@ def unpack(payload: tuple[Any, ...] | bytes) -> tuple[Any, ...]:
 def _has_container(value: Any, where: str, depth: int) -> bool:
     """Check the types below `value`; True if a list or a dict is among them."""
     if depth > _MAX_DEPTH:
-        raise PackError(
-            f"cannot send {where[:60]}...: nested deeper than {_MAX_DEPTH}; does it contain itself?"
-        )
+        raise PackError(f"cannot send {where[:60]}...: nested deeper than {_MAX_DEPTH}; does it contain itself?")
     kind = type(value)
     if kind in _ATOMS:
         return False

@@ -5,5 +5,4 @@ is read where there is no greenlet and no epoll.
 """
 
 from .recorder import Recorder as Recorder
-from .trace import Trace as Trace
-from .trace import TraceError as TraceError
+from .trace import Trace as Trace, TraceError as TraceError

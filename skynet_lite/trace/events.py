@@ -43,7 +43,9 @@ def ptype_name(ptype: int) -> str:
 class Builder:
     """Turns raw tuples into events, one by one, in order."""
 
-    def __init__(self, snapshot: dict[str, Any], place: Callable[[int, Any], str], source: Callable[[Any], str]) -> None:
+    def __init__(
+        self, snapshot: dict[str, Any], place: Callable[[int, Any], str], source: Callable[[Any], str]
+    ) -> None:
         self._place = place
         self._source = source
         self.events: list[Event] = []

@@ -27,9 +27,7 @@ _FIELDS = {
 _TABLES = ("session_id_coroutine", "sleep_session", "watching_session", "dead_service", "error_queue")
 
 
-def golden(
-    events: list[Event], service: str, names: dict[str, str], launcher: str | None, detail: bool
-) -> list[Event]:
+def golden(events: list[Event], service: str, names: dict[str, str], launcher: str | None, detail: bool) -> list[Event]:
     """`service` and the keys of `names` are addresses (`:00000008`)."""
     kinds = MAIN + DETAIL if detail else MAIN
     sockets: dict[int, str] = {}  # id → label

@@ -170,9 +170,7 @@ def _keys_as_text(snapshot: dict[str, Any]) -> dict[str, Any]:
 def _keys_as_numbers(snapshot: Any, numbered: bool = False) -> Any:
     if not isinstance(snapshot, dict):
         return snapshot
-    return {
-        int(key) if numbered else key: _keys_as_numbers(value, key in _NUMBERED) for key, value in snapshot.items()
-    }
+    return {int(key) if numbered else key: _keys_as_numbers(value, key in _NUMBERED) for key, value in snapshot.items()}
 
 
 def _address(addr: int | str) -> str:
