@@ -83,8 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs the service that CONFIG.toml names with its key start, until Ctrl-C or SIGTERM; "
         "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket.",
     )
-    sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
-    sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="what the start function gets, as strings")
+    _add_program(sub, "CONFIG.toml | SERVICE.py")
 
     sub = commands.add_parser(
         "trace",
@@ -92,8 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs SERVICE.py under the virtual clock until nothing can run, and prints the trace as text.",
     )
     sub.add_argument("--ticks", type=int, default=HOUR, help="virtual time to stop at, in 10 ms (default: an hour)")
-    sub.add_argument("program", metavar="SERVICE.py")
-    sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="what the start function gets, as strings")
+    _add_program(sub, "SERVICE.py")
 
     sub = commands.add_parser(
         "learn",
@@ -105,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--dir", metavar="FOLDER", help="copy the notebooks there, and open the copies")
     sub.add_argument("--port", metavar="N", type=int, default=0, help="the port to use instead of a free one")
     return parser
+
+
+def _add_program(sub: argparse.ArgumentParser, metavar: str) -> None:
+    sub.add_argument("program", metavar=metavar)
+    args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
+    args.required = False  # Python 3.11 and 3.12 would name it as missing
 
 
 # ---------------------------------------------------------------------- programs
@@ -140,11 +144,16 @@ def trace(program: str, args: list[str], ticks: int) -> int:
     path = _file(program, (".py",), "SERVICE.py")
     node, log = _node(path, clock="virtual")
     status = 0
+
+    def over() -> bool:
+        tick = node.timer.next_deadline()
+        return not node._future() or (tick is not None and tick > ticks and not node.global_queue)
+
     with node:
         with node.record() as recorded:
             service = _launched(node, program, args)
             try:
-                node.run(until=lambda: node.clock.now() >= ticks or not node._future())
+                node.run(until=over)
             except KeyboardInterrupt:
                 status = INTERRUPTED
         _check_start(service, log)

@@ -1,0 +1,149 @@
+"""The course: where its notebooks are, opening them in JupyterLab, and proving a set-up.
+
+In a source checkout the notebooks are opened where they are. A wheel carries them
+inside the package, which is no place to work in: there they are copied into a
+folder of the reader's, and what the reader has changed is never overwritten.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+DEFAULT_FOLDER = "skynet_lite_notebooks"
+TRACE_LINE = re.compile(r" *\d+ (:[0-9a-f]{8}|client#\d+| {9}) ")
+CELL_SECONDS = 120
+
+
+class LearnError(Exception):
+    """Why the course cannot be opened; one line that names the remedy."""
+
+
+def course() -> Path:
+    """The folder of the notebooks as they came. Raises LearnError."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "notebooks", package.parent / "notebooks"):
+        if _notebooks(folder):
+            return folder
+    raise LearnError("the notebooks are missing: install skynet_lite from its wheel or its source checkout")
+
+
+def _notebooks(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def lay_out(source: Path, folder: Path) -> list[str]:
+    """Copy the course into `folder`; the names of files that were there already and differ.
+
+    Raises OSError.
+    """
+    kept = []
+    for file in sorted(source.rglob("*")):
+        name = file.relative_to(source)
+        hidden = any(part.startswith((".", "__")) for part in name.parts)
+        if hidden or file.suffix == ".py" or not file.is_file():  # the .py files keep the course, readers need none
+            continue
+        copy = folder / name
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        elif copy.read_bytes() != file.read_bytes():
+            kept.append(str(name))
+    return kept
+
+
+def open_course(folder: str | None, port: int, browser: bool) -> int:
+    """Open the course in JupyterLab, until Ctrl-C. Raises LearnError."""
+    source = course()
+    _need("jupyterlab")
+    installed = source.parent.name == "skynet_lite"
+    root = source
+    if folder is not None or installed:
+        root = Path(folder or DEFAULT_FOLDER).resolve()
+        try:
+            kept = lay_out(source, root)
+        except OSError as e:
+            raise LearnError(f"cannot write to {root}: {e.strerror}; choose another folder with --dir") from e
+        for name in kept:
+            print(f"kept as it is: {name} (delete it to get the course's own)")
+    port = _free_port(port)
+    token = secrets.token_hex(16)
+    first = _notebooks(root)[0].name
+    print(f"the course: http://127.0.0.1:{port}/lab/tree/{first}?token={token}   (Ctrl-C twice ends it)", flush=True)
+    options = [
+        f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--LabApp.default_url=/lab/tree/{first}",
+        f"--ServerApp.open_browser={browser}",
+    ]  # fmt: skip
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.append("--allow-root")  # containers; Jupyter listens on 127.0.0.1 only, and wants the token
+    from jupyterlab.labapp import LabApp
+
+    LabApp.launch_instance(options)
+    return 0
+
+
+def check() -> int:
+    """Run the first notebook without a browser and print its trace; 1 if it fails. Raises LearnError."""
+    first = _notebooks(course())[0]
+    for module in ("nbclient", "nbformat", "ipykernel", "matplotlib"):
+        _need(module)
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook: Any = nbformat.read(first, as_version=4)
+    stored = _traces(notebook)
+    print(f"running {first.name} ...", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
+        )
+        try:
+            client.execute()
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as e:
+            print(f"{first.name} failed: {e}")
+            return 1
+    traces = _traces(notebook)
+    print("\n".join(traces))
+    if not traces or traces != stored:
+        print(f"{first.name} ran, but its trace is not the one stored in the notebook")
+        return 1
+    print(f"{first.name} ran: {len(traces)} lines of trace, as stored in the notebook. The set-up works.")
+    return 0
+
+
+def _traces(notebook: Any) -> list[str]:
+    """The lines of canonical text that the cells have printed."""
+    printed = (
+        line
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if output.output_type == "stream"
+        for line in output.text.splitlines()
+    )
+    return [line for line in printed if TRACE_LINE.match(line)]
+
+
+def _need(module: str) -> None:
+    if find_spec(module) is None:
+        raise LearnError(f"{module} is not installed here: pip install 'skynet_lite[notebooks]'")
+
+
+def _free_port(wanted: int) -> int:
+    """`wanted`, or one that the system picks. Raises LearnError if it is taken."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", wanted))
+        except (OSError, OverflowError) as e:
+            raise LearnError(f"cannot use port {wanted}: {e}; leave --port out to get a free one") from e
+        port: int = s.getsockname()[1]
+        return port
