@@ -27,6 +27,8 @@ class Client:
     """Made by `node.client(port)`. Every wait has a limit of `timeout` real seconds."""
 
     def __init__(self, node: Node, address: tuple[str, int], label: str, timeout: float) -> None:
+        if not node.served():
+            node.run(until=lambda: True)  # its boot: that waits for idleness, which a waiting client forbids
         self._node = node
         self._timeout = timeout
         self.label = label

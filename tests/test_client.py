@@ -103,6 +103,8 @@ def test_a_client_that_leaves_before_it_is_accepted() -> None:
         assert [message[0] for message in w.take()] == ["ACCEPT"]
         w.ss.start(w.me, 2)
         assert w.take() == [("CONNECT", 2, 0, "start"), ("DATA", 2, 17, b"hello and goodbye"), ("CLOSE", 2, 0, "")]
+        w.ss.close(w.me, 2)
+        assert w.take() == []
         assert w.node._clients == [] and w.ss.awaited == {}
 
 

@@ -47,7 +47,7 @@ class Placer:
 
     def free(self, box: Box) -> bool:
         """Whether the place is on the page and touches no label."""
-        if box[0] < 0 or box[1] < 0 or box[2] > self.width or box[3] > self.height:
+        if not _inside(box, (0.0, 0.0, self.width, self.height)):
             return False
         return not any(_meet(box, other) for cell in _cells(box) for other in self._taken.get(cell, ()))
 
@@ -58,12 +58,15 @@ class Placer:
         # Summed in a fixed order: sets of floats have none of their own.
         return sum(sorted(cost for _, cost in met_boxes)) + sum(sorted(hit[4] for hit in met_lines))
 
-    def place(self, boxes: Iterable[Box], limit: float) -> Box | None:
-        """The best of `boxes`, wished for in this order; it is taken then. None if all cost more than `limit`."""
+    def place(self, boxes: Iterable[Box], limit: float, within: Box) -> Box | None:
+        """The best of `boxes`, wished for in this order; it is taken then.
+
+        None if each reaches out of `within`, touches a label, or costs more than `limit`.
+        """
         best: Box | None = None
         least = limit
         for rank, box in enumerate(boxes):
-            if rank * 0.5 > least or not self.free(box):
+            if rank * 0.5 > least or not _inside(box, within) or not self.free(box):
                 continue
             cost = self.cost(box) + rank * 0.5
             if cost < least:
@@ -83,6 +86,10 @@ def _cells(box: Box) -> list[tuple[int, int]]:
 
 def _meet(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _inside(box: Box, page: Box) -> bool:
+    return box[0] >= page[0] and box[1] >= page[1] and box[2] <= page[2] and box[3] <= page[3]
 
 
 def _crosses(line: tuple[float, float, float, float, float], box: Box) -> bool:

@@ -307,7 +307,7 @@ class _Reader:
             since = self._message.get(service) if cause is None else cause
             if since is not None:
                 self._arrow(self._lane(service, None), since, key, i, "dispatch", by)
-                label = handler_words(self.events[since])
+                label = "" if e["args"] == [True] else handler_words(self.events[since])
         elif by == "dispatch_wakeup":
             # Queued by wakeup, whose arrow is drawn there; what runs it is the suspend of whoever yielded last.
             since, who = self._yielded.get(service, (None, ""))
@@ -343,15 +343,17 @@ class _Reader:
         else:
             if command == "EXIT":
                 self._enter(key, "pool", i, "pool")
+            elif command != "QUIT":
+                self._enter(key, "made", i)  # suspend answers for it, and resumes it at once
             self._mark(key, i, "yield", f'yield "{command}"')
 
     def on_wakeup(self, i: int, e: Event, service: str) -> None:
         waker = self._lane(service, e["in"])
         if e["queued"] and e["co"]:
             self._mark(waker, i, "wakeup")
-            self._arrow(waker, i, self._lane(service, e["co"]), i, "wakeup", "wakeup → wakeup_queue")
+            self._arrow(waker, i, self._lane(service, e["co"]), i, "wakeup", "wakeup →\nwakeup_queue")
         else:
-            self._mark(waker, i, "mark", f"wakeup({e['co'] or '?'}): not sleeping")
+            self._mark(waker, i, "skip", f"wakeup({e['co'] or '?'}): not sleeping")
 
     def on_wakeup_skip(self, i: int, e: Event, service: str) -> None:
         self._mark(self._lane(service, e["co"]), i, "skip", "dispatch_wakeup: sleeps no more")
@@ -384,8 +386,8 @@ class _Reader:
             self._queued[i] = (working, i if since is None else since)
 
     def on_exit(self, i: int, e: Event, service: str) -> None:
-        for key in [key for key in self._open if key[0] == service]:
-            self._leave(key, i)
+        for key in [key for key, (kind, _, _) in self._open.items() if key[0] == service and kind != "run"]:
+            self._leave(key, i)  # who runs now runs on to its QUIT
         self._mark(self._lane(service, None), i, "exit", "exit")
 
     # ---- messages
@@ -439,6 +441,7 @@ class _Reader:
 
     def on_write(self, i: int, e: Event, service: str) -> None:
         sent = f"{e['sent']} bytes" if e["sent"] == e["size"] else f"{e['sent']} of {e['size']} bytes"
+        self._mark(("", SOCKET), i, "write")
         self._arrow(self._lane(service, e["co"]), i, ("", SOCKET), i, "write", f"write {sent}")
 
     def on_timer_set(self, i: int, e: Event, service: str) -> None:
@@ -450,7 +453,7 @@ class _Reader:
         self.stretches.append(Stretch(key, i, self._fired.get(i), "pending", f"session {e['session']}"))
 
     def on_timer_fired(self, i: int, e: Event, service: str) -> None:
-        self._mark(("", TIMER), i, "fired", f"tick {e['tick']}")
+        self._mark(("", TIMER), i, "fired")
 
     def on_client(self, i: int, e: Event, service: str) -> None:
         own = ("", CLIENTS if self._one_client_lane else e["client"])
@@ -498,7 +501,7 @@ _SOCKET_MESSAGES = {"DATA": 1, "CONNECT": 2, "CLOSE": 3, "ACCEPT": 4, "ERROR": 5
 
 
 def handler_words(e: Event) -> str:
-    """What a new coroutine does with a message; nothing for a response, which finds a parked one."""
+    """What a new coroutine does with a message."""
     if e.get("type") in _SOCKET_MESSAGES:
         return f"socket_message[{_SOCKET_MESSAGES[e['type']]}]"
-    return "" if e.get("ptype") in ("response", "error") else message_words(e)
+    return message_words(e)

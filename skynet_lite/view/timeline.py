@@ -17,6 +17,7 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from .place import Box, Placer
@@ -125,8 +126,10 @@ def _renderer() -> RendererAgg:
 @cache
 def _extent(text: str, mono: bool, bold: bool, size: float) -> tuple[float, float]:
     """Width and height in points, a little generous: hinting differs between resolutions."""
-    width, height, _ = _renderer().get_text_width_height_descent(text, _font(mono, bold, size), False)  # type: ignore[arg-type]
-    return width / 2 * 1.03 + 2.0, max(height / 2, size) + 2.0
+    lines = text.split("\n")
+    sizes = [_renderer().get_text_width_height_descent(one, _font(mono, bold, size), False) for one in lines]  # type: ignore[arg-type]
+    width, height = max(w for w, _, _ in sizes), max(h for _, h, _ in sizes)
+    return width / 2 * 1.03 + 2.0, max(height / 2, size) * (1 + 1.2 * (len(lines) - 1)) + 2.0
 
 
 @cache
@@ -163,6 +166,7 @@ class _Label:
     boxes: Callable[[float, float], list[Box]]
     mono: bool = False
     size: float = _SIZE
+    lane: LaneKey | None = None  # it stays in this row, if the row is high enough
 
 
 # --------------------------------------------------------------------------- the drawing
@@ -191,15 +195,18 @@ class _Drawing:
         shares = sum(self._share(lane) for lane in story.lanes) or 1.0
         self.row = (self.height - self.header - _BOTTOM) / shares
         self.pitch = (self.width - _LEFT - _RIGHT) / (n + 1)
+        self.column_x = self._columns()
         self.marker = max(1.6, min(7.5, self.pitch * 0.55, self.row * 0.22))
         self.bar = min(_BAR, self.row * 0.3)
         self.y: dict[LaneKey, float] = {}
         self.bands: list[tuple[float, float]] = []
+        self.band: dict[LaneKey, tuple[float, float]] = {}
         top = self.height - self.header
         for lane in story.lanes:
             height = self.row * self._share(lane)
             self.y[lane.key] = top - height / 2
             self.bands.append((top - height, top))
+            self.band[lane.key] = self.bands[-1]
             top -= height
         self.placer = Placer(self.width, self.height)
         self.figure = Timeline(figsize=(self.width / 72, self.height / 72), facecolor=theme.page)
@@ -223,9 +230,20 @@ class _Drawing:
         """Where a moment stands; between two columns if it has none of its own."""
         if moment is None:
             return self.width - _RIGHT if after else _LEFT
-        k = bisect.bisect_left(self.story.columns, moment)
-        own = k < len(self.story.columns) and self.story.columns[k] == moment
-        return _LEFT + self.pitch * (k + 1 if own else k + 0.5)
+        columns = self.story.columns
+        k = bisect.bisect_left(columns, moment)
+        if k < len(columns) and columns[k] == moment:
+            return self.column_x[k]
+        before = self.column_x[k - 1] if k else _LEFT
+        behind = self.column_x[k] if k < len(columns) else self.width - _RIGHT
+        return (before + behind) / 2
+
+    def _columns(self) -> list[float]:
+        """Even steps, with more room behind a wakeup: its two-line label stands there."""
+        wakeups = {a.at for a in self.story.arrows if a.kind == "wakeup"}
+        gaps = [1.0, *(1.6 if moment in wakeups else 1.0 for moment in self.story.columns)]
+        step = (self.width - _LEFT - _RIGHT) / sum(gaps)
+        return [_LEFT + step * total for total in accumulate(gaps)][:-1]
 
     def draw(self) -> Timeline:
         self._background()
@@ -233,7 +251,6 @@ class _Drawing:
         self._stretches()
         self._marks()
         self._arrows()
-        self._moments()
         self._place_labels()
         self._describe()
         return self.figure
@@ -248,7 +265,7 @@ class _Drawing:
         patch = {"facecolor": self._ground(box), "edgecolor": "none", "pad": 0.4, "alpha": 0.82} if halo else None
         self.axes.text(
             (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, text, color=colour, fontproperties=_font(mono, bold, size),
-            ha="center", va="center", parse_math=False, usetex=False, bbox=patch, zorder=6, clip_on=False,
+            ha="center", va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6, clip_on=False,
         )  # fmt: skip
 
     def _fixed(self, x: float, y: float, text: str, colour: str, align: str, **style: Any) -> Box:
@@ -369,7 +386,7 @@ class _Drawing:
         self._segments(lines, self.theme.rule, 0.9, (0, (1, 2)), 1)
         for line in self.story.lines:
             x = self.x(line.at)
-            self._want(6, line.at, line.label, self.theme.faint, _around(x, top + 7, (0.0,), _SMALL), size=_SMALL)
+            self._want(6, line.at, line.label, self.theme.faint, _around(x, (top + 7,), (0.0,)), size=_SMALL)
 
     def _stretches(self) -> None:
         t, runs, parked, pools, works = self.theme, [], [], [], []
@@ -395,7 +412,7 @@ class _Drawing:
         self._polygons(works, t.socket, 2.5)
         self._segments(parked, t.faint, 1.2, (0, (3.2, 2.2)))
         self._segments(pools, t.rule, 1.4, (0, (1, 2.2)))
-        self._segments(pending, t.faint, 0.9, (0, (3.2, 2.2)))
+        self._segments(pending, t.rule, 1.0)  # solid: timers overlap, and dashes would fill each other
         self._segments(queued, t.socket, 1.6)
 
     def _polygons(self, shapes: list[Any], colour: str, zorder: float) -> None:
@@ -415,7 +432,7 @@ class _Drawing:
         for kind, shape, colour, scale in (
             ("push", "o", t.socket, 0.75), ("message", "o", t.socket, 0.9), ("command", "o", t.socket, 0.8),
             ("ready", "D", t.socket, 0.8), ("set", "o", t.faint, 0.7), ("fired", "D", t.faint, 0.8),
-            ("client", "o", t.ink, 0.8), ("mark", "d", t.ink, 0.85), ("skip", "X", t.wakeup, 1.0),
+            ("client", "o", t.ink, 0.8), ("write", "o", t.socket, 0.6), ("mark", "d", t.ink, 0.85), ("skip", "X", t.wakeup, 1.0),
             ("exit", "X", t.ink, 1.0), ("driver", "|", t.ink, 0.8), ("wakeup", "|", t.wakeup, 0.8),
             ("yield", "s", t.stop, 0.9), ("error", "X", t.failed, 1.25), ("resume", ">", t.resume, 1.1),
         ):  # fmt: skip
@@ -459,16 +476,13 @@ class _Drawing:
             return (x1, y1), (x0, y0)
         return (x1, y1 - up * tip_gap), (x0, y0 + up * tail_gap)
 
-    def _moments(self) -> None:
-        """Spans too thin to carry a mark of their own keep their meaning by colour alone."""
-
     # ---- labels
 
     def _want(
         self, weight: int, order: float, text: str, colour: str, boxes: Callable[[float, float], list[Box]], *,
-        mono: bool = False, size: float = _SIZE,
+        mono: bool = False, size: float = _SIZE, lane: LaneKey | None = None,
     ) -> None:  # fmt: skip
-        self.labels.append(_Label(weight, order, text, colour, boxes, mono, size))
+        self.labels.append(_Label(weight, order, text, colour, boxes, mono, size, lane))
 
     def _want_along(self, s: Stretch, x0: float, x1: float, y: float) -> None:
         """Over its line, in the middle if that is free."""
@@ -485,22 +499,23 @@ class _Drawing:
             ]
 
         weight = {"parked": 5, "pool": 1, "pending": 2}[s.kind]
-        self._want(weight, x0, s.label, self.theme.faint, boxes, size=_SMALL)
+        self._want(weight, x0, s.label, self.theme.faint, boxes, size=_SMALL, lane=s.lane)
 
     def _want_mark(self, m: Mark, x: float, y: float) -> None:
         t, half = self.theme, self.bar / 2
-        if m.kind == "yield":
-            self._want(8, m.at, m.label, t.stop, _around(x, y - half - 6, (0.0, 0.45, -0.45), 14), mono=True, size=_SMALL)
-        elif m.kind == "error":
-            self._want(9, m.at, m.label, t.failed, _around(x, y - half - 7, (0.0, 0.45, -0.45), 14))
-        elif m.kind == "resume":
-            self._want(3, m.at, m.label, t.ink, _around(x, y + half + 6, (0.45, 0.3, 0.0), 14), mono=False, size=_SMALL)
-        elif m.kind == "mark":
-            self._want(7, m.at, m.label, t.ink, _around(x, y + half + 6, (0.0, 0.45, -0.45), 12), size=_SMALL)
-        elif m.kind in ("push", "message") or m.kind in ("ready", "client", "exit", "skip"):
-            self._want(6, m.at, m.label, t.ink, _around(x, y + 9, (0.0, 0.45, -0.45), 18))
-        else:
-            self._want(2, m.at, m.label, t.faint, _around(x, y + 9, (0.0, 0.45, -0.45), 18), size=_SMALL)
+        over, under = y + half + 6, y - half - 6
+        # The higher of two rows over the bar still lies within a row of usual height.
+        heights = {"yield": (under, under - 7, under - 12, over), "error": (under, under - 7, under - 12, over)}.get(
+            m.kind, (over, over + 6, over + 12, under, under - 12)
+        )
+        weight, colour, size = {
+            "yield": (8, t.stop, _SMALL), "error": (9, t.failed, _SMALL), "resume": (3, t.ink, _SMALL),
+            "mark": (9, t.ink, _SMALL), "state": (2, t.faint, _SMALL), "skip": (7, t.wakeup, _SMALL),
+        }.get(m.kind, (6, t.ink, _SIZE))  # fmt: skip
+        shifts = (0.45, 0.3, 0.0) if m.kind == "resume" else (0.0, 0.45, -0.45, 0.25, -0.25)
+        text = m.label.replace("\n", " ")
+        around = _around(x, heights, shifts)
+        self._want(weight, m.at, text, colour, around, mono=m.kind == "yield", size=size, lane=m.lane)
 
     def _want_arrow(self, a: Arrow, tail: tuple[float, float], tip: tuple[float, float]) -> None:
         """Beside the shaft, as near to its middle as can be."""
@@ -525,13 +540,20 @@ class _Drawing:
             self.labels = [label for label in self.labels if label.weight >= 8]
         self.labels.sort(key=lambda label: (-label.weight, label.order, label.text))
         for label in self.labels[:_MAX_LABELS]:
-            text = _clean(label.text, label.mono)
+            text = "\n".join(_clean(line, label.mono) for line in label.text.split("\n"))
             if not text:
                 continue
             width, height = _extent(text, label.mono, False, label.size)
-            box = self.placer.place(label.boxes(width, height), 6.0 + 3.0 * label.weight)
+            box = self.placer.place(label.boxes(width, height), 6.0 + 3.0 * label.weight, self._home(label.lane))
             if box is not None:
                 self._text(box, text, label.colour, mono=label.mono, size=label.size, halo=True)
+
+    def _home(self, lane: LaneKey | None) -> Box:
+        """Where a label may stand: beside the names of the rows, and in its own row if that can hold it."""
+        low, high = 0.0, self.height
+        if lane is not None and self.row >= 36:
+            low, high = self.band[lane]
+        return _LEFT - 6, low, self.width - 4, high
 
     def _describe(self) -> None:
         s = self.story
@@ -551,13 +573,13 @@ def _count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def _around(x: float, y: float, shifts: tuple[float, ...], reach: float) -> Callable[[float, float], list[Box]]:
-    """Boxes about a point: shifted sideways by parts of their width, then a little higher or lower."""
+def _around(x: float, heights: tuple[float, ...], shifts: tuple[float, ...]) -> Callable[[float, float], list[Box]]:
+    """Boxes about a point, wished for in this order: at these heights, shifted sideways by parts of their width."""
 
     def boxes(width: float, height: float) -> list[Box]:
         return [
-            (x + width * (shift - 0.5), y + rise - height / 2, x + width * (shift + 0.5), y + rise + height / 2)
-            for rise in ((0.0, reach / 2, -reach / 2, reach, -reach) if reach > _SMALL else (0.0,))
+            (x + width * (shift - 0.5), y - height / 2, x + width * (shift + 0.5), y + height / 2)
+            for y in heights
             for shift in shifts
         ]
 

@@ -1,0 +1,70 @@
+"""The package as a whole: what imports what, what the README promises, what a wheel needs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60)
+
+
+def test_traces_can_be_read_without_greenlet() -> None:
+    """A stored trace is plain data: trace and view import where there is no greenlet and no epoll."""
+    code = (
+        "import sys; sys.modules['greenlet'] = None\n"
+        "import select; del select.epoll\n"
+        "from skynet_lite import Trace\n"
+        "import skynet_lite.trace, skynet_lite.view\n"
+        "print(Trace([{'e': 'mark', 'co': 'main', 'text': 'x'}]).text())\n"
+    )
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert "mark" in done.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """`import skynet_lite` alone brings neither greenlet nor matplotlib."""
+    done = python("import skynet_lite, sys; print({'greenlet', 'matplotlib'} & set(sys.modules))")
+    assert done.stdout == "set()\n", done.stderr
+
+
+def test_the_readmes_program_runs() -> None:
+    """Exactly as printed, with the output the README gives."""
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = python(program)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "40 42\n"
+    assert len(done.stderr.splitlines()) == 8
+
+
+def test_environment_yml_agrees_with_pyproject() -> None:
+    """The same packages with the same bounds, in the form that conda and Binder read."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = set(project["dependencies"]) | set(project["optional-dependencies"]["notebooks"])
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    listed = {line.strip()[2:] for line in lines if re.match(r"\s+- \w+>=", line)}
+    assert listed == wanted
+    assert "  - python=3.12" in lines
+
+
+def test_only_one_file_switches() -> None:
+    """Every switch goes through coroutine.py: no other file imports greenlet."""
+    users = [p.name for p in (ROOT / "skynet_lite").rglob("*.py") if re.search(r"(from|import) greenlet", p.read_text())]
+    assert users == ["coroutine.py"]
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    """One line in the README, read by .ci/run, so that the two cannot differ."""
+    commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+    assert len(commands) == 2
+    assert "skynet-lite learn" in commands[0]
+    assert "--nbval" in commands[1]
+    assert '^python3 -m venv .*pytest" README.md' in (ROOT / ".ci" / "run").read_text()
