@@ -51,12 +51,23 @@ class Placer:
             return False
         return not any(_meet(box, other) for cell in _cells(box) for other in self._taken.get(cell, ()))
 
-    def cost(self, box: Box) -> float:
-        """What lies under the place."""
-        met_boxes = {hit for cell in _cells(box) for hit in self._boxes.get(cell, ()) if _meet(box, hit[0])}
-        met_lines = {hit for cell in _cells(box) for hit in self._lines.get(cell, ()) if _crosses(hit, box)}
-        # Summed in a fixed order: sets of floats have none of their own.
-        return sum(sorted(cost for _, cost in met_boxes)) + sum(sorted(hit[4] for hit in met_lines))
+    def cost(self, box: Box, limit: float) -> float:
+        """What lies under the place; not counted further once it is `limit`."""
+        total = 0.0
+        cells = _cells(box)
+        counted: set[tuple[Box, float] | tuple[float, float, float, float, float]] = set()
+        for cell in cells:
+            for hit in self._boxes.get(cell, ()):
+                if hit not in counted and _meet(box, hit[0]):
+                    counted.add(hit)
+                    total += hit[1]
+            for line in self._lines.get(cell, ()):
+                if line not in counted and _crosses(line, box):
+                    counted.add(line)
+                    total += line[4]
+                    if total >= limit:
+                        return total
+        return total
 
     def place(self, boxes: Iterable[Box], limit: float, within: Box) -> Box | None:
         """The best of `boxes`, wished for in this order; it is taken then.
@@ -68,7 +79,7 @@ class Placer:
         for rank, box in enumerate(boxes):
             if rank * 0.5 > least or not _inside(box, within) or not self.free(box):
                 continue
-            cost = self.cost(box) + rank * 0.5
+            cost = self.cost(box, least) + rank * 0.5
             if cost < least:
                 best, least = box, cost
         if best is not None:

@@ -145,7 +145,8 @@ class Story:
         def by_appearance(key: LaneKey) -> tuple[int, int]:
             return seen[key], reader.order.get(key, 0)
 
-        clients = sorted((k for k in seen if k[1] == CLIENTS or (k[1] in reader.clients and not k[0])), key=by_appearance)
+        outside = {CLIENTS, *reader.clients}
+        clients = sorted((k for k in seen if not k[0] and k[1] in outside), key=by_appearance)
         lanes = [Lane(key, "client", key[1], "outside") for key in clients]
         if ("", SOCKET) in seen:
             lanes.append(Lane(("", SOCKET), "socket", SOCKET, "epoll"))
@@ -405,7 +406,8 @@ class _Reader:
         elif cause is not None and kind == "timer_fired":
             self._arrow(("", TIMER), cause, key, i, "timer", words)
         elif cause is not None and kind == "timer_set" and by["in"] != "main":
-            self._arrow(self._lane(service, by["in"]), cause, key, i, "timer", f"timer of 0 ticks, session {e['session']}")
+            label = f"timer of 0 ticks, session {e['session']}"
+            self._arrow(self._lane(service, by["in"]), cause, key, i, "timer", label)
         elif cause is not None and kind == "send" and from_here and self._sender(cause, by) != key:
             self._arrow(self._sender(cause, by), cause, key, i, "send", words)
         else:

@@ -120,14 +120,15 @@ def _font(mono: bool, bold: bool, size: float) -> FontProperties:
 
 @cache
 def _renderer() -> RendererAgg:
-    return RendererAgg(8, 8, 144)
+    return RendererAgg(8, 8, 144)  # type: ignore[no-untyped-call]
 
 
 @cache
 def _extent(text: str, mono: bool, bold: bool, size: float) -> tuple[float, float]:
     """Width and height in points, a little generous: hinting differs between resolutions."""
     lines = text.split("\n")
-    sizes = [_renderer().get_text_width_height_descent(one, _font(mono, bold, size), False) for one in lines]  # type: ignore[arg-type]
+    measure: Callable[..., tuple[float, float, float]] = _renderer().get_text_width_height_descent
+    sizes = [measure(line, _font(mono, bold, size), False) for line in lines]
     width, height = max(w for w, _, _ in sizes), max(h for _, h, _ in sizes)
     return width / 2 * 1.03 + 2.0, max(height / 2, size) * (1 + 1.2 * (len(lines) - 1)) + 2.0
 
@@ -220,7 +221,8 @@ class _Drawing:
     @staticmethod
     def _width(columns: int) -> float:
         """Wide enough to label few events well, and never wider than a page can show."""
-        return _LEFT + _RIGHT + max(560.0, min(46.0 * columns, 920.0, ) if columns <= 60 else min(15.0 * columns, 2400.0))
+        wish = min(46.0 * columns, 920.0) if columns <= 60 else min(15.0 * columns, 2400.0)
+        return _LEFT + _RIGHT + max(560.0, wish)
 
     @staticmethod
     def _share(lane: Lane) -> float:
@@ -265,7 +267,8 @@ class _Drawing:
         patch = {"facecolor": self._ground(box), "edgecolor": "none", "pad": 0.4, "alpha": 0.82} if halo else None
         self.axes.text(
             (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, text, color=colour, fontproperties=_font(mono, bold, size),
-            ha="center", va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6, clip_on=False,
+            ha="center", va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6,
+            clip_on=False,
         )  # fmt: skip
 
     def _fixed(self, x: float, y: float, text: str, colour: str, align: str, **style: Any) -> Box:
@@ -351,6 +354,8 @@ class _Drawing:
         bottom = self.bands[-1][0] if self.bands else _BOTTOM
         for moment in self.story.columns:
             x, text = self.x(moment), str(moment)
+            if x < edge:
+                continue  # spares thousands of measurements
             width = _extent(text, False, False, _SMALL)[0]
             if x - width / 2 >= edge:
                 self._fixed(x, bottom - 11, text, t.faint, "center", size=_SMALL)
@@ -368,10 +373,12 @@ class _Drawing:
     def _segments(self, lines: list[Any], colour: str, width: float, dash: Any = "solid", zorder: float = 2) -> None:
         if lines:
             self.axes.add_collection(
-                LineCollection(lines, colors=colour, linewidths=width, linestyles=[dash], zorder=zorder, capstyle="butt")
+                LineCollection(lines, colors=colour, linewidths=width, linestyles=[dash], zorder=zorder)
             )
 
-    def _markers(self, points: list[tuple[float, float]], shape: str, colour: str, size: float, hollow: bool = False) -> None:
+    def _markers(
+        self, points: list[tuple[float, float]], shape: str, colour: str, size: float, hollow: bool = False
+    ) -> None:
         if points:
             self.axes.scatter(
                 [p[0] for p in points], [p[1] for p in points], s=size * size, marker=shape, zorder=5,
@@ -389,31 +396,29 @@ class _Drawing:
             self._want(6, line.at, line.label, self.theme.faint, _around(x, (top + 7,), (0.0,)), size=_SMALL)
 
     def _stretches(self) -> None:
-        t, runs, parked, pools, works = self.theme, [], [], [], []
-        queued, pending = [], []
+        t = self.theme
+        bars: dict[str, list[Any]] = {"run": [], "work": []}
+        lines: dict[str, list[Any]] = {"parked": [], "queued": [], "pending": [], "pool": [], "made": []}
         for s in self.story.stretches:
             y = self.y[s.lane]
             x0, x1 = self.x(s.start), self.x(s.stop, after=True)
-            if s.kind == "run":
-                runs.append(_rectangle(x0, y - self.bar / 2, x1, y + self.bar / 2))
-                self.placer.avoid((x0, y - self.bar / 2, x1, y + self.bar / 2), 30)
+            if s.kind in bars:
+                half = self.bar / (2 if s.kind == "run" else 4)
+                # The socket server is done before the message is in the mailbox.
+                end = x1 if s.kind == "run" else max(x1 - self.pitch * 0.35, x0 + 1)
+                bars[s.kind].append(_rectangle(x0, y - half, end, y + half))
+                self.placer.avoid((x0, y - half, end, y + half), 30)
                 continue
-            if s.kind == "work":
-                works.append(_rectangle(x0, y - self.bar / 4, max(x1 - self.pitch * 0.35, x0 + 1), y + self.bar / 4))
-                self.placer.avoid((x0, y - self.bar / 4, x1, y + self.bar / 4), 30)
-                continue
-            (parked if s.kind == "parked" else queued if s.kind == "queued" else pending if s.kind == "pending" else pools).append(
-                ((x0, y), (x1, y))
-            )
+            lines[s.kind].append(((x0, y), (x1, y)))
             self.placer.avoid_line(x0, y, x1, y, 8)
             if s.kind in ("parked", "pool", "pending"):
                 self._want_along(s, x0, x1, y)
-        self._polygons(runs, t.run, 2.5)
-        self._polygons(works, t.socket, 2.5)
-        self._segments(parked, t.faint, 1.2, (0, (3.2, 2.2)))
-        self._segments(pools, t.rule, 1.4, (0, (1, 2.2)))
-        self._segments(pending, t.rule, 1.0)  # solid: timers overlap, and dashes would fill each other
-        self._segments(queued, t.socket, 1.6)
+        self._polygons(bars["run"], t.run, 2.5)
+        self._polygons(bars["work"], t.socket, 2.5)
+        self._segments(lines["parked"], t.faint, 1.2, (0, (3.2, 2.2)))
+        self._segments(lines["pool"] + lines["made"], t.rule, 1.4, (0, (1, 2.2)))
+        self._segments(lines["pending"], t.rule, 1.0)  # solid: timers overlap, and dashes would fill each other
+        self._segments(lines["queued"], t.socket, 1.6)
 
     def _polygons(self, shapes: list[Any], colour: str, zorder: float) -> None:
         if shapes:
@@ -432,8 +437,9 @@ class _Drawing:
         for kind, shape, colour, scale in (
             ("push", "o", t.socket, 0.75), ("message", "o", t.socket, 0.9), ("command", "o", t.socket, 0.8),
             ("ready", "D", t.socket, 0.8), ("set", "o", t.faint, 0.7), ("fired", "D", t.faint, 0.8),
-            ("client", "o", t.ink, 0.8), ("write", "o", t.socket, 0.6), ("mark", "d", t.ink, 0.85), ("skip", "X", t.wakeup, 1.0),
-            ("exit", "X", t.ink, 1.0), ("driver", "|", t.ink, 0.8), ("wakeup", "|", t.wakeup, 0.8),
+            ("client", "o", t.ink, 0.8), ("write", "o", t.socket, 0.6), ("mark", "d", t.ink, 0.85),
+            ("skip", "X", t.wakeup, 1.0), ("exit", "X", t.ink, 1.0), ("driver", "|", t.ink, 0.8),
+            ("wakeup", "|", t.wakeup, 0.8),
             ("yield", "s", t.stop, 0.9), ("error", "X", t.failed, 1.25), ("resume", ">", t.resume, 1.1),
         ):  # fmt: skip
             if shape == "|":
@@ -462,8 +468,10 @@ class _Drawing:
             if a.label:
                 self._want_arrow(a, tail, tip)
         for (colour, dashed), (shafts, heads) in by_style.items():
-            self._segments(shafts, colour, 1.05 if self.pitch > 5 else 0.5, (0, (3, 1.8)) if dashed else "solid", 3)
-            self._polygons(heads, colour, 3)
+            # Thousands of arrows become a veil through which the rows are seen.
+            faded = colour + f"{round(255 * min(1.0, max(0.12, self.pitch / 8))):02x}"
+            self._segments(shafts, faded, 1.05 if self.pitch > 5 else 0.5, (0, (3, 1.8)) if dashed else "solid", 3)
+            self._polygons(heads, faded, 3)
 
     def _ends(self, a: Arrow) -> tuple[tuple[float, float], tuple[float, float]]:
         """Tip and tail, a little away from what they point at."""
@@ -532,7 +540,8 @@ class _Drawing:
                 found += [right, left]
             return found
 
-        weight = {"driver": 7, "socket": 9, "dispatch": 4, "wakeup": 8, "dispatch_wakeup": 8, "failed": 8}.get(a.kind, 6)
+        weights = {"driver": 7, "socket": 9, "dispatch": 4, "wakeup": 8, "dispatch_wakeup": 8, "failed": 8}
+        weight = weights.get(a.kind, 6)
         self._want(weight, a.at, a.label, self._colour(a.kind), boxes)
 
     def _place_labels(self) -> None:
@@ -561,9 +570,10 @@ class _Drawing:
         coroutines = sum(lane.kind == "coroutine" for lane in s.lanes)
         rows = ", ".join(f"{lane.title} ({lane.note})" if lane.note else lane.title for lane in s.lanes[:12])
         more = f" and {len(s.lanes) - 12} more" if len(s.lanes) > 12 else ""
-        self.figure.summary = f"timeline: {_count(len(s.columns), 'event')}, {_count(coroutines, 'coroutine')}, {_count(resumes, 'resume')}"
+        events = _count(len(s.columns), "event")
+        self.figure.summary = f"timeline: {events}, {_count(coroutines, 'coroutine')}, {_count(resumes, 'resume')}"
         self.figure.description = (
-            f"Timeline {self.title!r}: {_count(len(s.columns), 'event')} in {_count(len(s.lanes), 'row')}"
+            f"Timeline {self.title!r}: {events} in {_count(len(s.lanes), 'row')}"
             + (f": {rows}{more}. " if rows else ". ")
             + f"{_count(resumes, 'resume')} marked green, each yield red; arrows lead from causes to effects."
         )
