@@ -50,12 +50,18 @@ def normalise(notebook: Any) -> Any:
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
-            if outputs and output.output_type == "stream" == outputs[-1].output_type and outputs[-1].name == output.name:
+            if (
+                outputs
+                and output.output_type == "stream" == outputs[-1].output_type
+                and outputs[-1].name == output.name
+            ):
                 outputs[-1].text += output.text
             else:
                 outputs.append(output)
             if "data" in output:
-                output.metadata = nbformat.from_dict({k: v for k, v in output.metadata.items() if k != "needs_background"})
+                output.metadata = nbformat.from_dict(
+                    {k: v for k, v in output.metadata.items() if k != "needs_background"}
+                )
         cell.outputs = outputs
     return notebook
 
@@ -95,13 +101,17 @@ def main() -> int:
                 README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
                 README_PICTURE.write_bytes(first_picture(fresh))
             continue
-        difference = list(difflib.unified_diff(comparable(stored), comparable(fresh), "stored", "fresh", lineterm="", n=1))
+        difference = list(
+            difflib.unified_diff(comparable(stored), comparable(fresh), "stored", "fresh", lineterm="", n=1)
+        )
         print(f"{path.name}: {'differs' if difference else 'is as its code makes it'}")
         if difference:
             stale += 1
             print("\n".join(difference[:40]))
     if stale:
-        print(f"{stale} stored with other outputs: run `python notebooks/regenerate.py`, read the difference, commit it")
+        print(
+            f"{stale} stored with other outputs: run `python notebooks/regenerate.py`, read the difference, commit it"
+        )
     return 1 if stale else 0
 
 

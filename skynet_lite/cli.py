@@ -245,4 +245,3 @@ def _stop_signals(node: Node) -> Iterator[threading.Event]:
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
-

@@ -111,7 +111,9 @@ class Serving:
         """What the service said, without its address."""
         self.node.run_until_idle()
         head = f"[:{self.addr:08x}] "
-        return [line.removeprefix(head) for line in self.node.log_lines if line.startswith(head) and "LAUNCH" not in line]
+        return [
+            line.removeprefix(head) for line in self.node.log_lines if line.startswith(head) and "LAUNCH" not in line
+        ]
 
     def __enter__(self) -> Serving:
         return self

@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 import pytest
+from socket_harness import Serving, Spied, descriptors, in_service
+
 from skynet_lite import Node, SkynetError, SocketError, skynet, socket
 from skynet_lite.core.errors import DriveTimeout
-from socket_harness import Serving, Spied, descriptors, in_service
 
 
 def echo(id: int) -> None:
@@ -69,7 +70,9 @@ def test_nobody_listens() -> None:
         w.ss.close(w.me, listener)
         w.take()
         before = descriptors()
-        with pytest.raises(SocketError, match=f"client#1: cannot connect to port {port}: ECONNREFUSED; does a service listen"):
+        with pytest.raises(
+            SocketError, match=f"client#1: cannot connect to port {port}: ECONNREFUSED; does a service listen"
+        ):
             w.node.client(port)
         with pytest.raises(OverflowError):
             w.node.client(70000)

@@ -57,7 +57,9 @@ def test_environment_yml_agrees_with_pyproject() -> None:
 
 def test_only_one_file_switches() -> None:
     """Every switch goes through coroutine.py: no other file imports greenlet."""
-    users = [p.name for p in (ROOT / "skynet_lite").rglob("*.py") if re.search(r"(from|import) greenlet", p.read_text())]
+    users = [
+        p.name for p in (ROOT / "skynet_lite").rglob("*.py") if re.search(r"(from|import) greenlet", p.read_text())
+    ]
     assert users == ["coroutine.py"]
 
 

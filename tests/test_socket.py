@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from socket_harness import TIMEOUT, Serving, accept, in_service, peer_listener, readable, received
+
 from skynet_lite import Node, SocketError, skynet, socket
 from skynet_lite.core.errors import DriveTimeout
-from socket_harness import TIMEOUT, Serving, accept, in_service, peer_listener, readable, received
 
 LIMIT = 131072
 

@@ -9,9 +9,10 @@ import threading
 from typing import Any
 
 import pytest
+from socket_harness import TIMEOUT, Limited, Serving, Spied, accept, in_service, peer_listener, received
+
 from skynet_lite import Node, SocketError, skynet, socket
 from skynet_lite.core.outside import AddressInfo, Outside
-from socket_harness import TIMEOUT, Limited, Serving, Spied, accept, in_service, peer_listener, received
 
 
 def failure(code: int) -> OSError:

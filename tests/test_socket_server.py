@@ -94,7 +94,7 @@ def test_socket_options() -> None:
 
 
 def test_empty_host_means_every_address() -> None:
-    """"" listens on 0.0.0.0."""
+    """ "" listens on 0.0.0.0."""
     with Spied() as w:
         id = w.ss.listen(w.me, "", 0, 32)
         assert w.ss.sockname(id)[0] == "0.0.0.0"
@@ -270,7 +270,11 @@ def test_reset_reaches_who_does_not_read() -> None:
         w.take()
         first.reset()
         second.reset()
-        messages = [(name, id, ud, data) for id in (waiting, paused) for name, ud, data in (("ERROR", 0, RESET), ("CLOSE", 0, ""))]
+        messages = [
+            (name, id, ud, data)
+            for id in (waiting, paused)
+            for name, ud, data in (("ERROR", 0, RESET), ("CLOSE", 0, ""))
+        ]
         assert w.take() == messages
 
 

@@ -197,7 +197,7 @@ class _Drawing:
         self.row = (self.height - self.header - _BOTTOM) / shares
         self.pitch = (self.width - _LEFT - _RIGHT) / (n + 1)
         self.column_x = self._columns()
-        self.marker = max(1.6, min(7.5, self.pitch * 0.55, self.row * 0.22))
+        self.marker = max(2.4, min(7.5, self.pitch * 0.55, self.row * 0.22))
         self.bar = min(_BAR, self.row * 0.3)
         self.y: dict[LaneKey, float] = {}
         self.bands: list[tuple[float, float]] = []

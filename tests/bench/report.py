@@ -24,7 +24,11 @@ INSIDE = {
     "call": "call + ret", "send": "send, one way", "fork": "fork (warm pool)", "yield": "yield_",
     "wait": "wait/wakeup, both turns of a round", "ring": "ring of 1,000 services, a hop",
 }  # fmt: skip
-MEMORY = {"parked": "a parked coroutine", "services": "an idle service", "connection": "a connection, parked in readline"}
+MEMORY = {
+    "parked": "a parked coroutine",
+    "services": "an idle service",
+    "connection": "a connection, parked in readline",
+}
 
 
 class Figures:
@@ -84,7 +88,9 @@ def _setting(bench: Bench) -> list[str]:
     else:
         lines.append("Real skynet: not measured; give the folder of a built one with `--skynet DIR`.")
     if bench.missing:
-        lines.append(f"Not installed, so not measured: {', '.join(bench.missing)} (`pip install 'skynet_lite[bench]'`).")
+        lines.append(
+            f"Not installed, so not measured: {', '.join(bench.missing)} (`pip install 'skynet_lite[bench]'`)."
+        )
     lines.append(
         "In brackets: the figure of skynet_lite divided by this one. For times and memory less than 1 means that "
         "skynet_lite needs less; for requests a second more than 1 means that it serves more."
@@ -111,7 +117,9 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
-def _compare(figures: Figures, systems: list[str], titles: dict[str, str], field: str | None = None, scale: float = 1) -> str:
+def _compare(
+    figures: Figures, systems: list[str], titles: dict[str, str], field: str | None = None, scale: float = 1
+) -> str:
     rows = []
     for row, title in titles.items():
         cells = [title]
@@ -126,7 +134,10 @@ def _compare(figures: Figures, systems: list[str], titles: dict[str, str], field
 def _tables(bench: Bench, figures: Figures) -> list[str]:
     echo = {r: f"{r.split()[1]} × {r.split()[2]} B" for r in bench.values if r.startswith("echo ")}
     servers = [s for s in bench.systems if s != "pykka"]
-    off, on = figures.ratio("recorder off", LITE, below="recorder none"), figures.ratio("recorder on", LITE, below="recorder off")
+    off, on = (
+        figures.ratio("recorder off", LITE, below="recorder none"),
+        figures.ratio("recorder on", LITE, below="recorder off"),
+    )
     return [
         "### Inside one node (ns an operation)",
         _compare(figures, bench.systems, INSIDE),
@@ -186,14 +197,24 @@ def _goals(figures: Figures) -> str:
     newer = sys.version_info >= (3, 12)
     rows: list[list[str]] = []
 
-    def judge(what: str, measured: float | None, goal: float, moonshot: float, most: bool = True, slack: bool = False) -> None:
+    def judge(
+        what: str, measured: float | None, goal: float, moonshot: float, most: bool = True, slack: bool = False
+    ) -> None:
         wider = (SLACK if most else 1 / SLACK) if newer and slack else 1
 
         def reached(limit: float) -> bool:
             assert measured is not None
             return measured <= limit * wider if most else measured >= limit * wider
 
-        met = "not measured" if measured is None else "moonshot" if reached(moonshot) else "met" if reached(goal) else "not met"
+        met = (
+            "not measured"
+            if measured is None
+            else "moonshot"
+            if reached(moonshot)
+            else "met"
+            if reached(goal)
+            else "not met"
+        )
         sign = "≤" if most else "≥"
         rows.append([what, f"{sign} {goal:g}", f"{sign} {moonshot:g}", _shown(measured, 2), met])
 

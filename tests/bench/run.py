@@ -164,7 +164,9 @@ class Bench:
         for size in SIZES:
             for connections in CONNECTIONS:
                 for system in servers:
-                    self.note(f"echo {connections} {size}", system, self.served, system, "echo", connections, size, seconds)
+                    self.note(
+                        f"echo {connections} {size}", system, self.served, system, "echo", connections, size, seconds
+                    )
                 self.say(f"echo {connections} x {size}")
         for system in servers:
             self.note("bulk", system, self.served, system, "bulk", 1, 1 << 20, seconds)
