@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 HOUR = 360_000  # ticks
+STARTING = ("loading", "starting")
 
 
 class UsageError(Exception):
@@ -130,9 +131,10 @@ def run(program: str, args: list[str]) -> int:
         _check_start(service, log)
         log.release()
         try:
-            node.run(until=lambda: stopped.is_set() or service.start_state not in ("loading", "starting"))
+            # Not run(until=...), which looks after every message and every 50 ms: the signals wake the node.
+            node._drive_until(lambda: stopped.is_set() or service.start_state not in STARTING, None, "the start")
             _check_start(service, log)
-            node.run(until=stopped.is_set)
+            node._drive_until(stopped.is_set, None, "the end")
         except DriveTimeout:  # no limit was given: this says that nothing is left that could run
             if configured:
                 stopped.wait()  # a node of a configuration is there until it is told to go

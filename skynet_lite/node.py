@@ -126,6 +126,7 @@ class Node:
         self._thread: threading.Thread | None = None
         self._serving = False
         self._jobs: deque[tuple[Callable[[], Any], _Call]] = deque()
+        self._wanted = threading.Event()  # wakes the serving thread while it is stopped
         self._stop = self._aborted = self.closed = False
         self._recorder: Recorder | None = None
         if record:
@@ -501,25 +502,26 @@ class Node:
             elif idle_ends:
                 return False
             else:
-                self._wait(deadline, what)
+                self._wait(deadline, what, 60.0 if budget > 1 else 0.05)
 
     def _world_owes(self) -> bool:
         """Whether something is on its way that this node can be sure to see."""
         ss = self.socket_server
         return ss.connecting > 0 or any(client.unseen() for client in list(self._clients))
 
-    def _wait(self, deadline: float | None, what: str) -> None:
-        """Nothing can run. Virtual time jumps; real time is waited for."""
+    def _wait(self, deadline: float | None, what: str, limit: float) -> None:
+        """Nothing can run. Virtual time jumps; real time is waited for, at most `limit` seconds.
+
+        The limit is short when `until` is somebody's function: what makes it true need not wake us.
+        """
         tick = self.timer.next_deadline()
         if self.clock.virtual and tick is not None and not self.socket_server.flushing():
             self._jump(tick)
             return
-        limits = [0.5]
+        limits = [limit]
         if tick is not None and not self.clock.virtual:
-            limits = [self.clock.seconds_until(tick)]
-        elif self._serving or self.socket_server.active():
-            limits = [60.0]  # the world may speak
-        elif deadline is None:
+            limits.append(self.clock.seconds_until(tick))
+        elif deadline is None and not self._serving and not self.socket_server.active():
             raise DriveTimeout(f"{what} cannot come: nothing is left that could run; {self._situation()}")
         if deadline is not None:
             limits.append(max(0.0, deadline - time.monotonic()))
@@ -635,7 +637,7 @@ class Node:
             self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)
             self._thread.start()
         else:
-            self.outside.wake()
+            self._wanted.set()
         self._on_thread(lambda: None)  # its boot is over, or has failed here
 
     def stop(self) -> None:
@@ -651,15 +653,16 @@ class Node:
         self._boot()
         while not self.closed:
             if self._serving:
-                self._drive(lambda: self._loop(lambda: self._stop, None, "", False))
-                self._serving = False
+                try:
+                    self._drive(lambda: self._loop(lambda: self._stop, None, "", False))
+                    self._serving = False
+                except BaseException as e:  # SystemExit in a handler, say: there is nobody here to hand it to
+                    self.log(0, f"{type(e).__name__} came out of a service, and was stopped here: {e}")
             else:
                 # Stopped: jobs (calls, close) still run here, for only this thread can.
-                self._drive(self._idle_on_thread)
-
-    def _idle_on_thread(self) -> None:
-        self.outside.poll(None) if not self._jobs else None
-        self._attend()
+                self._wanted.wait()
+                self._wanted.clear()
+                self._drive(self._attend)
 
     def _own(self) -> None:
         """The current thread takes the node over: hub, logger and bootstrap are born here."""
@@ -721,6 +724,7 @@ class Node:
         call = _Call()
         self._jobs.append((job, call))
         self._attention = True
+        self._wanted.set()
         self.outside.wake()
         while not call.done.wait(1):
             if not self._thread.is_alive():

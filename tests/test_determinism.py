@@ -77,6 +77,7 @@ def half_close(node: Node) -> None:
     c.shutdown()
     assert c.recv(4) == b"abab"
     c.expect_eof()
+    c.close()
     node.run_until_idle()
 
 

@@ -388,3 +388,24 @@ def test_marks_from_outside_go_to_recording_nodes() -> None:
         mark("not recorded")
     assert [e["text"] for e in trace if e["e"] == "mark"] == ["here"]
     assert trace.text().splitlines()[0] == '   0           main  mark      "here"'
+
+
+def test_a_system_exit_in_a_handler_does_not_end_the_serving_thread() -> None:
+    """It is stopped at the thread, and said in the log; the caller gets an error."""
+
+    def main() -> None:
+        def handler(session: int, source: int, what: str) -> None:
+            if what == "leave":
+                raise SystemExit(3)
+            skynet.retpack(what)
+
+        skynet.dispatch("lua", handler)
+
+    with Node(log=list) as node:
+        node.serve()
+        addr = node.newservice(main)
+        with pytest.raises(CallError, match="call failed"):
+            node.call(addr, "lua", "leave", timeout=10)
+        assert node.call(addr, "lua", "on", timeout=10) == "on"
+        node.stop()
+    assert any("SystemExit came out of a service" in line for line in node.log_lines)

@@ -594,7 +594,8 @@ def test_open_by_address_and_by_name(host: str) -> None:
                 return id
 
             assert isinstance(in_service(node, body), int)
-            assert received(node, accept(node, listener), 2) == b"hi"
+            with accept(node, listener) as peer:
+                assert received(node, peer, 2) == b"hi"
     listener.close()
 
 

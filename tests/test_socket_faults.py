@@ -208,7 +208,8 @@ def test_a_slow_connect_stops_nobody() -> None:
             node.step()
         assert node.clock.now() == 0
         outside.ready = True
-        assert received(node, accept(node, listener), 2) == b"hi"
+        with accept(node, listener) as peer:
+            assert received(node, peer, 2) == b"hi"
         node.run(until=lambda: len(done) == 3, timeout=TIMEOUT)
         assert done == ["other", "connected", "time moved"]
     listener.close()

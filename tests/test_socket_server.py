@@ -185,7 +185,8 @@ def test_writes_before_connect_are_queued() -> None:
         assert w.ss.send(w.me, id, b"early ")
         w.take()
         assert w.ss.send(w.me, id, b"late")
-        assert received(w.node, accept(w.node, listener), 10) == b"early late"
+        with accept(w.node, listener) as peer:
+            assert received(w.node, peer, 10) == b"early late"
         listener.close()
 
 
@@ -197,8 +198,8 @@ def test_close_before_connect_still_delivers() -> None:
         w.ss.send(w.me, id, b"bye")
         w.ss.close(w.me, id)
         assert w.take() == [("CLOSE", id, 0, "")]
-        peer = accept(w.node, listener)
-        assert received(w.node, peer, 4) == b"bye"
+        with accept(w.node, listener) as peer:
+            assert received(w.node, peer, 4) == b"bye"
         assert w.ss.table() == {}
         listener.close()
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from itertools import combinations
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 
 
 def story(trace: Trace, **options: Any) -> Story:
-    return Story(trace, options.get("services"), options.get("start", 0), options.get("stop"), options.get("limit", 120))
+    return Story(
+        trace, options.get("services"), options.get("start", 0), options.get("stop"), options.get("limit", 120)
+    )
 
 
 def labels(figure: Timeline) -> list[str]:
@@ -45,9 +47,9 @@ def check_readable(figure: Timeline, dpi: float = 100) -> None:
         inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
         assert inside, f"{text!r} leaves the page"
     boxes.sort(key=lambda one: one[1].x0)
-    for (text, a), (other, b) in combinations(boxes, 2):
-        apart = a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0
-        assert apart, f"{text!r} and {other!r} overlap"
+    for i, (text, a) in enumerate(boxes):
+        for other, b in takewhile(lambda one: one[1].x0 < a.x1, boxes[i + 1 :]):
+            assert a.y1 <= b.y0 or b.y1 <= a.y0, f"{text!r} and {other!r} overlap"
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +110,8 @@ def test_recordings_of_the_real_skynet_can_be_drawn(name: str) -> None:
         assert sum(m.kind == "resume" for m in told.marks) == len(resumed)
         for i, event in enumerate(events):
             if event["e"] == "resume" and event["by"] in ("raw_dispatch_message", "dispatch_wakeup"):
-                assert any(a.at == i for a in told.arrows), f"nothing says why {event['co']} goes on at {i}"
+                words = [a.label for a in told.arrows if a.at == i] + [m.label for m in told.marks if m.at == i]
+                assert event["by"] in words, f"nothing says why {event['co']} goes on at {i}"
 
 
 # ---- what the seed's picture shows
@@ -130,7 +133,8 @@ def test_the_seeds_picture(echo: Trace) -> None:
         ("co2", "co1", "wakeup → wakeup_queue"),
         ("co2", "co1", "dispatch_wakeup"),
     ]
-    runs = [(s.lane[1], s.kind) for s in told.stretches if s.kind in ("run", "parked") and s.lane[1] != MAILBOX]
+    stretches = sorted((s.start, s.lane[1], s.kind) for s in told.stretches if s.kind in ("run", "parked"))
+    runs = [(co, kind) for _, co, kind in stretches]
     assert runs == [("co1", "parked"), ("co1", "run"), ("co1", "parked"), ("co2", "run"), ("co1", "run")]
     shown = labels(timeline(echo, stop=stop))
     for words in (
@@ -256,10 +260,10 @@ def crowd(coroutines: int, rounds: int) -> Trace:
 def test_ten_thousand_events_take_seconds() -> None:
     trace = crowd(100, 9)
     assert len(trace) > 10_000
-    begin = time.perf_counter()
+    begin = time.process_time()
     figure = timeline(trace)
     figure.png(50)
-    assert time.perf_counter() - begin < 30  # about 3 on an idle machine
+    assert time.process_time() - begin < 15  # about 3 on an idle machine
     check_readable(figure)
 
 
@@ -298,7 +302,9 @@ def test_many_services() -> None:
     check_readable(timeline(trace))
 
 
-@pytest.mark.parametrize("text", ["$x^2$ costs $5", "two\nlines\tand\x00more", "一二三 ☃ \U0001f600", "long " * 200, "\udcff", ""])
+@pytest.mark.parametrize(
+    "text", ["$x^2$ costs $5", "two\nlines\tand\x00more", "一二三 ☃ \U0001f600", "long " * 200, "\udcff", ""]
+)
 def test_any_text_can_be_a_mark(text: str) -> None:
     """No mathematics, no missing glyphs, no second line; the runtime's own words are kept."""
 

@@ -38,7 +38,7 @@ class Outside:
         self._wanted: deque[tuple[Any, str, int, int]] = deque()  # names that no thread has taken yet
         self._threads: list[threading.Thread] = []
         self._spare = os.dup(self._wake_fd)
-        self._lock = threading.Lock()  # for what lookup threads touch
+        self._lock = threading.RLock()  # for what other threads touch
         self._closed = False
 
     # ---- time
@@ -62,7 +62,9 @@ class Outside:
 
     def wake(self) -> None:
         """End a `poll` that is under way; the only method other threads may call."""
-        os.eventfd_write(self._wake_fd, 1)
+        with self._lock:
+            if not self._closed:  # the descriptor may be somebody else's by then
+                os.eventfd_write(self._wake_fd, 1)
 
     # ---- sockets
 
@@ -145,10 +147,8 @@ class Outside:
                 result = self.resolve(host, port, kind)
             except OSError as e:
                 result = e
-            with self._lock:  # the descriptor may be somebody else's once it is closed
-                if not self._closed:
-                    self._lookups.append((token, result))
-                    self.wake()
+            self._lookups.append((token, result))
+            self.wake()
 
     def lookups(self) -> list[Lookup]:
         """Results that have arrived, in the order of their arrival."""

@@ -39,9 +39,7 @@ class Placer:
     def avoid_line(self, x0: float, y0: float, x1: float, y1: float, cost: float) -> None:
         """A label across this line costs `cost`."""
         n = max(1, int(max(abs(x1 - x0), abs(y1 - y0)) / _CELL * 2) + 1)
-        cells = {
-            (int((x0 + (x1 - x0) * k / n) // _CELL), int((y0 + (y1 - y0) * k / n) // _CELL)) for k in range(n + 1)
-        }
+        cells = {(int((x0 + (x1 - x0) * k / n) // _CELL), int((y0 + (y1 - y0) * k / n) // _CELL)) for k in range(n + 1)}
         for cell in sorted(cells):
             self._lines.setdefault(cell, []).append((x0, y0, x1, y1, cost))
 

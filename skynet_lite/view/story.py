@@ -314,6 +314,8 @@ class _Reader:
             since, who = self._yielded.get(service, (None, ""))
             if since is not None:
                 self._arrow(self._lane(service, who), since, key, i, "dispatch_wakeup", by)
+                if who == e["co"]:
+                    label = by  # woken twice: it goes on as soon as it sleeps, and an arrow would have no length
         elif by == "fork":
             since, maker = self._forks.pop(key, (None, key))
             if since is not None:
@@ -439,7 +441,11 @@ class _Reader:
 
     def on_socket(self, i: int, e: Event, service: str) -> None:
         if "cause" in e:
-            self._mark(("", SOCKET), e["cause"], "state", f"socket {e['id']} is {e['state']}")
+            words = f"socket {e['id']} is "
+            last = self.marks[-1] if self.marks else None
+            if last is not None and (last.at, last.kind) == (e["cause"], "state") and last.label.startswith(words):
+                self.marks.pop()  # one cause, several states: the last one counts
+            self._mark(("", SOCKET), e["cause"], "state", words + e["state"])
 
     def on_write(self, i: int, e: Event, service: str) -> None:
         sent = f"{e['sent']} bytes" if e["sent"] == e["size"] else f"{e['sent']} of {e['size']} bytes"

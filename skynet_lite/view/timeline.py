@@ -102,8 +102,9 @@ def timeline(
 
     `services`: None for those of the user's program (the services that every node
     boots are left out), "all", or an address or name, or several. `start`, `stop`:
-    event numbers as `trace.text()` prints them, as in a slice. `figsize`: inches.
-    `max_lanes`: how many coroutines get a row; the picture says how many did not.
+    event numbers as `trace.text()` prints them, as in a slice. `figsize`: inches,
+    and more if the rows need more. `max_lanes`: how many coroutines get a row; the
+    picture says how many did not.
     Raises ValueError for a service that the trace does not know.
     """
     story = Story(trace, services, start, stop, max_lanes)
@@ -119,18 +120,22 @@ def _font(mono: bool, bold: bool, size: float) -> FontProperties:
 
 
 @cache
-def _renderer() -> RendererAgg:
-    return RendererAgg(8, 8, 144)  # type: ignore[no-untyped-call]
+def _renderers() -> list[tuple[RendererAgg, float]]:
+    """At the resolutions of screens, each with its pixels to the point: hinting makes widths differ."""
+    return [(RendererAgg(8, 8, dpi), dpi / 72) for dpi in (72, 100, 144)]  # type: ignore[no-untyped-call]
 
 
 @cache
 def _extent(text: str, mono: bool, bold: bool, size: float) -> tuple[float, float]:
-    """Width and height in points, a little generous: hinting differs between resolutions."""
-    lines = text.split("\n")
-    measure: Callable[..., tuple[float, float, float]] = _renderer().get_text_width_height_descent
-    sizes = [measure(line, _font(mono, bold, size), False) for line in lines]
-    width, height = max(w for w, _, _ in sizes), max(h for _, h, _ in sizes)
-    return width / 2 * 1.03 + 2.0, max(height / 2, size) * (1 + 1.2 * (len(lines) - 1)) + 2.0
+    """Width and height in points that the text does not exceed at any usual resolution."""
+    lines, font = text.split("\n"), _font(mono, bold, size)
+    width, height = 0.0, size
+    for renderer, scale in _renderers():
+        measure: Callable[..., tuple[float, float, float]] = renderer.get_text_width_height_descent
+        for line in lines:
+            w, h, _ = measure(line, font, False)
+            width, height = max(width, w / scale), max(height, h / scale)
+    return width * 1.01 + 2.0, height * (1 + 1.2 * (len(lines) - 1)) + 2.0
 
 
 @cache
@@ -174,9 +179,7 @@ class _Label:
 
 
 class _Drawing:
-    def __init__(
-        self, story: Story, theme: _Theme, title: str | None, figsize: tuple[float, float] | None
-    ) -> None:
+    def __init__(self, story: Story, theme: _Theme, title: str | None, figsize: tuple[float, float] | None) -> None:
         self.story = story
         self.theme = theme
         names = [f"{story.names[s]} {s}".strip() for s in sorted(story.shown)]
@@ -190,8 +193,11 @@ class _Drawing:
             self.height = max(figsize[1] * 72, self.header + _BOTTOM + 4 * rows)
         else:
             row = 60.0 if rows <= 10 else max(14.0, 60.0 * 10 / rows)
-            self.height = self.header + _BOTTOM + sum(row * self._share(lane) for lane in story.lanes) + (
-                0 if story.lanes else row
+            self.height = (
+                self.header
+                + _BOTTOM
+                + sum(row * self._share(lane) for lane in story.lanes)
+                + (0 if story.lanes else row)
             )
         shares = sum(self._share(lane) for lane in story.lanes) or 1.0
         self.row = (self.height - self.header - _BOTTOM) / shares
@@ -261,24 +267,25 @@ class _Drawing:
 
     def _text(
         self, box: Box, text: str, colour: str, *, mono: bool = False, bold: bool = False, size: float = _SIZE,
-        halo: bool = False,
+        halo: bool = False, align: str = "center",
     ) -> None:  # fmt: skip
-        """Text in the middle of its box; the box is taken."""
+        """Text within its box, which is a little wider than the text: in its middle, or at one side."""
         patch = {"facecolor": self._ground(box), "edgecolor": "none", "pad": 0.4, "alpha": 0.82} if halo else None
+        x = {"left": box[0], "right": box[2], "center": (box[0] + box[2]) / 2}[align]
         self.axes.text(
-            (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, text, color=colour, fontproperties=_font(mono, bold, size),
-            ha="center", va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6,
+            x, (box[1] + box[3]) / 2, text, color=colour, fontproperties=_font(mono, bold, size),
+            ha=align, va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6,
             clip_on=False,
         )  # fmt: skip
 
-    def _fixed(self, x: float, y: float, text: str, colour: str, align: str, **style: Any) -> Box:
-        """Text whose place is not up for search. Returns its box."""
+    def _fixed(self, x: float, y: float, text: str, colour: str, align: str, **style: Any) -> None:
+        """Text whose place is not up for search: there, or nowhere."""
         width, height = _extent(text, style.get("mono", False), style.get("bold", False), style.get("size", _SIZE))
         left = {"left": x, "right": x - width, "center": x - width / 2}[align]
         box = (left, y - height / 2, left + width, y + height / 2)
-        self.placer.take(box)
-        self._text(box, text, colour, **style)
-        return box
+        if self.placer.free(box):
+            self.placer.take(box)
+            self._text(box, text, colour, align=align, **style)
 
     def _ground(self, box: Box) -> str:
         middle = (box[1] + box[3]) / 2
@@ -311,7 +318,7 @@ class _Drawing:
             self._fixed(16, self.height - 20, title, t.ink, "left", bold=True, size=_TITLE)
         x = self.width - _RIGHT - self._legend_width() + 12
         y = self.height - (40 if self.two_rows else 20)
-        for kind, text in self._legend():
+        for kind, text in self._legend() if x >= 16 else ():
             if kind == "resume":
                 self._markers([(x + 8, y)], ">", t.resume, 6.5)
             elif kind == "yield":

@@ -63,7 +63,7 @@ class Bench:
         self.options = options
         self.folder = Path(folder)  # for configurations and what servers complain of
         self.missing = [name for name, module in PEERS.items() if importlib.util.find_spec(module) is None]
-        wanted = options.systems or list(PEERS)
+        wanted = list(PEERS) if options.systems is None else options.systems
         self.systems = [LITE]
         if options.skynet:
             self.systems += [SKYNET, SKYNET_OFF]
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--skynet", metavar="DIR", type=Path, help="folder of a built real skynet")
     parser.add_argument("--skynet-threads", metavar="N", type=int, default=1, help="its `thread` (default 1)")
     parser.add_argument("--rounds", metavar="N", type=int, help="default 5")
-    parser.add_argument("--systems", metavar="NAME", nargs="*", choices=PEERS, help="only these peers")
+    parser.add_argument("--systems", metavar="NAME", nargs="*", choices=PEERS, help="only these peers, or none")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="put the tables into FILE, between its markers")
     parser.add_argument("--json", metavar="FILE", type=Path, help="keep all figures")
     options = parser.parse_args()

@@ -1,0 +1,151 @@
+"""skynet-lite learn: the course is found, opened and proved, from a checkout and from a wheel."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from skynet_lite import learn
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the unpacked wheel, to be put first on the path: an installed skynet_lite."""
+    folder = tmp_path_factory.mktemp("site")
+    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", build, folder], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def installed(site: Path, cwd: Path, *args: object) -> subprocess.CompletedProcess[str]:
+    """The command of that installation."""
+    return subprocess.run(
+        [sys.executable, "-m", "skynet_lite", *map(str, args)],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_the_wheel_is_complete(site: Path) -> None:
+    """Types, every service, every notebook; greenlet is all that it requires."""
+    package = site / "skynet_lite"
+    assert (package / "py.typed").exists()
+    ours = {str(p.relative_to(ROOT / "skynet_lite")) for p in (ROOT / "skynet_lite").rglob("*.py")}
+    assert ours <= {str(p.relative_to(package)) for p in package.rglob("*.py")}
+    assert {p.name for p in (package / "notebooks").glob("*.ipynb")} == {
+        p.name for p in (ROOT / "notebooks").glob("*.ipynb")
+    }
+    (metadata,) = site.glob("*.dist-info/METADATA")
+    required = re.findall(r"^Requires-Dist: (.*)$", metadata.read_text(), re.MULTILINE)
+    assert [r for r in required if "extra ==" not in r] == ["greenlet>=3.0"]
+
+
+def test_check_from_a_wheel(site: Path, tmp_path: Path) -> None:
+    """The set-up is proved with the wheel's own notebook, and nothing is left in the reader's folder."""
+    done = installed(site, tmp_path, "learn", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "as stored in the notebook. The set-up works." in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_fails_when_the_trace_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set-up on which the first notebook prints something else is not proved."""
+    (first,) = (ROOT / "notebooks").glob("00_*.ipynb")
+    notebook = json.loads(first.read_text())
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            if output["output_type"] == "stream":
+                output["text"] = [line.replace("resume", "resumed") for line in output["text"]]
+    (tmp_path / first.name).write_text(json.dumps(notebook))
+    monkeypatch.setattr(learn, "course", lambda: tmp_path)
+    assert learn.check() == 1
+
+
+def test_what_the_reader_changed_is_kept(tmp_path: Path) -> None:
+    """A second copying brings what is missing and overwrites nothing; it names what differs."""
+    source, folder = tmp_path / "course", tmp_path / "mine"
+    (source / "data").mkdir(parents=True)
+    (source / "__pycache__").mkdir()
+    for name in ("00_a.ipynb", "01_b.ipynb", "data/d.json", "regenerate.py", "__pycache__/x.pyc", ".hidden"):
+        (source / name).write_text("theirs")
+    assert learn.lay_out(source, folder) == []
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
+        "00_a.ipynb", "01_b.ipynb", "data/d.json",
+    ]  # fmt: skip
+    (folder / "00_a.ipynb").write_text("mine")
+    (folder / "01_b.ipynb").unlink()
+    assert learn.lay_out(source, folder) == ["00_a.ipynb"]
+    assert (folder / "00_a.ipynb").read_text() == "mine"
+    assert (folder / "01_b.ipynb").read_text() == "theirs"
+
+
+def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
+    """From a wheel: copies in ./skynet_lite_notebooks, the first of them at the address, only with the token."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "skynet_lite", "learn", "--no-browser"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(site), "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+             "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "JUPYTER_DATA_DIR": str(tmp_path / "data")},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        match = re.search(r"http://127.0.0.1:(\d+)/lab/tree/(00_\w+\.ipynb)\?token=(\w+)", process.stdout.readline())
+        assert match is not None
+        port, first, token = match.groups()
+        for line in process.stdout:
+            if "is running at" in line:
+                break
+        url = f"http://127.0.0.1:{port}/api/contents/{first}?token={token}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            assert json.load(answer)["type"] == "notebook"
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            urllib.request.urlopen(url.partition("?")[0], timeout=30)
+        refused.value.close()
+        assert (tmp_path / "skynet_lite_notebooks" / first).exists()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def test_a_taken_port_is_named() -> None:
+    """--port is meant: no other port is used instead."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = installed(ROOT, ROOT, "learn", "--no-browser", "--port", port)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"skynet-lite: cannot use port {port}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_jupyter_the_remedy_is_named(tmp_path: Path) -> None:
+    """The bare install has greenlet only."""
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name in ('jupyterlab', 'nbclient') else find(name, *a)\n"
+        "from skynet_lite.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    for option in ("--no-browser", "--check"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "learn", option], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 2
+        assert "pip install 'skynet_lite[notebooks]'" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
