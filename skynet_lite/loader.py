@@ -21,7 +21,19 @@ from .where import format_error
 
 _OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "service")
 
+BOOT_SERVICES = (
+    "bootstrap",
+    "launcher",
+    "cdummy",
+    "datacenterd",
+    "service_mgr",
+)  # no program's file may take their place
+
 StartFunction = Callable[..., Any]
+
+
+def _is_file(service: str) -> bool:
+    return service.endswith(".py") and os.path.isfile(service)
 
 
 class Registry:
@@ -30,35 +42,35 @@ class Registry:
     def __init__(self, patterns: str, folder: str) -> None:
         self._patterns = [p.strip() for p in patterns.split(";") if p.strip()]
         self._folder = folder
-        self._functions: dict[str, StartFunction] = {}
-        self._files: dict[str, str] = {}
+        self._given: dict[str, StartFunction | str] = {}
 
     def name_of(self, service: str | StartFunction) -> str:
         """The name to launch by. Raises SkynetError for what cannot be a service."""
         if isinstance(service, str):
-            self.find(service)
-            return Path(service).stem if service in self._files else service
-        if not is_start_function(service):
+            if not _is_file(service):
+                self.find(service)
+                return service
+            base, code = Path(service).stem, os.path.abspath(service)
+        elif is_start_function(service):
+            base, code = getattr(service, "__name__", type(service).__name__).strip("<>"), service
+        else:
             raise SkynetError(f"{service!r} is no service: give a start function (def, not async def), or a name")
-        base = getattr(service, "__name__", type(service).__name__).strip("<>")
         name, n = base, 1
-        while self._functions.get(name, service) is not service:
+        while name in BOOT_SERVICES or self._given.get(name, code) != code:
             n += 1
             name = f"{base}-{n}"
-        self._functions[name] = service
+        self._given[name] = code
         return name
 
     def find(self, name: str) -> StartFunction | str:
         """The function, or the file, behind a name."""
-        if name in self._functions:
-            return self._functions[name]
-        if name in self._files:
-            return self._files[name]
-        if name.endswith(".py") and os.path.isfile(name):
-            self._files[name] = self._files[Path(name).stem] = os.path.abspath(name)
-            return self._files[name]
+        if name in self._given:
+            return self._given[name]
+        if _is_file(name):
+            return self._given[self.name_of(name)]
         if name.isidentifier() or all(part.isidentifier() for part in name.replace("/", ".").split(".")):
-            for pattern in [*self._patterns, os.path.join(_OWN, "?.py")]:
+            own = os.path.join(_OWN, "?.py")
+            for pattern in [own] if name in BOOT_SERVICES else [*self._patterns, own]:
                 path = os.path.join(self._folder, pattern.replace("?", name))
                 if os.path.isfile(path):
                     return path

@@ -55,6 +55,56 @@ def test_run_ends_when_nothing_is_left(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "got a b\n"), done.stderr
 
 
+def test_a_program_may_be_called_like_a_service_of_the_boot(tmp_path: Path) -> None:
+    """`launcher.py` is a plausible name for a program: the node still starts with its own launcher."""
+    (tmp_path / "launcher.py").write_text(SERVICE)
+    done = run("run", tmp_path / "launcher.py", "a")
+    assert (done.returncode, done.stdout) == (0, "got a\n"), done.stderr
+
+
+def test_services_and_modules_beside_the_program_are_found(tmp_path: Path) -> None:
+    """From any folder, as `python FILE` finds its modules."""
+    (tmp_path / "first.py").write_text(
+        "import words\nfrom skynet_lite import skynet\n@skynet.start\ndef main():\n    skynet.newservice('second', words.WORD)\n"
+    )
+    (tmp_path / "words.py").write_text("WORD = 'beside'\n")
+    (tmp_path / "second.py").write_text(SERVICE)
+    (tmp_path / "first.toml").write_text('start = "first"\n')
+    done = run("run", tmp_path / "first.py")
+    assert (done.returncode, done.stdout) == (0, "got beside\n"), done.stderr
+
+
+def test_traces_of_programs_that_never_end_are_cut(tmp_path: Path) -> None:
+    """A timer that arms itself again: --ticks of virtual time, and a word on stderr."""
+    (tmp_path / "clock.py").write_text(
+        "from skynet_lite import mark, skynet\n\n@skynet.start\ndef main():\n    mark('tick')\n    skynet.timeout(100, main)\n"
+    )
+    done = run("trace", "--ticks", 250, tmp_path / "clock.py")
+    assert done.returncode == 0
+    assert done.stdout.count('mark      "tick"') == 3
+    assert done.stderr.splitlines()[-1] == "skynet-lite: stopped at tick 200, timers are left; see --ticks"
+
+
+def test_a_service_that_only_listens_has_a_trace_too(tmp_path: Path) -> None:
+    """Nobody can come by in virtual time: what the socket server did is all there is."""
+    (tmp_path / "server.py").write_text(SERVER)
+    done = run("trace", tmp_path / "server.py")
+    assert done.returncode == 0, done.stderr
+    assert "socket    1 becomes listening" in done.stdout
+
+
+def test_a_late_failure_of_the_start_ends_with_the_same_line(tmp_path: Path) -> None:
+    """By then the log is on stderr already; the status is the same."""
+    (tmp_path / "late.py").write_text(
+        "from skynet_lite import skynet\n@skynet.start\ndef main():\n    skynet.sleep(1)\n    1 / 0\n"
+    )
+    done = run("run", tmp_path / "late.py")
+    assert done.returncode == 2
+    assert (
+        done.stderr.splitlines()[-1] == "skynet-lite: service late did not start: ZeroDivisionError: division by zero"
+    )
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_a_server_cleanly(tmp_path: Path, sig: signal.Signals) -> None:
     """Exit status 0, and the `finally` blocks have run."""
@@ -86,6 +136,9 @@ def test_trace_prints_the_canonical_text(tmp_path: Path) -> None:
         (["run", "fails.py"], "did not start: ZeroDivisionError: division by zero (at fails:4)"),
         (["run", "empty.py"], "never called skynet.start"),
         (["trace", "notes.txt"], "is no program"),
+        (["run", "fails.toml"], "did not start: ZeroDivisionError: division by zero (at fails:4)"),
+        (["run", "fails.toml", "a"], "takes no arguments"),
+        (["run", "idle.toml"], 'add start = "name"'),
         (["fly"], "invalid choice"),
         ([], "required"),
     ],
@@ -94,6 +147,8 @@ def test_errors_are_one_line_and_status_2(tmp_path: Path, args: list[str], text:
     """Never a Python traceback."""
     (tmp_path / "bad.toml").write_text('strat = "x"\n')
     (tmp_path / "fails.py").write_text("from skynet_lite import skynet\n@skynet.start\ndef main():\n    1 / 0\n")
+    (tmp_path / "fails.toml").write_text('start = "fails"\n')
+    (tmp_path / "idle.toml").write_text("thread = 1\n")
     (tmp_path / "empty.py").write_text("x = 1\n")
     done = subprocess.run(command(*args), capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -95,6 +96,20 @@ def test_what_the_reader_changed_is_kept(tmp_path: Path) -> None:
     assert (folder / "01_b.ipynb").read_text() == "theirs"
 
 
+def fetched(url: str) -> bytes:
+    """What a server that is still starting answers in the end."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                data: bytes = answer.read()
+                return data
+        except urllib.error.URLError as e:
+            if not isinstance(e.reason, ConnectionRefusedError) or time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
 def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
     """From a wheel: copies in ./skynet_lite_notebooks, the first of them at the address, only with the token."""
     process = subprocess.Popen(
@@ -108,12 +123,8 @@ def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
         match = re.search(r"http://127.0.0.1:(\d+)/lab/tree/(00_\w+\.ipynb)\?token=(\w+)", process.stdout.readline())
         assert match is not None
         port, first, token = match.groups()
-        for line in process.stdout:
-            if "is running at" in line:
-                break
         url = f"http://127.0.0.1:{port}/api/contents/{first}?token={token}"
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            assert json.load(answer)["type"] == "notebook"
+        assert json.loads(fetched(url))["type"] == "notebook"
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             urllib.request.urlopen(url.partition("?")[0], timeout=30)
         refused.value.close()
