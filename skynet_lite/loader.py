@@ -46,6 +46,7 @@ class Registry:
 
     def name_of(self, service: str | StartFunction) -> str:
         """The name to launch by. Raises SkynetError for what cannot be a service."""
+        code: StartFunction | str
         if isinstance(service, str):
             if not _is_file(service):
                 self.find(service)

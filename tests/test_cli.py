@@ -69,9 +69,18 @@ def test_services_and_modules_beside_the_program_are_found(tmp_path: Path) -> No
     )
     (tmp_path / "words.py").write_text("WORD = 'beside'\n")
     (tmp_path / "second.py").write_text(SERVICE)
-    (tmp_path / "first.toml").write_text('start = "first"\n')
     done = run("run", tmp_path / "first.py")
     assert (done.returncode, done.stdout) == (0, "got beside\n"), done.stderr
+
+
+def test_bytes_that_are_no_text_can_be_printed(tmp_path: Path) -> None:
+    """They are escaped, so that a trace goes through every stream."""
+    (tmp_path / "odd.py").write_text(
+        "from skynet_lite import mark, skynet\n@skynet.start\ndef main():\n    mark(b'a\\xff'.decode('utf-8', 'surrogateescape'))\n"
+    )
+    done = run("trace", tmp_path / "odd.py")
+    assert done.returncode == 0, done.stderr
+    assert 'mark      "a\\udcff"' in done.stdout
 
 
 def test_traces_of_programs_that_never_end_are_cut(tmp_path: Path) -> None:
@@ -90,7 +99,7 @@ def test_a_service_that_only_listens_has_a_trace_too(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text(SERVER)
     done = run("trace", tmp_path / "server.py")
     assert done.returncode == 0, done.stderr
-    assert "socket    1 becomes listening" in done.stdout
+    assert "socket    1 becomes listen" in done.stdout
 
 
 def test_a_late_failure_of_the_start_ends_with_the_same_line(tmp_path: Path) -> None:

@@ -70,3 +70,24 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert "skynet-lite learn" in commands[0]
     assert "--nbval" in commands[1]
     assert '^python3 -m venv .*pytest" README.md' in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_readmes_table_names_files_that_exist() -> None:
+    """Column two is what to open; a file named without its folder is in that of the file before it."""
+    rows = re.findall(r"^\| [\w./, -]+ \| (\[?.*?) \| .*\|$", README, re.MULTILINE)
+    named = {path for row in rows for path in re.findall(r"\((skynet_lite/[\w/.]+)\)", row)}
+    for row in rows:
+        folder = re.findall(r"\((skynet_lite/[\w/]*/)", row)
+        named |= {folder[0] + name for name in re.findall(r"(?<![\w/])\w+\.py(?=,|$)", row) if folder}
+    assert len(named) > 15
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_the_floors_are_kept() -> None:
+    """Who may import whom: the contracts in pyproject.toml."""
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout

@@ -20,7 +20,9 @@ def line(event: Event) -> str:
     co = event.get("co") if kind not in ("fork", "wakeup", "co_create") else event["in"]
     if kind in ("message", "push", "birth", "exit", "load", "handled", "requeue", "dispatch_failed", "log"):
         co = None
-    return f"{who:9} {co or '':5} {_WORDS.get(kind, _unknown)(event)}".rstrip()
+    text = f"{who:9} {co or '':5} {_WORDS.get(kind, _unknown)(event)}".rstrip()
+    # Bytes of a socket that are no UTF-8 are in the events as lone surrogates, which no stream would print.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _value(value: Any) -> str:

@@ -139,7 +139,7 @@ def _tables(bench: Bench, figures: Figures) -> list[str]:
         figures.ratio("recorder on", LITE, below="recorder off"),
     )
     return [
-        "### Inside one node (ns an operation)",
+        "### Inside one node (ns of CPU time an operation)",
         _compare(figures, bench.systems, INSIDE),
         "### Echo of lines: CPU of the server (µs a request), connections × size",
         _compare(figures, servers, echo, "cpu_us"),

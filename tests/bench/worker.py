@@ -1,7 +1,8 @@
 """What the peers have in common: one measurement in one process.
 
-`python peer_x.py METRIC N` measures and prints `RESULT <number>`: nanoseconds an
-operation, or bytes of memory a thing. `echo`, `bulk` and `idle` are servers instead:
+`python peer_x.py METRIC N` measures and prints `RESULT <number>`: nanoseconds of CPU
+time an operation (nothing here ever waits, and the core may be somebody else's for a
+while), or bytes of memory a thing. `echo`, `bulk` and `idle` are servers instead:
 they print `RESULT <port>` and serve until they are killed; the load comes from load.py.
 """
 
@@ -9,7 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from time import perf_counter_ns
+from time import process_time_ns
 
 BATCH = 100  # how many messages or forks before the receivers get their turn
 RING = 1000  # services the token passes through
@@ -33,8 +34,8 @@ def result(value: float) -> None:
 
 
 def timed(work: Callable[[int], object], n: int) -> float:
-    """Nanoseconds for one of the `n` operations of `work(n)`, for peers without coroutines of their own syntax."""
+    """CPU nanoseconds for one of the `n` operations of `work(n)`; peers with async functions have their own."""
     work(max(1, n // WARM))
-    start = perf_counter_ns()
+    start = process_time_ns()
     work(n)
-    return (perf_counter_ns() - start) / n
+    return (process_time_ns() - start) / n
