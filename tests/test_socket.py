@@ -791,3 +791,56 @@ def test_a_read_that_nobody_answers_is_a_timeout_not_a_hang() -> None:
         s.run()
         with pytest.raises(DriveTimeout, match=r"client#1: a line did not come in 0\.05 s"):
             client.recv_line()
+
+
+def test_messages_for_sockets_the_service_does_not_know() -> None:
+    """Abandoned sockets that still speak: a line for each kind, and what cannot be kept is closed."""
+
+    def main() -> None:
+        def accept(id: int, peer: str) -> None:
+            socket.start(id)
+            socket.abandon(id)
+
+        lid = socket.listen("127.0.0.1", 0)
+        socket.start(lid, accept)
+        ports.append(socket.sockname(lid)[1])
+        datagrams = socket.udp(lambda data, address: None, "127.0.0.1", 0)
+        ports.append(socket.sockname(datagrams)[1])
+        socket.abandon(datagrams)
+        skynet.dispatch("lua", lambda session, source: skynet.retpack(socket.abandon(lid)))
+
+    ports: list[int] = []
+    with Node(clock="virtual", log=list) as node, pysocket.socket(type=pysocket.SOCK_DGRAM) as peer:
+        addr = node.newservice(main)
+        client = node.client(ports[0])
+        node.run_until_idle()
+        client.reset()
+        node.run_until_idle()
+        peer.sendto(b"x", ("127.0.0.1", ports[1]))
+        node.run(until=lambda: "drop udp" in node.log_lines[-1], timeout=TIMEOUT)
+        assert [line.partition("] ")[2] for line in node.log_lines if "socket:" in line] == [
+            "socket: error on unknown 3 Connection reset by peer",
+            "socket: drop udp package from 2",
+        ]
+        node.call(addr, "lua")
+        node.client(ports[0]).expect_eof()
+
+
+def test_only_one_closes_at_a_time() -> None:
+    """While close waits for a reader, a second close and a new reader are refused; the first goes through."""
+    results: list[Any] = []
+
+    def handler(id: int) -> None:
+        skynet.fork(socket.close, id)
+        skynet.fork(second, id)
+        results.append(socket.read(id))
+
+    def second(id: int) -> None:
+        for use in (socket.close, socket.block):
+            with pytest.raises(SocketError, match=r"is being closed by co\d+|co\d+ reads from it already"):
+                use(id)
+        results.append("refused")
+
+    with Serving(handler) as s:
+        s.client().expect_eof()
+        assert results == ["refused", None]

@@ -225,6 +225,24 @@ def test_an_interrupted_connect_goes_on() -> None:
     listener.close()
 
 
+def test_a_connect_that_needs_no_waiting() -> None:
+    """Some systems connect to themselves at once: CONNECT comes in the same poll, once."""
+
+    class AtOnce(Outside):
+        def connect(self, sock: pysocket.socket, address: Any) -> int:
+            sock.setblocking(True)
+            code = super().connect(sock, address)
+            sock.setblocking(False)
+            return code
+
+    listener, port = peer_listener()
+    with Spied(AtOnce()) as w:
+        id = w.ss.connect(w.me, "127.0.0.1", port)
+        assert w.take() == [("CONNECT", id, 0, "127.0.0.1")]
+        assert w.ss.connecting == 0 and not w.ss.flushing()
+    listener.close()
+
+
 def test_connect_fails_at_once() -> None:
     """An error of connect itself, and one of making the socket."""
     outside = Scripted(connect=[errno.ENETUNREACH])

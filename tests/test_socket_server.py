@@ -701,3 +701,35 @@ def test_an_adopted_descriptor_closed_by_its_owner_harms_nobody() -> None:
         assert w.take() == [("DATA", new, 5, b"alive")]
         assert not readable(client)
         client.close()
+
+
+def test_the_last_slot() -> None:
+    """65536 sockets are the limit: opening says so, a client that comes then is let go, nothing leaks."""
+    with Spied() as w:
+        _, port = w.listen()
+        free = w.ss._slots.copy()
+        w.ss._slots.update(range(MAX_SOCKET))
+        before = len(os.listdir("/proc/self/fd"))
+        for open_one in (lambda: w.ss.listen(w.me, "127.0.0.1", 0, 32), lambda: w.ss.udp(w.me, None, 0)):
+            with pytest.raises(SocketError, match="socket number limit: 65536 sockets are open; close some"):
+                open_one()
+        assert len(os.listdir("/proc/self/fd")) == before
+        client = w.node.client(port)
+        client.expect_eof()
+        assert w.take() == []
+        w.ss._slots = free
+        w.connected(port)
+
+
+def test_errors_of_udp() -> None:
+    """What was tried, why it failed, and with which address."""
+    with Spied() as w:
+        tries = [
+            (lambda: w.ss.udp(w.me, "192.0.2.1", 0), r"^udp init failed: .* \(192\.0\.2\.1:0\)"),
+            (lambda: w.ss.udp_listen(w.me, "192.0.2.1", 9), r"^udp listen host failed: .* \(192\.0\.2\.1:9\)"),
+            (lambda: w.ss.udp_dial(w.me, "a..b", 9), r"^udp dial host failed: Name or service not known \(a\.\.b:9\)"),
+        ]
+        for attempt, text in tries:
+            with pytest.raises(SocketError, match=text):
+                attempt()
+        assert w.ss.table() == {}

@@ -76,7 +76,8 @@ def _setting(bench: Bench) -> list[str]:
     lines = [
         f"Python {platform.python_version()}, {platform.system()}, {cores} cores ({model[1] if model else 'unknown'}), "
         f"medians of {options.rounds} interleaved round{'s' * (options.rounds > 1)}{', quick: the figures mean nothing' * options.quick}. "
-        f"{', '.join(peers)}, asyncio of this Python."
+        f"{', '.join(peers)}, asyncio of this Python. Processes that wanted a core, ours included, on average: "
+        f"{median(bench.loads):.1f}."
     ]
     if options.skynet:
         history = options.skynet / "HISTORY.md"

@@ -76,6 +76,7 @@ class Bench:
         self.systems += [name for name in PEERS if name in wanted and name not in self.missing]
         self.values: dict[str, dict[str, list[Any]]] = {}
         self.failed: list[str] = []
+        self.loads: list[float] = []  # of the machine, at the end of each round: was anybody else busy?
 
     # ---- one figure, in processes of its own
 
@@ -174,6 +175,7 @@ class Bench:
         self.say("bulk, connections")
         if number == 0:
             self.scale(quick)
+        self.loads.append(os.getloadavg()[1])
 
     def scale(self, quick: bool) -> None:
         """Large numbers, once: does it work, and does a request still cost the same?"""
