@@ -43,6 +43,7 @@ from .core.message import (
     SOCKET_NAMES,
     Launch,
     Message,
+    mail_label,
     pack,
     unpack,
 )  # fmt: skip
@@ -54,7 +55,7 @@ from .coroutine import Hub, running
 from .loader import Registry, load
 from .skynet import Scheduler
 from .trace import Recorder, Trace
-from .where import place_label, source_of
+from .where import Places, here
 
 T = TypeVar("T")
 
@@ -102,7 +103,7 @@ class Node:
         self.timer = Timer()
         self.handles = HandleStorage()
         self.global_queue: GlobalQueue = deque()
-        self.socket_server = SocketServer(self.outside, self._post_socket, self._log_system, self.clock.now)
+        self.socket_server = SocketServer(self.outside, self._post_socket, self._log_system, self.clock.now, here)
         self.emit: Callable[[tuple[Any, ...]], Any] | None = None
 
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
@@ -122,6 +123,7 @@ class Node:
         self._clients: list[Client] = []
         self._client_count = 0
         self._sinks: list[Callable[[tuple[Any, ...]], Any]] = []
+        self._stamps: list[Callable[[int], None]] = []  # of recorders, under the real clock
         self._waiting_recorders: list[Recorder] = []
         self._thread: threading.Thread | None = None
         self._serving = False
@@ -130,8 +132,8 @@ class Node:
         self._stop = self._aborted = self.closed = False
         self._recorder: Recorder | None = None
         if record:
-            self._recorder = Recorder(self.tables, self._place, self._source)
-            self._attach(self._recorder.sink)
+            self._recorder = Recorder(self.tables, Places(self._code))
+            self._begin(self._recorder)
 
     # ----------------------------------------------------------------- services
 
@@ -287,7 +289,8 @@ class Node:
             mailbox.in_global = True
             self.global_queue.append(mailbox)
         if self.emit is not None:
-            self.emit(("push", target.handle, message[0], message[1], message[2], by, queued))
+            id = message[3][1] if message[0] == PTYPE_SOCKET else 0
+            self.emit(("push", target.handle, message[0], message[1], message[2], by, queued, id))
 
     def _deliver(self, to: int, ptype: int, session: int, source: int, payload: Any) -> bool:
         target = self.handles.contexts.get(to)
@@ -305,19 +308,19 @@ class Node:
             if known:
                 return s.send(handle, ptype, session, payload, n)
             if self.emit is not None:
-                self.emit(("send", s.handle, to, ptype, None, n, "send"))
+                self.emit(("send", s.handle, to, ptype, None, n, here() if n else None))
             return False
         if to == 0:
             if ptype not in (PTYPE_RESPONSE, PTYPE_ERROR):
                 raise AddressError("Invalid service address 0")
             if self.emit is not None:
-                self.emit(("send", s.handle, 0, ptype, session, n, "send"))
+                self.emit(("send", s.handle, 0, ptype, session, n, here() if n else None))
             self._answer_outside(ptype, session, payload)
             return True
         if self._harbor is None:
             return False
         if self.emit is not None:
-            self.emit(("send", s.handle, to, ptype, session, n, "send"))
+            self.emit(("send", s.handle, to, ptype, session, n, here() if n else None))
         self.push(self._harbor, (PTYPE_SYSTEM, session, s.handle, RemoteMessage(to, ptype, payload)), "send")
         return True
 
@@ -402,7 +405,7 @@ class Node:
 
         skynet_context_message_dispatch, with weight -1: one message, then the next service.
         """
-        queue = self.global_queue
+        queue, stamps = self.global_queue, self._stamps
         for _ in range(budget):
             if not queue:
                 return
@@ -415,7 +418,11 @@ class Node:
             if mailbox and len(mailbox) > mailbox.overload_threshold:
                 self.log(mailbox.service.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
+            if stamps:
+                self._stamp()
             mailbox.callback(message)
+            if stamps:
+                self._stamp()
             if mailbox:
                 queue.append(mailbox)
                 if self.emit is not None:
@@ -447,6 +454,8 @@ class Node:
     def _poll(self, timeout: float | None) -> int:
         """Commands, readiness, due timers; wait if `timeout` says so. How much was done."""
         done = self.socket_server.poll(timeout) if timeout != 0 or self.socket_server.active() else 0
+        if self._stamps:
+            self._stamp()
         if self.timer.next_deadline() is not None:
             done += self._fire()
         return done
@@ -790,7 +799,7 @@ class Node:
         The boot is left out unless `boot`: on a node that has not been driven yet the
         recording then begins when its boot is over.
         """
-        recorder = Recorder(self.tables, self._place, self._source)
+        recorder = Recorder(self.tables, Places(self._code))
         if self._state is BOOTED or boot:
             self._on_thread(lambda: self._begin(recorder))
         else:
@@ -802,7 +811,7 @@ class Node:
             if recorder in self._waiting_recorders:
                 self._waiting_recorders.remove(recorder)
             elif not self.closed:
-                self._on_thread(lambda: self._detach(recorder.sink))
+                self._on_thread(lambda: self._finish(recorder))
             recorder.end()
 
     @property
@@ -815,7 +824,7 @@ class Node:
     def mark(self, text: str) -> None:
         """Write a mark into the recordings of this node, also into those that wait for its boot."""
         for sink in [*self._sinks, *(recorder.sink for recorder in self._waiting_recorders)]:
-            sink(("mark", 0, 0, text))
+            sink(("mark", 0, 0, text, None))
 
     def attach(self, sink: Callable[[tuple[Any, ...]], Any]) -> Callable[[], None]:
         """Hand every raw event to `sink`; returns what detaches it.
@@ -835,7 +844,20 @@ class Node:
 
     def _begin(self, recorder: Recorder) -> None:
         recorder.begin()
+        if not self.clock.virtual:
+            self._stamps.append(recorder.stamp)
         self._attach(recorder.sink)
+
+    def _finish(self, recorder: Recorder) -> None:
+        if recorder.stamp in self._stamps:
+            self._stamps.remove(recorder.stamp)
+        self._detach(recorder.sink)
+
+    def _stamp(self) -> None:
+        """Tell the recorders the time: events carry none, so that the same program makes the same trace."""
+        now = self.outside.monotonic_ns()
+        for stamp in self._stamps:
+            stamp(now)
 
     def _attach(self, sink: Callable[[tuple[Any, ...]], Any]) -> None:
         self._sinks.append(sink)
@@ -855,6 +877,7 @@ class Node:
 
         emit = None if not sinks else sinks[0] if len(sinks) == 1 else fan_out
         self.emit = self.socket_server.emit = emit
+        self.socket_server.stamp = self._stamp if self._stamps else None
         for ctx in self.handles.contexts.values():
             if ctx.state is not None:
                 ctx.state.emit = emit
@@ -862,13 +885,6 @@ class Node:
             if ctx.state is not None:
                 ctx.state.emit = emit
         (_recording.add if sinks else _recording.discard)(self)
-
-    def _place(self, handle: int, place: Any) -> str:
-        name, file = self._code.get(handle, ("?", None))
-        return place_label(place, name, file)
-
-    def _source(self, place: Any) -> str:
-        return source_of(place[0].co_filename)
 
     def tables(self) -> dict[str, Any]:
         """Every table of the node as plain data, in the form of `Trace.state`."""
@@ -878,7 +894,7 @@ class Node:
             if isinstance(ctx.state, Scheduler):
                 services[text] = ctx.state.tables()
             else:
-                services[text] = {"name": ctx.kind, "mailbox": [PTYPE_NAMES[m[0]] for m in ctx.mailbox]}
+                services[text] = {"name": ctx.kind, "mailbox": [mail_label(m) for m in ctx.mailbox]}
         return {
             "services": services,
             "global_queue": [
@@ -931,6 +947,7 @@ class Node:
         self._calls.clear()
         self.closed = True
         self._sinks.clear()
+        self._stamps.clear()
         _recording.discard(self)
         self.socket_server.release()
 
@@ -951,7 +968,7 @@ def mark(text: str) -> None:
     s = getattr(co, "service", None)
     if s is not None:
         if s.emit is not None:
-            s.emit(("mark", s.handle, co.n, text))
+            s.emit(("mark", s.handle, co.n, text, here()))
         return
     for node in list(_recording):
         node.mark(text)

@@ -19,29 +19,47 @@ T = TypeVar("T")
 class CriticalSection:
     """`cs(f, *args)` runs f inside; `with cs:` does the same for a block."""
 
-    def __init__(self, running: Callable[[], Any], wait: Callable[[], Any], wakeup: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        running: Callable[[], Any],
+        wait: Callable[[], Any],
+        wakeup: Callable[[Any], Any],
+        changed: Callable[[CriticalSection, str, Any], Any],
+    ) -> None:
         self._running = running
         self._wait = wait
         self._wakeup = wakeup
+        self._changed = changed
         self._current: Any = None
         self._depth = 0
         self._waiting: deque[Any] = deque()
 
     def __enter__(self) -> CriticalSection:
         co = self._running()
-        if self._current is not None and self._current is not co:
+        if self._current is None:
+            self._current = co
+            self._changed(self, "push", co)
+        elif self._current is not co:
             self._waiting.append(co)
+            self._changed(self, "push", co)
             self._wait()  # whoever leaves makes us the current one before waking us
-        self._current = co
         self._depth += 1
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self._current = self._waiting.popleft() if self._waiting else None
+            left, self._current = self._current, self._waiting.popleft() if self._waiting else None
+            self._changed(self, "pop", left)
             if self._current is not None:
                 self._wakeup(self._current)
+
+    def busy(self) -> bool:
+        return self._current is not None
+
+    def labels(self) -> list[str]:
+        """Who is inside, then who waits, in their order."""
+        return [co.label for co in (self._current, *self._waiting) if co is not None]
 
     def __call__(self, f: Callable[..., T], *args: Any) -> T:
         with self:

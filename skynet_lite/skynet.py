@@ -41,9 +41,9 @@ from .core.message import (
     PTYPE_SYSTEM as PTYPE_SYSTEM,
     PTYPE_TEXT as PTYPE_TEXT,
     PTYPE_TRACE as PTYPE_TRACE,
-    Launch,
     Message,
     Packed,
+    mail_label,
     pack as _pack,
     unpack as _unpack,
 )  # fmt: skip
@@ -62,7 +62,7 @@ from .coroutine import (
     running as running,
 )  # fmt: skip
 from .queue import CriticalSection
-from .where import format_error, format_stack, place_label, user_place
+from .where import format_error, format_stack, here, place_label, stack_of, stack_of_error
 
 if TYPE_CHECKING:
     from .core.context import Context
@@ -129,7 +129,9 @@ class Scheduler:
         "name",
         "node",
         "proto",
+        "queues",
         "running",
+        "sections",
         "session_id_coroutine",
         "sessions",
         "sleep_tokens",
@@ -172,6 +174,8 @@ class Scheduler:
         self.unresponse: dict[Response, None] | None = None  # response functions not used yet
         self.socket_pool: dict[int, Any] | None = None  # socket.py
         self.socket_onclose: dict[int, Callable[[int], Any]] | None = None
+        self.sections = 0  # critical sections made so far
+        self.queues: dict[int, CriticalSection] | None = None  # those that somebody is in, by number
         self.init_functions: list[Callable[[], Any]] | None = []  # None once they have run
         self.launch_args: tuple[Any, ...] = ()
         self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
@@ -191,13 +195,13 @@ class Scheduler:
         if pool:
             co = pool.pop()
             if self.emit is not None:
-                self.emit(("co_create", self.handle, co.n, False, what, n))
+                self.emit(("co_create", self.handle, co.n, False, what, n, f))
         else:
             self.created += 1
             co = Coroutine(self, self.hub, self.created, pool)
             self.coroutines[co.n] = co
             if self.emit is not None:
-                self.emit(("co_create", self.handle, co.n, True, what, n))
+                self.emit(("co_create", self.handle, co.n, True, what, n, f))
         co.f = f
         co.args = args
         return co
@@ -287,7 +291,7 @@ class Scheduler:
                     )
             elif command is CALL or command is SLEEP:
                 if emit is not None:
-                    emit(("yield", self.handle, co.n, command, param, user_place(co.gr_frame)))
+                    emit(("yield", self.handle, co.n, command, param, stack_of(co.gr_frame)))
                 self.session_id_coroutine[param] = co
                 if emit is not None:
                     emit(("table", self.handle, "session_id_coroutine", "set", param, co.n))
@@ -302,7 +306,7 @@ class Scheduler:
             else:
                 # RETURN and RESPONSE: done at once, and the coroutine goes on; nobody else comes in between.
                 if emit is not None:
-                    emit(("yield", self.handle, co.n, command, None, None))
+                    emit(("yield", self.handle, co.n, command, None, stack_of(co.gr_frame)))
                 done = self._return(co, param) if command is RETURN else self._response(co, param)
                 emit = self.emit
                 if emit is not None:
@@ -408,7 +412,7 @@ class Scheduler:
             session = co.session
             self._forget(co)
             if self.emit is not None:
-                self.emit(("co_error", self.handle, co.n, str(error).split("\n")[0]))
+                self.emit(("co_error", self.handle, co.n, str(error).split("\n")[0], stack_of_error(error)))
             if session:
                 self.send(co.address, PTYPE_ERROR, session, None, 0)
         if not isinstance(error, Exception):
@@ -445,7 +449,7 @@ class Scheduler:
 
     # ---- sending
 
-    def send(self, to: int | str, ptype: int, session: int, payload: Any, n: int, by: str = "send") -> bool:
+    def send(self, to: int | str, ptype: int, session: int, payload: Any, n: int) -> bool:
         """Put a message into a mailbox; False if there is no such service. `n`: the sending coroutine."""
         try:
             target = self.contexts.get(to)  # type: ignore[arg-type]  # a name is looked up below
@@ -456,10 +460,10 @@ class Scheduler:
             if type(to) is not int or to >> 24 or to == 0:
                 return self.node.send_far(self, to, ptype, session, payload, n)
             if emit is not None:
-                emit(("send", self.handle, to, ptype, None, n, by))
+                emit(("send", self.handle, to, ptype, None, n, here() if n else None))
             return False
         if emit is not None:
-            emit(("send", self.handle, to, ptype, session, n, by))
+            emit(("send", self.handle, to, ptype, session, n, here() if n else None))
         mailbox = target.mailbox
         mailbox.append((ptype, session, self.handle, payload))
         queued = not mailbox.in_global
@@ -467,7 +471,7 @@ class Scheduler:
             mailbox.in_global = True
             self.global_queue.append(mailbox)
         if emit is not None:
-            emit(("push", to, ptype, session, self.handle, by, queued))
+            emit(("push", to, ptype, session, self.handle, "send", queued, 0))
         return True
 
     def set_timer(self, session: int, ti: int, n: int) -> None:
@@ -475,7 +479,7 @@ class Scheduler:
         emit = self.emit
         if ti <= 0:
             if emit is not None:
-                emit(("timer_set", self.handle, session, 0, n))
+                emit(("timer_set", self.handle, session, 0, n, here() if n else None))
             mailbox = self.mailbox
             mailbox.append((PTYPE_RESPONSE, session, 0, ()))
             queued = not mailbox.in_global
@@ -483,14 +487,15 @@ class Scheduler:
                 mailbox.in_global = True
                 self.global_queue.append(mailbox)
             if emit is not None:
-                emit(("push", self.handle, PTYPE_RESPONSE, session, 0, "timer", queued))
+                emit(("push", self.handle, PTYPE_RESPONSE, session, 0, "timer", queued, 0))
             return
         if type(ti) is not int:
             raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r}")
         clock = self.node.clock
         self.node.timer.add(clock.now() + ti, self.handle, session)
         if emit is not None:
-            emit(("timer_set", self.handle, session, clock.now() + ti if clock.virtual else ti, n))
+            due = clock.now() + ti if clock.virtual else ti
+            emit(("timer_set", self.handle, session, due, n, here() if n else None))
 
     def error(self, text: str) -> None:
         self.node.log(self.handle, text)
@@ -557,7 +562,7 @@ class Scheduler:
 
         return {
             "name": self.name,
-            "mailbox": [PTYPE_NAMES[m[0]] if not isinstance(m[3], Launch) else "launch" for m in self.mailbox],
+            "mailbox": [mail_label(m) for m in self.mailbox],
             "session_id_coroutine": {
                 s: co if co is BREAK else co.label for s, co in sorted(self.session_id_coroutine.items())
             },
@@ -575,6 +580,7 @@ class Scheduler:
             "session_response": self.session_response,
             "unresponse": sorted([r.session, address_text(r.address)] for r in self.unresponse or ()),
             "coroutine_pool": [co.label for co in self.coroutine_pool],
+            "queue": {n: section.labels() for n, section in sorted((self.queues or {}).items())},
             "socket_pool": {id: s.label() for id, s in sorted((self.socket_pool or {}).items())},
         }
 
@@ -1095,7 +1101,7 @@ def wakeup(token: Any) -> bool:
             s.wakeup_queue = deque()
         s.wakeup_queue.append(token if co is token else (token, co))
     if emit is not None:
-        emit(("wakeup", s.handle, 0 if co is None else co.n, queued, me.n))
+        emit(("wakeup", s.handle, 0 if co is None else co.n, queued, me.n, here()))
     return queued
 
 
@@ -1112,7 +1118,7 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
         s.fork_queue = deque()
     s.fork_queue.append(co)
     if emit is not None:
-        emit(("fork", s.handle, co.n, me.n))
+        emit(("fork", s.handle, co.n, me.n, here()))
     return co
 
 
@@ -1139,7 +1145,21 @@ def hpc() -> int:
 
 def queue() -> CriticalSection:
     """A critical section of this service: `cs = skynet.queue(); cs(f, *args)`."""
-    return CriticalSection(running, wait, wakeup)
+    s = _service()
+    s.sections += 1
+    return CriticalSection(running, wait, wakeup, partial(_queue_changed, s, s.sections))
+
+
+def _queue_changed(s: Scheduler, number: int, section: CriticalSection, op: str, co: Any) -> None:
+    """Somebody stands at the end of the queue (push), or its first, who was inside, has left (pop)."""
+    if s.queues is None:
+        s.queues = {}
+    if section.busy():
+        s.queues[number] = section
+    else:
+        s.queues.pop(number, None)
+    if s.emit is not None:
+        s.emit(("table", s.handle, "queue", op, number, getattr(co, "n", 0)))
 
 
 # --------------------------------------------------------------------------- services

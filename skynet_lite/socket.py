@@ -34,7 +34,7 @@ class PoolSocket:
 
     __slots__ = (
         "buffer", "buffer_limit", "callback", "closing", "co", "connected", "connecting", "id", "on_warning",
-        "paused", "protocol", "read_required",
+        "paused", "protocol", "read_required", "waits_in",
     )  # fmt: skip
 
     def __init__(self, id: int, callback: Callable[..., Any] | None, protocol: str = "TCP") -> None:
@@ -46,6 +46,7 @@ class PoolSocket:
         self.connecting: bool | str = protocol != "UDP"  # the error text, once there is one
         self.read_required: Any = None  # what the waiting coroutine needs: size, separator, _END
         self.co: Coroutine | None = None  # who waits
+        self.waits_in = ""  # and in which function
         self.closing: Coroutine | None = None  # who waits in close until the reader has left
         self.paused: bool | None = None
         self.buffer_limit: int | None = None
@@ -54,7 +55,9 @@ class PoolSocket:
     def label(self) -> str:
         kind = self.protocol if self.protocol == "UDP" or self.callback is None else "listen"
         state = "connected" if self.connected else "connecting" if self.connecting is True else "disconnected"
-        return f"{kind} {state}"
+        waits = f", {self.co.label} waits in {self.waits_in}" if self.co is not None else ""
+        closes = f", {self.closing.label} waits in close" if self.closing is not None else ""
+        return f"{kind} {state}{waits}{closes}"
 
 
 # --------------------------------------------------------------------------- waiting
@@ -65,18 +68,20 @@ def wakeup(s: PoolSocket) -> None:
     co = s.co
     if co is not None:
         s.co = None
+        _changed(co.service, s)
         _wakeup_coroutine(co)
 
 
-def suspend(s: PoolSocket) -> None:
+def suspend(s: PoolSocket, what: str) -> None:
     """Park the current coroutine until `wakeup(s)`. DOC: socket-suspend"""
     if s.co is not None:
         raise SocketError(f"socket {s.id}: {s.co.label} waits for it already; one reader for each socket")
     co = running()
-    s.co = co
+    s.co, s.waits_in = co, what
+    service = co.service
+    _changed(service, s)
     try:
         if s.paused:
-            service = co.service
             service.error(f"Resume socket ({s.id})")
             service.node.socket_server.start(service.handle, s.id)
             wait()
@@ -86,6 +91,7 @@ def suspend(s: PoolSocket) -> None:
     finally:
         if s.co is co:
             s.co = None  # closed, or refused: nobody waits here any more
+            _changed(service, s)
     if s.closing is not None:
         # close() lets the reader take what is there before it throws the buffer away.
         _wakeup_coroutine(s.closing)
@@ -239,11 +245,10 @@ def _open_socket(id: int) -> PoolSocket:
 # --------------------------------------------------------------------------- opening
 
 
-def connect(service: Scheduler, id: int, func: Accept | None) -> int:
+def connect(service: Scheduler, id: int, func: Accept | None, what: str) -> int:
     """Enter the socket into the pool, and wait for its CONNECT or ERROR. DOC: socket-connect"""
     s = _pool(service)[id] = PoolSocket(id, func)
-    _changed(service, s)
-    suspend(s)
+    suspend(s, what)
     reason = s.connecting
     s.connecting = False
     if s.connected:
@@ -282,7 +287,7 @@ def start(id: int, func: Accept | None = None) -> int:
     if service.socket_onclose and id in service.socket_onclose:
         raise SocketError(f"socket {id} has an onclose function: set it after start")
     service.node.socket_server.start(service.handle, id)
-    return connect(service, id, func)
+    return connect(service, id, func, "start")
 
 
 def open(host: str, port: int | None = None) -> int:
@@ -295,7 +300,7 @@ def open(host: str, port: int | None = None) -> int:
     host, port = _address(host, port)
     if port == 0:
         raise SocketError("Invalid port: 0 can be listened on, not connected to")
-    return connect(service, service.node.socket_server.connect(service.handle, host, port), None)
+    return connect(service, service.node.socket_server.connect(service.handle, host, port), None, "open")
 
 
 def bind(fd: int) -> int:
@@ -305,7 +310,7 @@ def bind(fd: int) -> int:
     """
     service = _service()
     _ = running().hub
-    return connect(service, service.node.socket_server.bind(service.handle, fd), None)
+    return connect(service, service.node.socket_server.bind(service.handle, fd), None, "bind")
 
 
 def stdin() -> int:
@@ -351,9 +356,10 @@ def close(id: int) -> None:
             if s.co is not None:
                 # Somebody reads it in another coroutine, and may take what is in the buffer first.
                 s.closing = running()
+                _changed(service, s)
                 wait()
             else:
-                suspend(s)
+                suspend(s, "close")
         except SkynetError:
             pass  # this coroutine is being ended, and the CLOSE message with nobody to wait for it
         s.connected = False
@@ -407,7 +413,7 @@ def read(id: int, size: int | None = None) -> bytes | None:
     if len(s.buffer) < need:
         if not s.connected or s.closing is not None:
             return None
-        _park(s, _ANY if size is None else size)
+        _park(s, _ANY if size is None else size, "read")
         if len(s.buffer) < need:
             return None
     return _take(s, len(s.buffer) if size is None else size)
@@ -427,7 +433,7 @@ def readline(id: int, sep: bytes = b"\n") -> bytes | None:
     if end < 0:
         if not s.connected or s.closing is not None:
             return None
-        _park(s, sep)
+        _park(s, sep, "readline")
         end = s.buffer.find(sep)
         if end < 0:
             return None
@@ -440,7 +446,7 @@ def readall(id: int) -> bytes:
     """Everything up to the end of the connection."""
     s = _open_socket(id)
     if s.connected:
-        _park(s, _END)
+        _park(s, _END, "readall")
     return _take(s, len(s.buffer))
 
 
@@ -449,17 +455,17 @@ def block(id: int) -> bool:
     s = _pool(_service()).get(id)
     if s is None or not s.connected:
         return False
-    _park(s, _ANY)
+    _park(s, _ANY, "block")
     return s.connected
 
 
-def _park(s: PoolSocket, needed: Any) -> None:
+def _park(s: PoolSocket, needed: Any, what: str) -> None:
     if s.read_required is not None:
         who = s.co.label if s.co is not None else "a coroutine"
         raise SocketError(f"socket {s.id}: {who} reads from it already; one reader for each socket")
     s.read_required = needed
     try:
-        suspend(s)
+        suspend(s, what)
     finally:
         s.read_required = None
 

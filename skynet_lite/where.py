@@ -1,20 +1,27 @@
 """Places in a program, named so that they read the same on every machine.
 
 A place is `main:12`: the service, and the line in the file or notebook cell that
-holds it. Never a path. Frames of this package are left out, so that what remains
-is the user's own code.
+holds it. Never a path. Logged tracebacks leave the frames of this package out, so
+that what remains is the user's own code; a recording keeps those between the
+runtime's innermost line and the user's (`socket.py:121`), so that a reader can
+follow a yield down to the switch.
 """
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os
+import sys
 from types import CodeType, FrameType, TracebackType
+from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _SERVICES = os.path.join(_PACKAGE, "service") + os.sep
 
 Place = tuple[CodeType, int]
+Stack = tuple[tuple[CodeType, int], ...]
+"""Innermost first: code, and the offset of the instruction in it. Lines are worked out when somebody looks."""
 
 
 _ours: dict[str, bool] = {}  # by file name: a recording asks at every yield
@@ -29,14 +36,56 @@ def is_ours(code: CodeType) -> bool:
     return known
 
 
-def user_place(frame: FrameType | None) -> Place | None:
-    """The innermost place of the user's code, going outwards from `frame`."""
+def stack_of(frame: FrameType | None) -> Stack:
+    """From `frame` outwards to the first line of the user's own code, or to the end if there is none."""
+    found = []
     while frame is not None:
         code = frame.f_code
+        # f_lasti, for f_lineno reads the code's line table through: several times the price.
+        found.append((code, frame.f_lasti))
         if not _ours.get(code.co_filename) and not is_ours(code):
-            return code, frame.f_lineno
+            break
         frame = frame.f_back
-    return None
+    return tuple(found)
+
+
+def here() -> Stack:
+    """Where the caller of the caller stands: `wakeup` asks who called it."""
+    return stack_of(sys._getframe(2))
+
+
+def stack_of_error(error: BaseException) -> Stack:
+    """Where it was raised, out to the user's innermost line."""
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append((traceback.tb_frame.f_code, traceback.tb_lasti))
+        traceback = traceback.tb_next
+    for n, (code, _) in enumerate(reversed(frames)):
+        if not is_ours(code):
+            return tuple(frames[::-1][: n + 1])
+    return tuple(frames[::-1])
+
+
+def place_of_function(f: Any) -> Place | None:
+    """Where a task is defined; what is wrapped in partials is looked for inside, None for what has no code."""
+    while isinstance(f, functools.partial):
+        own = getattr(f.func, "__code__", None)
+        # skynet.start hands init_service, a function of ours, the start function as its last argument.
+        f = f.args[-1] if f.args and own is not None and is_ours(own) else f.func
+    code = getattr(f, "__code__", None)
+    return None if code is None else (code, code.co_firstlineno)
+
+
+@functools.lru_cache(maxsize=4096)
+def line_of(code: CodeType, offset: int) -> int:
+    """The line of an instruction."""
+    if offset < 0:
+        return code.co_firstlineno
+    for start, end, line in code.co_lines():
+        if start <= offset < end and line is not None:
+            return line
+    return code.co_firstlineno
 
 
 def file_label(code: CodeType, service: str, service_file: str | None) -> str:
@@ -44,10 +93,45 @@ def file_label(code: CodeType, service: str, service_file: str | None) -> str:
     name = code.co_filename
     if name == service_file:
         return service
+    if is_ours(code):
+        return name[len(_PACKAGE) :].replace(os.sep, "/")  # socket.py, core/timer.py: no service is called so
     base = os.path.basename(name)
     if base.endswith(".py") and "ipykernel" not in name:
         return base[:-3]
     return code.co_name  # a notebook cell or a string: its file name means nothing
+
+
+class Places:
+    """Names for the places in a recording: what trace.events.Places asks for.
+
+    `services`: handle → name and file of its code.
+    """
+
+    def __init__(self, services: dict[int, tuple[str, str | None]]) -> None:
+        self._services = services
+        self._stacks: dict[tuple[int, ...], list[str]] = {}
+
+    def stack(self, handle: int, at: Stack) -> list[str]:
+        """`["skynet.py:985", "socket.py:95", "main:12"]`; the same list again for the same stack."""
+        key = (handle, *(x for code, offset in at for x in (id(code), offset)))
+        found = self._stacks.get(key)
+        if found is None:
+            name, file = self._service(handle)
+            found = [place_label((code, line_of(code, offset)), name, file) for code, offset in at]
+            self._stacks[key] = found
+        return found
+
+    def function(self, handle: int, f: Any) -> str | None:
+        place = place_of_function(f)
+        return None if place is None else place_label(place, *self._service(handle))
+
+    def source(self, handle: int, at: Any) -> dict[str, str]:
+        place = place_of_function(at) if not isinstance(at, tuple) else None
+        codes = [code for code, _ in at] if isinstance(at, tuple) else [place[0]] if place is not None else []
+        return {file_label(code, *self._service(handle)): source_of(code.co_filename) for code in codes}
+
+    def _service(self, handle: int) -> tuple[str, str | None]:
+        return self._services.get(handle, ("?", None))
 
 
 def place_label(place: Place, service: str, service_file: str | None) -> str:

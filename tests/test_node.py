@@ -94,7 +94,7 @@ def test_run_until_stops_at_the_very_message() -> None:
         s = node.service(addr)
         node.run(until=lambda: bool(s.sleep_session))
         assert s.sleep_session == {"co1": 2}
-        assert s.tables()["socket_pool"] == {1: "listen connecting"}
+        assert s.tables()["socket_pool"] == {1: "listen connecting, co1 waits in start"}
 
 
 def test_what_cannot_come_is_said_at_once() -> None:

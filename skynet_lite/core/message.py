@@ -111,6 +111,17 @@ def _has_container(value: Any, where: str, depth: int) -> bool:
     )
 
 
+def mail_label(message: Message) -> str:
+    """A message that waits, in a few words: `lua 5 :0000000a`, `socket CONNECT 1`, `launch`."""
+    ptype, session, source, payload = message
+    if isinstance(payload, Launch):
+        return "launch"
+    if ptype == PTYPE_SOCKET:
+        return f"socket {SOCKET_NAMES[payload[0]]} {payload[1]}"
+    name = PTYPE_NAMES[ptype] if ptype < len(PTYPE_NAMES) else str(ptype)
+    return f"{name} {session} :{source:08x}"
+
+
 class Packed:
     """Values ready to be sent as they are: what `skynet.pack` returns.
 

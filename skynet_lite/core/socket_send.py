@@ -39,7 +39,7 @@ class Sending(Slots):
         except OSError:
             sent = 0  # whatever it was, it comes again when the socket is looked at
         if self.emit is not None:
-            self.emit(("write", opaque, id, sent, len(data)))
+            self.emit(("write", opaque, id, sent, len(data), self._here()))
         s.write_bytes += sent
         s.wtime = self._now()
         if sent != len(data):
@@ -91,7 +91,7 @@ class Sending(Slots):
                         self._fail(s, reason(e))
                     return
                 if self.emit is not None:
-                    self.emit(("write", s.opaque, s.id, sent, len(data)))
+                    self.emit(("write", s.opaque, s.id, sent, len(data), None))
                 s.write_bytes += sent
                 s.wtime = self._now()
                 s.wb_size -= sent

@@ -118,6 +118,8 @@ class SocketServer(Udp):
             events = self.outside.poll(timeout)
         except InterruptedError:
             events = []
+        if self.stamp is not None:
+            self.stamp()
         if len(events) > 1:
             # The kernel's order is that of arrival, which two runs need not share.
             events.sort(key=lambda event: self._by_fd[event[0]].id)

@@ -73,15 +73,25 @@ class Slots:
     """All sockets of one node, and the commands that wait for the next poll.
 
     `post(handle, type, id, ud, data)` puts a message into a mailbox, `log` takes the
-    server's own complaints, `emit` the events of a recording (None: nobody looks).
+    server's own complaints, `emit` the events of a recording (None: nobody looks), and
+    `here` says for them which line of a service calls.
     """
 
-    def __init__(self, outside: Outside, post: Post, log: Callable[[str], None], now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        outside: Outside,
+        post: Post,
+        log: Callable[[str], None],
+        now: Callable[[], int],
+        here: Callable[[], Any],
+    ) -> None:
         self.outside = outside
         self.emit: Emit | None = None
+        self.stamp: Callable[[], None] | None = None  # called when a wait is over, while somebody notes the time
         self._post = post
         self._log = log
         self._now = now
+        self._here = here
         self._sockets: dict[int, Socket] = {}
         self._slots: set[int] = set()  # ids modulo MAX_SOCKET that are taken
         self._by_fd: dict[int, Socket] = {}
@@ -148,7 +158,7 @@ class Slots:
             raise SocketError(f"a socket id is a number, not {id!r}: use what listen, open or accept gave you")
         self.commands.append((name, id, opaque, *rest))
         if self.emit is not None:
-            self.emit(("driver", opaque, name, id))
+            self.emit(("driver", opaque, name, id, self._here()))
 
     def _reserve(self, opaque: int, sock: Any) -> Socket:
         for _ in range(MAX_SOCKET):

@@ -5,15 +5,15 @@ fields of the scheduler are those of the recordings of the real skynet
 (tests/golden/traces). Beside them stand the events of the node, which say how work
 came about; `cause` is the index of the event that made this one due. It is taken
 from queues that run in step with those of the node: what is queued first is taken
-first, here as there.
+first, here as there. `at` is the line of the service that did it (`main:12`), `stack`
+the places from the runtime's innermost line out to that one.
 """
 
 from __future__ import annotations
 
 import marshal
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 Event = dict[str, Any]
 
@@ -40,14 +40,24 @@ def ptype_name(ptype: int) -> str:
     return PTYPES[ptype] if 0 <= ptype < len(PTYPES) else str(ptype)
 
 
+class Places(Protocol):
+    """Names for places of code, given by whoever records; a trace knows no code objects."""
+
+    def stack(self, handle: int, at: Any) -> list[str]:
+        """The places of a raw stack, innermost first."""
+
+    def function(self, handle: int, f: Any) -> str | None:
+        """Where a function is defined."""
+
+    def source(self, handle: int, at: Any) -> dict[str, str]:
+        """The texts of the files a raw stack, or a function, leads through, by their labels."""
+
+
 class Builder:
     """Turns raw tuples into events, one by one, in order."""
 
-    def __init__(
-        self, snapshot: dict[str, Any], place: Callable[[int, Any], str], source: Callable[[Any], str]
-    ) -> None:
-        self._place = place
-        self._source = source
+    def __init__(self, snapshot: dict[str, Any], places: Places) -> None:
+        self._places = places
         self.events: list[Event] = []
         self.sources: dict[str, str] = {}
         self._pushed: dict[str, deque[int | None]] = {}
@@ -83,8 +93,12 @@ class Builder:
         event["cause"] = self._pop(self._pushed, service)
         self._current[service] = len(self.events)
 
-    def _co_create(self, event: Event, service: str, n: int, new: bool, what: str, by: int) -> None:
+    def _co_create(self, event: Event, service: str, n: int, new: bool, what: str, by: int, f: Any) -> None:
         event |= {"co": coroutine(n), "how": "new" if new else "pool", "for": what, "in": coroutine(by)}
+        place = self._places.function(int(service[1:], 16), f)
+        if place is not None:
+            event["runs"] = place
+            self.sources |= self._places.source(int(service[1:], 16), f)
         event["cause"] = self._current.get(service) if what == "message" else None
 
     def _resume(self, event: Event, service: str, n: int, by: str, args: tuple[Any, ...]) -> None:
@@ -106,37 +120,48 @@ class Builder:
         event |= {"co": coroutine(n), "command": command}
         if session is not None:
             event["session"] = session
-        if at is not None:
-            event["at"] = self._place(int(service[1:], 16), at)
-            label = event["at"].rpartition(":")[0]
-            if label not in self.sources:
-                self.sources[label] = self._source(at)
+        self._at(event, service, at)
         self._running.pop(service, None)
 
-    def _wakeup(self, event: Event, service: str, n: int, queued: bool, by: int) -> None:
+    def _at(self, event: Event, service: str, at: Any) -> None:
+        """Note where it was done, and keep the text around it."""
+        if not at:
+            return
+        handle = int(service[1:], 16) if service else 0
+        stack = event["stack"] = self._places.stack(handle, at)
+        if not stack[-1].rpartition(":")[0].endswith(".py"):
+            event["at"] = stack[-1]  # else all of it is the runtime's own
+        if any(place.rpartition(":")[0] not in self.sources for place in stack):
+            self.sources |= self._places.source(handle, at)
+
+    def _wakeup(self, event: Event, service: str, n: int, queued: bool, by: int, at: Any) -> None:
         event |= {"co": coroutine(n) if n else None, "queued": queued, "in": coroutine(by)}
         if queued:
             self._woken.setdefault(service, deque()).append(len(self.events))
+        self._at(event, service, at)
 
     def _wakeup_skip(self, event: Event, service: str, n: int) -> None:
         event["co"] = coroutine(n) if n else None
         event["cause"] = self._pop(self._woken, service)
 
-    def _mark(self, event: Event, service: str, n: int, text: str) -> None:
+    def _mark(self, event: Event, service: str, n: int, text: str, at: Any) -> None:
         event |= {"co": coroutine(n), "text": str(text)}
+        self._at(event, service, at)
 
-    def _co_error(self, event: Event, service: str, n: int, error: str) -> None:
+    def _co_error(self, event: Event, service: str, n: int, error: str, at: Any) -> None:
         event |= {"co": coroutine(n), "error": error}
+        self._at(event, service, at)
         self._running.pop(service, None)
 
-    def _send(self, event: Event, service: str, to: Any, ptype: int, session: int | None, n: int, by: str) -> None:
+    def _send(self, event: Event, service: str, to: Any, ptype: int, session: int | None, n: int, at: Any) -> None:
         event |= {"to": address(to), "ptype": ptype_name(ptype), "session": session, "in": coroutine(n)}
+        self._at(event, service, at)
 
     def _table(self, event: Event, service: str, table: str, op: str, session: int | None, value: Any) -> None:
         event |= {"table": table, "op": op}
         if session is not None:
             event["session"] = session
-        if table in ("session_id_coroutine", "sleep_session", "session_response", "session_coroutine_id"):
+        if table in ("session_id_coroutine", "sleep_session", "session_response", "session_coroutine_id", "queue"):
             if value:
                 event["co"] = coroutine(value)
         elif table in ("watching_session", "dead_service", "unresponse"):
@@ -174,10 +199,12 @@ class Builder:
         event |= {"ptype": ptype_name(ptype), "session": session, "source": address(source)}
         event["cause"] = self._pop(self._pushed, service)
 
-    def _push(self, event: Event, service: str, ptype: int, session: int, source: int, by: str, queued: bool) -> None:
+    def _push(
+        self, event: Event, service: str, ptype: int, session: int, source: int, by: str, queued: bool, id: int
+    ) -> None:
         event |= {"ptype": ptype_name(ptype), "session": session, "source": address(source), "by": by, "queued": queued}
         if by in SOCKET_TYPES:
-            event |= {"by": "socket", "type": by}
+            event |= {"by": "socket", "type": by, "id": id}
         last = len(self.events) - 1
         if event["by"] == "socket":
             event["cause"] = self._outer
@@ -188,15 +215,17 @@ class Builder:
     def _requeue(self, event: Event, service: str) -> None:
         pass
 
-    def _fork(self, event: Event, service: str, n: int, by: int) -> None:
+    def _fork(self, event: Event, service: str, n: int, by: int, at: Any) -> None:
         event |= {"co": coroutine(n), "in": coroutine(by)}
+        self._at(event, service, at)
         self._forked.setdefault(service, deque()).append(len(self.events))
 
     def _log(self, event: Event, service: str, text: str) -> None:
         event["text"] = text
 
-    def _timer_set(self, event: Event, service: str, session: int, tick: int, n: int) -> None:
+    def _timer_set(self, event: Event, service: str, session: int, tick: int, n: int, at: Any) -> None:
         event |= {"session": session, "tick": tick, "in": coroutine(n)}
+        self._at(event, service, at)
         self._timers[service, session] = len(self.events)
 
     def _timer_fired(self, event: Event, service: str, session: int, tick: int) -> None:
@@ -206,8 +235,9 @@ class Builder:
     def _clock(self, event: Event, service: str, tick: int) -> None:
         event["tick"] = tick
 
-    def _driver(self, event: Event, service: str, command: str, id: int) -> None:
+    def _driver(self, event: Event, service: str, command: str, id: int, at: Any) -> None:
         event |= {"command": command, "id": id, "co": self._running.get(service, "main")}
+        self._at(event, service, at)
         self._commands.append(len(self.events))
 
     def _command(self, event: Event, service: str, command: str, id: int) -> None:
@@ -222,8 +252,9 @@ class Builder:
     def _socket(self, event: Event, service: str, id: int, state: str) -> None:
         event |= {"id": id, "state": state, "cause": self._outer}
 
-    def _write(self, event: Event, service: str, id: int, sent: int, size: int) -> None:
+    def _write(self, event: Event, service: str, id: int, sent: int, size: int, at: Any) -> None:
         event |= {"id": id, "sent": sent, "size": size, "co": self._running.get(service, "main")}
+        self._at(event, service, at)
 
     def _client(self, event: Event, service: str, label: str, action: str, detail: str) -> None:
         event |= {"client": label, "action": action, "detail": detail}

@@ -1,4 +1,4 @@
-"""One service's events in the form of the recordings of the real skynet.
+"""One service's events in the form of the recordings of the real skynet, and those recordings as traces.
 
 Labels instead of numbers: services by the names given, sockets s1, s2, ... in the
 order of their first message, `self`, `launcher`, `timer`, `socket`. Events that the
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .events import DETAIL, MAIN, Event
+from .state import service_tables
 
 _FIELDS = {
     "message": ("ptype", "session", "source", "type", "sock", "new", "size", "data", "info", "body"),
@@ -73,3 +74,54 @@ def golden(events: list[Event], service: str, names: dict[str, str], launcher: s
             shown["to"] = who(event["to"], event["ptype"])
         result.append({"e": event["e"], **{k: shown[k] for k in _FIELDS[event["e"]] if k in shown}})
     return result
+
+
+# --------------------------------------------------------------------------- and back: a recording as a trace
+
+
+def is_recording(data: Any) -> bool:
+    """Whether this is a file of golden/traces: one scenario, recorded from the real skynet."""
+    return isinstance(data, dict) and {"name", "skynet", "services", "events"} <= data.keys()
+
+
+def read_recording(data: dict[str, Any]) -> dict[str, Any]:
+    """A recording of the real skynet as the arguments of Trace; its services are called A, B, ...
+
+    Which event of one service came before which of another was not recorded. Here
+    every message comes after the send that it matches, and otherwise each service goes
+    on as long as it can; the match is noted as the cause of the message.
+    """
+    queues: dict[str, list[Event]] = {"A": data["events"], **data.get("peer_events", {})}
+    order = [*(s for s in data["services"] if s in queues), *(s for s in queues if s not in data["services"])]
+    done = dict.fromkeys(order, 0)
+    sent: dict[tuple[str, str, str, Any], list[int]] = {}  # from, to, type, session → numbers of sends
+    events: list[Event] = []
+
+    def match(service: str, event: Event) -> list[int] | None:
+        """The sends that a message may have come from; None if it needs none that was recorded."""
+        source = service if event.get("source") == "self" else event.get("source")
+        if event["e"] != "message" or source not in queues or event["ptype"] == "socket":
+            return None
+        return sent.setdefault((source, service, event["ptype"], event["session"]), [])
+
+    def ready(service: str) -> bool:
+        return match(service, queues[service][done[service]]) != []
+
+    def take(service: str) -> None:
+        event = {**queues[service][done[service]], "service": service}
+        sends = match(service, event)
+        if sends:
+            event["cause"] = sends.pop(0)
+        elif event["e"] == "send":
+            to = service if event["to"] == "self" else event["to"]
+            sent.setdefault((service, to, event["ptype"], event["session"]), []).append(len(events))
+        events.append(event)
+        done[service] += 1
+
+    while waiting := [s for s in order if done[s] < len(queues[s])]:
+        service = next((s for s in waiting if ready(s)), waiting[0])
+        take(service)
+        while done[service] < len(queues[service]) and ready(service):
+            take(service)
+    snapshot = {"services": {s: service_tables(s) for s in order}}
+    return {"events": events, "snapshot": snapshot, "origin": f"skynet {data['skynet']}: {data['name']}"}

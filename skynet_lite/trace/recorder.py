@@ -1,7 +1,9 @@
 """The recorder: a list to which the node appends raw tuples while it runs.
 
 That is all it does during the run: one append for each event. What the tuples mean
-is worked out when somebody looks (events.py).
+is worked out when somebody looks (events.py). The time is noted beside them, once
+before and once after each message and never in them: the same program makes the
+same events.
 """
 
 from __future__ import annotations
@@ -9,25 +11,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .events import Places
 from .trace import Trace
 
 Raw = tuple[Any, ...]
 
 
 class Recorder:
-    """`sink` takes raw events; `begin` notes the tables that the recording starts from.
+    """`sink` takes raw events, `stamp` the time in ns; `begin` notes the tables the recording starts from.
 
-    `tables()` answers all tables of the node, `place(handle, at)` the name of a place,
-    `source(at)` the text of the file it is in.
+    `tables()` answers all tables of the node, `places` names for places of code.
     """
 
-    def __init__(
-        self, tables: Callable[[], dict[str, Any]], place: Callable[[int, Any], str], source: Callable[[Any], str]
-    ) -> None:
+    def __init__(self, tables: Callable[[], dict[str, Any]], places: Places) -> None:
         self._raw: list[Raw] = []
+        self._stamps: list[list[int]] = []
         self._tables: Callable[[], dict[str, Any]] | None = tables
         self.sink = self._raw.append
-        self.trace = Trace(raw=self._raw, place=place, source=source)
+        self.trace = Trace(raw=self._raw, places=places, stamps=self._stamps)
+
+    def stamp(self, ns: int) -> None:
+        """What was recorded so far was over at `ns`, what comes did not begin before."""
+        stamps, n = self._stamps, len(self._raw)
+        if stamps and stamps[-1][0] == n:
+            stamps[-1][2] = ns  # nothing happened in between: idle time belongs to nobody
+        else:
+            stamps.append([n, ns, ns])
 
     def begin(self) -> None:
         if self._tables is not None:

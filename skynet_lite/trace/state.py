@@ -1,39 +1,57 @@
 """The tables at any moment of a trace, rebuilt from the trace alone.
 
 `Tables` begins with the snapshot and takes one event after the other. Each rule
-below is what the runtime did at the place where it emitted that event.
+below is what the runtime did at the place where it emitted that event, said in five
+kinds of small steps (put, drop, push, pop, clear). The steps can be listened to: a
+viewer that is handed them moves its own tables without knowing the rules.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from .events import Event
 
+Step = tuple[Any, ...]
+"""(kind, service, table, ...): ("put", key, value), ("drop", key), ("push", value), ("pop", index), ("clear",).
 
-def _service_tables(name: str) -> dict[str, Any]:
+`service` is "" for the tables of the node; ("born", service, tables) and ("gone", service) stand alone.
+"""
+
+
+def service_tables(name: str) -> dict[str, Any]:
+    """The tables of a service that has just been born."""
     return {
         "name": name, "mailbox": [], "session_id_coroutine": {}, "sleep_session": {}, "wakeup_queue": [],
         "fork_queue": [], "error_queue": [], "watching_session": {}, "watching_service": {}, "dead_service": [],
         "session_coroutine_id": {}, "session_coroutine_address": {}, "session_response": [], "unresponse": [],
-        "coroutine_pool": [], "socket_pool": {},
+        "coroutine_pool": [], "queue": {}, "socket_pool": {},
     }  # fmt: skip
 
 
-class Tables:
-    """All tables; `apply` moves them on by one event, `view` gives them out."""
+def node_tables() -> dict[str, Any]:
+    """The tables of a node before its birth."""
+    return {"services": {}, "global_queue": [], "timers": [], "sockets": {}, "commands": [], "now": 0}
 
-    def __init__(self, snapshot: dict[str, Any]) -> None:
-        self._all: dict[str, Any] = {
-            "services": {}, "global_queue": [], "timers": [], "sockets": {}, "commands": [], "now": 0,
-        }  # fmt: skip
-        self._all |= copy.deepcopy(snapshot)
+
+class Tables:
+    """All tables; `apply` moves them on by one event, `view` gives them out.
+
+    `foreign`: the events are those of the real skynet, which tell less (golden.py).
+    """
+
+    def __init__(self, snapshot: dict[str, Any], foreign: bool = False) -> None:
+        self.all: dict[str, Any] = node_tables()
+        self.all |= copy.deepcopy(snapshot)
+        self.listener: Callable[[Step], Any] | None = None
+        self._foreign = foreign
         self._request: dict[str, tuple[int, str]] = {}  # service → session and source being dispatched
 
     def view(self) -> dict[str, Any]:
         """The tables now, in skynet's shape; a copy."""
-        shown = copy.deepcopy(self._all)
+        shown = copy.deepcopy(self.all)
         for t in shown["services"].values():
             if "session_coroutine_id" in t:
                 _in_order(t)
@@ -42,180 +60,234 @@ class Tables:
         return shown
 
     def copy(self) -> Tables:
-        twin = Tables(self._all)
+        twin = Tables(self.all, self._foreign)
         twin._request = dict(self._request)
         return twin
 
     def apply(self, event: Event) -> None:
         rule = getattr(self, "on_" + event["e"], None)
         if rule is not None:
-            service = event.get("service", "")
-            rule(event, service, self._all["services"].get(service))
+            rule(event, event.get("service", ""))
+
+    # ---- the small steps; what is not there is passed over
+
+    def _table(self, service: str, table: str) -> Any:
+        home = self.all if service == "" else self.all["services"].get(service)
+        return None if home is None else home.get(table)
+
+    def _tell(self, *step: Any) -> None:
+        if self.listener is not None:
+            self.listener(step)
+
+    def _put(self, service: str, table: str, key: Any, value: Any) -> None:
+        t = self._table(service, table)
+        if t is not None:
+            t[key] = value
+            self._tell("put", service, table, key, value)
+
+    def _drop(self, service: str, table: str, key: Any) -> None:
+        t = self._table(service, table)
+        if t is not None and key in t:
+            del t[key]
+            self._tell("drop", service, table, key)
+
+    def _push(self, service: str, table: str, value: Any) -> None:
+        t = self._table(service, table)
+        if t is not None:
+            t.append(value)
+            self._tell("push", service, table, value)
+
+    def _pop(self, service: str, table: str, index: int = 0) -> None:
+        t = self._table(service, table)
+        if t:
+            t.pop(index)
+            self._tell("pop", service, table, index)
+
+    def _take(self, service: str, table: str, value: Any) -> None:
+        """Out of a list, wherever it stands."""
+        t = self._table(service, table)
+        if t and value in t:
+            self._pop(service, table, t.index(value))
+
+    def _clear(self, service: str, table: str) -> None:
+        t = self._table(service, table)
+        if t:
+            t.clear()
+            self._tell("clear", service, table)
 
     # ---- mailboxes
 
-    def on_birth(self, event: Event, service: str, t: Any) -> None:
+    def on_birth(self, event: Event, service: str) -> None:
         kind, _, rest = event["label"].partition(" ")
-        self._all["services"][service] = (
-            _service_tables(rest.split(" ")[0]) if kind == "snlua" else {"name": kind, "mailbox": []}
-        )
+        born = service_tables(rest.split(" ")[0]) if kind == "snlua" else {"name": kind, "mailbox": []}
+        self.all["services"][service] = born
+        self._tell("born", service, copy.deepcopy(born))
 
-    def on_exit(self, event: Event, service: str, t: Any) -> None:
-        self._all["services"].pop(service, None)
-        _drop(self._all["global_queue"], service)
+    def on_exit(self, event: Event, service: str) -> None:
+        if self.all["services"].pop(service, None) is not None:
+            self._tell("gone", service)
+        self._take("", "global_queue", service)
 
-    def on_push(self, event: Event, service: str, t: Any) -> None:
-        if t is not None:
-            t["mailbox"].append("launch" if event["by"] == "launch" else event["ptype"])
+    def on_push(self, event: Event, service: str) -> None:
+        self._push(service, "mailbox", mail_label(event))
         if event["queued"]:
-            self._all["global_queue"].append(service)
+            self._push("", "global_queue", service)
 
-    def on_load(self, event: Event, service: str, t: Any) -> None:
-        if t is not None:
-            t["mailbox"].pop(0)
-        _drop(self._all["global_queue"], service)
+    def on_load(self, event: Event, service: str) -> None:
+        self._pop(service, "mailbox")
+        self._take("", "global_queue", service)
 
     on_handled = on_load
 
-    def on_message(self, event: Event, service: str, t: Any) -> None:
-        self.on_load(event, service, t)
+    def on_message(self, event: Event, service: str) -> None:
+        self.on_load(event, service)
         self._request[service] = (event["session"], event["source"])
 
-    def on_requeue(self, event: Event, service: str, t: Any) -> None:
-        if t is not None:
-            self._all["global_queue"].append(service)
+    def on_requeue(self, event: Event, service: str) -> None:
+        if service in self.all["services"]:
+            self._push("", "global_queue", service)
 
     # ---- coroutines
 
-    def on_co_create(self, event: Event, service: str, t: Any) -> None:
-        if t is not None and event["how"] == "pool":
-            _drop(t["coroutine_pool"], event["co"])
+    def on_co_create(self, event: Event, service: str) -> None:
+        if event["how"] == "pool":
+            self._take(service, "coroutine_pool", event["co"])
+        if self._foreign and event["for"] == "fork":
+            self._push(service, "fork_queue", event["co"])
 
-    def on_resume(self, event: Event, service: str, t: Any) -> None:
-        if t is None:
-            return
+    def on_resume(self, event: Event, service: str) -> None:
         if event["by"] == "fork":
-            t["fork_queue"].pop(0)
+            self._pop(service, "fork_queue")
         elif event["by"] == "raw_dispatch_message" and event["args"] == ["request"]:
-            session, source = self._request[service]
-            t["session_coroutine_id"][event["co"]] = session
-            t["session_coroutine_address"][event["co"]] = source
+            session, source = self._request.get(service, (0, ""))
+            self._put(service, "session_coroutine_id", event["co"], session)
+            self._put(service, "session_coroutine_address", event["co"], source)
 
-    def on_yield(self, event: Event, service: str, t: Any) -> None:
-        if t is not None and event["command"] == "EXIT":
-            _forget(t, event["co"])
-            t["coroutine_pool"].append(event["co"])
+    def on_yield(self, event: Event, service: str) -> None:
+        if event["command"] == "EXIT":
+            self._forget(service, event["co"])
+            self._push(service, "coroutine_pool", event["co"])
 
-    def on_co_error(self, event: Event, service: str, t: Any) -> None:
-        if t is not None:
-            _forget(t, event["co"])
+    def on_co_error(self, event: Event, service: str) -> None:
+        self._forget(service, event["co"])
 
-    def on_wakeup(self, event: Event, service: str, t: Any) -> None:
-        if t is not None and event["queued"]:
-            t["wakeup_queue"].append(event["co"])
+    def on_wakeup(self, event: Event, service: str) -> None:
+        if event["queued"]:
+            self._push(service, "wakeup_queue", event["co"])
 
-    def on_wakeup_skip(self, event: Event, service: str, t: Any) -> None:
-        if t is not None:
-            t["wakeup_queue"].pop(0)
+    def on_wakeup_skip(self, event: Event, service: str) -> None:
+        self._pop(service, "wakeup_queue")
 
-    def on_fork(self, event: Event, service: str, t: Any) -> None:
-        if t is not None:
-            t["fork_queue"].append(event["co"])
+    def on_fork(self, event: Event, service: str) -> None:
+        self._push(service, "fork_queue", event["co"])
 
-    def on_table(self, event: Event, service: str, t: Any) -> None:
-        if t is None:
-            return
+    def on_table(self, event: Event, service: str) -> None:
         name, op, session, co = event["table"], event["op"], event.get("session"), event.get("co")
-        table = t[name]
         if name == "session_id_coroutine":
             if op == "set":
-                table[session] = co
+                self._put(service, name, session, co)
             elif op == "break":
-                table[session] = "BREAK"
-                t["wakeup_queue"].pop(0)
+                self._put(service, name, session, "BREAK")
+                self._pop(service, "wakeup_queue")
             else:
-                table.pop(session, None)
+                self._drop(service, name, session)
         elif name == "sleep_session":
             if op == "set":
-                table[co] = session
+                self._put(service, name, co, session)
             else:
-                table.pop(co, None)
+                self._drop(service, name, co)
         elif name in ("watching_session", "socket_pool"):
             if op == "set":
-                table[session] = event["address" if name == "watching_session" else "value"]
+                value = event.get("address" if name == "watching_session" else "value", "")
+                self._put(service, name, session, value)
             else:
-                table.pop(session, None)
+                self._drop(service, name, session)
         elif name == "error_queue":
             if op == "push":
-                table.append(session)
+                self._push(service, name, session)
             else:
-                table.pop(0)
+                self._pop(service, name)
         elif name == "fork_queue":
-            table.clear()
+            self._clear(service, name)
         elif name == "dead_service":
-            if event["address"] not in table:
-                table.append(event["address"])
+            if "address" in event and event["address"] not in (self._table(service, name) or ()):
+                self._push(service, name, event["address"])
         elif name == "session_response":
-            table.append(co)
+            self._push(service, name, co)
         elif name == "unresponse":
             entry = [session or 0, event["address"]]
             if op == "set":
-                table.append(entry)
+                self._push(service, name, entry)
             else:
-                _drop(table, entry)
+                self._take(service, name, entry)
         elif name == "session_coroutine_id":
-            _forget(t, co, ignored=True)
+            self._forget(service, co, ignored=True)
+        elif name == "queue":
+            self._in_queue(service, op, session, co)
+
+    def _in_queue(self, service: str, op: str, number: Any, co: Any) -> None:
+        """A critical section: who is inside comes first, then who waits."""
+        queue = (self._table(service, "queue") or {}).get(number, [])
+        queue = [*queue, co] if op == "push" else queue[1:]
+        if queue:
+            self._put(service, "queue", number, queue)
+        else:
+            self._drop(service, "queue", number)
+
+    def _forget(self, service: str, co: Any, ignored: bool = False) -> None:
+        self._drop(service, "session_coroutine_id", co)
+        self._drop(service, "session_coroutine_address", co)
+        if not ignored or co not in (self._table(service, "coroutine_pool") or ()):
+            self._take(service, "session_response", co)
 
     # ---- time and sockets
 
-    def on_timer_set(self, event: Event, service: str, t: Any) -> None:
+    def on_timer_set(self, event: Event, service: str) -> None:
         if event["tick"]:
-            self._all["timers"].append([event["tick"], service, event["session"]])
+            self._push("", "timers", [event["tick"], service, event["session"]])
 
-    def on_timer_fired(self, event: Event, service: str, t: Any) -> None:
-        for timer in self._all["timers"]:
+    def on_timer_fired(self, event: Event, service: str) -> None:
+        for n, timer in enumerate(self.all["timers"]):
             if timer[1:] == [service, event["session"]]:
-                self._all["timers"].remove(timer)
+                self._pop("", "timers", n)
                 return
 
-    def on_clock(self, event: Event, service: str, t: Any) -> None:
-        self._all["now"] = event["tick"]
+    def on_clock(self, event: Event, service: str) -> None:
+        self.all["now"] = event["tick"]
+        self._tell("put", "", "now", None, event["tick"])
 
-    def on_socket(self, event: Event, service: str, t: Any) -> None:
+    def on_socket(self, event: Event, service: str) -> None:
         if event["state"] == "invalid":
-            self._all["sockets"].pop(event["id"], None)
+            self._drop("", "sockets", event["id"])
         else:
-            self._all["sockets"][event["id"]] = [event["state"], service]
+            self._put("", "sockets", event["id"], [event["state"], service])
 
-    def on_driver(self, event: Event, service: str, t: Any) -> None:
-        self._all["commands"].append([event["command"], event["id"]])
+    def on_driver(self, event: Event, service: str) -> None:
+        self._push("", "commands", [event["command"], event["id"]])
 
-    def on_command(self, event: Event, service: str, t: Any) -> None:
-        self._all["commands"].pop(0)
-
-
-def _drop(items: list[Any], item: Any) -> None:
-    if item in items:
-        items.remove(item)
+    def on_command(self, event: Event, service: str) -> None:
+        self._pop("", "commands")
 
 
-def _forget(t: dict[str, Any], co: Any, ignored: bool = False) -> None:
-    t["session_coroutine_id"].pop(co, None)
-    t["session_coroutine_address"].pop(co, None)
-    if not ignored or co not in t["coroutine_pool"]:
-        _drop(t["session_response"], co)
+def mail_label(push: Event) -> str:
+    """A message that waits, in a few words, as core/message.py says them."""
+    if push["by"] == "launch":
+        return "launch"
+    if "type" in push:
+        return f"socket {push['type']} {push.get('id', '')}".rstrip()
+    return f"{push['ptype']} {push['session']} {push['source']}"
 
 
 def _number(label: str) -> int:
-    return int(label[2:])
+    return int(label[2:]) if label[2:].isdigit() else 0
 
 
 def _in_order(t: dict[str, Any]) -> None:
     """Tables keyed by coroutine come in the order of creation, those keyed by number sorted."""
     for name in ("sleep_session", "session_coroutine_id", "session_coroutine_address"):
         t[name] = dict(sorted(t[name].items(), key=lambda item: _number(item[0])))
-    for name in ("session_id_coroutine", "watching_session", "socket_pool"):
-        t[name] = dict(sorted(t[name].items()))
+    for name in ("session_id_coroutine", "watching_session", "queue", "socket_pool"):
+        t[name] = dict(sorted(t.get(name, {}).items()))
     t["session_response"].sort(key=_number)
     t["dead_service"].sort()
     t["unresponse"].sort()

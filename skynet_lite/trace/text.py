@@ -72,6 +72,12 @@ def _send_words(e: Event) -> str:
     return f"send      {e['ptype']} to {e['to']} {session}"
 
 
+def _push_words(e: Event) -> str:
+    if "type" in e:
+        return f"push      {e['type']} socket {e['id']} by socket" if "id" in e else f"push      {e['type']} by socket"
+    return f"push      {e['ptype']} session {e['session']} by {e['by']}"
+
+
 def _timer_words(e: Event) -> str:
     return f"timer     set session {e['session']}" + (f" tick {e['tick']}" if e["tick"] else " at once")
 
@@ -96,7 +102,7 @@ _WORDS: dict[str, Callable[[Event], str]] = {
     "exit": lambda e: f"exit      {e['label']}",
     "load": lambda e: f"load      {e['name']}",
     "handled": lambda e: f"handled   {e['ptype']} from {e['source']}",
-    "push": lambda e: f"push      {e['type'] if 'type' in e else e['ptype']} session {e['session']} by {e['by']}",
+    "push": _push_words,
     "requeue": lambda e: "requeue   the mailbox has more",
     "fork": lambda e: f"fork      {e['co']}",
     "log": lambda e: f"log       {_short(e['text'].splitlines()[0] if e['text'] else '')}",

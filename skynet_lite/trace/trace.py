@@ -1,14 +1,18 @@
-"""A trace: the events of a run, and the tables they began with."""
+"""A trace: the events of a run, and the tables they began with.
+
+A part of one (`trace[10:40]`, `trace.only(...)`, `trace.around(...)`) is a trace too:
+it shows less, and its events keep the numbers they have in the whole.
+"""
 
 from __future__ import annotations
 
-import json
+import bisect
 import os
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
-from .events import Builder, Event
+from . import files
+from .events import Builder, Event, Places, address
 from .golden import golden
 from .state import Tables
 from .text import line
@@ -16,17 +20,16 @@ from .text import line
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMAT = "skynet_lite trace"
-VERSION = 1
 _CHECKPOINT = 512  # events between two states that are kept for `state`
-
-
-class TraceError(ValueError):
-    """A file that is not a trace, or was cut short or edited."""
+_DETAIL = frozenset(("table", "push", "requeue", "socket", "timer_set"))
 
 
 class Trace:
-    """What was recorded. `events` is a list of dicts (see events.py), `snapshot` the tables before."""
+    """What was recorded. `events` is a list of dicts (see events.py), `snapshot` the tables before.
+
+    `sources`: label of a file or cell → its text. `origin`: "" for a run of ours, else
+    what it was recorded from (a recording of the real skynet).
+    """
 
     def __init__(
         self,
@@ -34,27 +37,31 @@ class Trace:
         snapshot: dict[str, Any] | None = None,
         sources: dict[str, str] | None = None,
         *,
+        origin: str = "",
+        stamps: list[list[int]] | None = None,
         raw: list[tuple[Any, ...]] | None = None,
-        place: Callable[[int, Any], str] | None = None,
-        source: Callable[[Any], str] | None = None,
+        places: Places | None = None,
     ) -> None:
         self.snapshot: dict[str, Any] = snapshot if snapshot is not None else {}
         self._events: list[Event] = list(events)
-        self.sources: dict[str, str] = dict(sources or {})  # "main" → the text of its file or cell
+        self.sources: dict[str, str] = dict(sources or {})
+        self.origin = origin
+        self.stamps: list[list[int]] = stamps if stamps is not None else []
         self._raw = raw
         self._read = 0
         self._build: Any = None
-        self._helpers = (place, source)
+        self._places = places
         self._states: list[Tables] = []  # Tables after 0, 512, 1024, ... events
+
+    # ---- what is in it
 
     @property
     def events(self) -> list[Event]:
         """All events so far; index i is the i of `text` and `state`."""
         if self._raw is not None and self._read < len(self._raw):
             if self._build is None:
-                place, source = self._helpers
-                assert place is not None and source is not None
-                self._build = Builder(self.snapshot, place, source)
+                assert self._places is not None
+                self._build = Builder(self.snapshot, self._places)
                 self._events = self._build.events
                 self.sources = self._build.sources
             # By index: the node may go on recording while we read.
@@ -67,8 +74,126 @@ class Trace:
     def settle(self) -> None:
         """Build all events and let go of what the recording held on to."""
         _ = self.events
-        self._raw = self._build = None
-        self._helpers = (None, None)
+        self._raw = self._build = self._places = None
+
+    @property
+    def whole(self) -> Trace:
+        """The trace this is a part of; itself, if it is no part."""
+        return self
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The number of each event in the whole trace."""
+        return range(len(self.events))
+
+    def names(self) -> dict[str, str]:
+        """Address → name, of every service that the trace has seen."""
+        names = {a: str(tables.get("name", "")) for a, tables in self.snapshot.get("services", {}).items()}
+        for event in self.whole.events:
+            if event["e"] == "birth":
+                kind, _, rest = event["label"].partition(" ")
+                names[event["service"]] = rest.split(" ")[0] if kind == "snlua" and rest else kind
+            elif event["e"] in ("resume", "yield", "message"):
+                names.setdefault(event.get("service", ""), "service")
+        return names
+
+    def seconds(self, i: int) -> float:
+        """When event `i` happened, in seconds since the recording began.
+
+        Under the virtual clock: its tick. Under the real clock the time is noted before
+        and after each message only, so all events of one message have the same.
+        """
+        i = range(len(self.events))[i]
+        if self.stamps:
+            return self._moment(self.numbers[i], 2)
+        return (self._ticks()[self.numbers[i]] - int(self.snapshot.get("now", 0))) / 100
+
+    def took(self, i: int) -> float | None:
+        """How long the dispatch of message `i` took, in seconds; None if no real clock saw it."""
+        n = self.numbers[i]
+        k = bisect.bisect_right(self.stamps, n, key=lambda stamp: stamp[0])
+        if k == 0 or k == len(self.stamps):
+            return None
+        return (self.stamps[k][1] - self.stamps[k - 1][2]) / 1e9
+
+    def _moment(self, n: int, which: int) -> float:
+        k = bisect.bisect_right(self.stamps, n, key=lambda stamp: stamp[0])
+        return (self.stamps[max(0, k - 1)][which] - self.stamps[0][1]) / 1e9
+
+    def _ticks(self) -> list[int]:
+        """The virtual tick of each event of the whole."""
+        ticks, now = [], int(self.snapshot.get("now", 0))
+        for event in self.whole.events:
+            if event["e"] == "clock":
+                now = event["tick"]
+            ticks.append(now)
+        return ticks
+
+    # ---- parts
+
+    def only(self, service: Any = None, coroutine: Any = None) -> Part:
+        """The events of one service or several (address or name), of one coroutine or several ("co2" or 2).
+
+        Raises ValueError for what the trace does not know.
+        """
+        services = None if service is None else self.find_services(service)
+        coroutines = None
+        if coroutine is not None:
+            wanted = [coroutine] if isinstance(coroutine, (str, int)) else list(coroutine)
+            coroutines = {f"co{c}" if isinstance(c, int) else str(c) for c in wanted}
+            known = {e["co"] for e in self.events if e.get("co") and (services is None or e.get("service") in services)}
+            if not coroutines <= known:
+                raise ValueError(
+                    f"no coroutine {min(coroutines - known)!r} here; there is {', '.join(sorted(known)) or 'none'}"
+                )
+        numbers = [
+            n
+            for n, e in zip(self.numbers, self.events, strict=True)
+            if (services is None or e.get("service") in services)
+            and (coroutines is None or e.get("co") in coroutines or e.get("in") in coroutines)
+        ]
+        return self._part(numbers, services, coroutines)
+
+    def around(self, mark: int | str, before: int = 20, after: int = 20) -> Part:
+        """The events about a mark, named by (the beginning of) its text, or about an event number.
+
+        Raises ValueError for a mark that is not there.
+        """
+        if isinstance(mark, int):
+            at = mark
+            if not 0 <= at < len(self.whole.events):
+                raise ValueError(f"no event {mark}: this trace has {len(self.whole.events)} events, from 0")
+        else:
+            marks = {n: e["text"] for n, e in zip(self.numbers, self.events, strict=True) if e["e"] == "mark"}
+            found = [n for n, text in marks.items() if text == mark] or [
+                n for n, text in marks.items() if text.startswith(mark)
+            ]
+            if not found:
+                shown = ", ".join(dict.fromkeys(map(repr, marks.values()))) or "none"
+                raise ValueError(f"no mark {mark!r} in this trace; it has {shown}")
+            at = found[0]
+        numbers = [n for n in self.numbers if at - before <= n <= at + after]
+        return self._part(numbers, None, None)
+
+    def _part(self, numbers: Sequence[int], services: set[str] | None, coroutines: set[str] | None) -> Part:
+        return Part(self, numbers, services, coroutines)
+
+    def find_services(self, services: Any) -> set[str]:
+        """Addresses of the services that an address, a name, or several of them mean. Raises ValueError."""
+        names = self.names()
+        found: set[str] = set()
+        for one in [services] if isinstance(services, (str, int)) else list(services):
+            text = address(one)
+            if text.startswith(":"):
+                text = f":{int(text[1:], 16):08x}"
+            these = {a for a, name in names.items() if text in (a, name)}
+            if not these:
+                known = ", ".join(f"{a} {name}" for a, name in sorted(names.items()))
+                raise ValueError(f"no service {one!r} in this trace; it knows {known or 'none'}")
+            found |= these
+        return found
+
+    # ---- looking at it
 
     def text(self, *, detail: bool = True, service: int | str | None = None) -> str:
         """The canonical text, one line an event: number, service, coroutine, what happened.
@@ -77,12 +202,11 @@ class Trace:
         """
         wanted = None if service is None else _address(service)
         lines = []
-        for i, event in enumerate(self.events):
+        for n, event in zip(self.numbers, self.events, strict=True):
             if wanted is not None and event.get("service") != wanted:
                 continue
-            if not detail and event["e"] in ("table", "push", "requeue", "socket", "timer_set"):
-                continue
-            lines.append(f"{i:4} {line(event)}")
+            if detail or event["e"] not in _DETAIL:
+                lines.append(f"{n:4} {line(event)}")
         return "\n".join(lines)
 
     def golden(self, addr: int | str, detail: bool = True, names: dict[Any, str] | None = None) -> list[Event]:
@@ -105,7 +229,7 @@ class Trace:
         events = self.events
         n = range(len(events))[i] + 1 if events else 0
         if not self._states:
-            self._states.append(Tables(self.snapshot))
+            self._states.append(self.tables())
         nearest = min(n // _CHECKPOINT, len(self._states) - 1)
         tables = self._states[nearest].copy()
         for k in range(nearest * _CHECKPOINT, n):
@@ -114,37 +238,29 @@ class Trace:
                 self._states.append(tables.copy())
         return tables.view()
 
+    def tables(self) -> Tables:
+        """The tables before the first event, ready to be moved on (state.py)."""
+        return Tables(self.snapshot, foreign=bool(self.origin))
+
     def timeline(self, **options: Any) -> Figure:
         """A matplotlib figure of the coroutines; see view.timeline.timeline for the options."""
         from ..view.timeline import timeline
 
         return timeline(self, **options)
 
+    # ---- files
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Store as JSON; `Trace.load` reads it back."""
-        data = {
-            "format": FORMAT, "version": VERSION, "snapshot": _keys_as_text(self.snapshot), "sources": self.sources,
-            "count": len(self.events), "events": self.events,
-        }  # fmt: skip
-        Path(path).write_text(json.dumps(data, ensure_ascii=True, indent=None, separators=(",", ":")), encoding="utf-8")
+        files.write(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
-        """Read a stored trace. Raises TraceError for what is none, OSError if it cannot be read."""
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as e:
-            raise TraceError(f"{Path(path).name} is no trace, or was cut short: {e}") from None
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise TraceError(f"{Path(path).name} is JSON, but no trace: save one with trace.save(path)")
-        if data.get("version") != VERSION:
-            raise TraceError(f"{Path(path).name} has format version {data.get('version')!r}, known is {VERSION}")
-        events = data.get("events")
-        if not isinstance(events, list) or len(events) != data.get("count"):
-            raise TraceError(f"{Path(path).name} was edited or cut: it says {data.get('count')} events")
-        if not all(isinstance(e, dict) and isinstance(e.get("e"), str) for e in events):
-            raise TraceError(f"{Path(path).name} was edited: not every event has a kind")
-        return cls(events, _keys_as_numbers(data.get("snapshot", {})), data.get("sources", {}))
+        """Read a stored trace, or a recording of the real skynet.
+
+        Raises TraceError for what is none, OSError if it cannot be read.
+        """
+        return cls(**files.read(path))
 
     def __len__(self) -> int:
         return len(self.events)
@@ -152,7 +268,13 @@ class Trace:
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
 
-    def __getitem__(self, i: int) -> Event:
+    @overload
+    def __getitem__(self, i: int) -> Event: ...
+    @overload
+    def __getitem__(self, i: slice) -> Part: ...
+    def __getitem__(self, i: int | slice) -> Event | Part:
+        if isinstance(i, slice):
+            return self._part(self.numbers[i], None, None)
         return self.events[i]
 
     def __repr__(self) -> str:
@@ -160,17 +282,59 @@ class Trace:
         return f"<Trace of {len(self.events)} events, {len(services)} services>"
 
 
-_NUMBERED = ("session_id_coroutine", "watching_session", "socket_pool", "sockets")
+class Part(Trace):
+    """Some events of a trace. `services`, `coroutines`: what it was narrowed to, None for all.
 
+    `state(i)` is that of the whole trace after the i-th event of the part.
+    """
 
-def _keys_as_text(snapshot: dict[str, Any]) -> dict[str, Any]:
-    return {str(key): _keys_as_text(value) if isinstance(value, dict) else value for key, value in snapshot.items()}
+    def __init__(
+        self, trace: Trace, numbers: Sequence[int], services: set[str] | None, coroutines: set[str] | None
+    ) -> None:
+        whole = trace.whole
+        super().__init__(snapshot=whole.snapshot, sources=whole.sources, origin=whole.origin, stamps=whole.stamps)
+        self._whole = whole
+        self._numbers = numbers
+        self._events = [whole.events[n] for n in numbers]
+        self.services = services if services is not None else getattr(trace, "services", None)
+        self.coroutines = coroutines if coroutines is not None else getattr(trace, "coroutines", None)
 
+    @property
+    def events(self) -> list[Event]:
+        """The events of the part; a `cause` is a number in the whole."""
+        return self._events
 
-def _keys_as_numbers(snapshot: Any, numbered: bool = False) -> Any:
-    if not isinstance(snapshot, dict):
-        return snapshot
-    return {int(key) if numbered else key: _keys_as_numbers(value, key in _NUMBERED) for key, value in snapshot.items()}
+    @property
+    def whole(self) -> Trace:
+        return self._whole
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        return self._numbers
+
+    def state(self, i: int = -1) -> dict[str, Any]:
+        if not self._numbers:
+            return self._whole.tables().view()
+        return self._whole.state(self._numbers[i])
+
+    def cut(self) -> Trace:
+        """From its first to its last event, as a trace of its own, numbered from 0: what `save` stores."""
+        first, last = (self._numbers[0], self._numbers[-1]) if self._numbers else (0, -1)
+        events = []
+        for event in self._whole.events[first : last + 1]:
+            cause = event.get("cause")
+            if cause is not None:
+                event = {**event, "cause": cause - first}
+                if cause < first:
+                    del event["cause"]
+            events.append(event)
+        snapshot = self._whole.state(first - 1) if first else self.snapshot
+        stamps = [[max(0, n - first), *times] for n, *times in self.stamps if n <= last]
+        stamps = [s for k, s in enumerate(stamps) if k + 1 == len(stamps) or stamps[k + 1][0] > s[0]]
+        return Trace(events, snapshot, self.sources, origin=self.origin, stamps=stamps)
+
+    def __repr__(self) -> str:
+        return f"<Part of a trace: {len(self)} of {len(self._whole)} events>"
 
 
 def _address(addr: int | str) -> str:

@@ -92,7 +92,7 @@ class Story:
     ) -> None:
         events = trace.events
         first = events[0]["e"] if events else ""
-        self.names = _names(trace)
+        self.names = trace.names()
         self.shown = _selected(self.names, services, events)
         reader = _Reader(trace, self.names, self.shown)
         for i, event in enumerate(events):
@@ -167,18 +167,6 @@ class Story:
                 if key[1] != MAILBOX:
                     lanes.append(Lane(key, "coroutine", key[1], reader.roles.get(key, "")))
         return lanes, hidden
-
-
-def _names(trace: Trace) -> dict[str, str]:
-    """Address → name, of every service that the trace has seen."""
-    names = {address: str(tables.get("name", "")) for address, tables in trace.snapshot.get("services", {}).items()}
-    for event in trace.events:
-        if event["e"] == "birth":
-            kind, _, rest = event["label"].partition(" ")
-            names[event["service"]] = rest.split(" ")[0] if kind == "snlua" and rest else kind
-        elif event["e"] in ("resume", "yield", "message") and event.get("service", "") not in names:
-            names[event.get("service", "")] = "service"
-    return names
 
 
 def _selected(names: dict[str, str], services: Any, events: list[Event]) -> set[str]:
