@@ -248,6 +248,12 @@ class Trace:
 
         return timeline(self, **options)
 
+    def describe(self, **options: Any) -> str:
+        """What the timeline shows, in sentences, one a line; see view.words.describe for the options."""
+        from ..view.words import describe
+
+        return describe(self, **options)
+
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
