@@ -54,8 +54,9 @@ from .core.timer import Clock, RealClock, Timer, VirtualClock
 from .coroutine import Hub, running
 from .loader import Registry, load
 from .skynet import Scheduler
-from .trace import Recorder, Trace
-from .where import Places, here
+from .trace import Recorder, Trace, Verdicts, Waits
+from .trace.verdicts import standing
+from .where import Places, here, is_ours, stack_of
 
 T = TypeVar("T")
 
@@ -885,6 +886,27 @@ class Node:
             if ctx.state is not None:
                 ctx.state.emit = emit
         (_recording.add if sinks else _recording.discard)(self)
+
+    def waits(self) -> Waits:
+        """Who waits for whom now: iterate, print or `draw()` it."""
+        return self._on_thread(lambda: Waits(self.tables(), self._parked_at()))
+
+    def verdicts(self) -> Verdicts:
+        """What is wrong now, in plain sentences; recorded from birth, also what went wrong before."""
+        if self._recorder is not None:
+            return self._on_thread(self._recorder.trace.verdicts)
+        return self._on_thread(lambda: Verdicts(standing(self.tables(), self._parked_at())))
+
+    def _parked_at(self) -> dict[tuple[str, str], str]:
+        """The user's line at which each coroutine is parked."""
+        named = Places(self._code)
+        found = {}
+        for ctx in self.handles.contexts.values():
+            for co in ctx.state.coroutines.values() if isinstance(ctx.state, Scheduler) else ():
+                stack = stack_of(co.gr_frame)
+                if stack and not is_ours(stack[-1][0]):
+                    found[address_text(ctx.handle), co.label] = named.stack(ctx.handle, stack)[-1]
+        return found
 
     def tables(self) -> dict[str, Any]:
         """Every table of the node as plain data, in the form of `Trace.state`."""

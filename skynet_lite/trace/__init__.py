@@ -7,3 +7,5 @@ is read where there is no greenlet and no epoll.
 from .files import TraceError as TraceError
 from .recorder import Recorder as Recorder
 from .trace import Part as Part, Trace as Trace
+from .verdicts import Verdict as Verdict, Verdicts as Verdicts
+from .waits import Wait as Wait, Waits as Waits

@@ -16,6 +16,8 @@ from .events import Builder, Event, Places, address
 from .golden import golden
 from .state import Tables
 from .text import line
+from .verdicts import SLOW, Verdicts, judge
+from .waits import Waits, Who
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -192,6 +194,28 @@ class Trace:
                 raise ValueError(f"no service {one!r} in this trace; it knows {known or 'none'}")
             found |= these
         return found
+
+    # ---- questions
+
+    def verdicts(self, slow: float = SLOW) -> Verdicts:
+        """What went wrong, in plain sentences (verdicts.py); of a part, what shows in it.
+
+        `slow`: seconds after which the dispatch of one message is too long, where a real clock saw it.
+        """
+        found = judge(self.whole, slow)
+        if self.whole is not self:
+            shown = set(self.numbers)
+            found = Verdicts(v for v in found if v.event in shown)
+        return found
+
+    def waits(self, i: int = -1) -> Waits:
+        """Who waits for whom after event `i` (negative: from the end)."""
+        places: dict[Who, str] = {}
+        events = self.events
+        for event in self.whole.events[: self.numbers[i] + 1 if events else 0]:
+            if event["e"] == "yield":
+                places[event.get("service", ""), event["co"]] = event.get("at", "")
+        return Waits(self.state(i), places)
 
     # ---- looking at it
 

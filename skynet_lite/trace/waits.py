@@ -1,0 +1,201 @@
+"""Who waits for whom: the wait-for graph, read from the tables at one moment.
+
+One idea: a parked coroutine has an entry in `session_id_coroutine`, and the other
+tables say who can bring that session: a coroutine of another service that serves
+the call, a message on its way, a timer, a socket, whoever is inside a critical
+section. A circle in this graph is a deadlock.
+
+Works on the tables of a trace (`trace.waits(i)`) and of a live node (`node.waits()`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Who = tuple[str, str]  # service and coroutine
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One parked coroutine. `kind`: call, queue, socket, timer, sleep.
+
+    `state` of a call: served (by `target`), queued (the request lies in a mailbox),
+    coming (the answer does), kept (a response function holds it), nobody, unknown.
+    `on`: what is waited for, in words. `place`: the line it is parked at, if known.
+    """
+
+    service: str
+    co: str
+    session: int
+    kind: str
+    on: str
+    state: str = ""
+    target: Who | None = None
+    to: str = ""  # the service that was called
+    place: str = ""
+
+    @property
+    def who(self) -> Who:
+        return self.service, self.co
+
+
+class Waits:
+    """The wait-for graph; iterate for its `Wait`s, print it, or `draw` it."""
+
+    def __init__(self, tables: dict[str, Any], places: dict[Who, str] | None = None) -> None:
+        self.names = {address: str(t.get("name", "")) for address, t in tables["services"].items()}
+        self.edges = list(_edges(tables, places or {}))
+        self._by_who = {wait.who: wait for wait in self.edges}
+
+    def of(self, service: str, co: str) -> Wait | None:
+        """What a coroutine waits for; None if it is not parked."""
+        return self._by_who.get((service, co))
+
+    def circles(self) -> list[list[Wait]]:
+        """The circles: each waits for the next, the last for the first. Each is named once."""
+        found, seen = [], set[Who]()
+        for wait in self.edges:
+            path: list[Wait] = []
+            here: Wait | None = wait
+            while here is not None and here not in path and here.who not in seen:
+                path.append(here)
+                here = self._by_who.get(here.target) if here.target is not None else None
+            if here is not None and here in path:
+                found.append(path[path.index(here) :])
+            seen |= {one.who for one in path}
+        return found
+
+    def chain(self, wait: Wait) -> list[Wait]:
+        """The wait, what its target waits for, and so on; ends where a target is not parked, or came before."""
+        path: list[Wait] = []
+        here: Wait | None = wait
+        while here is not None and here not in path:
+            path.append(here)
+            here = self._by_who.get(here.target) if here.target is not None else None
+        return path
+
+    def label(self, who: Who) -> str:
+        name = self.names.get(who[0], "")
+        return f"{who[1]} of {name} {who[0]}" if name and name != who[0] else f"{who[1]} of {who[0]}"
+
+    def draw(self, **options: Any) -> Figure:
+        """A matplotlib figure; see view.waits.draw for the options."""
+        from ..view.waits import draw
+
+        return draw(self, **options)
+
+    def __iter__(self) -> Iterator[Wait]:
+        return iter(self.edges)
+
+    def __len__(self) -> int:
+        return len(self.edges)
+
+    def __str__(self) -> str:
+        if not self.edges:
+            return "nobody waits"
+        rows = [(self.label(w.who), f"session {w.session}", w.on, w.place and f"at {w.place}") for w in self.edges]
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        return "\n".join(f"{a:{widths[0]}}  {b:{widths[1]}}  {on:{widths[2]}}  {at}".rstrip() for a, b, on, at in rows)
+
+    def __repr__(self) -> str:
+        return f"<Waits: {len(self.edges)} parked coroutines, {len(self.circles())} circles>"
+
+
+def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
+    services = tables["services"]
+    timers = {(service, session): tick for tick, service, session in tables.get("timers", ())}
+    serving: dict[tuple[str, int], Who] = {}  # caller and session → who serves the call
+    kept = set()  # caller and session of open response functions
+    mail = set()  # caller and session of requests and answers on their way
+    for address, t in services.items():
+        for co, session in t.get("session_coroutine_id", {}).items():
+            if session and co not in t["session_response"]:
+                serving[t["session_coroutine_address"][co], session] = (address, co)
+        kept |= {(caller, session) for session, caller in t.get("unresponse", ())}
+        for entry in t.get("mailbox", ()):
+            ptype, _, rest = entry.partition(" ")
+            session, _, source = rest.partition(" ")
+            if source.startswith(":"):
+                answer = ptype in ("response", "error")
+                mail.add((address if answer else source, int(session), answer))
+        mail |= {(address, session, True) for session in t.get("error_queue", ())}
+
+    for address, t in services.items():
+        asleep = set(t.get("sleep_session", {}))
+        sockets = _socket_waits(t)
+        for session, co in t.get("session_id_coroutine", {}).items():
+            if co == "BREAK":
+                continue
+            place = places.get((address, co), "")
+            to = t.get("watching_session", {}).get(session)
+            tick = timers.get((address, session))
+            if to is not None:
+                named = f"its call to {_name(services, to)}"
+                state, target = _answerer(services, serving, kept, mail, address, session, to)
+                on = {
+                    "served": f"{named}, served by {target[1] if target else ''}", "queued": f"{named}, not taken yet",
+                    "coming": f"{named}, answered already", "kept": f"{named}, kept in a response function",
+                    "nobody": f"{named}, which nobody can answer", "unknown": named,
+                }[state]  # fmt: skip
+                yield Wait(address, co, session, "call", on, state, target, to, place)
+            elif co in sockets:
+                yield Wait(address, co, session, "socket", sockets[co], place=place)
+            elif (holder := _holder(t, co)) is not None:
+                on = f"critical section {holder[0]}, {holder[1]} is inside"
+                yield Wait(address, co, session, "queue", on, target=(address, holder[1]), place=place)
+            elif tick is not None:
+                yield Wait(address, co, session, "timer", f"its timer, at tick {tick}", place=place)
+            elif co in asleep and (address, session, True) not in mail:
+                yield Wait(address, co, session, "sleep", "a wakeup", place=place)
+            else:
+                yield Wait(address, co, session, "timer", "its timer, which has fired", place=place)
+
+
+def _name(services: dict[str, Any], address: str) -> str:
+    name = services.get(address, {}).get("name", "")
+    return f"{name} {address}" if name and name != address else address
+
+
+def _answerer(
+    services: dict[str, Any],
+    serving: dict[tuple[str, int], Who],
+    kept: set[tuple[str, int]],
+    mail: set[tuple[str, int, bool]],
+    address: str,
+    session: int,
+    to: str,
+) -> tuple[str, Who | None]:
+    """Who can still answer a call. A request may have been passed on, so all services are asked."""
+    if (address, session, True) in mail:
+        return "coming", None
+    if (address, session) in serving:
+        return "served", serving[address, session]
+    if (address, session, False) in mail:
+        return "queued", None
+    if (address, session) in kept:
+        return "kept", None
+    # A name, another node, a service without coroutines: what goes on there is not in the tables.
+    known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
+    return ("nobody" if known else "unknown"), None
+
+
+def _socket_waits(t: dict[str, Any]) -> dict[str, str]:
+    found = {}
+    for id, value in t.get("socket_pool", {}).items():
+        for co, what in re.findall(r", (co\d+) waits in (\w+)", value):
+            found[co] = f"socket {id}, in {what}"
+    return found
+
+
+def _holder(t: dict[str, Any], co: str) -> tuple[int, str] | None:
+    """The critical section that a coroutine waits for, and who is inside."""
+    for number, members in t.get("queue", {}).items():
+        if co in members[1:]:
+            return number, members[0]
+    return None

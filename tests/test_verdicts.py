@@ -1,0 +1,539 @@
+"""Verdicts: each finding has a program that deserves it, and one that looks alike and does not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import TRACES, Play
+from test_determinism import PROGRAMS
+from test_timeline import check_readable
+
+from skynet_lite import Node, Outside, Trace, skynet, socket
+from skynet_lite.trace.verdicts import FAULT, Verdicts
+
+NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
+
+EXPECTED = {
+    "call_fails_others_live": ["fault raised"],
+    "error_through_chain": ["fault raised", "fault raised"],
+    "fork_error_others_run": ["fault raised"],
+    "handler_error": ["fault raised"],
+    "handler_error_after_sleep": ["fault raised"],
+    "handler_error_on_send": ["fault raised"],
+    "pool_drops_failed": ["fault raised"],
+    "ret_twice": ["fault answered twice"],
+    "timeout_function_raises": ["fault raised"],
+    "wakeup_before_sleep_is_lost": ["suspicion wakeup of nobody"],
+    "wakeup_not_sleeping": ["suspicion wakeup of nobody"],
+    "woken_raises_rest_delayed": ["fault raised"],
+}
+"""What is found in each of the 79 scenarios; all others are healthy, and nothing may be found in them."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_scenarios_have_the_verdicts_they_deserve(name: str, tmp_path: Path) -> None:
+    """Programs that raise, answer twice or wake nobody say so; all others are found healthy."""
+    assert Play(name, tmp_path).trace.verdicts().kinds() == EXPECTED.get(name, [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recordings_of_the_real_skynet_are_judged_alike(name: str) -> None:
+    """They tell less (no lines of code, not all services), so the kinds count and not the number."""
+    expected = {kind for kind in EXPECTED.get(name, [])}
+    found = set(Trace.load(TRACES / f"{name}.json").verdicts().kinds())
+    assert found <= expected
+    if name != "call_fails_others_live":  # there the service that raises was not recorded
+        assert found == expected
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_no_fault_on_healthy_programs(program: Callable[[Node], None]) -> None:
+    """Servers, clients, rings, queues and kills: a fault here would be a false accusation."""
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        program(node)
+    faults = trace.verdicts().faults
+    if program.__name__ == "errors_and_exits":
+        assert [v.kind for v in faults] == ["raised"] * 3, "three services raise, once each"
+    else:
+        assert faults == []
+
+
+# ---- each finding, and its double
+
+
+def run(*services: Callable[..., Any], drive: Callable[[Node, list[int]], None] | None = None) -> tuple[Trace, Node]:
+    """Start the services one after the other (each gets the addresses of those before), and run to rest."""
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        addresses: list[int] = []
+        for service in services:
+            addresses.append(node.newservice(service, *addresses))
+        node.run_until_idle()
+        if drive is not None:
+            drive(node, addresses)
+        live = node.verdicts()
+        kept = trace.verdicts()
+        # What stands at the end is the same, read from the trace or from the live tables.
+        standing = {"circle", "call to oneself in a critical section", "never started", "half closed", "response kept"}
+        assert [v.kind for v in live if v.kind in standing] == [v.kind for v in kept if v.kind in standing]
+        assert str(node.waits()) == str(trace.waits())
+    return trace, node
+
+
+def kinds(trace: Trace) -> list[str]:
+    return trace.verdicts().kinds()
+
+
+def answers(*values: Any) -> Callable[..., None]:
+    def server(*others: int) -> None:
+        skynet.dispatch("lua", lambda session, source, *args: skynet.retpack(*values))
+
+    return server
+
+
+def test_a_circle_of_calls() -> None:
+    """A calls B from inside its critical section; B calls A back, whose handler wants to enter it: nobody goes on."""
+
+    def b() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.retpack(skynet.call(source, "lua", "back")))
+
+    def a(b: int) -> None:
+        section = skynet.queue()
+
+        @skynet.dispatch("lua")
+        def back(session: int, source: int, word: str) -> None:
+            with section:
+                skynet.retpack(word)
+
+        def outer() -> None:
+            with section:
+                skynet.call(b, "lua")
+
+        skynet.fork(outer)
+
+    trace, _ = run(b, a)
+    (fault,) = trace.verdicts()
+    assert (fault.grade, fault.kind) == (FAULT, "circle")
+    for words in ("of a :0000000a (at a:", "of b :00000008 (at b:", "critical section 1, co2 is inside"):
+        assert words in fault.text
+    assert trace.events[fault.event or 0]["e"] == "yield"
+
+    def patient(b: int) -> None:
+        """Looks alike: it calls before it enters."""
+        section = skynet.queue()
+
+        @skynet.dispatch("lua")
+        def back(session: int, source: int, word: str) -> None:
+            with section:
+                skynet.retpack(word)
+
+        skynet.fork(lambda: (skynet.call(b, "lua"), section(skynet.yield_)))
+
+    trace, _ = run(b, patient)
+    assert kinds(trace) == []
+
+
+def test_a_call_to_oneself_in_a_critical_section() -> None:
+    """The handler of the own call waits for the section that the caller is in."""
+
+    def service(inside: bool) -> Callable[[], None]:
+        def a() -> None:
+            section = skynet.queue()
+
+            @skynet.dispatch("lua")
+            def handle(session: int, source: int) -> None:
+                section(skynet.retpack)
+
+            def caller() -> None:
+                if inside:
+                    section(skynet.call, skynet.self(), "lua")
+                else:
+                    skynet.call(skynet.self(), "lua")
+
+            skynet.fork(caller)
+
+        return a
+
+    trace, _ = run(service(inside=True))
+    assert kinds(trace) == ["fault call to oneself in a critical section"]
+    assert "a :00000008 calls itself inside a critical section" in trace.verdicts()[0].text
+    trace, _ = run(service(inside=False))
+    assert kinds(trace) == []
+
+
+def test_a_handler_that_forgot_to_answer() -> None:
+    """It ends without ret: the line of its definition is named, and the caller stays parked."""
+
+    def server() -> None:
+        skynet.dispatch("lua", lambda session, source: None)
+
+    def caller(server: int) -> None:
+        skynet.fork(lambda: skynet.call(server, "lua"))
+
+    trace, _ = run(server, caller)
+    (fault,) = trace.verdicts()
+    assert (fault.grade, fault.kind) == (FAULT, "no answer")
+    assert fault.place.startswith("server:") and "although caller :0000000a waits for session 2" in fault.text
+    assert trace.events[fault.event or 0]["command"] == "EXIT"
+    assert [wait.state for wait in trace.waits()] == ["nobody"]
+
+    def sender(server: int) -> None:
+        """Looks alike: nobody waits for an answer to what is sent."""
+        skynet.send(server, "lua")
+
+    trace, _ = run(server, sender)
+    assert kinds(trace) == []
+
+
+def test_a_call_that_nobody_can_answer_any_more() -> None:
+    """The service was killed while it served the call; one that exits tells its callers, and is no fault."""
+
+    def server() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.wait())
+
+    def killer(server: int) -> None:
+        skynet.fork(lambda: skynet.call(server, "lua"))
+        skynet.timeout(1, lambda: skynet.kill(server))
+
+    trace, _ = run(server, killer, drive=lambda node, addresses: node.advance(2))
+    (fault,) = trace.verdicts()
+    assert (fault.grade, fault.kind) == (FAULT, "unanswered")
+    assert ":00000008 was killed while it served it" in fault.text
+
+    def leaving() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.exit())
+
+    def asking(server: int) -> None:
+        def ask() -> None:
+            with pytest.raises(skynet.CallError):
+                skynet.call(server, "lua")
+
+        skynet.fork(ask)
+
+    trace, _ = run(leaving, asking)
+    assert kinds(trace) == []
+
+
+def test_a_session_that_was_given_away() -> None:
+    """After ignoreret somebody else may answer by hand: a suspicion, and none once it is answered."""
+
+    def server() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.ignoreret())
+
+    def caller(server: int) -> None:
+        skynet.fork(lambda: skynet.call(server, "lua"))
+
+    trace, _ = run(server, caller)
+    assert kinds(trace) == ["suspicion unanswered"]
+    assert "skynet.ignoreret" in trace.verdicts()[0].text
+
+    def passing() -> None:
+        def handle(session: int, source: int) -> None:
+            skynet.ignoreret()
+            skynet.redirect(source, skynet.self(), "response", session, skynet.pack("done"))
+
+        skynet.dispatch("lua", handle)
+
+    trace, _ = run(passing, caller)
+    assert kinds(trace) == []
+
+
+def test_a_response_function_that_nobody_uses() -> None:
+    """It is open and its caller waits: something may still hold it, so this is no more than a suspicion."""
+
+    def server(late: bool) -> Callable[[], None]:
+        def server() -> None:
+            def handle(session: int, source: int) -> None:
+                answer = skynet.response()
+                if late:
+                    skynet.timeout(5, lambda: answer(True))
+
+            skynet.dispatch("lua", handle)
+
+        return server
+
+    def caller(server: int) -> None:
+        skynet.fork(lambda: skynet.call(server, "lua"))
+
+    trace, _ = run(server(late=False), caller)
+    (found,) = trace.verdicts()
+    assert (found.kind, found.grade) == ("response kept", "suspicion")
+    assert found.place.startswith("server:") and "holds it" in found.excuse
+    trace, _ = run(server(late=True), caller)
+    assert kinds(trace) == []
+    trace, _ = run(server(late=True), caller, drive=lambda node, addresses: node.advance(6))
+    assert kinds(trace) == []
+
+
+def listener(accept: Callable[[int], Any]) -> Callable[[], None]:
+    def server() -> None:
+        id = socket.listen("127.0.0.1:0")
+        socket.start(id, lambda new, peer: accept(new))
+        skynet.dispatch("lua", lambda session, source: skynet.retpack(socket.sockname(id)[1]))
+
+    return server
+
+
+def visit(finish: bool) -> Callable[[Node, list[int]], None]:
+    def drive(node: Node, addresses: list[int]) -> None:
+        client = node.client(node.call(addresses[0], "lua"))
+        node.run_until_idle()
+        if finish:
+            client.shutdown()
+            node.run_until_idle()
+
+    return drive
+
+
+def test_an_accepted_socket_that_nobody_starts() -> None:
+    """The client is connected, and nobody will ever read what it sends."""
+    trace, _ = run(listener(lambda id: None), drive=visit(finish=False))
+    (found,) = trace.verdicts()
+    assert (found.kind, found.grade, found.service) == ("never started", "suspicion", ":00000008")
+    trace, _ = run(listener(socket.start), drive=visit(finish=False))
+    assert kinds(trace) == []
+    trace, _ = run(listener(socket.close_fd), drive=visit(finish=False))
+    assert kinds(trace) == []
+
+
+def test_a_half_closed_socket_that_nobody_closes() -> None:
+    """The peer has finished; the descriptor stays open until close."""
+
+    def forgets(id: int) -> None:
+        socket.start(id)
+        socket.readall(id)
+
+    def closes(id: int) -> None:
+        forgets(id)
+        socket.close(id)
+
+    trace, _ = run(listener(forgets), drive=visit(finish=True))
+    assert kinds(trace) == ["suspicion half closed"]
+    trace, _ = run(listener(closes), drive=visit(finish=True))
+    assert kinds(trace) == []
+
+
+def test_a_wakeup_that_finds_nobody_sleeping() -> None:
+    """It is not remembered: the line that called it is named."""
+
+    def early() -> None:
+        co = skynet.fork(skynet.wait)
+        skynet.wakeup(co)
+
+    trace, _ = run(early)
+    (found,) = trace.verdicts()
+    assert (found.kind, found.grade) == ("wakeup of nobody", "suspicion")
+    assert found.place.startswith("early:")
+
+    def in_time() -> None:
+        co = skynet.fork(skynet.wait)
+        skynet.yield_()
+        skynet.wakeup(co)
+
+    trace, _ = run(in_time)
+    assert kinds(trace) == []
+
+
+def test_a_coroutine_that_is_woken_twice() -> None:
+    """The second entry of wakeup_queue finds it awake, and ends the chain: the next one has to wait."""
+
+    def twice() -> None:
+        first, second = skynet.fork(skynet.wait), skynet.fork(skynet.wait)
+        skynet.yield_()
+        for co in (first, first, second):
+            skynet.wakeup(co)
+
+    trace, _ = run(twice)
+    assert kinds(trace) == ["suspicion woken twice", "suspicion left in wakeup_queue"]
+
+    def once() -> None:
+        first, second = skynet.fork(skynet.wait), skynet.fork(skynet.wait)
+        skynet.yield_()
+        for co in (first, second):
+            skynet.wakeup(co)
+
+    trace, _ = run(once)
+    assert kinds(trace) == []
+
+
+def test_a_woken_coroutine_that_an_error_left_behind() -> None:
+    """v1.1.0: an error ends the dispatch, and the rest of wakeup_queue waits for the next message."""
+
+    def fails() -> None:
+        def boom() -> None:
+            skynet.wait()
+            raise ValueError("boom")
+
+        first, second = skynet.fork(boom), skynet.fork(skynet.wait)
+        skynet.timeout(1, lambda: (skynet.wakeup(first), skynet.wakeup(second)))
+
+    trace, _ = run(fails, drive=lambda node, addresses: node.advance(2))
+    assert kinds(trace) == ["fault raised", "suspicion left in wakeup_queue"]
+
+
+def test_a_mailbox_that_grows() -> None:
+    """More comes than is worked off: seen at the quarters of the trace. A burst that is worked off is no finding."""
+
+    def slow() -> None:
+        skynet.dispatch("lua", lambda session, source: None)
+
+    def flood(slow: int) -> None:
+        for _ in range(400):
+            skynet.send(slow, "lua")
+            skynet.yield_()
+
+    with Node(clock="virtual", log=list) as node:
+        target = node.newservice(slow)
+        # Its mailbox is out of the global queue, as if a worker were busy with one of its messages.
+        node.service(target).mailbox.in_global = True
+        with node.record() as trace:
+            node.newservice(flood, target)
+            assert [v.kind for v in node.verdicts()] == ["mailbox grows"]
+        assert trace.verdicts().kinds() == ["suspicion mailbox grows"]
+        node.service(target).mailbox.in_global = False
+    trace, _ = run(slow, flood)
+    assert kinds(trace) == []
+
+
+class Watch(Outside):
+    """A clock that jumps a second each time somebody reads it."""
+
+    step = 1_000_000_000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ns = 0
+
+    def monotonic_ns(self) -> int:
+        self.ns += self.step
+        return self.ns
+
+
+@pytest.mark.parametrize(("step", "expected"), [(1_000_000_000, True), (1, False)])
+def test_a_dispatch_that_takes_too_long(step: int, expected: bool) -> None:
+    """Durations count under the real clock only, and never appear in the canonical text."""
+    outside = Watch()
+    outside.step = step
+    with Node(log=list, outside=outside) as node, node.record() as trace:
+        addr = node.newservice(answers("pong"))
+        node.call(addr, "lua")
+    assert ("suspicion slow dispatch" in kinds(trace)) is expected
+    assert "slow dispatch" not in trace.verdicts(slow=1e9).kinds()
+    assert " s." not in trace.text()
+
+
+def test_a_ring_of_calls_that_stands_still() -> None:
+    """A calls B, B calls A back, and there a coroutine waits for a wakeup: it may come, so this is no fault."""
+
+    def b() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.retpack(skynet.call(source, "lua")))
+
+    def a(b: int) -> None:
+        skynet.dispatch("lua", lambda session, source: (skynet.wait(), skynet.retpack()))
+        skynet.fork(lambda: skynet.call(b, "lua"))
+
+    trace, _ = run(b, a)
+    assert kinds(trace) == ["suspicion ring of calls"]
+    assert "a → b → a" in trace.verdicts()[0].text
+
+    def sleepy(b: int) -> None:
+        """Looks alike: a timer will move it on."""
+        skynet.dispatch("lua", lambda session, source: (skynet.sleep(5), skynet.retpack()))
+        skynet.fork(lambda: skynet.call(b, "lua"))
+
+    trace, _ = run(b, sleepy)
+    assert kinds(trace) == []
+
+
+def test_two_answers() -> None:
+    """The scheduler refuses the second one; for a message that was sent, ret does nothing, twice."""
+
+    def server() -> None:
+        skynet.dispatch("lua", lambda session, source: (skynet.retpack(1), skynet.retpack(2)))
+
+    def caller(server: int) -> None:
+        skynet.call(server, "lua")
+
+    trace, _ = run(server, caller)
+    assert kinds(trace) == ["fault answered twice"]
+
+    def sender(server: int) -> None:
+        skynet.send(server, "lua")
+
+    trace, _ = run(server, sender)
+    assert kinds(trace) == []
+
+
+# ---- the graph
+
+
+def test_waits_say_what_each_coroutine_waits_for() -> None:
+    """A call, a timer, a wakeup, a socket, a critical section: each with the line it is parked at."""
+
+    def server() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.wait())
+
+    def many(server: int) -> None:
+        section = skynet.queue()
+        skynet.fork(lambda: skynet.call(server, "lua"))
+        skynet.fork(lambda: skynet.sleep(50))
+        skynet.fork(lambda: skynet.wait())
+        skynet.fork(lambda: section(lambda: skynet.wait()))
+        skynet.fork(lambda: section(lambda: None))
+        id = socket.listen("127.0.0.1:0")
+        socket.start(id)
+        skynet.fork(lambda: socket.read(id))
+
+    trace, node = run(server, many)
+    waits = trace.waits()
+    assert [(w.co, w.kind, w.on) for w in waits if w.service == ":0000000a"] == [
+        ("co2", "call", "its call to server :00000008, served by co1"),
+        ("co3", "timer", "its timer, at tick 50"),
+        ("co4", "sleep", "a wakeup"),
+        ("co5", "sleep", "a wakeup"),
+        ("co6", "queue", "critical section 1, co5 is inside"),
+        ("co7", "socket", "socket 1, in read"),
+    ]
+    assert all(w.place.startswith("many:") for w in waits if w.service == ":0000000a")
+    assert waits.circles() == []
+    assert len(trace.waits(0)) == 0
+    call = waits.of(":0000000a", "co2")
+    assert call is not None and call.target == (":00000008", "co1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for dark in (False, True):
+            figure = waits.draw(dark=dark)
+            check_readable(figure)
+            assert figure.summary == "waits: 7 parked coroutines, 0 circles"
+
+
+def test_an_empty_graph_draws_too() -> None:
+    assert str(Trace().waits()) == "nobody waits"
+    check_readable(Trace().waits().draw())
+    assert Trace().verdicts() == Verdicts()
+    assert str(Trace().verdicts()) == "nothing found"
+
+
+def test_the_verdicts_of_a_part() -> None:
+    """What shows in the part, with the numbers of the whole."""
+
+    def early() -> None:
+        skynet.wakeup(skynet.fork(skynet.wait))
+
+    trace, _ = run(early)
+    (found,) = trace.verdicts()
+    assert found.event is not None
+    assert trace[found.event : found.event + 1].verdicts() == [found]
+    assert trace[: found.event].verdicts() == []
+
+
+def test_a_served_node_can_be_asked() -> None:
+    """waits and verdicts run on the thread that drives."""
+    with Node(log=list) as node:
+        node.serve()
+        node.newservice(answers(1))
+        assert node.verdicts() == []
+        assert all(wait.service != ":00000008" for wait in node.waits())
