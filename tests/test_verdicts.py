@@ -43,7 +43,7 @@ def test_the_scenarios_have_the_verdicts_they_deserve(name: str, tmp_path: Path)
 @pytest.mark.parametrize("name", NAMES)
 def test_recordings_of_the_real_skynet_are_judged_alike(name: str) -> None:
     """They tell less (no lines of code, not all services), so the kinds count and not the number."""
-    expected = {kind for kind in EXPECTED.get(name, [])}
+    expected = set(EXPECTED.get(name, []))
     found = set(Trace.load(TRACES / f"{name}.json").verdicts().kinds())
     assert found <= expected
     if name != "call_fails_others_live":  # there the service that raises was not recorded

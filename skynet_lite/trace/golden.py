@@ -109,6 +109,8 @@ def read_recording(data: dict[str, Any]) -> dict[str, Any]:
 
     def take(service: str) -> None:
         event = {**queues[service][done[service]], "service": service}
+        if "sock" in event:
+            event["id"] = int(event["sock"][1:])  # s1, s2, ... in the order in which they came up
         sends = match(service, event)
         if sends:
             event["cause"] = sends.pop(0)

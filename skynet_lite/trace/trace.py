@@ -359,7 +359,7 @@ class Part(Trace):
                     del event["cause"]
             events.append(event)
         snapshot = self._whole.state(first - 1) if first else self.snapshot
-        stamps = [[max(0, n - first), *times] for n, *times in self.stamps if n <= last]
+        stamps = [[max(0, n - first), *times] for n, *times in self.stamps if n <= last + 1]
         stamps = [s for k, s in enumerate(stamps) if k + 1 == len(stamps) or stamps[k + 1][0] > s[0]]
         return Trace(events, snapshot, self.sources, origin=self.origin, stamps=stamps)
 

@@ -89,6 +89,7 @@ ENGLISH: dict[str, str] = {
     "table.error_queue.push": "Session {session} goes into **error_queue**; **dispatch_error_queue** will fail its call.",
     "table.error_queue.pop": "**dispatch_error_queue** takes session {session} from error_queue.",
     "table.dead_service.set": "{address} is entered in dead_service: answers for it are not sent any more.",
+    "table.dead_service.set.blind": "A service is entered in dead_service: answers for it are not sent any more.",
     "table.session_response.set": "session_response[{co}] is set: this request is answered, or its answer is promised.",
     "table.unresponse.set": "A response function for session {session} of {address} is open.",
     "table.unresponse.clear": "The response function for session {session} of {address} is used.",
@@ -334,8 +335,8 @@ class _Teller:
             key = "holds.waiting" if members[1:] else "holds" if members else "empty"
             fields["queue"] = self.forms[key].format(co=members[0] if members else "", waiting=", ".join(members[1:]))
         form = f"table.{e['table']}.{e['op']}"
-        if form == "table.watching_session.set" and "address" not in e:
-            return form + ".blind"
+        if form + ".blind" in self.forms and "address" not in e:
+            return form + ".blind"  # a recording of the real skynet does not say whom
         return form if form in self.forms else "table.other"
 
     # ---- the node
