@@ -22,6 +22,8 @@ from .waits import Waits, Who
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..view.stepper import Stepper
+
 _CHECKPOINT = 512  # events between two states that are kept for `state`
 _DETAIL = frozenset(("table", "push", "requeue", "socket", "timer_set"))
 
@@ -271,6 +273,21 @@ class Trace:
         from ..view.timeline import timeline
 
         return timeline(self, **options)
+
+    def stepper(self, **options: Any) -> Stepper:
+        """The viewer as a widget, to step back and forth in a notebook.
+
+        `step`: the event to begin at; `services`, `title`, `lang` as in view.payload.payload.
+        """
+        from ..view.stepper import Stepper
+
+        return Stepper(self, **options)
+
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """The viewer as a page of its own, for any browser, offline; see view.page.page for the options."""
+        from ..view.page import write
+
+        write(self, path, **options)
 
     def describe(self, **options: Any) -> str:
         """What the timeline shows, in sentences, one a line; see view.words.describe for the options."""
