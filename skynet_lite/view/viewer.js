@@ -45,15 +45,16 @@ background:var(--ink);color:var(--page);font:11px/16px system-ui,sans-serif;cont
 .skl svg .faint{fill:var(--faint)}
 .skl .strip{display:block;width:100%;height:22px;border-top:1px solid var(--rule)}
 .skl .slider{width:100%;margin:0;display:block;accent-color:var(--resume)}
-.skl .say{background:var(--say);padding:8px 12px;min-height:4.4em;border-block:1px solid var(--rule)}
+.skl .say{background:var(--say);padding:8px 12px;height:66px;overflow:auto;border-block:1px solid var(--rule)}
 .skl .say .n{color:var(--faint);margin-right:10px;font-variant-numeric:tabular-nums}
 .skl .say .raw{display:block;color:var(--faint);font:11.5px ui-monospace,Menlo,Consolas,monospace;margin-top:2px;
 white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-.skl .why{display:flex;flex-wrap:wrap;gap:4px 6px;align-items:center;padding:6px 10px;min-height:41px;color:var(--faint)}
+.skl .why{display:flex;gap:6px;align-items:center;padding:6px 10px;height:41px;overflow:auto hidden;
+white-space:nowrap;color:var(--faint)}
 .skl .why button{padding:1px 7px;min-height:24px;font-size:12px}
 .skl .below{display:grid;grid-template-columns:repeat(3,minmax(0,1fr)) minmax(0,1.6fr);gap:8px;padding:8px 10px;align-items:start}
-@container (max-width:1020px){.skl .below{grid-template-columns:repeat(2,minmax(0,1fr))}}
-@container (max-width:560px){.skl .below{grid-template-columns:minmax(0,1fr)}}
+@container (max-width:1020px){.skl .say{height:86px}.skl .below{grid-template-columns:repeat(2,minmax(0,1fr))}}
+@container (max-width:560px){.skl .say{height:128px}.skl .below{grid-template-columns:minmax(0,1fr)}}
 .skl .card,.skl .film,.skl .say,.skl .why,.skl .code{contain:content}
 .skl .card{border:1px solid var(--rule);border-radius:6px;overflow:hidden;min-width:0}
 .skl .card+.card{margin-top:6px}
@@ -74,7 +75,7 @@ font:600 11.5px ui-monospace,Menlo,Consolas,monospace;color:inherit}
 .skl .code div i{display:inline-block;width:3.2em;color:var(--faint);font-style:normal;user-select:none}
 .skl .code .hit{background:var(--line);box-shadow:inset 3px 0 0 var(--socket)}
 .skl .code .hit i::before{content:"▶"}
-.skl .stack{display:flex;flex-wrap:wrap;gap:2px;padding:3px 6px;min-height:30px}
+.skl .stack{display:flex;flex-wrap:wrap;gap:2px;padding:3px 6px;height:54px;overflow:hidden auto;align-content:flex-start}
 .skl .stack button{padding:0 6px;min-height:22px;font:11px ui-monospace,Menlo,Consolas,monospace}
 .skl details{padding:0 10px 8px}.skl summary{cursor:pointer;color:var(--faint)}
 .skl details ul{margin:4px 0 0;padding-left:18px}
@@ -463,7 +464,8 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const wanted = this.search.value.trim().toLowerCase(), d = this.data;
     this.hits = wanted ? this.visible.filter((i) =>
       d.lines[i].toLowerCase().includes(wanted) || d.say[i].replaceAll("**", "").toLowerCase().includes(wanted)) : [];
-    this.found.textContent = wanted ? `${this.hits.length} found` : "";
+    const at = this.hits.indexOf(this.step) + 1;
+    this.found.textContent = !wanted ? "" : at ? `${at} of ${this.hits.length}` : `${this.hits.length} found`;
     if (move && this.hits.length && !this.hits.includes(this.step)) this.jump(1, true);
   }
 
@@ -512,12 +514,12 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const chain = [];
     for (let n = d.causes[i]; n !== null && n !== undefined && chain.length < 8; n = d.causes[n - d.first]) chain.push(n);
     const by = d.by[i] ? `resumed by <b>${escape(d.by[i])}</b>${chain.length ? ", " : ""}` : "";
-    this.why.innerHTML = (by || chain.length ? "" : "this step follows from the one before it") + by
+    this.why.innerHTML = "<span>" + (by || chain.length ? "" : "this step follows from the one before it") + by
       + (chain.length ? "because of " : "")
       + chain.map((n) => {
         const text = n < d.first ? "before" : `${n} ${d.kinds[n - d.first]}`;
         return `<button data-go="${Math.max(0, n - d.first)}" data-lm-suppress-shortcuts="true" aria-label="Go to the cause, step ${n}">${escape(text)}</button>`;
-      }).join(" ← ");
+      }).join(" ← ") + "</span>";
   }
 
   // ---- tables
