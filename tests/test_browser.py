@@ -20,14 +20,16 @@ from typing import Any
 import nbformat
 import pytest
 from harness import Play
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from skynet_lite import Node, Trace, skynet, socket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None and os.environ.get("SKYNET_LITE_BROWSER") != "required":
-    pytest.skip("no Chromium here: apt-get install chromium, and these tests run", allow_module_level=True)
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("SKYNET_LITE_BROWSER") != "required",
+    reason="no Chromium here: apt-get install chromium, and these tests run",
+)
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
