@@ -85,7 +85,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             event["stack"] = stacks[event["stack"]]
     return {
         "events": events, "snapshot": _keys_as_numbers(data.get("snapshot", {})), "sources": data.get("sources", {}),
-        "origin": data.get("origin", ""), "stamps": data.get("stamps", []),
+        "origin": data.get("origin", ""), "stamps": tuple(data.get("stamps") or ([], [], [])),
     }  # fmt: skip
 
 
