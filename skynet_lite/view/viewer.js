@@ -19,7 +19,7 @@ const STYLE = `
 .skl{--page:#fff;--band:#f4f6f8;--ink:#1c2128;--faint:#5c6470;--rule:#d5dae0;--run:#8fb3d9;--resume:#00875a;
 --stop:#c9281c;--wakeup:#7b3fa0;--socket:#b86a0a;--say:#fff4d6;--line:#ffe9a8;--new:#e3f5ec;--focus:#1f6feb;
 color:var(--ink);background:var(--page);font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;
-border:1px solid var(--rule);border-radius:8px;outline:none;min-width:0;text-align:left;container-type:inline-size}
+border:1px solid var(--rule);border-radius:8px;outline:none;min-width:0;text-align:left}
 .skl.dark{--page:#14171c;--band:#1b2027;--ink:#e6e9ee;--faint:#a3adba;--rule:#39414c;--run:#3f6ea3;--resume:#2fc48d;
 --stop:#ff6f5e;--wakeup:#c792ea;--socket:#f0a64a;--say:#2d2817;--line:#4a4020;--new:#173527;--focus:#6cb0ff}
 .skl *{box-sizing:border-box}
@@ -53,8 +53,8 @@ white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 white-space:nowrap;color:var(--faint)}
 .skl .why button{padding:1px 7px;min-height:24px;font-size:12px}
 .skl .below{display:grid;grid-template-columns:repeat(3,minmax(0,1fr)) minmax(0,1.6fr);gap:8px;padding:8px 10px;align-items:start}
-@container (max-width:1020px){.skl .say{height:86px}.skl .below{grid-template-columns:repeat(2,minmax(0,1fr))}}
-@container (max-width:560px){.skl .say{height:128px}.skl .below{grid-template-columns:minmax(0,1fr)}}
+.skl.medium .say{height:86px}.skl.medium .below{grid-template-columns:repeat(2,minmax(0,1fr))}
+.skl.narrow .say{height:128px}.skl.narrow .below{grid-template-columns:minmax(0,1fr)}
 .skl .card,.skl .film,.skl .say,.skl .why,.skl .code{contain:content}
 .skl .card{border:1px solid var(--rule);border-radius:6px;overflow:hidden;min-width:0}
 .skl .card+.card{margin-top:6px}
@@ -201,12 +201,22 @@ class Viewer {
     el.replaceChildren(this.root);
     this.build();
     this.theme();
+    this.fit_();
     this.select();
     const wanted = options.step === undefined || options.step === null ? data.first : options.step;
     this.goto(this.nearest(wanted - data.first), true);
     this.loaded = performance.now() - begin;
-    this.watcher = new ResizeObserver(() => { this.width = 0; this.draw(); });
-    this.watcher.observe(this.film_);
+    this.watcher = new ResizeObserver(() => this.fit_());
+    this.watcher.observe(this.root);
+  }
+
+  /** By classes and not by container queries, which make the page ask its style for every layout. */
+  fit_() {
+    const width = this.root.clientWidth;
+    this.root.classList.toggle("medium", width && width < 1020);
+    this.root.classList.toggle("narrow", width && width < 560);
+    this.width = 0;
+    this.draw();
   }
 
   destroy() {
