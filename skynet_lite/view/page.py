@@ -27,7 +27,7 @@ _PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; }}
 body {{ margin: 0; padding: 12px; background: #fff; }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #0e1013; }} }}
-main {{ max-width: 1500px; margin: 0 auto; display: grid; gap: 12px; }}
+main {{ max-width: 1500px; margin: 0 auto; display: grid; gap: 12px; grid-template-columns: minmax(0, 1fr); }}
 noscript, .fallback {{ font: 13px/1.5 system-ui, sans-serif; white-space: pre-wrap; }}
 </style>
 <main id="viewers"></main>
