@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from . import files
+from . import chrome, export, files, mermaid
 from .diff import Diff
 from .events import Builder, Event, Places, address
 from .golden import golden
@@ -298,8 +298,19 @@ class Trace:
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Store as JSON; `Trace.load` reads it back."""
-        files.write(self, path)
+        """Write a file; its suffix says of which kind, see export.py. `load` reads .json and .jsonl back.
+
+        Raises ValueError for a suffix that is not known, OSError if it cannot be written.
+        """
+        export.save(self, path)
+
+    def to_chrome(self) -> dict[str, Any]:
+        """In Chrome's trace event format, for ui.perfetto.dev or chrome://tracing (chrome.py)."""
+        return chrome.events(self)
+
+    def to_mermaid(self) -> str:
+        """As a sequence diagram in the language of Mermaid (mermaid.py)."""
+        return mermaid.diagram(self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
