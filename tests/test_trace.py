@@ -227,7 +227,8 @@ def fresh() -> dict[str, Any]:
         (lambda d: d["snapshot"].update(timers=[[1, 2]]), "timers is odd"),
         (lambda d: d["snapshot"].update(sockets={"x": []}), "a number of its tables is none"),
         (lambda d: d.update(sources=[]), "its sources are odd"),
-        (lambda d: d.update(stamps=[[0, 0, 0], [0, 1, 1]]), "its times are odd"),
+        (lambda d: d.update(stamps=[[0, 0], [0, 1], [1, 1]]), "its times are not in order"),
+        (lambda d: d.update(stamps=[[0], [0, 1], [1]]), "its times are odd"),
         (lambda d: d.update(count=3), "it says 3 events"),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .golden import is_recording, read_recording
-from .schema import wrong_event, wrong_sources, wrong_tables
+from .schema import wrong_event, wrong_extras, wrong_tables
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -106,20 +106,21 @@ def _read(path: Path) -> dict[str, Any]:
         snapshot = _keys_as_numbers(data.get("snapshot", {}))
     except ValueError:
         raise TraceError(f"{name} was edited: a number of its tables is none") from None
-    sources, stamps, origin = data.get("sources", {}), data.get("stamps", []), data.get("origin", "")
-    wrong = wrong_sources(sources, stamps) or ("" if isinstance(origin, str) else "its origin is odd")
+    sources, origin = data.get("sources", {}), data.get("origin", "")
+    stamps: Any = data.get("stamps") or ([], [], [])  # version 1 had none
+    wrong = wrong_extras(sources, stamps, origin)
     if not wrong and (odd := wrong_tables(snapshot)):
         wrong = f"its tables are not those of a node: {odd}"
     if wrong := wrong or _wrong_events(events, data.get("stacks", [])):
         raise TraceError(f"{name} was edited: {wrong}")
-    return {"events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": stamps}
+    return {"events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps)}
 
 
 def _parsed(text: str) -> Any:
     first, _, rest = text.partition("\n")
-    if rest.strip() and first.startswith("{") and first.endswith("}"):  # one line of several that is whole
+    if first.startswith("{") and first.endswith("}"):  # a line that is whole, perhaps of several
         data = json.loads(first)
-        if isinstance(data, dict) and data.get("format") == FORMAT:
+        if isinstance(data, dict) and data.get("format") == FORMAT and "events" not in data:
             checksum = data.pop("checksum", None)
             return {**data, "events": [json.loads(line) for line in rest.splitlines()], "checksum": checksum}
     return json.loads(text)

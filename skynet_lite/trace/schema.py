@@ -134,12 +134,16 @@ def wrong_tables(snapshot: Any) -> str | None:
     return None
 
 
-def wrong_sources(sources: Any, stamps: Any) -> str | None:
+def wrong_extras(sources: Any, stamps: Any, origin: Any) -> str | None:
+    """What is wrong with the rest of a trace, or None."""
     if not _fits(sources, {str: str}):
         return "its sources are odd"
-    if not _fits(stamps, [(int, int, int)]) or any(a[0] >= b[0] for a, b in pairwise(stamps)):
+    columns = list(stamps) if isinstance(stamps, (list, tuple)) else stamps
+    if not _fits(columns, ([int], [int], [int])) or len({len(column) for column in columns}) != 1:
         return "its times are odd"
-    return None
+    if any(a >= b for a, b in pairwise(columns[0])):
+        return "its times are not in order"
+    return None if isinstance(origin, str) else "its origin is odd"
 
 
 def _fits(value: Any, shape: Any) -> bool:

@@ -23,6 +23,10 @@ from .waits import Waits, Who
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..view.stepper import Stepper
+
+Stamps = tuple[list[int], list[int], list[int]]
+"""Real times in ns: before event n[k] all was over at ended[k], and what came did not begin before began[k]."""
 _CHECKPOINT = 512  # events between two states that are kept for `state`
 _DETAIL = frozenset(("table", "push", "requeue", "socket", "timer_set"))
 
@@ -41,7 +45,7 @@ class Trace:
         sources: dict[str, str] | None = None,
         *,
         origin: str = "",
-        stamps: list[list[int]] | None = None,
+        stamps: Stamps | None = None,
         raw: list[tuple[Any, ...]] | None = None,
         places: Places | None = None,
     ) -> None:
@@ -49,7 +53,7 @@ class Trace:
         self._events: list[Event] = list(events)
         self.sources: dict[str, str] = dict(sources or {})
         self.origin = origin
-        self.stamps: list[list[int]] = stamps if stamps is not None else []
+        self.stamps: Stamps = stamps if stamps is not None else ([], [], [])
         self._raw = raw
         self._read = 0
         self._build: Any = None
@@ -107,21 +111,17 @@ class Trace:
         and after each message only, so all events of one message have the same.
         """
         i = range(len(self.events))[i]
-        if self.stamps:
-            return self._moment(self.numbers[i], 2)
+        numbers, ended, began = self.stamps
+        if numbers:
+            k = max(0, bisect.bisect_right(numbers, self.numbers[i]) - 1)
+            return (began[k] - ended[0]) / 1e9
         return (self._ticks()[self.numbers[i]] - int(self.snapshot.get("now", 0))) / 100
 
     def took(self, i: int) -> float | None:
         """How long the dispatch of message `i` took, in seconds; None if no real clock saw it."""
-        n = self.numbers[i]
-        k = bisect.bisect_right(self.stamps, n, key=lambda stamp: stamp[0])
-        if k == 0 or k == len(self.stamps):
-            return None
-        return (self.stamps[k][1] - self.stamps[k - 1][2]) / 1e9
-
-    def _moment(self, n: int, which: int) -> float:
-        k = bisect.bisect_right(self.stamps, n, key=lambda stamp: stamp[0])
-        return (self.stamps[max(0, k - 1)][which] - self.stamps[0][1]) / 1e9
+        numbers, ended, began = self.stamps
+        k = bisect.bisect_right(numbers, self.numbers[i])
+        return (ended[k] - began[k - 1]) / 1e9 if 0 < k < len(numbers) else None
 
     def _ticks(self) -> list[int]:
         """The virtual tick of each event of the whole."""
@@ -289,6 +289,21 @@ class Trace:
 
         return timeline(self, **options)
 
+    def stepper(self, **options: Any) -> Stepper:
+        """The viewer as a widget, to step back and forth in a notebook.
+
+        `step`: the event to begin at; `services`, `title`, `lang` as in view.payload.payload.
+        """
+        from ..view.stepper import Stepper
+
+        return Stepper(self, **options)
+
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """The viewer as a page of its own, for any browser, offline; see view.page.page for the options."""
+        from ..view.page import write
+
+        write(self, path, **options)
+
     def describe(self, **options: Any) -> str:
         """What the timeline shows, in sentences, one a line; see view.words.describe for the options."""
         from ..view.words import describe
@@ -387,8 +402,10 @@ class Part(Trace):
                     del event["cause"]
             events.append(event)
         snapshot = self._whole.state(first - 1) if first else self.snapshot
-        stamps = [[max(0, n - first), *times] for n, *times in self.stamps if n <= last + 1]
-        stamps = [s for k, s in enumerate(stamps) if k + 1 == len(stamps) or stamps[k + 1][0] > s[0]]
+        low = max(0, bisect.bisect_right(self.stamps[0], first) - 1)
+        high = bisect.bisect_right(self.stamps[0], last + 1)
+        numbers, ended, began = (column[low:high] for column in self.stamps)
+        stamps: Stamps = ([max(0, n - first) for n in numbers], ended, began)
         return Trace(events, snapshot, self.sources, origin=self.origin, stamps=stamps)
 
     def __repr__(self) -> str:

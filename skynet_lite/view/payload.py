@@ -1,0 +1,98 @@
+"""What the viewer is handed: a trace as one piece of plain data.
+
+One idea: the front end knows how to draw and to step, and no rule of the runtime.
+So it gets lanes and arrows ready made (story.py), a sentence for each event
+(words.py), and the small steps by which the tables move (trace/state.py).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from ..trace.state import Step
+from ..trace.text import line
+from .story import Story
+from .words import sentences
+
+if TYPE_CHECKING:
+    from ..trace import Trace
+
+BOOKKEEPING = frozenset(("table", "requeue", "socket", "handled", "load", "dispatch_failed"))
+"""Events that are passed over unless a reader wants every one."""
+_MANY_LANES = 400
+
+
+def payload(trace: Trace, *, services: Any = None, title: str | None = None, lang: str = "en") -> dict[str, Any]:
+    """The data of the viewer, of a whole trace or of a part of one.
+
+    `services`: whose lanes and events are shown at first, as in `Trace.timeline`.
+    Raises ValueError for a service or a language that is not there.
+    """
+    whole, numbers = trace.whole, trace.numbers
+    first, end = (numbers[0], numbers[-1] + 1) if len(numbers) else (0, 0)
+    wanted = services if services is not None else getattr(trace, "services", None)
+    story = Story(whole, wanted, first, end, _MANY_LANES)
+    events = whole.events[first:end]
+    index = {lane.key: k for k, lane in enumerate(story.lanes)}
+    stacks: dict[tuple[str, ...], int] = {}
+    places = [
+        stacks.setdefault(tuple(e["stack"]), len(stacks))
+        if "stack" in e
+        else stacks.setdefault((e["runs"],), len(stacks))
+        if "runs" in e
+        else None
+        for e in events
+    ]
+    labels = {place.rpartition(":")[0] for stack in stacks for place in stack}
+    names = whole.names()
+    tables, steps = _steps(whole, first, end)
+    verdicts = [v for v in trace.verdicts() if v.event is not None]
+    shown = ", ".join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
+    return {
+        "title": title if title is not None else trace.origin or shown,
+        "first": first,
+        "names": names,
+        "shown": sorted(story.shown),
+        "coroutines": sorted(getattr(trace, "coroutines", None) or ()),
+        "kinds": [e["e"] for e in events],
+        "quiet": sorted(BOOKKEEPING),
+        "services": [e.get("service", "") for e in events],
+        "coroutine": [_coroutine(e) for e in events],
+        "lines": [line(e).strip() for e in events],
+        "say": sentences(whole, lang)[first:end],
+        "causes": [e.get("cause") for e in events],
+        "by": [e["by"] if e["e"] == "resume" else None for e in events],
+        "places": places,
+        "stacks": [list(stack) for stack in stacks],
+        "sources": {label: text for label, text in whole.sources.items() if label in labels},
+        "tables": tables,
+        "steps": steps,
+        "columns": story.columns,
+        "lanes": [[lane.key[0], lane.kind, lane.title, lane.note] for lane in story.lanes],
+        "stretches": [[index[s.lane], s.start, s.stop, s.kind, s.label] for s in story.stretches],
+        "marks": [[index[m.lane], m.at, m.kind, m.label] for m in story.marks],
+        "arrows": [[index[a.source], a.since, index[a.target], a.at, a.kind, a.label] for a in story.arrows],
+        "moments": [[x.at, x.label] for x in story.lines],
+        "verdicts": [[v.grade, v.event, str(v)] for v in verdicts],
+    }
+
+
+def _coroutine(e: dict[str, Any]) -> str:
+    """Who acts in an event; "" for the scheduler and the world."""
+    co = e.get("in") if e["e"] in ("wakeup", "fork", "send", "timer_set") else e.get("co")
+    return co if co and co != "main" else ""
+
+
+def _steps(trace: Trace, first: int, end: int) -> tuple[dict[str, Any], list[list[Step]]]:
+    """The tables before event `first`, and the small steps of each event from there on."""
+    tables = trace.tables()
+    for event in trace.events[:first]:
+        tables.apply(event)
+    before = copy.deepcopy(tables.all)
+    steps: list[list[Step]] = []
+    tables.listener = lambda step: steps[-1].append(copy.deepcopy(step))
+    for event in trace.events[first:end]:
+        steps.append([])
+        tables.apply(event)
+    return before, steps

@@ -1,0 +1,64 @@
+"""The viewer as a widget of a notebook.
+
+One idea: whatever can go wrong with a widget (no kernel, no trust, a page made by
+nbconvert) leaves the picture of the timeline, which is stored beside it. The state
+of the widget itself is in no saved notebook.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from .page import script
+from .payload import payload
+
+try:
+    import anywidget
+    import traitlets
+except ImportError as e:  # pragma: no cover  # tested in a process of its own
+    raise ImportError(
+        f"the stepper is an anywidget, which is not installed ({e}): pip install 'skynet_lite[notebooks]'; "
+        "trace.to_html(path) needs neither"
+    ) from None
+
+if TYPE_CHECKING:
+    from ..trace import Trace
+
+
+class Stepper(anywidget.AnyWidget):
+    """What `trace.stepper()` returns. `step`: the event it stands at; set it to go there."""
+
+    _esm = script()
+    payload = traitlets.Unicode().tag(sync=True)
+    step = traitlets.Int(-1).tag(sync=True)
+    theme = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, trace: Trace, *, step: int | None = None, theme: str = "", **options: Any) -> None:
+        data = payload(trace, **options)
+        first = data["first"]
+        if step is not None and not first <= step < first + len(data["kinds"]):
+            raise ValueError(f"no step {step} here: events {first} to {first + len(data['kinds']) - 1}")
+        super().__init__(
+            payload=json.dumps(data, ensure_ascii=True, separators=(",", ":")),
+            step=first if step is None else step,
+            theme=theme,
+        )
+        self._trace = trace
+        self._title = options.get("title")
+        self.summary = (
+            f"stepper: {len(data['kinds'])} events, {sum(lane[1] == 'coroutine' for lane in data['lanes'])} coroutines"
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, a text that is the same on every machine, and the picture for where no widget can be."""
+        shown = super()._repr_mimebundle_(**kwargs)
+        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+        data = {**(data or {}), "text/plain": self.summary}
+        try:
+            figure = self._trace.timeline(title=self._title)
+        except ImportError:
+            return data, metadata
+        data["image/png"] = base64.b64encode(figure.png()).decode("ascii")  # type: ignore[attr-defined]
+        return data, {**metadata, "image/png": {"alt": self._trace.describe(limit=40)}}
