@@ -221,6 +221,7 @@ class Viewer {
 
   destroy() {
     this.watcher.disconnect();
+    this.themes.disconnect();
     this.schemes?.removeEventListener("change", this.onscheme);
     clearInterval(this.timer);
   }
@@ -324,10 +325,12 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       const jp = document.body?.dataset.jpThemeLight;
       return jp !== undefined ? jp === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
     };
-    this.onscheme = () => { this.root.classList.toggle("dark", dark()); this.width = 0; this.draw(); this.overview(); };
+    this.onscheme = () => { this.root.classList.toggle("dark", dark()); this.overview(); };
     this.root.classList.toggle("dark", dark());
     this.schemes = matchMedia("(prefers-color-scheme: dark)");
     this.schemes.addEventListener("change", this.onscheme);
+    this.themes = new MutationObserver(this.onscheme);
+    this.themes.observe(document.body, {attributeFilter: ["data-jp-theme-light"]});
   }
 
   // ---- which events are steps
@@ -343,21 +346,23 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       this.visible.push(i);
     }
     if (!this.visible.length) this.visible = d.kinds.length ? [0] : [];
-    this.place = new Map(this.visible.map((v, k) => [v, k]));
     this.slider.max = Math.max(0, this.visible.length - 1);
     this.overview();
     this.look(false);
   }
 
-  /** The step at or before an event; the first one if there is none. */
-  nearest(i) {
+  /** Which step is at or before an event; -1 if none is. */
+  rank(i) {
     let low = 0, high = this.visible.length;
     while (low < high) {
       const mid = (low + high) >> 1;
       if (this.visible[mid] <= i) low = mid + 1; else high = mid;
     }
-    return this.visible[Math.max(0, low - 1)] ?? 0;
+    return low - 1;
   }
+
+  /** The step at or before an event; the first one if there is none. */
+  nearest(i) { return this.visible[Math.max(0, this.rank(i))] ?? 0; }
 
   choose(select) {
     const name = select.dataset.name;
@@ -380,11 +385,11 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       return;
     }
     if (picking && e.key !== "Escape") { e.stopPropagation(); return; }
+    if (e.key.startsWith("Arrow") && e.target.classList.contains("code")) { e.stopPropagation(); return; }
     const onButton = e.target.tagName === "BUTTON" || e.target.tagName === "SUMMARY" || e.target.type === "checkbox";
     if (onButton && (e.key === " " || e.key === "Enter")) { e.stopPropagation(); return; }
     const act = {
-      ArrowRight: "forward", ArrowDown: "forward", ArrowLeft: "back", ArrowUp: "back", Home: "first", End: "last",
-      PageDown: "page", PageUp: "pageback", " ": "play", n: "next", p: "previous", "/": "search", Escape: "focus",
+      ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last", PageDown: "page", PageUp: "pageback", " ": "play", n: "next", p: "previous", "/": "search", Escape: "focus",
     }[e.key];
     if (!act) return;
     e.preventDefault();
@@ -410,26 +415,27 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
   ask(act) {
     if (this.busy) { this.queue.push(act); return; }
     this.busy = true;
-    this.act(act);
+    // Asked for the frame before acting: if an act fails, the next key is still taken.
     const drain = () => {
       this.painted++;
       const next = this.queue.shift();
       if (next === undefined) { this.busy = false; return; }
-      this.act(next);
       requestAnimationFrame(drain);
+      this.act(next);
     };
     requestAnimationFrame(drain);
+    this.act(act);
   }
 
   act(act) {
     const begin = performance.now();
-    const k = this.place.get(this.step) ?? 0, end = this.visible.length - 1;
-    if (act === "forward") this.goto(this.visible[Math.min(end, k + 1)]);
-    else if (act === "back") this.goto(this.visible[Math.max(0, k - 1)]);
+    const go = (way) => this.goto(this.visible[Math.max(0, Math.min(this.visible.length - 1, this.from(way)))]);
+    if (act === "forward") go(1);
+    else if (act === "back") go(-1);
     else if (act === "first") this.goto(this.visible[0]);
-    else if (act === "last") this.goto(this.visible[end]);
-    else if (act === "page") this.goto(this.visible[Math.min(end, k + 10)]);
-    else if (act === "pageback") this.goto(this.visible[Math.max(0, k - 10)]);
+    else if (act === "last") this.goto(this.visible.at(-1));
+    else if (act === "page") go(10);
+    else if (act === "pageback") go(-10);
     else if (act === "next" || act === "previous") this.sameCoroutine(act === "next" ? 1 : -1);
     else if (act === "play") this.play();
     else if (act === "search") this.search.focus();
@@ -438,11 +444,17 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     this.spent = performance.now() - begin;
   }
 
+  /** Which step is `way` steps away. A jump may have led to an event that is none: then it lies between two. */
+  from(way) {
+    const k = this.rank(this.step);
+    return k + way + (way < 0 && this.visible[k] !== this.step ? 1 : 0);
+  }
+
   sameCoroutine(way) {
     const d = this.data;
     const at = this.step, who = `${d.services[at]}|${d.coroutine[at]}`;
     if (!d.coroutine[at]) return;
-    for (let k = this.place.get(at) + way; k >= 0 && k < this.visible.length; k += way) {
+    for (let k = this.from(way); k >= 0 && k < this.visible.length; k += way) {
       const i = this.visible[k];
       if (`${d.services[i]}|${d.coroutine[i]}` === who) return this.goto(i);
     }
@@ -452,10 +464,10 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     if (this.timer) { clearInterval(this.timer); this.timer = null; }
     else {
       const speed = +this.root.querySelector("[data-name=speed]").value;
-      if (this.step === this.visible.at(-1)) this.goto(this.visible[0]);
+      if (this.step >= this.visible.at(-1)) this.goto(this.visible[0]);
       this.timer = setInterval(() => {
-        if (!this.root.isConnected || this.step === this.visible.at(-1)) this.play();
-        else this.ask("forward");
+        if (!this.root.isConnected || this.step >= this.visible.at(-1)) this.play();
+        else if (!this.busy) this.ask("forward"); // a page in the background paints nothing, and shall not make up for it
       }, speed);
     }
     this.playButton.textContent = this.timer ? "❚❚ pause" : "▶ play";
@@ -466,8 +478,10 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
   link() {
     const n = this.step + this.data.first;
     const text = this.options.link ? this.options.link(n) : `trace.stepper(step=${n})`;
-    navigator.clipboard?.writeText(text).catch(() => {});
-    this.found.textContent = `copied: ${text.slice(-28)}`;
+    const say = (done) => { this.found.textContent = done + text.slice(text.lastIndexOf("#") + 1); };
+    // A page that is not secure (a notebook on another machine) has no clipboard: then it is there to be read.
+    if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => say("copied: "), () => say(""));
+    else say("");
   }
 
   look(move = true) {
@@ -491,13 +505,13 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
   /** Stand after event `i`. */
   goto(i, quiet = false) {
     if (i === undefined || !this.data.kinds.length) return this.draw();
-    const k = this.place.get(i);
+    const k = this.rank(i);
     // What has just changed: since the step before this one, however we came here.
-    this.before = k > 0 ? this.settled(this.visible[k - 1]) : -1;
+    this.before = this.visible[k] !== i ? i - 1 : k > 0 ? this.settled(this.visible[k - 1]) : -1;
     this.step = i;
     this.frame = null;
     this.touched = this.film.go((this.stands = this.settled(i)));
-    this.slider.value = k ?? 0;
+    this.slider.value = Math.max(0, k);
     this.slider.setAttribute("aria-valuetext", `step ${i + this.data.first}`);
     this.sentence();
     this.draw();
