@@ -27,7 +27,7 @@ _PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; }}
 body {{ margin: 0; padding: 12px; background: #fff; }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #0e1013; }} }}
-main {{ max-width: 1500px; margin: 0 auto; display: grid; gap: 12px; }}
+main {{ max-width: 1500px; margin: 0 auto; display: grid; gap: 12px; grid-template-columns: minmax(0, 1fr); }}
 noscript, .fallback {{ font: 13px/1.5 system-ui, sans-serif; white-space: pre-wrap; }}
 </style>
 <main id="viewers"></main>
@@ -41,6 +41,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const wanted = () => {{ const m = /step=(\\d+)/.exec(location.hash); return m ? +m[1] : undefined; }};
 const home = document.getElementById("viewers");
 const viewers = [];
+let due;
 data.traces.forEach((trace, k) => {{
   const box = document.createElement("section");
   home.append(box);
@@ -48,7 +49,9 @@ data.traces.forEach((trace, k) => {{
     step: k === 0 ? wanted() : undefined,
     link: (n) => location.href.split("#")[0] + "#step=" + n,
     onstep: (n) => {{
-      if (k === 0) history.replaceState(null, "", "#step=" + n);
+      // Once stepping rests: browsers refuse an address that changes too often.
+      clearTimeout(due);
+      if (k === 0) due = setTimeout(() => history.replaceState(null, "", "#step=" + n), 150);
       follow(k, n);
     }},
   }}));
