@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from . import files
+from . import chrome, export, files, mermaid
+from .diff import Diff
 from .events import Builder, Event, Places, address
 from .golden import golden
 from .state import Tables
@@ -217,6 +218,15 @@ class Trace:
                 places[event.get("service", ""), event["co"]] = event.get("at", "")
         return Waits(self.state(i), places)
 
+    def diff(self, other: Trace, names: dict[int | str, str] | None = None) -> Diff:
+        """This run and another side by side (diff.py): where they part, and what only one of them did.
+
+        One of them, or both, may be a recording of the real skynet; `names` says which of
+        our services (address) is which of the recording's (`"A"`), else the order of birth does.
+        Raises ValueError for names that are not there.
+        """
+        return Diff(self, other, names)
+
     # ---- looking at it
 
     def text(self, *, detail: bool = True, service: int | str | None = None) -> str:
@@ -238,12 +248,19 @@ class Trace:
 
         `names` maps other services' addresses to their labels.
         """
+        return [event for _, event in self.golden_numbered(addr, detail, names)]
+
+    def golden_numbered(
+        self, addr: int | str, detail: bool = True, names: dict[Any, str] | None = None
+    ) -> Iterator[tuple[int, Event]]:
+        """The same, each with its number in the whole trace."""
         launcher = next(
             (a for a, t in self.snapshot.get("services", {}).items() if t.get("name") == "launcher"),
             next((e["service"] for e in self.events if e["e"] == "birth" and e["label"] == "snlua launcher"), None),
         )
         labels = {_address(a): name for a, name in (names or {}).items()}
-        return golden(self.events, _address(addr), labels, launcher, detail)
+        for i, event in golden(self.events, _address(addr), labels, launcher, detail):
+            yield self.numbers[i], event
 
     def state(self, i: int = -1) -> dict[str, Any]:
         """All tables after event `i` (negative: from the end), in the form of `Node.tables`.
@@ -296,8 +313,19 @@ class Trace:
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Store as JSON; `Trace.load` reads it back."""
-        files.write(self, path)
+        """Write a file; its suffix says of which kind, see export.py. `load` reads .json and .jsonl back.
+
+        Raises ValueError for a suffix that is not known, OSError if it cannot be written.
+        """
+        export.save(self, path)
+
+    def to_chrome(self) -> dict[str, Any]:
+        """In Chrome's trace event format, for ui.perfetto.dev or chrome://tracing (chrome.py)."""
+        return chrome.events(self)
+
+    def to_mermaid(self) -> str:
+        """As a sequence diagram in the language of Mermaid (mermaid.py)."""
+        return mermaid.diagram(self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:

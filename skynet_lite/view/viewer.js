@@ -25,7 +25,7 @@ border:1px solid var(--rule);border-radius:8px;outline:none;min-width:0;text-ali
 .skl *{box-sizing:border-box}
 .skl:focus-visible,.skl :focus-visible{outline:2px solid var(--focus);outline-offset:1px}
 .skl header{display:flex;flex-wrap:wrap;gap:6px;align-items:center;padding:8px 10px;border-bottom:1px solid var(--rule)}
-.skl h3{font-size:14px;margin:0 10px 0 0;font-weight:650;flex:0 1 auto;color:inherit}
+.skl .title{font-size:14px;margin:0 10px 0 0;font-weight:650}
 .skl button,.skl select,.skl input[type=search]{font:inherit;color:inherit;background:var(--page);
 border:1px solid var(--rule);border-radius:6px;padding:3px 8px;min-height:28px}
 .skl button{cursor:pointer}.skl button:hover{background:var(--band)}.skl button:disabled{opacity:.45;cursor:default}
@@ -202,17 +202,17 @@ class Viewer {
     el.replaceChildren(this.root);
     this.build();
     this.theme();
-    this.fit_();
+    this.resize();
     this.select();
     const wanted = options.step === undefined || options.step === null ? data.first : options.step;
     this.goto(this.nearest(wanted - data.first), true);
     this.loaded = performance.now() - begin;
-    this.watcher = new ResizeObserver(() => this.fit_());
+    this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.root);
   }
 
   /** By classes and not by container queries, which make the page ask its style for every layout. */
-  fit_() {
+  resize() {
     const width = this.root.clientWidth;
     this.root.classList.toggle("medium", width && width < 1020);
     this.root.classList.toggle("narrow", width && width < 560);
@@ -226,8 +226,8 @@ class Viewer {
 
   destroy() {
     this.watcher.disconnect();
+    this.schemes.removeEventListener("change", this.onscheme);
     this.themes.disconnect();
-    this.schemes?.removeEventListener("change", this.onscheme);
     clearInterval(this.timer);
   }
 
@@ -258,7 +258,6 @@ class Viewer {
 
   build() {
     const d = this.data;
-    const id = `skl${(mount.count = (mount.count ?? 0) + 1)}`;
     const coroutines = [...new Set(d.coroutine.filter(Boolean))].sort(byNumber);
     const services = Object.keys(d.names).sort();
     const option = (v, text) => `<option value="${escape(v)}">${escape(text)}</option>`;
@@ -270,7 +269,7 @@ class Viewer {
     this.root.tabIndex = 0;
     this.root.innerHTML = `<style>${STYLE}</style>
 <header>
-  <h3 id="${id}">${escape(d.title)}</h3>${d.hidden ? `<span class="unused">${d.hidden} more coroutines have no lane</span>` : ""}
+  <strong class="title">${escape(d.title)}</strong>${d.hidden ? `<span class="unused">${d.hidden} more coroutines have no lane</span>` : ""}
   <button data-do="first" aria-label="First step" title="First step (Home)">|◀</button>
   <button data-do="back" aria-label="One step back" title="One step back (←)">◀</button>
   <button data-do="play" aria-label="Play" title="Play or pause (space)">▶ play</button>
@@ -295,7 +294,7 @@ class Viewer {
 </header>
 ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdicts.length > 1 ? "s" : ""}: ${counted}</summary><ul>${d.verdicts.map((v) =>
     `<li><button data-go="${v[1] - d.first}" aria-label="Go to step ${v[1]}">${v[1]}</button> ${escape(v[2].replace(/ \[event \d+\]$/, ""))}</li>`).join("")}</ul></details>` : ""}
-<div class="film"><svg role="img" aria-labelledby="${id}"></svg><div class="veil"></div><div class="cursor"></div></div>
+<div class="film"><svg role="img" aria-label="Timeline: ${escape(d.title)}"></svg><div class="veil"></div><div class="cursor"></div></div>
 <div class="axis" aria-hidden="true"><svg></svg><b></b></div>
 <canvas class="strip" aria-hidden="true"></canvas>
 <input class="slider" type="range" min="0" max="0" value="0" step="1" aria-label="Step">
@@ -304,7 +303,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
 <div class="below"><div class="col"></div><div class="col"></div><div class="col"></div><div class="col"></div></div>
 `;
     const find = (q) => this.root.querySelector(q);
-    this.film_ = find(".film");
+    this.stage = find(".film");
     this.svg = find("svg");
     this.veil = find(".veil");
     this.cursor = find(".cursor");
@@ -326,7 +325,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       x.setAttribute("data-lm-suppress-shortcuts", "true");
     this.root.addEventListener("keydown", (e) => this.key(e));
     this.root.addEventListener("click", (e) => this.click(e));
-    this.film_.addEventListener("scroll", () => { this.scrolled = this.film_.scrollTop; }, {passive: true});
+    this.stage.addEventListener("scroll", () => { this.scrolled = this.stage.scrollTop; }, {passive: true});
     this.slider.addEventListener("input", () => this.goto(this.visible[+this.slider.value]));
     this.search.addEventListener("input", () => this.look());
     for (const select of this.root.querySelectorAll("[data-name]"))
@@ -742,8 +741,8 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
 
   draw() {
     if (!this.width) {
-      this.width = this.film_.clientWidth || 900;
-      this.room = parseFloat(getComputedStyle(this.film_).maxHeight) || 430;
+      this.width = this.stage.clientWidth || 900;
+      this.room = parseFloat(getComputedStyle(this.stage).maxHeight) || 430;
     }
     const width = this.width;
     const columns = this.data.columns, fit = Math.max(3, Math.floor((width - LEFT) / COLUMN));
@@ -772,7 +771,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       // Compared with numbers of our own: asking the page where things are makes it lay them out anew.
       const y = HEAD + lane * ROW;
       if (y < (this.scrolled ?? 0) + HEAD || y + ROW > (this.scrolled ?? 0) + this.room)
-        this.film_.scrollTop = this.scrolled = Math.max(0, Math.min(this.height - this.room, y - this.room / 2));
+        this.stage.scrollTop = this.scrolled = Math.max(0, Math.min(this.height - this.room, y - this.room / 2));
     }
   }
 

@@ -31,7 +31,9 @@ TIMEOUT = 120  # seconds for one figure
 
 LITE, SKYNET, SKYNET_OFF = "skynet_lite", "skynet", "skynet, profile off"
 PEERS = {"gevent": "gevent", "asyncio": "asyncio", "uvloop": "uvloop", "trio": "trio", "pykka": "pykka"}
-PROGRAMS = {LITE: "peer_lite.py", "unhooked": "unhooked.py", "views": "views.py"} | {name: f"peer_{name}.py" for name in PEERS}
+PROGRAMS = {LITE: "peer_lite.py", "unhooked": "unhooked.py", "views": "views.py"} | {
+    name: f"peer_{name}.py" for name in PEERS
+}
 
 # metric → operations in a full run, and in a quick one
 OPERATIONS = {
