@@ -296,6 +296,68 @@ def test_the_theme_of_a_notebook_is_followed(page: Page) -> None:
     page.wait_for_function(f"!{dark}")
 
 
+def longer(ticks: int) -> Trace:
+    """A run that depends on one number."""
+
+    def main() -> None:
+        skynet.fork(skynet.sleep, ticks)
+        skynet.sleep(2)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(main)
+        node.run()
+    return trace
+
+
+def test_two_runs_go_along(browser: Browser, tmp_path: Path) -> None:
+    """`beside`: where one is moved the other follows by the rows of the diff; d leads to where they differ."""
+    one, other = longer(1), longer(3)
+    rows = one.diff(other).rows
+    one.to_html(tmp_path / "two.html", beside=other)
+    page = opened(browser, tmp_path / "two.html")
+    page.set_viewport_size({"width": 1600, "height": 900})
+    left, right = (page.locator(".skl").nth(k).bounding_box() for k in (0, 1))
+    assert (
+        left is not None and right is not None and left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+    )
+    stand = "viewers.map((v) => v.step)"
+    assert page.locator("main > header p").inner_text().startswith("The runs part at event")
+    partings = [row for k, row in enumerate(rows) if not row[2] and (k == 0 or rows[k - 1][2])]
+    for row in partings:
+        press(page, "d")
+        steps = page.evaluate(stand)
+        for k in (0, 1):
+            assert row[k] is None or steps[k] == row[k]
+        notes = page.locator(".note").all_inner_texts()
+        assert notes == (["the runs differ here"] * 2 if None not in row else
+                         ["only in this run", "nothing like it in this run"][:: 1 if row[1] is None else -1])  # fmt: skip
+    for row in partings[-2::-1]:
+        page.get_by_role("button", name="previous difference").click()
+        assert [row[k] in (None, at) for k, at in enumerate(page.evaluate(stand))] == [True, True]
+    page.locator(".skl").nth(1).focus()
+    press(page, "Home", "ArrowRight")
+    a, b = page.evaluate(stand)
+    assert (a, b, True) in rows and page.locator(".note").all_inner_texts() == ["", ""]
+    press(page, "End")
+    assert page.evaluate(stand)[1] == page.evaluate("viewers[1].visible.at(-1)")
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def test_a_run_beside_the_real_skynet(browser: Browser, tmp_path: Path) -> None:
+    """The recording knows less: its rows come service after service, and each step still has its counterpart."""
+    trace, real = Play("call_back_nested", tmp_path).trace, Trace.load(TRACES / "call_back_nested.json")
+    rows = [(i, j) for i, j, same in trace.diff(real).rows if same]
+    trace.to_html(tmp_path / "two.html", beside=real)
+    page = opened(browser, tmp_path / "two.html")
+    assert page.locator("main > header p").inner_text().startswith("The runs are the same")
+    assert page.locator("main > header button").count() == 0
+    pairs = page.evaluate("(rows) => rows.map(([i]) => (viewers[0].goto(i), [i, viewers[1].step]))", rows)
+    assert [tuple(pair) for pair in pairs] == rows
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
 def test_a_click_into_the_timeline_goes_there(page: Page) -> None:
     """The column under the pointer becomes the step; so does the place in the strip of the whole run."""
     press(page, "Home")

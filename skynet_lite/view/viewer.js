@@ -47,6 +47,7 @@ background:var(--ink);color:var(--page);font:11px/16px system-ui,sans-serif;cont
 .skl .slider{width:100%;margin:0;display:block;accent-color:var(--resume)}
 .skl .say{background:var(--say);padding:8px 12px;height:66px;overflow:auto;border-block:1px solid var(--rule)}
 .skl .say .n{color:var(--faint);margin-right:10px;font-variant-numeric:tabular-nums}
+.skl .say .note:not(:empty){margin-right:10px;padding:1px 6px;border-radius:4px;background:var(--ink);color:var(--page)}
 .skl .say .raw{display:block;color:var(--faint);font:11.5px ui-monospace,Menlo,Consolas,monospace;margin-top:2px;
 white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .skl .why{display:flex;gap:6px;align-items:center;padding:6px 10px;height:41px;overflow:auto hidden;
@@ -233,7 +234,7 @@ class Viewer {
 
   /** For each event the place that its coroutine is known to be at: an index of stacks, or null. */
   latestPlaces() {
-    const d = this.data, last = {}, found = [], users = {};
+    const d = this.data, last = {}, found = [], users = {}; // of users, "" is whoever ran last
     this.parked = []; // for each event: who of its service is parked where, for when no line of the user's runs
     for (let i = 0; i < d.kinds.length; i++) {
       const key = `${d.services[i]}|${d.coroutine[i]}`;
@@ -242,7 +243,7 @@ class Viewer {
       else if (fresh) delete last[key];
       found.push(d.coroutine[i] ? last[key] ?? null : d.places[i]);
       const place = d.places[i] === null ? undefined : d.stacks[d.places[i]].find((p) => !/\.py:\d+$/.test(p));
-      if (place && d.coroutine[i]) users[d.services[i]] = [d.coroutine[i], place];
+      if (place && d.coroutine[i]) users[d.services[i]] = users[""] = [d.coroutine[i], place];
       this.parked.push(users[d.services[i]] ?? null);
     }
     return found;
@@ -298,7 +299,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
 <div class="axis" aria-hidden="true"><svg></svg><b></b></div>
 <canvas class="strip" aria-hidden="true"></canvas>
 <input class="slider" type="range" min="0" max="0" value="0" step="1" aria-label="Step">
-<div class="say"><span class="n"></span><span class="words" aria-live="polite"></span><span class="raw"></span></div>
+<div class="say"><span class="n"></span><b class="note"></b><span class="words" aria-live="polite"></span><span class="raw"></span></div>
 <div class="why"></div>
 <div class="below"><div class="col"></div><div class="col"></div><div class="col"></div><div class="col"></div></div>
 `;
@@ -545,6 +546,9 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     return i;
   }
 
+  /** What whoever shows us has to say about this step, until the next one. */
+  note(text) { this.root.querySelector(".note").textContent = text; }
+
   // ---- the sentence, and why
 
   sentence() {
@@ -707,7 +711,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const [other, where] = this.parked[i] ?? [];
     this.listing(this.sources[0], users ?? where, users ? `${who} ${state} at ${users}`
       : where ? `${other} was last seen at ${where}` : "the service", "no line of this service has run yet");
-    const chosen = ours.includes(this.frame) ? this.frame : ours.find((p) => !p.startsWith("skynet.py")) ?? ours[0];
+    const chosen = ours.includes(this.frame) ? this.frame : ours.find((p) => !/^(skynet|coroutine)\.py:/.test(p)) ?? ours[0];
     this.listing(this.sources[1], chosen, chosen ? `in the runtime: ${chosen}` : "the runtime",
       "no line of the runtime is noted for this step");
     const box = this.sources[1].querySelector(".stack");
