@@ -321,7 +321,7 @@ def test_two_runs_go_along(browser: Browser, tmp_path: Path) -> None:
         left is not None and right is not None and left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
     )
     stand = "viewers.map((v) => v.step)"
-    assert page.locator("main > header p").inner_text().startswith("The runs part at event")
+    assert page.locator(".diff p").inner_text().startswith("The runs part at event")
     partings = [row for k, row in enumerate(rows) if not row[2] and (k == 0 or rows[k - 1][2])]
     for row in partings:
         press(page, "d")
@@ -332,7 +332,8 @@ def test_two_runs_go_along(browser: Browser, tmp_path: Path) -> None:
         assert notes == (["the runs differ here"] * 2 if None not in row else
                          ["only in this run", "nothing like it in this run"][:: 1 if row[1] is None else -1])  # fmt: skip
     for row in partings[-2::-1]:
-        page.get_by_role("button", name="previous difference").click()
+        press(page, "D")
+        assert page.locator(".diff .here").get_attribute("data-row") == str(rows.index(row))
         assert [row[k] in (None, at) for k, at in enumerate(page.evaluate(stand))] == [True, True]
     page.locator(".skl").nth(1).focus()
     press(page, "Home", "ArrowRight")
@@ -350,8 +351,7 @@ def test_a_run_beside_the_real_skynet(browser: Browser, tmp_path: Path) -> None:
     rows = [(i, j) for i, j, same in trace.diff(real).rows if same]
     trace.to_html(tmp_path / "two.html", beside=real)
     page = opened(browser, tmp_path / "two.html")
-    assert page.locator("main > header p").inner_text().startswith("The runs are the same")
-    assert page.locator("main > header button").count() == 0
+    assert page.locator(".diff p").inner_text().startswith("The runs are the same")
     pairs = page.evaluate("(rows) => rows.map(([i]) => (viewers[0].goto(i), [i, viewers[1].step]))", rows)
     assert [tuple(pair) for pair in pairs] == rows
     assert page.complaints == []  # type: ignore[attr-defined]
@@ -463,6 +463,42 @@ def test_five_thousand_events_load(browser: Browser, tmp_path: Path) -> None:
     assert 0 < top <= 20 + 34 * lane < top + film["height"]
     sleeping = trace.state(stands)["services"][":00000008"]["sleep_session"]
     assert page.evaluate("viewers[0].shown()[':00000008|sleep_session'].length") == len(sleeping)
+    page.context.close()
+
+
+def test_two_runs_side_by_side(browser: Browser, tmp_path: Path) -> None:
+    """Aligned rows above, a viewer for each run below: a row, or a step of one, moves both."""
+
+    def run(answer: bytes) -> Trace:
+        def main() -> None:
+            skynet.sleep(1)
+            if answer == b"b":
+                skynet.yield_()
+            skynet.sleep(2)
+
+        with Node(clock="virtual", log=list) as node, node.record() as trace:
+            node.newservice(main)
+        return trace
+
+    diff = run(b"a").diff(run(b"b"))
+    diff.to_html(tmp_path / "both.html", title="two runs")
+    page = opened(browser, tmp_path / "both.html")
+    assert page.locator(".skl").count() == 2
+    assert "The runs part at event" in page.locator(".diff").inner_text()
+    parting = page.locator(".diff .part[data-row]").first
+    parting.locator("button").click()
+    row = int(parting.get_attribute("data-row") or 0)
+    steps = page.evaluate("viewers.map((v) => v.step)")
+    for k, n in enumerate(diff.rows[row][:2]):
+        if n is not None:
+            assert steps[k] == n
+    page.evaluate("viewers[0].root.focus()")
+    before = page.evaluate("viewers[1].step")
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+        idle(page)
+    assert page.evaluate("viewers[1].step") < before
+    assert page.complaints == []  # type: ignore[attr-defined]
     page.context.close()
 
 

@@ -18,6 +18,9 @@ from .payload import payload
 
 if TYPE_CHECKING:
     from ..trace import Trace
+    from ..trace.diff import Diff
+
+_ROWS = 400  # of a comparison that are shown at once
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -29,15 +32,20 @@ _PAGE = """<!doctype html>
 body { margin: 0; padding: 12px; background: #fff; color: #1c2128; font: 13px/1.5 system-ui, sans-serif; }
 main { max-width: 1500px; margin: 0 auto; display: grid; gap: 12px; grid-template-columns: minmax(0, 1fr); }
 main.two { max-width: none; }
-main > header { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; grid-column: 1 / -1; }
-main > header p { margin: 0 auto 0 0; white-space: pre-wrap; }
-main > header button { font: inherit; color: inherit; background: none; border: 1px solid #98a2b0; border-radius: 6px;
-  padding: 3px 8px; min-height: 28px; cursor: pointer; }
 noscript { white-space: pre-wrap; }
+.diff { margin: 0 auto 12px; }
+.diff p { white-space: pre-wrap; margin: 0 0 8px; }
+.diff div { max-height: 24vh; overflow: auto; position: relative; border: 1px solid #8886; border-radius: 8px; }
+.diff table { border-collapse: collapse; width: 100%; font: 11.5px/18px ui-monospace, Menlo, Consolas, monospace; }
+.diff td { white-space: pre; padding: 0 8px; overflow: hidden; text-overflow: ellipsis; max-width: 46vw; }
+.diff .part { background: #e8a02026; }
+.diff .here { outline: 2px solid #1f6feb; outline-offset: -2px; }
+.diff button { all: unset; cursor: pointer; }
+.diff button:focus-visible { outline: 2px solid #1f6feb; }
 @media (min-width: 1200px) { main.two { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media (prefers-color-scheme: dark) { body { background: #0e1013; color: #e6e9ee; } }
 </style>
-<main id="viewers"></main>
+@compared@<main id="viewers"></main>
 <noscript>This page steps through a trace with JavaScript. In words:
 
 @words@</noscript>
@@ -66,40 +74,44 @@ data.traces.forEach((trace, k) => {
 });
 
 // Two runs side by side: the other one goes to the event that stands in the same row, or to the last one before.
-const rows = data.diff?.rows ?? [];
+const rows = data.rows ?? [];
 const sides = [0, 1].map((k) => rows.filter((row) => row[k] !== null).sort((a, b) => a[k] - b[k]));
 const partings = rows.flatMap((row, i) => (!row[2] && (i === 0 || rows[i - 1][2]) ? [i] : []));
 function follow(k, n) {
-  if (!data.diff) return;
+  if (!data.rows) return;
   const row = sides[k].findLast((row) => row[k] <= n);
   const pair = row?.[1 - k] === null ? sides[k].findLast((row) => row[k] <= n && row[1 - k] !== null) : row;
   const other = viewers[1 - k];
   if (pair) other.goto(pair[1 - k] - other.data.first, true);
   const here = row?.[k] === n && !row[2];
-  now = rows.indexOf(row);
+  stand(rows.indexOf(row));
   viewers[k].note(!here ? "" : row[1 - k] === null ? "only in this run" : "the runs differ here");
   other.note(!here ? "" : row[1 - k] === null ? "nothing like it in this run" : "the runs differ here");
 }
-function part(way) {
-  const row = rows[way > 0 ? partings.find((i) => i > now) : partings.findLast((i) => i < now)];
-  const k = row?.[0] === null ? 1 : 0;
-  if (row) viewers[k].goto(row[k] - data.traces[k].first);
+/** The row that both stand in, marked in the list if that shows it. */
+function stand(k) {
+  now = k;
+  const list = document.querySelector(".diff div"), shown = list.querySelector(`[data-row="${k}"]`);
+  list.querySelector(".here")?.classList.remove("here");
+  if (!shown) return;
+  shown.classList.add("here");
+  const { offsetTop: top, offsetHeight: height } = shown, seen = list.scrollTop;
+  if (top < seen || top + height > seen + list.clientHeight) list.scrollTop = top - list.clientHeight / 2;
 }
-if (data.diff) {
+function go(i) {
+  const k = rows[i]?.[0] === null ? 1 : 0;
+  if (rows[i]) viewers[k].goto(rows[i][k] - data.traces[k].first);
+}
+if (data.rows) {
   home.classList.add("two");
-  const header = document.createElement("header"), said = document.createElement("p");
-  said.textContent = data.diff.said;
-  header.append(said);
-  for (const [way, text] of [[-1, "previous difference (D)"], [1, "next difference (d)"]]) {
-    const button = document.createElement("button");
-    button.textContent = text;
-    button.onclick = () => part(way);
-    if (partings.length) header.append(button);
-  }
-  home.prepend(header);
+  document.querySelector(".diff").addEventListener("click", (e) => {
+    const row = e.target.closest("tr[data-row]");
+    if (row) go(+row.dataset.row);
+  });
   addEventListener("keydown", (e) => {
-    if ((e.key === "d" || e.key === "D") && !e.ctrlKey && !e.metaKey && !e.altKey && e.target.type !== "search")
-      part(e.key === "d" ? 1 : -1);
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.type === "search") return;
+    if (e.key === "d") go(partings.find((i) => i > now));
+    if (e.key === "D") go(partings.findLast((i) => i < now));
   });
   follow(0, viewers[0].step + data.traces[0].first);
 }
@@ -121,29 +133,54 @@ def script() -> str:
     return (Path(__file__).parent / "viewer.js").read_text(encoding="utf-8")
 
 
-def page(trace: Trace, *, beside: Trace | None = None, title: str | None = None, **options: Any) -> str:
+def page(
+    trace: Trace, *, beside: Trace | None = None, diff: Diff | None = None, title: str | None = None, **options: Any
+) -> str:
     """The page as text; options as in `payload`.
 
-    `beside`: a second run, or a recording of the real skynet. It goes along step by step,
-    and the page leads to where they differ (`Trace.diff`).
+    `beside`: a second run, or a recording of the real skynet, compared with the first
+    (`diff`, if that was done already). It goes along step by step.
     """
-    traces, diff = [payload(trace, title=title, **options)], None
+    traces = [payload(trace, title=title, **options)]
+    rows, compared = None, ""
     if beside is not None:
         traces.append(payload(beside, **options))
         if traces[1]["title"] == traces[0]["title"]:
             for run, which in zip(traces, ("first", "second"), strict=True):
                 run["title"] += f", the {which} run"
-        found = trace.diff(beside)
-        diff = {"rows": found.rows, "said": found.summary()}
-    data = json.dumps({"traces": traces, "diff": diff}, ensure_ascii=True, separators=(",", ":"))
+        diff = diff or trace.diff(beside)
+        rows = diff.rows
+        compared = _compared(diff)
+    data = json.dumps({"traces": traces, "rows": rows}, ensure_ascii=True, separators=(",", ":"))
     parts = {
         "title": html.escape(traces[0]["title"] or "a trace"),
         "words": html.escape(trace.describe(limit=200)),
+        "compared": compared,
         # `</script>` in a string of the program must not end the element it stands in.
         "data": data.replace("<", "\\u003c"),
         "script": script().replace("</script", "<\\/script"),
     }
-    return re.sub("@(title|words|data|script)@", lambda m: parts[m[1]], _PAGE)
+    return re.sub("@(title|words|compared|data|script)@", lambda m: parts[m[1]], _PAGE)
+
+
+def _compared(diff: Diff) -> str:
+    """The aligned rows of two runs, each a way to its events."""
+    shown, more = diff.folded(limit=_ROWS)
+    lines = []
+    for left, mark, right, k in shown:
+        style = ' class="part"' if mark in "|<>" else ""
+        if k is not None:
+            left = f'<button aria-label="Go to row {k}">{html.escape(left) or " "}</button>'
+            style += f' data-row="{k}"'
+        else:
+            left = html.escape(left)
+        lines.append(f"<tr{style}><td>{left}</td><td>{html.escape(mark)}</td><td>{html.escape(right)}</td></tr>")
+    hint = "" if diff.same else "\nThe keys d and D lead to the next difference and to the one before."
+    rest = f"<p>… {more} more rows</p>" if more else ""
+    return (
+        f'<section class="diff" aria-label="Two runs compared"><p>{html.escape(diff.summary())}{hint}</p>'
+        f"<div><table>{''.join(lines)}</table></div>{rest}</section>"
+    )
 
 
 def write(trace: Trace, path: str | os.PathLike[str], **options: Any) -> None:
