@@ -59,6 +59,8 @@ def normalise(notebook: Any) -> Any:
             else:
                 outputs.append(output)
             if "data" in output:
+                # A widget is not there any more when the notebook is read: its picture is.
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)
                 output.metadata = nbformat.from_dict(
                     {k: v for k, v in output.metadata.items() if k != "needs_background"}
                 )

@@ -407,6 +407,8 @@ class Node:
         skynet_context_message_dispatch, with weight -1: one message, then the next service.
         """
         queue, stamps = self.global_queue, self._stamps
+        if stamps:
+            self._stamp()
         for _ in range(budget):
             if not queue:
                 return
@@ -419,8 +421,6 @@ class Node:
             if mailbox and len(mailbox) > mailbox.overload_threshold:
                 self.log(mailbox.service.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
-            if stamps:
-                self._stamp()
             mailbox.callback(message)
             if stamps:
                 self._stamp()
@@ -904,7 +904,7 @@ class Node:
         for ctx in self.handles.contexts.values():
             for co in ctx.state.coroutines.values() if isinstance(ctx.state, Scheduler) else ():
                 stack = stack_of(co.gr_frame)
-                if stack and not is_ours(stack[-1][0]):
+                if stack and not is_ours(stack[-2]):
                     found[address_text(ctx.handle), co.label] = named.stack(ctx.handle, stack)[-1]
         return found
 

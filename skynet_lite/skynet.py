@@ -62,7 +62,7 @@ from .coroutine import (
     running as running,
 )  # fmt: skip
 from .queue import CriticalSection
-from .where import format_error, format_stack, here, place_label, stack_of, stack_of_error
+from .where import format_error, format_stack, here, place_label, stack_of, stack_of_error, task_of
 
 if TYPE_CHECKING:
     from .core.context import Context
@@ -195,13 +195,13 @@ class Scheduler:
         if pool:
             co = pool.pop()
             if self.emit is not None:
-                self.emit(("co_create", self.handle, co.n, False, what, n, f))
+                self.emit(("co_create", self.handle, co.n, False, what, n, task_of(f)))
         else:
             self.created += 1
             co = Coroutine(self, self.hub, self.created, pool)
             self.coroutines[co.n] = co
             if self.emit is not None:
-                self.emit(("co_create", self.handle, co.n, True, what, n, f))
+                self.emit(("co_create", self.handle, co.n, True, what, n, task_of(f)))
         co.f = f
         co.args = args
         return co

@@ -20,8 +20,10 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _SERVICES = os.path.join(_PACKAGE, "service") + os.sep
 
 Place = tuple[CodeType, int]
-Stack = tuple[tuple[CodeType, int], ...]
-"""Innermost first: code, and the offset of the instruction in it. Lines are worked out when somebody looks."""
+Stack = tuple[Any, ...]
+"""Innermost first: code, offset of the instruction in it, code, offset, ... Lines are worked out when somebody
+looks. Flat, for a recording keeps many, and what the garbage collector has to visit is paid for again and again.
+"""
 
 
 _ours: dict[str, bool] = {}  # by file name: a recording asks at every yield
@@ -38,12 +40,14 @@ def is_ours(code: CodeType) -> bool:
 
 def stack_of(frame: FrameType | None) -> Stack:
     """From `frame` outwards to the first line of the user's own code, or to the end if there is none."""
-    found = []
+    found: list[Any] = []
+    ours = _ours
     while frame is not None:
         code = frame.f_code
         # f_lasti, for f_lineno reads the code's line table through: several times the price.
-        found.append((code, frame.f_lasti))
-        if not _ours.get(code.co_filename) and not is_ours(code):
+        found += (code, frame.f_lasti)
+        known = ours.get(code.co_filename)
+        if not (is_ours(code) if known is None else known):
             break
         frame = frame.f_back
     return tuple(found)
@@ -54,6 +58,11 @@ def here() -> Stack:
     return stack_of(sys._getframe(2))
 
 
+def frames_of(at: Stack) -> list[tuple[CodeType, int]]:
+    """The (code, offset) pairs of a stack."""
+    return list(zip(at[::2], at[1::2], strict=True))
+
+
 def stack_of_error(error: BaseException) -> Stack:
     """Where it was raised, out to the user's innermost line."""
     frames = []
@@ -61,19 +70,26 @@ def stack_of_error(error: BaseException) -> Stack:
     while traceback is not None:
         frames.append((traceback.tb_frame.f_code, traceback.tb_lasti))
         traceback = traceback.tb_next
-    for n, (code, _) in enumerate(reversed(frames)):
+    found: list[Any] = []
+    for code, offset in reversed(frames):
+        found += (code, offset)
         if not is_ours(code):
-            return tuple(frames[::-1][: n + 1])
-    return tuple(frames[::-1])
+            break
+    return tuple(found)
+
+
+def task_of(f: Any) -> Any:
+    """What a recording keeps of a task: its code, which holds nothing alive; a partial as it is."""
+    return getattr(f, "__code__", f)
 
 
 def place_of_function(f: Any) -> Place | None:
-    """Where a task is defined; what is wrapped in partials is looked for inside, None for what has no code."""
+    """Where a task (or its code) is defined; partials are looked into, None for what has no code."""
     while isinstance(f, functools.partial):
         own = getattr(f.func, "__code__", None)
         # skynet.start hands init_service, a function of ours, the start function as its last argument.
         f = f.args[-1] if f.args and own is not None and is_ours(own) else f.func
-    code = getattr(f, "__code__", None)
+    code = f if isinstance(f, CodeType) else getattr(f, "__code__", None)
     return None if code is None else (code, code.co_firstlineno)
 
 
@@ -113,11 +129,11 @@ class Places:
 
     def stack(self, handle: int, at: Stack) -> list[str]:
         """`["skynet.py:985", "socket.py:95", "main:12"]`; the same list again for the same stack."""
-        key = (handle, *(x for code, offset in at for x in (id(code), offset)))
+        key = (handle, *map(id, at[::2]), *at[1::2])
         found = self._stacks.get(key)
         if found is None:
             name, file = self._service(handle)
-            found = [place_label((code, line_of(code, offset)), name, file) for code, offset in at]
+            found = [place_label((code, line_of(code, offset)), name, file) for code, offset in frames_of(at)]
             self._stacks[key] = found
         return found
 
@@ -126,8 +142,8 @@ class Places:
         return None if place is None else place_label(place, *self._service(handle))
 
     def source(self, handle: int, at: Any) -> dict[str, str]:
-        place = place_of_function(at) if not isinstance(at, tuple) else None
-        codes = [code for code, _ in at] if isinstance(at, tuple) else [place[0]] if place is not None else []
+        place = None if isinstance(at, tuple) else place_of_function(at)
+        codes = list(at[::2]) if isinstance(at, tuple) else [] if place is None else [place[0]]
         return {file_label(code, *self._service(handle)): source_of(code.co_filename) for code in codes}
 
     def _service(self, handle: int) -> tuple[str, str | None]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,180 @@ def test_a_cut_or_edited_trace_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**data, "version": 99}))
     with pytest.raises(TraceError, match="version 99"):
         Trace.load(path)
+
+
+DATA = Path(__file__).parent / "data"
+
+
+def test_version_1_is_read() -> None:
+    """A file written before places and checksums: events, tables and text, and all that is drawn from them."""
+    trace = Trace.load(DATA / "version1.json")
+    assert json.loads((DATA / "version1.json").read_text())["version"] == 1
+    assert len(trace) == 130 and 'mark      "the sum is 3"' in trace.text()
+    services = trace.state(-1)["services"]
+    assert services[":00000008"]["socket_pool"] == {1: "listen connected"}
+    look(trace)
+
+
+def test_saving_an_old_trace_makes_it_new(tmp_path: Path) -> None:
+    """Read as version 1, written as today's, with a checksum; a recording of the real skynet can be stored too."""
+    for path in (DATA / "version1.json", TRACES / "two_clients.json"):
+        old = Trace.load(path)
+        old.save(tmp_path / "t.json")
+        new = Trace.load(tmp_path / "t.json")
+        assert (new.events, new.snapshot, new.origin) == (old.events, old.snapshot, old.origin)
+
+
+def look(trace: Trace) -> None:
+    """Everything that reads a trace gets through it."""
+    trace.text()
+    trace.state(-1)
+    trace.describe()
+    trace.to_chrome()
+    trace.to_mermaid()
+    str(trace.diff(trace))
+    for service in trace.names():
+        trace.golden(service or 0)
+
+
+def spoil(draw: Any, data: Any) -> None:
+    """Change one thing anywhere in a JSON document, as somebody might who edits it."""
+    while True:
+        keys = list(data) if isinstance(data, dict) else list(range(len(data)))
+        if not keys:
+            return
+        key = draw(st.sampled_from(keys))
+        if isinstance(data[key], (dict, list)) and data[key] and draw(st.integers(0, 9)):
+            data = data[key]
+            continue
+        what = draw(st.sampled_from(["delete", "replace", "rename"]))
+        if what == "replace":
+            plausible = [
+                None,
+                True,
+                -1,
+                0,
+                7,
+                10**9,
+                1.5,
+                "",
+                "co1",
+                ":00000008",
+                "SLEEP",
+                [],
+                [1],
+                ["x"],
+                {},
+                {"1": "x"},
+            ]
+            data[key] = draw(st.sampled_from(plausible))
+        elif what == "rename" and isinstance(data, dict):
+            data[draw(st.sampled_from(["e", "session", "co", "x", "7"]))] = data.pop(key)
+        else:
+            del data[key]
+        return
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_an_edited_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    """Whatever is deleted or replaced, plausibly and with the checksum made to fit: a TraceError that names the
+    file, or a trace that can be looked at. Never another exception."""
+    path = tmp_path_factory.getbasetemp() / "edited.json"
+    sample = data.draw(st.sampled_from(["new", "old", "recording"]))
+    if sample == "new":
+        document = fresh()
+    else:
+        source = DATA / "version1.json" if sample == "old" else TRACES / "accept_echo_line.json"
+        document = json.loads(source.read_text())
+    for _ in range(data.draw(st.integers(1, 3))):
+        spoil(data.draw, document)
+    if isinstance(document.get("events"), list) and data.draw(st.booleans()):
+        document["count"] = len(document["events"])
+    document.pop("checksum", None)
+    text = json.dumps(document, separators=(",", ":"))
+    document["checksum"] = zlib.crc32(text.encode())
+    path.write_text(json.dumps(document))
+    try:
+        trace = Trace.load(path)
+    except TraceError as e:
+        assert "edited.json" in str(e)
+    else:
+        look(trace)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["json", "jsonl"]), st.integers(0), st.integers(0, 255), st.booleans())
+def test_a_damaged_file_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, where: int, byte: int, cut: bool
+) -> None:
+    """A byte changed, or the end missing: the checksum sees it. Only the last line feed may go."""
+    folder = tmp_path_factory.getbasetemp()
+    if not (folder / f"whole.{suffix}").exists():
+        fresh()
+        Trace.load(folder_of_fresh / "fresh.json").save(folder / f"whole.{suffix}")
+    whole = (folder / f"whole.{suffix}").read_bytes()
+    n = where % (len(whole) - 1)
+    damaged = whole[:n] if cut else whole[:n] + bytes([byte]) + whole[n + 1 :]
+    path = folder / f"damaged.{suffix}"
+    path.write_bytes(damaged)
+    try:
+        trace = Trace.load(path)
+    except TraceError:
+        return
+    assert trace.events == Trace.load(folder / f"whole.{suffix}").events  # such as a space for another space
+
+
+folder_of_fresh = Path(tempfile.mkdtemp())
+
+
+def fresh() -> dict[str, Any]:
+    """A small trace of ours, as it is stored."""
+    path = folder_of_fresh / "fresh.json"
+    if not path.exists():
+        with Node(clock="virtual", log=list) as node, node.record() as trace:
+            node.newservice(service, [["fork", "self", "sleep", "wait", "error"]], None)
+            node.run()
+        trace.save(path)
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["events"][5].update(stack=99), "event 5 has a stack that is not there"),
+        (lambda d: d["events"][5].update(stack=-1), "event 5 has a stack that is not there"),
+        (lambda d: d["events"][3].pop("by"), "event 3 is a resume without 'by'"),
+        (lambda d: d["events"][3].update(co=5), "event 3 is a resume whose 'co' is int"),
+        (lambda d: d["events"][3].update(cause=200), "event 3 has a cause that does not lie before it"),
+        (lambda d: d["events"].__setitem__(3, "x"), "event 3 is without a kind"),
+        (lambda d: d["snapshot"]["services"][":00000003"].pop("mailbox"), ":00000003 has no mailbox"),
+        (lambda d: d["snapshot"].update(timers=[[1, 2]]), "timers is odd"),
+        (lambda d: d["snapshot"].update(sockets={"x": []}), "a number of its tables is none"),
+        (lambda d: d.update(sources=[]), "its sources are odd"),
+        (lambda d: d.update(stamps=[[0, 0], [0, 1], [1, 1]]), "its times are not in order"),
+        (lambda d: d.update(stamps=[[0], [0, 1], [1]]), "its times are odd"),
+        (lambda d: d.update(count=3), "it says 3 events"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(tmp_path: Path, change: Any, words: str) -> None:
+    """The place and the field, in the words of the trace."""
+    document = fresh()
+    document.pop("checksum")
+    change(document)
+    document["checksum"] = zlib.crc32(json.dumps(document, separators=(",", ":")).encode())
+    (tmp_path / "t.json").write_text(json.dumps(document))
+    with pytest.raises(TraceError, match=re.escape(words)):
+        Trace.load(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format":"skynet_lite trace","x":' + "[" * 5000 + "]" * 5000 + "}"])
+def test_deep_nesting_is_refused(tmp_path: Path, text: str) -> None:
+    """A file cannot overflow the stack."""
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(TraceError, match="t.json"):
+        Trace.load(tmp_path / "t.json")
 
 
 def test_every_resume_knows_its_cause(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ This package knows no node. A recording is handed in as raw events; a stored tra
 is read where there is no greenlet and no epoll.
 """
 
+from .diff import Diff as Diff
 from .files import TraceError as TraceError
 from .recorder import Recorder as Recorder
 from .trace import Part as Part, Trace as Trace

@@ -1,8 +1,9 @@
 """Traces in files: written, read back, and refused when something is missing or was changed.
 
-JSON, with a checksum over all of it. Places repeat, so each stack is stored once and
-named by its number. Older versions are read as what they mean today; so are the
-recordings of the real skynet (golden.py).
+JSON, with a checksum over all of it; or JSON Lines, the same data with an event on
+each line, for tools that read line by line. In JSON places repeat, so each stack is
+stored once and named by its number. Older versions are read as what they mean
+today; so are the recordings of the real skynet (golden.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .golden import is_recording, read_recording
+from .schema import wrong_event, wrong_extras, wrong_tables
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -27,43 +29,66 @@ class TraceError(ValueError):
     """A file that is not a trace, or was cut short or edited."""
 
 
-def write(trace: Trace, path: str | os.PathLike[str]) -> None:
-    """Store a trace (of a part: all from its first to its last event). Raises OSError."""
-    cut = getattr(trace, "cut", None)
-    Path(path).write_text(dumps(cut() if cut is not None else trace), encoding="utf-8")
-
-
 def dumps(trace: Trace) -> str:
-    """A trace as JSON."""
+    """A trace (of a part: all from its first to its last event) as JSON."""
+    trace = _whole(trace)
     stacks: dict[tuple[str, ...], int] = {}
     events = []
     for event in trace.events:
         if "stack" in event:
             event = {**event, "stack": stacks.setdefault(tuple(event["stack"]), len(stacks))}
         events.append(event)
-    data = {
+    text = _json(_data(trace, list(stacks), events))
+    return f'{text[:-1]},"checksum":{_checksum(text)}}}\n'
+
+
+def dump_lines(trace: Trace) -> str:
+    """The same as JSON Lines: a line for all but the events, then one for each event, with its stack."""
+    trace = _whole(trace)
+    data = _data(trace, [], trace.events)
+    header = {**data, "checksum": _checksum(_json(data))}
+    del header["events"]
+    return "".join(_json(line) + "\n" for line in (header, *trace.events))
+
+
+def _whole(trace: Trace) -> Trace:
+    cut = getattr(trace, "cut", None)
+    whole: Trace = cut() if cut is not None else trace
+    return whole
+
+
+def _data(trace: Trace, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
+    return {
         "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": _keys_as_text(trace.snapshot),
-        "sources": trace.sources, "stamps": trace.stamps, "stacks": list(stacks), "count": len(events),
-        "events": events,
+        "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events), "events": events,
     }  # fmt: skip
-    text = _json(data)
-    return f'{text[:-1]},"checksum":{zlib.crc32(text.encode())}}}\n'
 
 
 def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
 
 
+def _checksum(text: str) -> int:
+    return zlib.crc32(text.encode())
+
+
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a stored trace is made of: the arguments of Trace. Raises TraceError, OSError."""
-    name = Path(path).name
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        return _read(Path(path))
     except RecursionError:
-        raise TraceError(f"{name} is no trace: it is nested too deeply") from None
+        raise TraceError(f"{Path(path).name} is no trace: it is nested too deeply") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    name = path.name
+    try:
+        data = _parsed(path.read_text(encoding="utf-8"))
     except ValueError as e:
         raise TraceError(f"{name} is no trace, or was cut short: {e}") from None
     if is_recording(data):
+        if wrong := _wrong_recording(data):
+            raise TraceError(f"{name} is no recording of skynet, or was edited: {wrong}")
         return read_recording(data)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise TraceError(f"{name} is JSON, but no trace: save one with trace.save(path)")
@@ -73,20 +98,61 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     events = data.get("events")
     if not isinstance(events, list) or len(events) != data.get("count"):
         raise TraceError(f"{name} was edited or cut: it says {data.get('count')} events")
-    if not all(isinstance(e, dict) and isinstance(e.get("e"), str) for e in events):
-        raise TraceError(f"{name} was edited: not every event has a kind")
     if version == VERSION:
         checksum = data.pop("checksum", None)
-        if checksum != zlib.crc32(_json(data).encode()):
+        if checksum != _checksum(_json(data)):
             raise TraceError(f"{name} was edited or damaged: its checksum does not fit; record it again")
-    stacks = data.get("stacks", [])
-    for event in events:
-        if "stack" in event:
-            event["stack"] = stacks[event["stack"]]
-    return {
-        "events": events, "snapshot": _keys_as_numbers(data.get("snapshot", {})), "sources": data.get("sources", {}),
-        "origin": data.get("origin", ""), "stamps": data.get("stamps", []),
-    }  # fmt: skip
+    try:
+        snapshot = _keys_as_numbers(data.get("snapshot", {}))
+    except ValueError:
+        raise TraceError(f"{name} was edited: a number of its tables is none") from None
+    sources, origin = data.get("sources", {}), data.get("origin", "")
+    stamps: Any = data.get("stamps") or ([], [], [])  # version 1 had none
+    wrong = wrong_extras(sources, stamps, origin)
+    if not wrong and (odd := wrong_tables(snapshot)):
+        wrong = f"its tables are not those of a node: {odd}"
+    if wrong := wrong or _wrong_events(events, data.get("stacks", [])):
+        raise TraceError(f"{name} was edited: {wrong}")
+    return {"events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps)}
+
+
+def _parsed(text: str) -> Any:
+    first, _, rest = text.partition("\n")
+    if first.startswith("{") and first.endswith("}"):  # a line that is whole, perhaps of several
+        data = json.loads(first)
+        if isinstance(data, dict) and data.get("format") == FORMAT and "events" not in data:
+            checksum = data.pop("checksum", None)
+            return {**data, "events": [json.loads(line) for line in rest.splitlines()], "checksum": checksum}
+    return json.loads(text)
+
+
+def _wrong_events(events: list[Any], stacks: Any) -> str | None:
+    """Put the stacks in their places; what is wrong with the first event that is, or None."""
+    for n, event in enumerate(events):
+        stack = event.get("stack") if isinstance(event, dict) else None
+        if type(stack) is int:
+            if not isinstance(stacks, list) or not 0 <= stack < len(stacks):
+                return f"event {n} has a stack that is not there"
+            event["stack"] = stacks[stack]
+        if wrong := wrong_event(event):
+            return f"event {n} is {wrong}"
+        if not 0 <= event.get("cause", 0) < max(n, 1):
+            return f"event {n} has a cause that does not lie before it"
+    return None
+
+
+def _wrong_recording(data: dict[str, Any]) -> str | None:
+    peers = data.get("peer_events", {})
+    for names in (data["services"], data.get("started_later", [])):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return "its services are odd"
+    if not isinstance(peers, dict) or not all(isinstance(one, list) for one in (data["events"], *peers.values())):
+        return "its events are no lists"
+    for service, events in {"A": data["events"], **peers}.items():
+        for n, event in enumerate(events):
+            if wrong := wrong_event(event, recorded=True):
+                return f"event {n} of {service} is {wrong}"
+    return None
 
 
 def _keys_as_text(snapshot: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ recordings do not know are left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from .events import DETAIL, MAIN, Event
@@ -25,15 +26,20 @@ _FIELDS = {
     "wakeup_skip": ("co",),
     "dispatch_failed": (),
 }
+BOOT = frozenset(
+    ("logger", "bootstrap", "launcher", "cdummy", "cmaster", "cslave", "harbor", "datacenterd", "service_mgr")
+)
+"""The services of every node; the user's are the others."""
 _TABLES = ("session_id_coroutine", "sleep_session", "watching_session", "dead_service", "error_queue")
 
 
-def golden(events: list[Event], service: str, names: dict[str, str], launcher: str | None, detail: bool) -> list[Event]:
-    """`service` and the keys of `names` are addresses (`:00000008`)."""
+def golden(
+    events: list[Event], service: str, names: dict[str, str], launcher: str | None, detail: bool
+) -> Iterator[tuple[int, Event]]:
+    """The events of `service` with their places in `events`; it and the keys of `names` are addresses (`:00000008`)."""
     kinds = MAIN + DETAIL if detail else MAIN
     sockets: dict[int, str] = {}  # id → label
     alive: set[int] = set()
-    result = []
 
     def who(address: str, ptype: str) -> str:
         if address == service:
@@ -49,7 +55,7 @@ def golden(events: list[Event], service: str, names: dict[str, str], launcher: s
     def label(id: int) -> str:
         return sockets.setdefault(id, f"s{len(sockets) + 1}")
 
-    for event in events:
+    for i, event in enumerate(events):
         if event["e"] == "socket":
             (alive.discard if event["state"] == "invalid" else alive.add)(event["id"])
         if event.get("service") != service or event["e"] not in kinds:
@@ -61,10 +67,10 @@ def golden(events: list[Event], service: str, names: dict[str, str], launcher: s
         shown: dict[str, Any] = dict(event)
         if event["e"] == "message":
             shown["source"] = who(event["source"], event["ptype"])
-            if "id" in event:
+            if "id" in event and "sock" not in event:  # a recording has its labels
                 shown["sock"] = label(event["id"])
-            if "new" in event:
-                shown["new"] = label(event["new"])
+                if "new" in event:
+                    shown["new"] = label(event["new"])
             if "body" in event:
                 # A recording writes the word instead of a number that differs from run to run.
                 shown["body"] = ["socket" if type(v) is int and v in alive else v for v in event["body"]]
@@ -72,8 +78,7 @@ def golden(events: list[Event], service: str, names: dict[str, str], launcher: s
                 shown.pop("size", None)
         elif event["e"] == "send":
             shown["to"] = who(event["to"], event["ptype"])
-        result.append({"e": event["e"], **{k: shown[k] for k in _FIELDS[event["e"]] if k in shown}})
-    return result
+        yield i, {"e": event["e"], **{k: shown[k] for k in _FIELDS[event["e"]] if k in shown}}
 
 
 # --------------------------------------------------------------------------- and back: a recording as a trace
@@ -92,7 +97,8 @@ def read_recording(data: dict[str, Any]) -> dict[str, Any]:
     on as long as it can; the match is noted as the cause of the message.
     """
     queues: dict[str, list[Event]] = {"A": data["events"], **data.get("peer_events", {})}
-    order = [*(s for s in data["services"] if s in queues), *(s for s in queues if s not in data["services"])]
+    born = dict.fromkeys([*data["services"], *data.get("started_later", ()), *queues])
+    order = [service for service in born if service in queues]
     done = dict.fromkeys(order, 0)
     sent: dict[tuple[str, str, str, Any], list[int]] = {}  # from, to, type, session → numbers of sends
     events: list[Event] = []
@@ -125,5 +131,6 @@ def read_recording(data: dict[str, Any]) -> dict[str, Any]:
         take(service)
         while done[service] < len(queues[service]) and ready(service):
             take(service)
-    snapshot = {"services": {s: service_tables(s) for s in order}}
+    # Also those of which nothing was recorded, for the order of births is all that a diff knows them by.
+    snapshot = {"services": {s: service_tables(s) for s in born}}
     return {"events": events, "snapshot": snapshot, "origin": f"skynet {data['skynet']}: {data['name']}"}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .events import Places
-from .trace import Trace
+from .trace import Stamps, Trace
 
 Raw = tuple[Any, ...]
 
@@ -25,18 +25,20 @@ class Recorder:
 
     def __init__(self, tables: Callable[[], dict[str, Any]], places: Places) -> None:
         self._raw: list[Raw] = []
-        self._stamps: list[list[int]] = []
+        self._stamps: Stamps = ([], [], [])
         self._tables: Callable[[], dict[str, Any]] | None = tables
         self.sink = self._raw.append
         self.trace = Trace(raw=self._raw, places=places, stamps=self._stamps)
 
     def stamp(self, ns: int) -> None:
         """What was recorded so far was over at `ns`, what comes did not begin before."""
-        stamps, n = self._stamps, len(self._raw)
-        if stamps and stamps[-1][0] == n:
-            stamps[-1][2] = ns  # nothing happened in between: idle time belongs to nobody
+        (numbers, ended, began), n = self._stamps, len(self._raw)
+        if numbers and numbers[-1] == n:
+            began[-1] = ns  # nothing happened in between: idle time belongs to nobody
         else:
-            stamps.append([n, ns, ns])
+            numbers.append(n)
+            ended.append(ns)
+            began.append(ns)
 
     def begin(self) -> None:
         if self._tables is not None:

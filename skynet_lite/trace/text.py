@@ -7,6 +7,7 @@ each figure and what tests compare.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,27 @@ def line(event: Event) -> str:
     text = f"{who:9} {co or '':5} {_WORDS.get(kind, _unknown)(event)}".rstrip()
     # Bytes of a socket that are no UTF-8 are in the events as lone surrogates, which no stream would print.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal a text takes; a Chinese character takes two, a combining one none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def fit(text: str, width: int) -> str:
+    """A text cut or filled up to exactly `width` columns."""
+    text = "".join(c if c.isprintable() else "·" for c in text)
+    if (room := width - cells(text)) >= 0:
+        return text + " " * room
+    kept, room = "", max(0, width - 1)
+    for c in text:
+        room -= cells(c)
+        if room < 0:
+            break
+        kept += c
+    return kept + "…" + " " * (width - cells(kept) - 1) if width > 0 else ""
 
 
 def _value(value: Any) -> str:

@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from . import files
+from . import chrome, export, files, mermaid
+from .diff import Diff
 from .events import Builder, Event, Places, address
 from .golden import golden
 from .state import Tables
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from ..view.stepper import Stepper
 
+Stamps = tuple[list[int], list[int], list[int]]
+"""Real times in ns: before event n[k] all was over at ended[k], and what came did not begin before began[k]."""
 _CHECKPOINT = 512  # events between two states that are kept for `state`
 _DETAIL = frozenset(("table", "push", "requeue", "socket", "timer_set"))
 
@@ -42,7 +45,7 @@ class Trace:
         sources: dict[str, str] | None = None,
         *,
         origin: str = "",
-        stamps: list[list[int]] | None = None,
+        stamps: Stamps | None = None,
         raw: list[tuple[Any, ...]] | None = None,
         places: Places | None = None,
     ) -> None:
@@ -50,7 +53,7 @@ class Trace:
         self._events: list[Event] = list(events)
         self.sources: dict[str, str] = dict(sources or {})
         self.origin = origin
-        self.stamps: list[list[int]] = stamps if stamps is not None else []
+        self.stamps: Stamps = stamps if stamps is not None else ([], [], [])
         self._raw = raw
         self._read = 0
         self._build: Any = None
@@ -108,21 +111,17 @@ class Trace:
         and after each message only, so all events of one message have the same.
         """
         i = range(len(self.events))[i]
-        if self.stamps:
-            return self._moment(self.numbers[i], 2)
+        numbers, ended, began = self.stamps
+        if numbers:
+            k = max(0, bisect.bisect_right(numbers, self.numbers[i]) - 1)
+            return (began[k] - ended[0]) / 1e9
         return (self._ticks()[self.numbers[i]] - int(self.snapshot.get("now", 0))) / 100
 
     def took(self, i: int) -> float | None:
         """How long the dispatch of message `i` took, in seconds; None if no real clock saw it."""
-        n = self.numbers[i]
-        k = bisect.bisect_right(self.stamps, n, key=lambda stamp: stamp[0])
-        if k == 0 or k == len(self.stamps):
-            return None
-        return (self.stamps[k][1] - self.stamps[k - 1][2]) / 1e9
-
-    def _moment(self, n: int, which: int) -> float:
-        k = bisect.bisect_right(self.stamps, n, key=lambda stamp: stamp[0])
-        return (self.stamps[max(0, k - 1)][which] - self.stamps[0][1]) / 1e9
+        numbers, ended, began = self.stamps
+        k = bisect.bisect_right(numbers, self.numbers[i])
+        return (ended[k] - began[k - 1]) / 1e9 if 0 < k < len(numbers) else None
 
     def _ticks(self) -> list[int]:
         """The virtual tick of each event of the whole."""
@@ -219,6 +218,15 @@ class Trace:
                 places[event.get("service", ""), event["co"]] = event.get("at", "")
         return Waits(self.state(i), places)
 
+    def diff(self, other: Trace, names: dict[int | str, str] | None = None) -> Diff:
+        """This run and another side by side (diff.py): where they part, and what only one of them did.
+
+        One of them, or both, may be a recording of the real skynet; `names` says which of
+        our services (address) is which of the recording's (`"A"`), else the order of birth does.
+        Raises ValueError for names that are not there.
+        """
+        return Diff(self, other, names)
+
     # ---- looking at it
 
     def text(self, *, detail: bool = True, service: int | str | None = None) -> str:
@@ -240,12 +248,19 @@ class Trace:
 
         `names` maps other services' addresses to their labels.
         """
+        return [event for _, event in self.golden_numbered(addr, detail, names)]
+
+    def golden_numbered(
+        self, addr: int | str, detail: bool = True, names: dict[Any, str] | None = None
+    ) -> Iterator[tuple[int, Event]]:
+        """The same, each with its number in the whole trace."""
         launcher = next(
             (a for a, t in self.snapshot.get("services", {}).items() if t.get("name") == "launcher"),
             next((e["service"] for e in self.events if e["e"] == "birth" and e["label"] == "snlua launcher"), None),
         )
         labels = {_address(a): name for a, name in (names or {}).items()}
-        return golden(self.events, _address(addr), labels, launcher, detail)
+        for i, event in golden(self.events, _address(addr), labels, launcher, detail):
+            yield self.numbers[i], event
 
     def state(self, i: int = -1) -> dict[str, Any]:
         """All tables after event `i` (negative: from the end), in the form of `Node.tables`.
@@ -298,8 +313,19 @@ class Trace:
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Store as JSON; `Trace.load` reads it back."""
-        files.write(self, path)
+        """Write a file; its suffix says of which kind, see export.py. `load` reads .json and .jsonl back.
+
+        Raises ValueError for a suffix that is not known, OSError if it cannot be written.
+        """
+        export.save(self, path)
+
+    def to_chrome(self) -> dict[str, Any]:
+        """In Chrome's trace event format, for ui.perfetto.dev or chrome://tracing (chrome.py)."""
+        return chrome.events(self)
+
+    def to_mermaid(self) -> str:
+        """As a sequence diagram in the language of Mermaid (mermaid.py)."""
+        return mermaid.diagram(self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
@@ -376,8 +402,10 @@ class Part(Trace):
                     del event["cause"]
             events.append(event)
         snapshot = self._whole.state(first - 1) if first else self.snapshot
-        stamps = [[max(0, n - first), *times] for n, *times in self.stamps if n <= last + 1]
-        stamps = [s for k, s in enumerate(stamps) if k + 1 == len(stamps) or stamps[k + 1][0] > s[0]]
+        low = max(0, bisect.bisect_right(self.stamps[0], first) - 1)
+        high = bisect.bisect_right(self.stamps[0], last + 1)
+        numbers, ended, began = (column[low:high] for column in self.stamps)
+        stamps: Stamps = ([max(0, n - first) for n in numbers], ended, began)
         return Trace(events, snapshot, self.sources, origin=self.origin, stamps=stamps)
 
     def __repr__(self) -> str:

@@ -19,13 +19,13 @@ const STYLE = `
 .skl{--page:#fff;--band:#f4f6f8;--ink:#1c2128;--faint:#5c6470;--rule:#d5dae0;--run:#8fb3d9;--resume:#00875a;
 --stop:#c9281c;--wakeup:#7b3fa0;--socket:#b86a0a;--say:#fff4d6;--line:#ffe9a8;--new:#e3f5ec;--focus:#1f6feb;
 color:var(--ink);background:var(--page);font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;
-border:1px solid var(--rule);border-radius:8px;outline:none;min-width:0;text-align:left;container-type:inline-size}
+border:1px solid var(--rule);border-radius:8px;outline:none;min-width:0;text-align:left}
 .skl.dark{--page:#14171c;--band:#1b2027;--ink:#e6e9ee;--faint:#a3adba;--rule:#39414c;--run:#3f6ea3;--resume:#2fc48d;
 --stop:#ff6f5e;--wakeup:#c792ea;--socket:#f0a64a;--say:#2d2817;--line:#4a4020;--new:#173527;--focus:#6cb0ff}
 .skl *{box-sizing:border-box}
 .skl:focus-visible,.skl :focus-visible{outline:2px solid var(--focus);outline-offset:1px}
 .skl header{display:flex;flex-wrap:wrap;gap:6px;align-items:center;padding:8px 10px;border-bottom:1px solid var(--rule)}
-.skl h3{font-size:14px;margin:0 10px 0 0;font-weight:650;flex:0 1 auto;color:inherit}
+.skl .title{font-size:14px;margin:0 10px 0 0;font-weight:650}
 .skl button,.skl select,.skl input[type=search]{font:inherit;color:inherit;background:var(--page);
 border:1px solid var(--rule);border-radius:6px;padding:3px 8px;min-height:28px}
 .skl button{cursor:pointer}.skl button:hover{background:var(--band)}.skl button:disabled{opacity:.45;cursor:default}
@@ -45,15 +45,16 @@ background:var(--ink);color:var(--page);font:11px/16px system-ui,sans-serif;cont
 .skl svg .faint{fill:var(--faint)}
 .skl .strip{display:block;width:100%;height:22px;border-top:1px solid var(--rule)}
 .skl .slider{width:100%;margin:0;display:block;accent-color:var(--resume)}
-.skl .say{background:var(--say);padding:8px 12px;min-height:4.4em;border-block:1px solid var(--rule)}
+.skl .say{background:var(--say);padding:8px 12px;height:66px;overflow:auto;border-block:1px solid var(--rule)}
 .skl .say .n{color:var(--faint);margin-right:10px;font-variant-numeric:tabular-nums}
 .skl .say .raw{display:block;color:var(--faint);font:11.5px ui-monospace,Menlo,Consolas,monospace;margin-top:2px;
 white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-.skl .why{display:flex;flex-wrap:wrap;gap:4px 6px;align-items:center;padding:6px 10px;min-height:41px;color:var(--faint)}
+.skl .why{display:flex;gap:6px;align-items:center;padding:6px 10px;height:41px;overflow:auto hidden;
+white-space:nowrap;color:var(--faint)}
 .skl .why button{padding:1px 7px;min-height:24px;font-size:12px}
 .skl .below{display:grid;grid-template-columns:repeat(3,minmax(0,1fr)) minmax(0,1.6fr);gap:8px;padding:8px 10px;align-items:start}
-@container (max-width:1020px){.skl .below{grid-template-columns:repeat(2,minmax(0,1fr))}}
-@container (max-width:560px){.skl .below{grid-template-columns:minmax(0,1fr)}}
+.skl.medium .say{height:86px}.skl.medium .below{grid-template-columns:repeat(2,minmax(0,1fr))}
+.skl.narrow .say{height:128px}.skl.narrow .below{grid-template-columns:minmax(0,1fr)}
 .skl .card,.skl .film,.skl .say,.skl .why,.skl .code{contain:content}
 .skl .card{border:1px solid var(--rule);border-radius:6px;overflow:hidden;min-width:0}
 .skl .card+.card{margin-top:6px}
@@ -74,7 +75,7 @@ font:600 11.5px ui-monospace,Menlo,Consolas,monospace;color:inherit}
 .skl .code div i{display:inline-block;width:3.2em;color:var(--faint);font-style:normal;user-select:none}
 .skl .code .hit{background:var(--line);box-shadow:inset 3px 0 0 var(--socket)}
 .skl .code .hit i::before{content:"▶"}
-.skl .stack{display:flex;flex-wrap:wrap;gap:2px;padding:3px 6px;min-height:30px}
+.skl .stack{display:flex;flex-wrap:wrap;gap:2px;padding:3px 6px;height:54px;overflow:hidden auto;align-content:flex-start}
 .skl .stack button{padding:0 6px;min-height:22px;font:11px ui-monospace,Menlo,Consolas,monospace}
 .skl details{padding:0 10px 8px}.skl summary{cursor:pointer;color:var(--faint)}
 .skl details ul{margin:4px 0 0;padding-left:18px}
@@ -200,17 +201,28 @@ class Viewer {
     el.replaceChildren(this.root);
     this.build();
     this.theme();
+    this.resize();
     this.select();
     const wanted = options.step === undefined || options.step === null ? data.first : options.step;
     this.goto(this.nearest(wanted - data.first), true);
     this.loaded = performance.now() - begin;
-    this.watcher = new ResizeObserver(() => { this.width = 0; this.draw(); });
-    this.watcher.observe(this.film_);
+    this.watcher = new ResizeObserver(() => this.resize());
+    this.watcher.observe(this.root);
+  }
+
+  /** By classes and not by container queries, which make the page ask its style for every layout. */
+  resize() {
+    const width = this.root.clientWidth;
+    this.root.classList.toggle("medium", width && width < 1020);
+    this.root.classList.toggle("narrow", width && width < 560);
+    this.width = 0;
+    this.draw();
   }
 
   destroy() {
     this.watcher.disconnect();
-    this.schemes?.removeEventListener("change", this.onscheme);
+    this.schemes.removeEventListener("change", this.onscheme);
+    this.themes.disconnect();
     clearInterval(this.timer);
   }
 
@@ -235,7 +247,6 @@ class Viewer {
 
   build() {
     const d = this.data;
-    const id = `skl${(mount.count = (mount.count ?? 0) + 1)}`;
     const coroutines = [...new Set(d.coroutine.filter(Boolean))].sort(byNumber);
     const services = Object.keys(d.names).sort();
     const option = (v, text) => `<option value="${escape(v)}">${escape(text)}</option>`;
@@ -245,7 +256,7 @@ class Viewer {
     this.root.tabIndex = 0;
     this.root.innerHTML = `<style>${STYLE}</style>
 <header>
-  <h3 id="${id}">${escape(d.title)}</h3>
+  <strong class="title">${escape(d.title)}</strong>
   <button data-do="first" aria-label="First step" title="First step (Home)">|◀</button>
   <button data-do="back" aria-label="One step back" title="One step back (←)">◀</button>
   <button data-do="play" aria-label="Play" title="Play or pause (space)">▶ play</button>
@@ -270,7 +281,7 @@ class Viewer {
   <label>tables of <select data-name="service" aria-label="Tables of which service">
     ${option("", "the service of the step")}${services.map((s) => option(s, named(s))).join("")}</select></label>
 </header>
-<div class="film"><svg role="img" aria-labelledby="${id}"></svg><div class="veil"></div><div class="cursor"><b></b></div></div>
+<div class="film"><svg role="img" aria-label="Timeline: ${escape(d.title)}"></svg><div class="veil"></div><div class="cursor"><b></b></div></div>
 <canvas class="strip" aria-hidden="true"></canvas>
 <input class="slider" type="range" min="0" max="0" value="0" step="1" aria-label="Step">
 <div class="say"><span class="n"></span><span class="words" aria-live="polite"></span><span class="raw"></span></div>
@@ -279,7 +290,7 @@ class Viewer {
 ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdicts.length > 1 ? "s" : ""}</summary><ul>${d.verdicts.map((v) =>
     `<li><button data-go="${v[1] - d.first}">${v[1]}</button> ${escape(v[2].replace(/ \[event \d+\]$/, ""))}</li>`).join("")}</ul></details>` : ""}`;
     const find = (q) => this.root.querySelector(q);
-    this.film_ = find(".film");
+    this.stage = find(".film");
     this.svg = find("svg");
     this.veil = find(".veil");
     this.cursor = find(".cursor");
@@ -299,7 +310,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       x.setAttribute("data-lm-suppress-shortcuts", "true");
     this.root.addEventListener("keydown", (e) => this.key(e));
     this.root.addEventListener("click", (e) => this.click(e));
-    this.film_.addEventListener("scroll", () => { this.scrolled = this.film_.scrollTop; }, {passive: true});
+    this.stage.addEventListener("scroll", () => { this.scrolled = this.stage.scrollTop; }, {passive: true});
     this.slider.addEventListener("input", () => this.goto(this.visible[+this.slider.value]));
     this.search.addEventListener("input", () => this.look());
     for (const select of this.root.querySelectorAll("[data-name]"))
@@ -317,6 +328,8 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     this.root.classList.toggle("dark", dark());
     this.schemes = matchMedia("(prefers-color-scheme: dark)");
     this.schemes.addEventListener("change", this.onscheme);
+    this.themes = new MutationObserver(this.onscheme);
+    this.themes.observe(document.body, {attributes: true, attributeFilter: ["data-jp-theme-light"]});
   }
 
   // ---- which events are steps
@@ -463,7 +476,8 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const wanted = this.search.value.trim().toLowerCase(), d = this.data;
     this.hits = wanted ? this.visible.filter((i) =>
       d.lines[i].toLowerCase().includes(wanted) || d.say[i].replaceAll("**", "").toLowerCase().includes(wanted)) : [];
-    this.found.textContent = wanted ? `${this.hits.length} found` : "";
+    const at = this.hits.indexOf(this.step) + 1;
+    this.found.textContent = !wanted ? "" : at ? `${at} of ${this.hits.length}` : `${this.hits.length} found`;
     if (move && this.hits.length && !this.hits.includes(this.step)) this.jump(1, true);
   }
 
@@ -512,12 +526,12 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const chain = [];
     for (let n = d.causes[i]; n !== null && n !== undefined && chain.length < 8; n = d.causes[n - d.first]) chain.push(n);
     const by = d.by[i] ? `resumed by <b>${escape(d.by[i])}</b>${chain.length ? ", " : ""}` : "";
-    this.why.innerHTML = (by || chain.length ? "" : "this step follows from the one before it") + by
+    this.why.innerHTML = "<span>" + (by || chain.length ? "" : "this step follows from the one before it") + by
       + (chain.length ? "because of " : "")
       + chain.map((n) => {
         const text = n < d.first ? "before" : `${n} ${d.kinds[n - d.first]}`;
         return `<button data-go="${Math.max(0, n - d.first)}" data-lm-suppress-shortcuts="true" aria-label="Go to the cause, step ${n}">${escape(text)}</button>`;
-      }).join(" ← ");
+      }).join(" ← ") + "</span>";
   }
 
   // ---- tables
@@ -693,8 +707,8 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
 
   draw() {
     if (!this.width) {
-      this.width = this.film_.clientWidth || 900;
-      this.room = parseFloat(getComputedStyle(this.film_).maxHeight) || 430;
+      this.width = this.stage.clientWidth || 900;
+      this.room = parseFloat(getComputedStyle(this.stage).maxHeight) || 430;
     }
     const width = this.width;
     const columns = this.data.columns, fit = Math.max(3, Math.floor((width - LEFT) / COLUMN));
@@ -722,7 +736,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       // Compared with numbers of our own: asking the page where things are makes it lay them out anew.
       const y = HEAD + lane * ROW;
       if (y < (this.scrolled ?? 0) + HEAD || y + ROW > (this.scrolled ?? 0) + this.room - FOOT)
-        this.film_.scrollTop = this.scrolled = Math.max(0, Math.min(this.height - this.room, y - this.room / 2));
+        this.stage.scrollTop = this.scrolled = Math.max(0, Math.min(this.height - this.room, y - this.room / 2));
     }
   }
 

@@ -219,7 +219,8 @@ class _Teller:
         elif rule is not None:
             form = rule(e, fields, t)
         said = self.forms.get(form, self.forms["other"]).format_map(_Fields(fields))
-        return said[:1].upper() + said[1:]
+        start = 2 if said.startswith(f"**{self.forms['main']}") else 0  # names keep their letters: co1, client#1
+        return said[:start] + said[start : start + 1].upper() + said[start + 1 :]
 
     # ---- names
 

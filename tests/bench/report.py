@@ -31,6 +31,16 @@ MEMORY = {
 }
 
 
+LOOK = {
+    "look state": ("`state(i)` anywhere in 10,000 events, ms of CPU", 2),
+    "look timeline": ("`timeline()` of 10,000 events with its PNG, s of CPU", 2),
+    "look density": ("the same of 100,000 events", 2),
+    "look page": ("`to_html()` of 5,000 events, s of CPU", 2),
+    "look load": ("that page in Chromium until it can be stepped, s", 2),
+    "look step": ("from a key to a step that is laid out there, ms (median)", 1),
+}
+
+
 class Figures:
     """The figures of a run, by row and system."""
 
@@ -160,6 +170,8 @@ def _tables(bench: Bench, figures: Figures) -> list[str]:
                 ["recorder on", _shown(figures.median("recorder on", LITE)), f"{_shown(on, 2)} (over off)"],
             ],
         ),
+        "### Looking at a trace (skynet_lite)",
+        _table(["", ""], [[title, _shown(figures.median(row, LITE), digits)] for row, (title, digits) in LOOK.items()]),
         "### Large numbers (skynet_lite, once)",
         _scale(bench, figures),
     ]
@@ -243,6 +255,9 @@ def _goals(figures: Figures) -> str:
     rates("bulk read(n)", "bulk", "gevent", 0.6, 1.0)
     judge("recorder off / no hooks", figures.ratio("recorder off", LITE, below="recorder none"), 1.03, 1.01)
     judge("recorder on / off", figures.ratio("recorder on", LITE, below="recorder off"), 1.35, 1.2)
+    judge("timeline of 10,000 events, s", figures.median("look timeline", LITE), 3, 2)
+    judge("5,000 events in the viewer, s", figures.median("look load", LITE), 2, 1)
+    judge("a step in the viewer, ms", figures.median("look step", LITE), 5, 3)
     judge("parked coroutine, KiB", _kib(figures.median("parked", LITE)), 7.5, 7)
     judge("idle service, KiB", _kib(figures.median("services", LITE)), 6, 1.5)
     judge("connection, KiB", _kib(figures.median("connection", LITE, "bytes")), 10, 8)

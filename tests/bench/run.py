@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,9 @@ TIMEOUT = 120  # seconds for one figure
 
 LITE, SKYNET, SKYNET_OFF = "skynet_lite", "skynet", "skynet, profile off"
 PEERS = {"gevent": "gevent", "asyncio": "asyncio", "uvloop": "uvloop", "trio": "trio", "pykka": "pykka"}
-PROGRAMS = {LITE: "peer_lite.py", "unhooked": "unhooked.py"} | {name: f"peer_{name}.py" for name in PEERS}
+PROGRAMS = {LITE: "peer_lite.py", "unhooked": "unhooked.py", "views": "views.py"} | {
+    name: f"peer_{name}.py" for name in PEERS
+}
 
 # metric → operations in a full run, and in a quick one
 OPERATIONS = {
@@ -38,6 +41,10 @@ OPERATIONS = {
     "wait": (50_000, 200), "ring": (50_000, 2_000),
 }  # fmt: skip
 MEMORY = {"parked": (10_000, 200), "services": (2_000, 50)}
+VIEWS = {  # row → metric of views.py, events in a full run
+    "look state": ("state", 10_000), "look timeline": ("timeline", 10_000), "look density": ("timeline", 100_000),
+    "look page": ("payload", 5_000), "look load": ("load", 5_000), "look step": ("step", 5_000),
+}  # fmt: skip
 CONNECTIONS, SIZES = (1, 50, 500), (64, 4096)
 PYKKA = ("call", "send", "ring", "services")  # the rest has no counterpart: its actors are threads
 PYKKA_SHARE = 10  # it is that much slower: fewer operations
@@ -160,6 +167,10 @@ class Bench:
         ):  # fmt: skip
             self.note(row, LITE, self.single, system, metric, calls)
         self.say("recorder")
+        for row, (metric, full) in VIEWS.items():
+            if metric not in ("load", "step") or shutil.which("chromium"):
+                self.note(row, LITE, self.single, "views", metric, 300 if quick else full)
+        self.say("views")
         servers = [system for system in order if system != "pykka"]
         seconds = 0.05 if quick else 1.5
         for size in SIZES:

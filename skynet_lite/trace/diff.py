@@ -1,0 +1,353 @@
+"""Two runs side by side: where they part, and what is in one and not in the other.
+
+One idea: what two runs have in common from the start is found in one pass, and only
+the rest is aligned: by the events that are unique on both sides, as patience diff
+does it, and between those by difflib in windows of bounded size. So the price grows
+with the length of the runs, never with its square.
+
+Compared is what was done, not where in the text it stands: `at`, `stack`, `runs` are
+left out, and so is `cause`, a number that shifts with every event before it.
+
+A recording of the real skynet knows less than a trace of ours. Against one, both
+sides are brought to its form, service by service (golden.py), without the text of
+ERROR messages, which is the system's, and without the pair of switches by which
+v1.1.0 hands a pooled coroutine its new function.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any
+
+from .events import Event
+from .golden import BOOT
+from .text import fit, line
+
+if TYPE_CHECKING:
+    from .trace import Trace
+
+Row = tuple[int | None, int | None, bool]
+"""An event on the left, an event on the right (by their numbers in the whole traces), whether they are equal."""
+
+_UNCOMPARED = frozenset(("at", "stack", "runs", "cause"))
+_WINDOW = 256  # events on each side that difflib gets at once
+_SHOWN = 200  # rows that `str` and a notebook show
+_MARKS = {"=": "", "|": "rgba(240,180,0,.25)", "<": "rgba(220,60,40,.22)", ">": "rgba(0,150,90,.22)"}
+
+
+class Diff:
+    """What `trace.diff(other)` answers. `rows` are the aligned events, `same` says whether all are equal.
+
+    `first`: the numbers of the first events that differ; None for a side that has no
+    more events; None altogether if the runs are the same. `pairs`: the services that
+    were compared, left and right; empty if the traces were compared as a whole.
+    """
+
+    def __init__(self, left: Trace, right: Trace, names: dict[int | str, str] | None = None) -> None:
+        self.left, self.right = left, right
+        self.rows: list[Row] = []
+        self.pairs: list[tuple[str | None, str | None]] = []
+        self._shown: tuple[dict[int, Event], dict[int, Event]] = ({}, {})
+        self._titles: dict[int, str] = {}  # index of a row → what begins there
+        if left.origin or right.origin:
+            self._by_service(names or {})
+        elif names:
+            raise ValueError("names= match our services with a recording's: both of these traces are ours")
+        else:
+            self._compare(_numbered(left), _numbered(right))
+        parted = [(i, j) for i, j, equal in self.rows if not equal]
+        self.first: tuple[int | None, int | None] | None = min(
+            self._partings(), key=lambda p: p[0] if p[0] is not None else len(left.whole), default=None
+        )
+        self.same = not parted
+
+    def _compare(self, a: list[tuple[int, Event]], b: list[tuple[int, Event]]) -> None:
+        self._shown[0].update(a)
+        self._shown[1].update(b)
+        numbers = [n for n, _ in a], [n for n, _ in b]
+        for i, j, equal in align([e for _, e in a], [e for _, e in b]):
+            self.rows.append((None if i is None else numbers[0][i], None if j is None else numbers[1][j], equal))
+
+    def _by_service(self, names: dict[int | str, str]) -> None:
+        ours, theirs = _births(self.left), _births(self.right)
+        if self.left.origin and self.right.origin:
+            self.pairs = [(s, s if s in theirs else None) for s in ours] + [(None, s) for s in theirs if s not in ours]
+        else:
+            given = {_text(address): label for address, label in names.items()}
+            known, labels = (theirs, ours) if self.left.origin else (ours, theirs)
+            if unknown := sorted(set(given) - set(known)) + sorted(set(given.values()) - set(labels)):
+                raise ValueError(f"no service {unknown[0]!r} here; there is {', '.join([*known, *labels])}")
+            rest = iter([label for label in labels if label not in given.values()])
+            matched = {a: given.get(a) or next(rest, None) for a in known}
+            couples: list[tuple[str | None, str | None]] = [(a, label) for a, label in matched.items() if label]
+            couples += [(None, label) for label in labels if label not in matched.values()]
+            self.pairs = [(b, a) for a, b in couples] if self.left.origin else couples
+        lists = [
+            (left, right, self._golden(self.left, left, 0), self._golden(self.right, right, 1))
+            for left, right in self.pairs
+        ]
+        # Of some services nothing was recorded: their order of birth counts, and no more.
+        silent = [int(bool(self.left.origin)), int(bool(self.right.origin))]
+        for left, right, a, b in lists:
+            if (silent[0] and not a) or (silent[1] and not b):
+                continue
+            self._titles[len(self.rows)] = f"{left or 'nobody'} | {right or 'nobody'}"
+            self._compare(a, b)
+
+    def _golden(self, trace: Trace, service: str | None, side: int) -> list[tuple[int, Event]]:
+        """The events of one service in the form of the recordings, with the service's label."""
+        if service is None:
+            return []
+        names: dict[str, str] = {}  # of ours, those of the recording
+        if not trace.origin:
+            names = {a: b for a, b in ((p[side], p[1 - side]) for p in self.pairs) if a and b}
+        label = names.pop(service, service)
+        found = []
+        for n, e in trace.golden_numbered(service, names=names):
+            if (e["e"] == "resume" and e["by"] == "co_create") or (e["e"] == "yield" and e["command"] is None):
+                continue
+            if e.get("type") == "ERROR":
+                e.pop("info", None)
+            found.append((n, {**e, "service": label}))
+        return found
+
+    def _partings(self) -> Iterator[tuple[int | None, int | None]]:
+        """Where each stretch of comparison (all, or a service) parts."""
+        starts = [*(self._titles or {0: ""}), len(self.rows)]
+        for start, stop in pairwise(starts):
+            rows = self.rows[start:stop]
+            k = next((k for k, (_, _, equal) in enumerate(rows) if not equal), None)
+            if k is not None:
+                yield (
+                    next((i for i, _, _ in rows[k:] if i is not None), None),
+                    next((j for _, j, _ in rows[k:] if j is not None), None),
+                )
+
+    # ---- looking at it
+
+    def summary(self) -> str:
+        """One to three sentences: whether, where, and at which lines of the programs the runs part."""
+        n = len(self.rows)
+        if self.first is None:
+            return f"The runs are the same: {n} events."
+        parted = sum(not equal for _, _, equal in self.rows)
+        left, right = ("the end" if number is None else str(number) for number in self.first)
+        told = [f"The runs part at event {left} | {right}: {parted} of {n} rows differ."]
+        for side, (trace, number) in enumerate(zip((self.left, self.right), self.first, strict=True)):
+            if number is not None:
+                event = self._shown[side].get(number) or trace.whole[number]
+                told.append(f"{'<>'[side]} {' '.join(line(_printable(event)).split())}{_place(trace, number)}")
+        return "\n".join(told)
+
+    def text(self, *, width: int = 160, context: int = 3, limit: int | None = None) -> str:
+        """Two columns, `width` wide in all: = equal, | differs, < only left, > only right.
+
+        Of equal events `context` are shown beside each difference. `limit`: at most so many rows.
+        """
+        half = max(10, (width - 3) // 2)
+        rows, more = self.folded(context, limit)
+        lines = [self.summary(), *(f"{fit(a, half)} {mark} {fit(b, half)}".rstrip() for a, mark, b, _ in rows)]
+        if more:
+            lines.append(f"… {more} more rows: see text(), or narrow the traces, as in trace[a:b] …")
+        return "\n".join(lines)
+
+    def folded(self, context: int = 3, limit: int | None = None) -> tuple[list[tuple[str, str, str, int | None]], int]:
+        """Left, mark, right and index in `rows` (None: no event) of what is shown, and how many rows more there are."""
+        near = set[int]()
+        for k, (_, _, equal) in enumerate(self.rows):
+            if not equal:
+                near.update(range(max(0, k - context), min(len(self.rows), k + context + 1)))
+        bounds = sorted(self._titles)
+        plan: list[int | tuple[str, str, str, None]] = []  # rows to be shown, and what stands for others
+        for (_, seen), group in groupby(range(len(self.rows)), key=lambda k: (bisect_left(bounds, k + 1), k in near)):
+            ks = list(group)
+            if ks[0] in self._titles:
+                left, _, right = self._titles[ks[0]].partition(" | ")
+                plan.append((left, "·", right, None))
+            words = f"… {len(ks)} equal event{'s' * (len(ks) > 1)} …"
+            plan += ks if seen else [(words, "=", words, None)]
+        shown: list[tuple[str, str, str, int | None]] = [
+            (*self._cells(step), step) if isinstance(step, int) else step for step in plan[:limit]
+        ]
+        return shown, len(plan) - len(shown)
+
+    def _cells(self, k: int) -> tuple[str, str, str]:
+        *numbers, equal = self.rows[k]
+        events = [None if n is None else self._shown[side][n] for side, n in enumerate(numbers)]
+        told = ["" if e is None else line(_printable(e)) for e in events]
+        a, b = events
+        if a is not None and b is not None and not equal and told[0] == told[1]:  # it is in what the line does not say
+            for side, (e, other) in enumerate(((a, b), (b, a))):
+                told[side] += "".join(f"  {x}={y!r}" for x, y in _compared(e).items() if other.get(x) != y)
+        left, right = (text and f"{n:4} {text}" for n, text in zip(numbers, told, strict=True))
+        return left, "=" if equal else "|" if left and right else "<" if left else ">", right
+
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Both runs as one page: the aligned rows, and a viewer for each that goes along with the other."""
+        self.left.to_html(path, beside=self.right, diff=self, **options)
+
+    def __str__(self) -> str:
+        return self.text(limit=_SHOWN)
+
+    def __repr__(self) -> str:
+        return f"<Diff: {self.summary().splitlines()[0]}>"
+
+    def __bool__(self) -> bool:
+        """Whether there is a difference."""
+        return not self.same
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        rows, hidden = self.folded(3, _SHOWN)
+        cell = '<td style="text-align:left;white-space:pre;font-family:monospace;padding:0 .6em">{}</td>'
+        table = "".join(
+            f'<tr style="background:{_MARKS.get(mark, "rgba(128,128,128,.15)")}">'
+            + "".join(cell.format(html.escape(text)) for text in (left, mark, right))
+            + "</tr>"
+            for left, mark, right, _ in rows
+        )
+        more = f"<p>… {hidden} more rows</p>" if hidden else ""
+        head = "<br>".join(html.escape(told) for told in self.summary().splitlines())
+        return {"text/plain": str(self), "text/html": f"<p>{head}</p><table>{table}</table>{more}"}
+
+
+# --------------------------------------------------------------------------- alignment
+
+
+def align(a: Sequence[Event], b: Sequence[Event]) -> Iterator[Row]:
+    """Pairs of indexes, in order: equal events, then within what is left those that are at least of a kind."""
+    start = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if not _equal(x, y)), min(len(a), len(b)))
+    yield from ((k, k, True) for k in range(start))
+    keys = [_key(e) for e in a[start:]], [_key(e) for e in b[start:]]
+    at = bt = start
+    for i, j, size in [*((start + i, start + j, n) for i, j, n in _blocks(*keys)), (len(a), len(b), 0)]:
+        if at < i and bt < j:
+            yield from _of_a_kind(a, b, at, i, bt, j)
+        else:
+            yield from ((k, None, False) for k in range(at, i))
+            yield from ((None, k, False) for k in range(bt, j))
+        yield from ((i + k, j + k, True) for k in range(size))
+        at, bt = i + size, j + size
+
+
+def _of_a_kind(a: Sequence[Event], b: Sequence[Event], at: int, i: int, bt: int, j: int) -> Iterator[Row]:
+    kinds = [_kind(e) for e in a[at:i]], [_kind(e) for e in b[bt:j]]
+    k, m = at, bt
+    for x, y, size in [*_blocks(*kinds), (i - at, j - bt, 0)]:
+        yield from ((n, None, False) for n in range(k, at + x))
+        yield from ((None, n, False) for n in range(m, bt + y))
+        pairs = ((at + x + n, bt + y + n) for n in range(size))
+        yield from ((n, m, _equal(a[n], b[m])) for n, m in pairs)  # the windows may have missed one
+        k, m = at + x + size, bt + y + size
+
+
+def _equal(a: Event, b: Event) -> bool:
+    return a == b or _compared(a) == _compared(b)
+
+
+def _compared(event: Event) -> Event:
+    return {k: v for k, v in event.items() if k not in _UNCOMPARED}
+
+
+def _key(event: Event) -> str:
+    return json.dumps(_compared(event), sort_keys=True, default=repr)
+
+
+def _kind(event: Event) -> str:
+    fields = ("e", "service", "co", "table", "op", "command", "ptype", "by", "type", "client", "action")
+    return json.dumps([event.get(field) for field in fields], default=repr)
+
+
+def _blocks(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Matching stretches (start in a, start in b, length), in order, of any two lists in about linear time."""
+    found: list[tuple[int, int, int]] = []
+    waiting = [(0, len(a), 0, len(b), 0)]
+    while waiting:  # the leftmost first
+        i, m, j, n, depth = waiting.pop()
+        start = i
+        while i < m and j < n and a[i] == b[j]:
+            i, j = i + 1, j + 1
+        if i > start:
+            found.append((start, j - (i - start), i - start))
+        end = m
+        while i < m and j < n and a[m - 1] == b[n - 1]:
+            m, n = m - 1, n - 1
+        if m < end:
+            waiting.append((m, end, n, n + end - m, depth))  # equal throughout: the next pass takes it as it is
+        if i == m or j == n:
+            continue
+        if m - i <= _WINDOW and n - j <= _WINDOW:
+            matcher = SequenceMatcher(None, a[i:m], b[j:n], autojunk=False)
+            found += [(i + x, j + y, size) for x, y, size in matcher.get_matching_blocks() if size]
+            continue
+        anchors = _anchors(a, b, i, m, j, n) if depth < 16 else []
+        if not anchors:  # nothing to hold on to: window by window
+            steps = range(_WINDOW, max(m - i, n - j), _WINDOW)
+            anchors = [(min(m, i + step), min(n, j + step)) for step in steps]
+        parts = pairwise([(i, j), *anchors, (m, n)])
+        waiting += [(x, x2, y, y2, depth + 1) for (x, y), (x2, y2) in parts if x < x2 or y < y2][::-1]
+    return found
+
+
+def _anchors(a: Sequence[str], b: Sequence[str], i: int, m: int, j: int, n: int) -> list[tuple[int, int]]:
+    """Events that occur once on each side, in an order that both have: the longest such chain."""
+    places: dict[str, list[int]] = {}
+    for side, keys, low, high in ((0, a, i, m), (1, b, j, n)):
+        for k in range(low, high):
+            place = places.setdefault(keys[k], [-1, -1])
+            place[side] = k if place[side] == -1 else -2
+    tails: list[int] = []  # patience: the smallest end, in b, of a chain of each length
+    chains: list[tuple[int, int, Any]] = []
+    for x, y in places.values():  # in the order of a
+        if x >= 0 and y >= 0:
+            k = bisect_left(tails, y)
+            node = (x, y, chains[k - 1] if k else None)
+            tails[k : k + 1], chains[k : k + 1] = [y], [node]
+    chain: Any = chains[-1] if chains else None
+    found = []
+    while chain is not None:
+        found.append(chain[:2])
+        chain = chain[2]
+    return found[::-1]
+
+
+# --------------------------------------------------------------------------- who is who
+
+
+def _births(trace: Trace) -> list[str]:
+    """The services of a program in the order of their birth, without those that every node boots."""
+    names = trace.names()
+    born = [*trace.snapshot.get("services", {}), *(e["service"] for e in trace.whole.events if e["e"] == "birth")]
+    return [address for address in dict.fromkeys(born) if names.get(address) not in BOOT]
+
+
+def _text(address: int | str) -> str:
+    return f":{address if isinstance(address, int) else int(address.lstrip(':'), 16):08x}"
+
+
+def _printable(event: Event) -> Event:
+    """With a number for a socket that has a label only."""
+    return {"id": int(event["sock"][1:]), **event} if "sock" in event else event
+
+
+def _numbered(trace: Trace) -> list[tuple[int, Event]]:
+    return list(zip(trace.numbers, trace.events, strict=True))
+
+
+def _place(trace: Trace, number: int) -> str:
+    """The line of the program at which an event happened, or its coroutine last was."""
+    events, event = trace.whole.events, trace.whole.events[number]
+    who = event.get("service"), event.get("co", event.get("in"))
+    for k in range(number, max(-1, number - 1000), -1):
+        e = events[k]
+        if "at" in e and (e.get("service"), e.get("co", e.get("in"))) == who:
+            label, _, n = e["at"].rpartition(":")
+            lines = trace.sources.get(label, "").splitlines()
+            text = lines[int(n) - 1].strip() if n.isdigit() and 0 < int(n) <= len(lines) else ""
+            return f"\n    {'at' if k == number else 'after'} {e['at']}  {text}".rstrip()
+    return ""

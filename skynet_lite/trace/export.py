@@ -1,0 +1,58 @@
+"""Which file a trace becomes: the suffix decides.
+
+.json and .jsonl can be loaded again; the others are for readers: .txt the canonical
+text, .mmd a Mermaid sequence diagram, .chrome.json (or .perfetto.json) for Perfetto,
+.html the stand-alone viewer, .png, .svg and .pdf the timeline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .files import dump_lines, dumps
+
+if TYPE_CHECKING:
+    from .trace import Trace
+
+PICTURES = (".png", ".svg", ".pdf")
+_TEXTS: dict[str, Callable[[Trace], str]] = {
+    ".chrome.json": lambda trace: chrome_json(trace),
+    ".perfetto.json": lambda trace: chrome_json(trace),
+    ".json": dumps,
+    ".jsonl": dump_lines,
+    ".txt": lambda trace: trace.text() + "\n",
+    ".mmd": lambda trace: trace.to_mermaid(),
+}
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """The suffix that decides. Raises ValueError if it is none that is known."""
+    name = Path(path).name
+    known = (*_TEXTS, ".html", *PICTURES)
+    for suffix in known:
+        if name.lower().endswith(suffix):
+            return suffix
+    raise ValueError(f"{name}: what is it to be? The suffix decides; known are {', '.join(known)}")
+
+
+def save(trace: Any, path: str | os.PathLike[str], **options: Any) -> None:
+    """Write a trace to `path`. `options` go to the timeline of a picture."""
+    kind = kind_of(path)
+    if kind in _TEXTS:
+        Path(path).write_text(_TEXTS[kind](trace), encoding="utf-8")
+    elif kind == ".html":
+        trace.to_html(path)
+    else:
+        trace.timeline(**options).write(path)
+
+
+def chrome_json(trace: Trace) -> str:
+    """One event a line, for those who look inside."""
+    data = trace.to_chrome()
+    rows = ",\n".join(json.dumps(event, separators=(",", ":")) for event in data["traceEvents"])
+    rest = json.dumps({k: v for k, v in data.items() if k != "traceEvents"})
+    return f'{{"traceEvents":[\n{rows}\n],{rest[1:]}\n'

@@ -1,0 +1,501 @@
+"""The viewer in a real browser: the page of its own, offline, and the widget in both notebook front ends.
+
+Chromium comes from the system (`apt-get install chromium`). Where there is none these
+tests are skipped and say so; with SKYNET_LITE_BROWSER=required, as in .ci/run, they fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from harness import Play
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from skynet_lite import Node, Trace, skynet, socket
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("SKYNET_LITE_BROWSER") != "required",
+    reason="no Chromium here: apt-get install chromium, and these tests run",
+)
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    """The seed's listing with an echo: one client, one line."""
+    ports = []
+
+    def accept(id: int, addr: str) -> None:
+        socket.start(id)
+        socket.write(id, (socket.readline(id) or b"") + b"\n")
+        socket.close(id)
+
+    def main() -> None:
+        lid = socket.listen("127.0.0.1:0")
+        ports.append(socket.sockname(lid)[1])
+        socket.start(lid, accept)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(main)
+        client = node.client(ports[0])
+        client.send(b"hello\n")
+        client.recv_line()
+        client.expect_eof()
+        client.close()
+        node.run_until_idle()
+    return trace
+
+
+def complaints(page: Page) -> list[str]:
+    """What the console and the page itself complain about, from now on."""
+    found: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            found.append(message.text)
+
+    page.on("console", heard)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+def opened(browser: Browser, path: Path, fragment: str = "", **options: Any) -> Page:
+    """The page from its file, with the network off."""
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 1000}, **options)
+    context.route(re.compile("^https?:"), lambda route: route.abort())
+    page = context.new_page()
+    page.complaints = complaints(page)  # type: ignore[attr-defined]
+    page.goto(path.as_uri() + fragment)
+    page.wait_for_selector(".skl svg rect")
+    return page
+
+
+@pytest.fixture
+def page(browser: Browser, trace: Trace, tmp_path: Path) -> Iterator[Page]:
+    trace.to_html(tmp_path / "echo.html", title="an echo")
+    page = opened(browser, tmp_path / "echo.html")
+    yield page
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def step(page: Page) -> int:
+    return int(page.evaluate("viewers[0].step + viewers[0].data.first"))
+
+
+def idle(page: Page) -> None:
+    page.wait_for_function("!viewers[0].busy")
+
+
+def press(page: Page, *keys: str) -> int:
+    for key in keys:
+        page.keyboard.press(key)
+    idle(page)
+    return step(page)
+
+
+def expected_rows(trace: Trace, i: int, service: str) -> dict[str, Any]:
+    """What the cards have to show after event `i`: the tables of Python, as rows."""
+    state = trace.state(i)
+    shown = {}
+    for home, tables in ((service, state["services"].get(service, {})), ("", state)):
+        for name, table in tables.items():
+            if name in ("name", "services"):
+                continue
+            if name == "timers":
+                shown[f"{home}|{name}"] = [[f"tick {tick}", f"{who} {session}"] for tick, who, session in table]
+            elif isinstance(table, dict):
+                shown[f"{home}|{name}"] = [[str(k), text(v)] for k, v in table.items()]
+            elif isinstance(table, list):
+                shown[f"{home}|{name}"] = [["", text(v)] for v in table]
+            else:
+                shown[f"{home}|{name}"] = [["", text(table)]]
+    return shown
+
+
+def text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def test_the_tables_are_those_of_python(page: Page, trace: Trace) -> None:
+    """At every step, forwards, backwards and by jumps: what the cards show is `trace.state(i)`."""
+    page.get_by_role("checkbox").check()
+    page.locator("[data-name=home]").select_option("all")
+    n = len(trace)
+    order = [*range(n), *range(n - 1, -1, -3), *(i * 37 % n for i in range(40))]
+    shown = page.evaluate(
+        """(order) => order.map((i) => {
+            const v = viewers[0];
+            v.goto(i);
+            // Both from the tables and from the page itself.
+            const dom = Object.fromEntries(v.cardList.map((c) => [`${c.service}|${c.name}`,
+                c.nodes.filter((r) => r.style !== "none").map((r) => [r.key.textContent, r.value.textContent])]));
+            return [v.service, v.shown(), dom];
+        })""",
+        order,
+    )
+    for i, (service, tables, dom) in zip(order, shown, strict=True):
+        expected = expected_rows(trace, i, service)
+        assert dom == tables
+        for name, rows in tables.items():
+            assert rows == expected.get(name, []), (i, name)
+
+
+def test_the_keyboard_alone_is_enough(page: Page, trace: Trace) -> None:
+    """Arrows, Home, End, pages; n and p along one coroutine; / searches; space plays."""
+    first = step(page)
+    after = press(page, "ArrowRight")
+    assert after > first
+    assert press(page, "ArrowLeft") == first
+    last = press(page, "End")
+    assert trace[last]["e"] == "yield" and press(page, "ArrowRight") == last
+    assert press(page, "Home") == first
+    assert press(page, "PageDown", "PageUp") == first
+    visible = page.evaluate("viewers[0].visible")
+    assert press(page, "PageDown") == visible[10]
+    wakeup = next(i for i, e in enumerate(trace) if e["e"] == "wakeup")
+    page.evaluate("(i) => viewers[0].goto(i)", wakeup)
+    following = press(page, "n")
+    assert (trace[following]["e"], trace[following]["co"]) == ("yield", trace[wakeup]["in"])
+    assert press(page, "p") == wakeup
+    page.keyboard.press("/")
+    page.keyboard.type("dispatch_wakeup")
+    found = step(page)
+    assert "dispatch_wakeup" in page.locator(".words").inner_text()
+    assert re.fullmatch(r"\d+ of \d+", page.locator(".found").inner_text())
+    page.keyboard.press("Enter")
+    assert step(page) != found
+    page.keyboard.press("Escape")
+    press(page, "Home", "Space")
+    assert page.get_by_role("button", name="Pause").is_visible()
+    page.wait_for_function("viewers[0].step > viewers[0].visible[0]")
+    press(page, "Space")
+    assert page.get_by_role("button", name="Play", exact=True).is_visible()
+
+
+def test_a_burst_of_keys_paints_every_step(page: Page) -> None:
+    """Twenty keys within one frame: twenty steps, each in a frame of its own."""
+    page.evaluate("viewers[0].goto(viewers[0].visible[2])")
+    steps, painted = page.evaluate(
+        """async () => {
+            const v = viewers[0], seen = new Set(), before = v.painted;
+            for (let k = 0; k < 20; k++)
+                v.root.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
+            while (v.busy) {
+                seen.add(v.step);
+                await new Promise((done) => requestAnimationFrame(done));
+            }
+            return [[...seen], v.painted - before];
+        }"""
+    )
+    visible = page.evaluate("viewers[0].visible")
+    assert painted == 20
+    assert steps == visible[3:23]
+
+
+def test_what_has_just_changed_is_marked(page: Page, trace: Trace) -> None:
+    """By a sign as well as by colour, in the table where it happened."""
+    wakeup = next(i for i, e in enumerate(trace) if e["e"] == "wakeup")
+    page.evaluate("(i) => viewers[0].goto(i)", wakeup)
+    card = page.locator(".card.changed", has_text="wakeup_queue")
+    assert card.locator(".new").inner_text().strip() == "co1"
+    sign = page.evaluate("getComputedStyle(document.querySelector('.card.changed .new'), '::before').content")
+    assert sign == '"+"'
+    press(page, "ArrowRight")
+    assert "− 1" in page.locator(".card.changed", has_text="wakeup_queue").inner_text()
+
+
+def test_sentence_reason_and_source_belong_to_the_step(page: Page, trace: Trace) -> None:
+    """The sentence, what resumed it, the chain of causes, the line of the service and that of the runtime."""
+    resume = next(i for i, e in enumerate(trace) if e["e"] == "resume" and e["by"] == "dispatch_wakeup")
+    page.evaluate("(i) => viewers[0].goto(i)", resume)
+    assert "dispatch_wakeup resumes co1" in page.locator(".words").inner_text()
+    assert "resumed by dispatch_wakeup" in page.locator(".why").inner_text()
+    assert "socket.start(lid, accept)" in page.locator(".code .hit").first.inner_text()
+    assert "wait()" in page.locator(".code .hit").nth(1).inner_text()
+    page.locator(".stack button").last.click()
+    assert "return connect(" in page.locator(".code .hit").nth(1).inner_text()
+    page.locator(".why button").first.click()
+    assert step(page) == trace[resume]["cause"]
+
+
+def test_filters_and_links(page: Page, trace: Trace, browser: Browser, tmp_path: Path) -> None:
+    """One coroutine, one service, every event; `#step=` in the address leads to a step."""
+    page.locator("[data-name=only]").select_option("co2")
+    assert {trace[i].get("co") or trace[i].get("in") for i in page.evaluate("viewers[0].visible")} <= {"co2", "co1"}
+    page.locator("[data-name=only]").select_option("")
+    page.get_by_role("checkbox").check()
+    page.locator("[data-name=home]").select_option("all")
+    assert page.evaluate("viewers[0].visible.length") == len(trace)
+    press(page, "Home", "ArrowRight", "ArrowRight")
+    assert page.evaluate("location.hash") == "#step=2"
+    page.evaluate("location.hash = '#step=44'")
+    page.wait_for_function("viewers[0].step === 44")
+    trace.to_html(tmp_path / "again.html")
+    other = opened(browser, tmp_path / "again.html", "#step=40")
+    assert step(other) <= 40 and step(other) >= 36
+    other.context.close()
+
+
+def test_a_click_into_the_timeline_goes_there(page: Page) -> None:
+    """The column under the pointer becomes the step."""
+    press(page, "Home")
+    box = page.locator(".film svg").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 132 + 46 * 5.5, box["y"] + 40)
+    assert step(page) == page.evaluate("viewers[0].nearest(viewers[0].data.columns[5])")
+
+
+def names(page: Page) -> list[str]:
+    """Accessible names of all controls, as a screen reader is told them."""
+    tree = page.locator(".skl").aria_snapshot()
+    controls = re.findall(r"- (button|combobox|checkbox|searchbox|slider)(?: (\"[^\"]*\"))?", tree)
+    assert len(controls) > 12
+    return [f"{kind} {name}" for kind, name in controls]
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    """Buttons, boxes, the slider, the picture; and the sentence is read out when it changes."""
+    assert all('"' in name and '""' not in name for name in names(page))
+    assert page.get_by_role("group", name="Stepper: an echo").count() == 1
+    assert page.get_by_role("img", name="an echo").count() == 1
+    assert page.locator(".words[aria-live=polite]").count() == 1
+    outline = page.evaluate("getComputedStyle(document.querySelector('.skl')).outlineStyle")
+    assert outline == "solid", "the focus of the keyboard can be seen"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "zoom"), [(1280, 1.0), (1280, 1.5), (800, 1.0), (560, 1.5)])
+def test_it_can_be_read_at_any_size(
+    browser: Browser, trace: Trace, tmp_path: Path, scheme: Any, width: int, zoom: float
+) -> None:
+    """Nothing reaches out of the page, no control is cut, no label of the timeline covers another."""
+    trace.to_html(tmp_path / "echo.html")
+    context = browser.new_context(
+        offline=True, color_scheme=scheme, device_scale_factor=zoom,
+        viewport={"width": int(width / zoom), "height": 900},
+    )  # fmt: skip
+    page = context.new_page()
+    page.goto((tmp_path / "echo.html").as_uri() + "#step=45")
+    page.wait_for_selector(".skl svg rect")
+    assert page.evaluate("document.querySelector('.skl').classList.contains('dark')") is (scheme == "dark")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    cut = page.evaluate(
+        """[...document.querySelectorAll('.skl button, .skl select, .skl input')].filter((e) => {
+            const b = e.getBoundingClientRect();
+            if (e.closest(".stack, .why")) return false; // these scroll
+            return b.width && (b.left < 0 || b.right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 2);
+        }).map((e) => e.outerHTML)"""
+    )
+    assert cut == []
+    boxes = page.evaluate(
+        """[...document.querySelectorAll('.skl svg text')].map((e) => {
+            const b = e.getBoundingClientRect();
+            return [e.textContent, b.left, b.top + 2, b.right, b.bottom - 2];
+        })"""
+    )
+    assert len(boxes) > 10
+    for i, a in enumerate(boxes):
+        for b in boxes[i + 1 :]:
+            apart = a[3] <= b[1] + 2 or b[3] <= a[1] + 2 or a[4] <= b[2] or b[4] <= a[2]
+            assert apart, f"{a[0]!r} and {b[0]!r} overlap"
+    # The layout stands still while one steps.
+    tops = set()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("!viewers[0].busy")
+        tops.add(page.evaluate("document.querySelector('.below').offsetTop"))
+    assert len(tops) == 1
+    context.close()
+
+
+def test_five_thousand_events_load(browser: Browser, tmp_path: Path) -> None:
+    """They are there, and a step far into them is right; how fast is the bench's to say."""
+
+    def loop() -> None:
+        for _ in range(20):
+            skynet.sleep(1)
+
+    def main() -> None:
+        for _ in range(25):
+            skynet.fork(loop)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(main)
+        node.run()
+    assert len(trace) > 5000
+    trace.to_html(tmp_path / "many.html")
+    page = opened(browser, tmp_path / "many.html", "#step=4000")
+    stands = page.evaluate("viewers[0].stands")
+    sleeping = trace.state(stands)["services"][":00000008"]["sleep_session"]
+    assert page.evaluate("viewers[0].shown()[':00000008|sleep_session'].length") == len(sleeping)
+    page.context.close()
+
+
+def test_two_runs_side_by_side(browser: Browser, tmp_path: Path) -> None:
+    """Aligned rows above, a viewer for each run below: a row, or a step of one, moves both."""
+
+    def run(answer: bytes) -> Trace:
+        def main() -> None:
+            skynet.sleep(1)
+            if answer == b"b":
+                skynet.yield_()
+            skynet.sleep(2)
+
+        with Node(clock="virtual", log=list) as node, node.record() as trace:
+            node.newservice(main)
+        return trace
+
+    diff = run(b"a").diff(run(b"b"))
+    diff.to_html(tmp_path / "both.html", title="two runs")
+    page = opened(browser, tmp_path / "both.html")
+    assert page.locator(".skl").count() == 2
+    assert "The runs part at event" in page.locator(".diff").inner_text()
+    parting = page.locator(".diff .part[data-row]").first
+    parting.locator("button").click()
+    row = int(parting.get_attribute("data-row") or 0)
+    steps = page.evaluate("viewers.map((v) => v.step)")
+    for k, n in enumerate(diff.rows[row][:2]):
+        if n is not None:
+            assert steps[k] == page.evaluate(f"viewers[{k}].nearest({n})")
+    page.evaluate("viewers[0].root.focus()")
+    before = page.evaluate("viewers[1].step")
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+        idle(page)
+    assert page.evaluate("viewers[1].step") < before
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+# ---- in notebooks
+
+NOTEBOOK = """
+from skynet_lite import Node, skynet
+def main():
+    skynet.fork(skynet.sleep, 2)
+    skynet.sleep(1)
+with Node(clock="virtual", log=list) as node, node.record() as trace:
+    node.newservice(main)
+    node.run()
+stepper = trace.stepper()
+stepper
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A Jupyter server on a free port, with folders of its own; it serves Lab and Notebook 7."""
+    (tmp_path / "work").mkdir()
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(NOTEBOOK.strip()), nbformat.v4.new_code_cell("print('step', stepper.step)")]
+    )
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, tmp_path / "work" / "stepper.ipynb")
+    settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    env = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "IPYTHONDIR": str(tmp_path / "ipython"),
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]),
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "notebook", "--no-browser", "--ServerApp.port=0", "--ServerApp.ip=127.0.0.1",
+        "--IdentityProvider.token=sesame", f"--ServerApp.root_dir={tmp_path / 'work'}", "--allow-root",
+        "--ServerApp.port_retries=0",
+    ]  # fmt: skip
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 60
+        while not (runtime := list((tmp_path / "runtime").glob("jpserver-*.json"))) or not runtime[0].read_text():
+            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        url = json.loads(runtime[0].read_text())["url"].rstrip("/")
+        yield url, "sesame"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("front", ["lab", "notebook"])
+def test_the_stepper_in_a_notebook(browser: Browser, server: tuple[str, str], front: str) -> None:
+    """By keyboard: arrows, Home and End belong to the stepper, and Python knows the step."""
+    url, token = server
+    where = "lab/tree/stepper.ipynb" if front == "lab" else "notebooks/stepper.ipynb"
+    context = browser.new_context(viewport={"width": 1280, "height": 1100})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{url}/{where}?token={token}")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+    page.wait_for_function(
+        "() => { const k = document.querySelector('.jp-Toolbar-kernelName, .jp-KernelName'); "
+        "return !k || !/no kernel/i.test(k.textContent); }",
+        timeout=60_000,
+    )
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+    errors.clear()  # of the front end itself, while it loads
+    page.locator(".jp-CodeCell .cm-content").first.click()
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector(".skl svg rect", timeout=60_000)
+    root = page.locator(".skl")
+    root.focus()
+    at = "document.querySelector('.skl .say .n').textContent.split(/[–\\s]/)[0]"
+    seen = [page.evaluate(at)]
+    for key in ("End", "Home", "ArrowRight", "ArrowRight", "ArrowLeft", "PageDown"):
+        page.keyboard.press(key)
+        page.wait_for_function(f"(old) => {at} !== old", arg=seen[-1])
+        seen.append(page.evaluate(at))
+    assert seen[0] == seen[2] and seen[3] == seen[5] and len(set(seen)) == 5
+    slider = page.locator(".skl .slider")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"(old) => {at} !== old", arg=seen[-1])
+    last = page.evaluate(at)
+    assert page.locator(".skl").count() == 1, "no key of the stepper has reached the notebook"
+    page.locator(".jp-CodeCell .cm-content").nth(1).click()
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector(f"text=step {last}", timeout=30_000)
+    assert all('"' in name for name in names(page))
+    assert errors == []
+    context.close()
+
+
+def test_scenarios_open_without_a_complaint(browser: Browser, tmp_path: Path) -> None:
+    """Errors, exits, queues, datagrams, and a recording of the real skynet beside them."""
+    for name in ("term_two_callers", "queue_three", "udp_echo", "callee_exits_in_call", "pool_drops_failed"):
+        Play(name, tmp_path).trace.to_html(tmp_path / "page.html")
+        page = opened(browser, tmp_path / "page.html")
+        press(page, "End")
+        press(page, *["ArrowLeft"] * 5)
+        assert page.complaints == []  # type: ignore[attr-defined]
+        page.context.close()

@@ -1,0 +1,218 @@
+"""What the viewer is handed, and the page and the widget it comes in."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from harness import TRACES, Play
+from hypothesis import HealthCheck, given, settings
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from test_trace import PROGRAM, service
+
+from skynet_lite import Node, Trace
+from skynet_lite.view.page import page, script
+from skynet_lite.view.payload import payload
+from skynet_lite.view.stepper import Stepper
+
+NAMES = ["accept_echo_line", "call_back_nested", "queue_three", "term_two_callers", "pool_drops_failed", "udp_echo"]
+
+
+def move(tables: dict[str, Any], step: Any) -> None:
+    """One small step, as viewer.js does it."""
+    kind, service, *rest = step
+    if kind == "born":
+        tables["services"][service] = copy.deepcopy(rest[0])
+    elif kind == "gone":
+        del tables["services"][service]
+    else:
+        home = tables if service == "" else tables["services"][service]
+        name, *rest = rest
+        if kind == "put" and rest[0] is None:
+            home[name] = rest[1]
+        elif kind == "put":
+            home[name][rest[0]] = rest[1]
+        elif kind == "drop":
+            del home[name][rest[0]]
+        elif kind == "push":
+            home[name].append(rest[0])
+        elif kind == "pop":
+            home[name].pop(rest[0])
+        elif kind == "clear":
+            home[name].clear()
+        else:
+            raise AssertionError(f"a step that the viewer does not know: {step}")
+
+
+def check_steps(trace: Trace) -> None:
+    """The steps alone lead to the tables of `state(i)`, without any rule of the runtime."""
+    data = payload(trace, services="all")
+    tables = copy.deepcopy(data["tables"])
+    for i, steps in enumerate(data["steps"]):
+        for step in steps:
+            move(tables, step)
+        expected, shown = trace.state(i), copy.deepcopy(tables)
+        for t in [*expected["services"].values(), *shown["services"].values()]:
+            t.pop("watching_service", None)  # counted from two others, in either language
+            for name in ("session_response", "dead_service", "unresponse"):
+                if name in t:
+                    t[name].sort()
+        shown["timers"].sort(key=lambda timer: timer[0])
+        assert shown == expected, f"event {i}: {data['lines'][i]}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_small_steps_lead_to_the_tables(name: str, tmp_path: Path) -> None:
+    """Forwards through whole scenarios, and through the recordings of the real skynet."""
+    check_steps(Play(name, tmp_path).trace)
+    check_steps(Trace.load(TRACES / f"{name}.json"))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(PROGRAM, PROGRAM)
+def test_small_steps_of_random_programs(first: list[list[str]], second: list[list[str]]) -> None:
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        peer = node.newservice(service, second, None)
+        node.newservice(service, first, peer)
+        node.run()
+    check_steps(trace)
+
+
+def test_a_part_begins_with_its_own_tables(tmp_path: Path) -> None:
+    """Numbers stay those of the whole; what is not in the part is not in the data."""
+    trace = Play("accept_echo_line", tmp_path).trace
+    data = payload(trace[40:60])
+    assert (data["first"], len(data["kinds"]), len(data["steps"])) == (40, 20, 20)
+    assert data["lines"][0] == trace.text().splitlines()[40][5:].strip()
+    assert data["tables"]["services"].keys() == trace.state(39)["services"].keys()
+    assert all(40 <= column < 60 for column in data["columns"])
+    assert payload(trace.only(service="lambda", coroutine="co2"))["coroutines"] == ["co2"]
+    with pytest.raises(ValueError, match="no service 'nobody'"):
+        payload(trace, services="nobody")
+
+
+def test_every_place_has_its_source(tmp_path: Path) -> None:
+    """The page can show each line it names: ours and the service's own."""
+    data = payload(Play("accept_echo_line", tmp_path).trace)
+    assert {"skynet.py", "socket.py", "lambda"} <= data["sources"].keys()
+    for stack in data["stacks"]:
+        for place in stack:
+            label, _, line = place.rpartition(":")
+            assert 0 < int(line) <= len(data["sources"][label].splitlines()), place
+
+
+def test_a_page_needs_nothing_from_anywhere(tmp_path: Path) -> None:
+    """One file: no reference that a browser would follow, and words for whoever has no JavaScript."""
+    trace = Play("accept_echo_line", tmp_path).trace
+    text = page(trace, title="an <echo> & its client")
+    assert "<title>an &lt;echo&gt; &amp; its client</title>" in text
+    assert not re.search(r"""(src|href)\s*=|url\(|@import|fetch\(|XMLHttpRequest|importScripts""", text)
+    assert "it parks in socket.start until socket 1 wakes it." in text.split("<noscript>")[1].split("</noscript>")[0]
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])
+    assert data["traces"][0]["lines"] == json.loads(json.dumps(payload(trace)["lines"]))
+    assert len(text) < 500_000
+
+
+def test_a_program_cannot_break_its_page(tmp_path: Path) -> None:
+    """Marks, names and sources are data, whatever they look like."""
+    from skynet_lite import mark
+
+    def main() -> None:
+        mark("</script><script>alert(1)</script><!--")
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(main)
+    text = page(trace)
+    assert text.count("</script>") == 2
+    assert "<!--" not in text
+
+
+def test_pages_and_payloads_need_neither_matplotlib_nor_anywidget(tmp_path: Path) -> None:
+    """Nor greenlet: a stored trace becomes a page wherever Python is."""
+    Play("call_ret", tmp_path).trace.save(tmp_path / "t.json")
+    code = (
+        "import sys\n"
+        "for name in ('matplotlib', 'anywidget', 'ipywidgets', 'greenlet'): sys.modules[name] = None\n"
+        "from skynet_lite import Trace\n"
+        f"trace = Trace.load({str(tmp_path / 't.json')!r})\n"
+        f"trace.to_html({str(tmp_path / 't.html')!r})\n"
+        "try: trace.stepper()\n"
+        "except ImportError as e: print(e)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "pip install 'skynet_lite[notebooks]'" in done.stdout, done.stderr
+    assert (tmp_path / "t.html").stat().st_size > 50_000
+
+
+# ---- the widget
+
+
+def test_the_widget_has_a_text_and_a_picture(tmp_path: Path) -> None:
+    """The text is short and the same everywhere; the picture is there for whoever cannot run the widget."""
+    trace = Play("call_ret", tmp_path).trace
+    widget = trace.stepper(step=12)
+    assert isinstance(widget, Stepper) and widget.step == 12
+    data, metadata = widget._repr_mimebundle_()
+    assert data["text/plain"] == f"stepper: {len(trace)} events, 2 coroutines"
+    assert len(data["image/png"]) > 10_000
+    assert "CALL" in metadata["image/png"]["alt"]
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert json.loads(widget.payload)["first"] == 0
+    with pytest.raises(ValueError, match="no step 9999 here: events 0 to"):
+        trace.stepper(step=9999)
+    widget.close()
+
+
+NOTEBOOK = """
+from skynet_lite import Node, skynet
+def main():
+    skynet.sleep(1)
+with Node(clock="virtual", log=list) as node, node.record() as trace:
+    node.newservice(main)
+"""
+
+
+def test_a_notebook_stores_no_widget_and_passes_strict_nbval(tmp_path: Path) -> None:
+    """Regenerated it keeps text and picture; nbval compares it with a run in which the widget lives."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "notebooks"))
+    try:
+        from regenerate import normalise
+    finally:
+        sys.path.pop(0)
+    cells = [nbformat.v4.new_code_cell(source) for source in (NOTEBOOK.strip(), "trace.stepper()")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    NotebookClient(
+        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    notebook = normalise(notebook)
+    assert "widgets" not in notebook.metadata
+    (output,) = notebook.cells[1].outputs
+    assert sorted(output.data) == ["image/png", "text/plain"]
+    path = tmp_path / "stepper.ipynb"
+    nbformat.write(notebook, path)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env", "-q",
+            "-c", "/dev/null", "--rootdir", str(tmp_path), str(path),
+        ],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+    )  # fmt: skip
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    # What a reader without a kernel, or of a page made by nbconvert, sees: the picture.
+    text, _ = HTMLExporter().from_notebook_node(notebook)
+    assert "data:image/png;base64" in text and "Error displaying widget" not in text
+
+
+def test_the_front_end_is_one_file_of_reasonable_size() -> None:
+    """No framework, no build: it can be read from the first line to the last."""
+    assert len(script().splitlines()) < 1000
+    assert "import " not in script()
