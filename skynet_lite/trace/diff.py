@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
@@ -184,6 +185,10 @@ class Diff:
                 told[side] += "".join(f"  {x}={y!r}" for x, y in _compared(e).items() if other.get(x) != y)
         left, right = (text and f"{n:4} {text}" for n, text in zip(numbers, told, strict=True))
         return left, "=" if equal else "|" if left and right else "<" if left else ">", right
+
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """The viewer with both runs in it, one above the other, which go along step by step; as `Trace.to_html`."""
+        self.left.to_html(path, beside=self.right, **options)
 
     def __str__(self) -> str:
         return self.text(limit=_SHOWN)
