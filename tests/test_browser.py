@@ -357,6 +357,42 @@ def test_five_thousand_events_load(browser: Browser, tmp_path: Path) -> None:
     page.context.close()
 
 
+def test_two_runs_side_by_side(browser: Browser, tmp_path: Path) -> None:
+    """Aligned rows above, a viewer for each run below: a row, or a step of one, moves both."""
+
+    def run(answer: bytes) -> Trace:
+        def main() -> None:
+            skynet.sleep(1)
+            if answer == b"b":
+                skynet.yield_()
+            skynet.sleep(2)
+
+        with Node(clock="virtual", log=list) as node, node.record() as trace:
+            node.newservice(main)
+        return trace
+
+    diff = run(b"a").diff(run(b"b"))
+    diff.to_html(tmp_path / "both.html", title="two runs")
+    page = opened(browser, tmp_path / "both.html")
+    assert page.locator(".skl").count() == 2
+    assert "The runs part at event" in page.locator(".diff").inner_text()
+    parting = page.locator(".diff .part[data-row]").first
+    parting.locator("button").click()
+    row = int(parting.get_attribute("data-row") or 0)
+    steps = page.evaluate("viewers.map((v) => v.step)")
+    for k, n in enumerate(diff.rows[row][:2]):
+        if n is not None:
+            assert steps[k] == page.evaluate(f"viewers[{k}].nearest({n})")
+    page.evaluate("viewers[0].root.focus()")
+    before = page.evaluate("viewers[1].step")
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+        idle(page)
+    assert page.evaluate("viewers[1].step") < before
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
 # ---- in notebooks
 
 NOTEBOOK = """

@@ -151,28 +151,30 @@ class Diff:
         Of equal events `context` are shown beside each difference. `limit`: at most so many rows.
         """
         half = max(10, (width - 3) // 2)
-        rows, more = self._folded(context, limit)
-        lines = [self.summary(), *(f"{fit(a, half)} {mark} {fit(b, half)}".rstrip() for a, mark, b in rows)]
+        rows, more = self.folded(context, limit)
+        lines = [self.summary(), *(f"{fit(a, half)} {mark} {fit(b, half)}".rstrip() for a, mark, b, _ in rows)]
         if more:
             lines.append(f"… {more} more rows: see text(), or narrow the traces, as in trace[a:b] …")
         return "\n".join(lines)
 
-    def _folded(self, context: int, limit: int | None) -> tuple[list[tuple[str, str, str]], int]:
-        """Left, mark and right of each row that is shown, and how many more there are."""
+    def folded(self, context: int = 3, limit: int | None = None) -> tuple[list[tuple[str, str, str, int | None]], int]:
+        """Left, mark, right and index in `rows` (None: no event) of what is shown, and how many rows more there are."""
         near = set[int]()
         for k, (_, _, equal) in enumerate(self.rows):
             if not equal:
                 near.update(range(max(0, k - context), min(len(self.rows), k + context + 1)))
         bounds = sorted(self._titles)
-        plan: list[int | tuple[str, str, str]] = []  # rows to be shown, and what stands for others
+        plan: list[int | tuple[str, str, str, None]] = []  # rows to be shown, and what stands for others
         for (_, seen), group in groupby(range(len(self.rows)), key=lambda k: (bisect_left(bounds, k + 1), k in near)):
             ks = list(group)
             if ks[0] in self._titles:
                 left, _, right = self._titles[ks[0]].partition(" | ")
-                plan.append((left, "·", right))
+                plan.append((left, "·", right, None))
             words = f"… {len(ks)} equal event{'s' * (len(ks) > 1)} …"
-            plan += ks if seen else [(words, "=", words)]
-        shown = [self._cells(step) if isinstance(step, int) else step for step in plan[:limit]]
+            plan += ks if seen else [(words, "=", words, None)]
+        shown: list[tuple[str, str, str, int | None]] = [
+            (*self._cells(step), step) if isinstance(step, int) else step for step in plan[:limit]
+        ]
         return shown, len(plan) - len(shown)
 
     def _cells(self, k: int) -> tuple[str, str, str]:
@@ -187,8 +189,8 @@ class Diff:
         return left, "=" if equal else "|" if left and right else "<" if left else ">", right
 
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
-        """The viewer with both runs in it, one above the other, which go along step by step; as `Trace.to_html`."""
-        self.left.to_html(path, beside=self.right, **options)
+        """Both runs as one page: the aligned rows, and a viewer for each that goes along with the other."""
+        self.left.to_html(path, beside=self.right, diff=self, **options)
 
     def __str__(self) -> str:
         return self.text(limit=_SHOWN)
@@ -201,13 +203,13 @@ class Diff:
         return not self.same
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        rows, hidden = self._folded(3, _SHOWN)
+        rows, hidden = self.folded(3, _SHOWN)
         cell = '<td style="text-align:left;white-space:pre;font-family:monospace;padding:0 .6em">{}</td>'
         table = "".join(
             f'<tr style="background:{_MARKS.get(mark, "rgba(128,128,128,.15)")}">'
             + "".join(cell.format(html.escape(text)) for text in (left, mark, right))
             + "</tr>"
-            for left, mark, right in rows
+            for left, mark, right, _ in rows
         )
         more = f"<p>… {hidden} more rows</p>" if hidden else ""
         head = "<br>".join(html.escape(told) for told in self.summary().splitlines())

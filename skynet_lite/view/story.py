@@ -8,9 +8,10 @@ later, so whatever draws next (a stepper, another format) can begin from here.
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 LaneKey = tuple[str, str]  # (service, coroutine), (service, MAILBOX), ("", SOCKET), ("", client#1), ...
+Services = str | int | Iterable[str | int]
 
-MAILBOX, SOCKET, TIMER, CLIENTS, MARKS = "mailbox", "socket server", "timer", "clients", "marks"
+MAILBOX, SOCKET, TIMER, CLIENTS, FOLDED = "mailbox", "socket server", "timer", "clients", "folded"
 BOOT = frozenset(
     ("logger", "bootstrap", "launcher", "cdummy", "cmaster", "cslave", "harbor", "datacenterd", "service_mgr")
 )
@@ -29,7 +31,7 @@ MANY_CLIENTS = 6
 
 @dataclass(frozen=True)
 class Lane:
-    """One row. `kind` is client, socket, timer, mailbox or coroutine."""
+    """One row. `kind` is client, socket, timer, mailbox, coroutine or folded (a whole service)."""
 
     key: LaneKey
     kind: str
@@ -39,13 +41,17 @@ class Lane:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a lane does for a while. `start`, `stop`: moments; None is the edge of the picture."""
+    """What a lane does for a while. `start`, `stop`: moments; None is the edge of the picture.
+
+    `label` says all of it, `short` what there is room for in a crowd.
+    """
 
     lane: LaneKey
     start: int | None
     stop: int | None
     kind: str  # run, parked, pool, made, queued, work, pending
     label: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,61 +82,112 @@ class Line:
 
     at: int
     label: str
+    clock: bool = False
 
 
 class Story:
-    """Lanes and their contents for one picture.
+    """Lanes and their contents for one picture, of a trace or of a part of one.
 
-    `services`: None for the services of the user's program, "all", or addresses and
-    names. `start`, `stop`: event numbers, as in a slice. `limit`: how many lanes of
-    coroutines at most; `hidden` says how many were left out. Raises ValueError for a
-    service that the trace does not know.
+    `services`: None for the services of the user's program (or those a part was
+    narrowed to), "all", or addresses and names. `start`, `stop`: event numbers, as in
+    a slice. `limit`: how many lanes of coroutines at most; `hidden` says how many were
+    left out. `fold`: services that get one lane each, or True for those that have no
+    coroutine doing anything here. Raises ValueError for a service that the trace does
+    not know.
     """
 
     def __init__(
-        self, trace: Trace, services: str | int | Iterable[str | int] | None, start: int, stop: int | None, limit: int
-    ) -> None:
-        events = trace.events
-        first = events[0]["e"] if events else ""
-        self.names = trace.names()
-        self.shown = _selected(self.names, services, events)
-        reader = _Reader(trace, self.names, self.shown)
-        for i, event in enumerate(events):
+        self, trace: Trace, services: Services | None = None, start: int = 0, stop: int | None = None,
+        limit: int = 120, *, fold: bool | Services = False,
+    ) -> None:  # fmt: skip
+        self.names = trace.whole.names()
+        self.shown = selected(trace, services)
+        self.coroutines: set[str] | None = getattr(trace, "coroutines", None)
+        named = set() if isinstance(fold, bool) else trace.find_services(fold)
+        self.shown |= named
+        self.window = window(trace, start, stop)
+        low, high = self.window.start, self.window.stop
+        reader = _Reader(trace.whole, self.shown, high)
+        for i, event in enumerate(reader.events):
             reader.read(i, event)
         reader.finish()
 
-        self.window = range(len(events))[start:stop]
-        low, high = self.window.start, self.window.stop
-        self.first_event = first
-        self.marks = [m for m in reader.marks if low <= m.at < high]
-        self.arrows = [a for a in reader.arrows if low <= a.since and a.at < high]
-        self.lines = [x for x in reader.lines if low <= x.at < high]
+        focus = self._focus(trace)
+        self.marks = [m for m in reader.marks if m.at in focus]
+        self.arrows = [a for a in reader.arrows if a.at in focus]
+        self.lines = [x for x in reader.lines if x.at in focus]
         self.stretches = [
-            Stretch(
-                s.lane, None if s.start is None or s.start < low else s.start,
-                None if s.stop is None or s.stop >= high else s.stop, s.kind, s.label,
+            replace(
+                s, start=None if s.start is None or s.start < low else s.start,
+                stop=None if s.stop is None or s.stop >= high else s.stop,
             )
             for s in reader.stretches
             if (s.start is None or s.start < high) and (s.stop is None or s.stop > low)
+            and (s.kind not in ("queued", "work", "pending") or s.start in focus or s.stop in focus)
         ] if low < high else []  # fmt: skip
+        self._fold(self._idle() if fold is True else named)
         self.lanes, self.hidden = self._lanes(reader, limit)
         kept = {lane.key for lane in self.lanes}
-        self.marks = [m for m in self.marks if m.lane in kept]
-        self.arrows = [a for a in self.arrows if a.source in kept and a.target in kept]
+        arrows = [a for a in self.arrows if a.target in kept]
+        self.arrows = [a for a in arrows if a.source in kept and a.since >= low]
+        # An arrow that comes from outside of the picture is not drawn; its effect still says its reason.
+        lost = {(a.target, a.at): a.label for a in arrows if a.source not in kept or a.since < low}
+        self.marks = [
+            replace(m, label=lost[m.lane, m.at]) if m.kind in ("resume", "push") and (m.lane, m.at) in lost else m
+            for m in self.marks
+            if m.lane in kept
+        ]
         self.stretches = [s for s in self.stretches if s.lane in kept]
         self.columns = sorted(
             {m.at for m in self.marks}
             | {x.at for x in self.lines}
             | {moment for a in self.arrows for moment in (a.since, a.at)}
+            | {s.start for s in self.stretches if s.lane[1] == FOLDED and s.kind == "run" and s.start is not None}
         )
 
-    def _lanes(self, reader: _Reader, limit: int) -> tuple[list[Lane], int]:
-        """Who has a lane, and in which order: the world first, then service after service."""
+    def _focus(self, trace: Trace) -> set[int] | range:
+        """The events that are drawn. Of a part that leaves some out: its own, and what caused them."""
+        numbers = trace.numbers
+        if trace.whole is trace or len(numbers) == max(numbers, default=0) - min(numbers, default=1) + 1:
+            return self.window
+        focus: set[int] = set()
+        for i in numbers:
+            cause: int | None = i
+            while cause is not None and cause in self.window and cause not in focus:
+                focus.add(cause)
+                cause = trace.whole.events[cause].get("cause")
+        return focus
+
+    def _idle(self) -> set[str]:
+        """Services of which something is to be seen, but no coroutine that does anything."""
+        seen = {key[0] for key in self._seen()}
+        ends = [m.lane for m in self.marks] + [k for a in self.arrows for k in (a.source, a.target)]
+        return (seen & self.shown) - {service for service, name in ends if name != MAILBOX}
+
+    def _fold(self, services: set[str]) -> None:
+        """Lay all lanes of a service into one: what runs, what comes, what goes, what fails."""
+
+        def lane(key: LaneKey) -> LaneKey:
+            return (key[0], FOLDED) if key[0] in services else key
+
+        arrows = [replace(a, source=lane(a.source), target=lane(a.target)) for a in self.arrows]
+        self.arrows = [a for a in arrows if a.source != a.target]
+        self.marks = [
+            replace(m, lane=lane(m.lane)) for m in self.marks
+            if m.lane[0] not in services or m.kind in ("error", "exit", "push")
+        ]  # fmt: skip
+        self.stretches = [
+            replace(s, lane=lane(s.lane)) for s in self.stretches
+            if s.lane[0] not in services or s.kind in ("run", "queued")
+        ]  # fmt: skip
+        self.folded = services
+
+    def _seen(self) -> dict[LaneKey, int]:
+        """Whatever shows in the picture, with the moment when it is seen first."""
         seen: dict[LaneKey, int] = {}
 
         def see(key: LaneKey, moment: int) -> None:
-            if moment < seen.get(key, len(reader.events) + 1):
-                seen[key] = moment
+            seen[key] = min(moment, seen.get(key, moment))
 
         for m in self.marks:
             see(m.lane, m.at)
@@ -141,6 +198,13 @@ class Story:
             # A pooled coroutine that nobody takes again says nothing.
             if s.kind in ("run", "parked", "made") and s.lane not in seen:
                 see(s.lane, self.window.start if s.start is None else s.start)
+        return seen
+
+    def _lanes(self, reader: _Reader, limit: int) -> tuple[list[Lane], int]:
+        """Who has a lane, and in which order: the world first, then service after service."""
+        seen = self._seen()
+        for service in self.folded:
+            seen.setdefault((service, FOLDED), self.window.start)
 
         def by_appearance(key: LaneKey) -> tuple[int, int]:
             return seen[key], reader.order.get(key, 0)
@@ -152,47 +216,75 @@ class Story:
             lanes.append(Lane(("", SOCKET), "socket", SOCKET, "epoll"))
         if ("", TIMER) in seen:
             lanes.append(Lane(("", TIMER), "timer", TIMER, ""))
-        coroutines = sorted((k for k in seen if k[0] in self.shown and k[1] != MAILBOX), key=by_appearance)
+        inner = [k for k in seen if k[0] in self.shown]
+        coroutines = [
+            k for k in inner
+            if k[1] not in (MAILBOX, FOLDED) and (self.coroutines is None or k[1] in self.coroutines)
+        ]  # fmt: skip
+        # Those that do something go before those that only wait.
+        acting = {m.lane for m in self.marks}
+        coroutines.sort(key=lambda key: (key not in acting, by_appearance(key)))
         hidden = max(0, len(coroutines) - limit)
-        coroutines = coroutines[:limit]
         members: dict[str, list[LaneKey]] = {}
-        mailboxes = [k for k in seen if k[0] in self.shown and k[1] == MAILBOX]
-        for key in sorted([*mailboxes, *coroutines], key=by_appearance):
+        for key in sorted([*coroutines[:limit], *(k for k in inner if k[1] in (MAILBOX, FOLDED))], key=by_appearance):
             members.setdefault(key[0], []).append(key)
         for service, keys in members.items():
-            about = f"{self.names[service]} {service}".strip()
+            name = self.names.get(service, "")
+            about = f"{name} {service}" if name != service else service
+            if (service, FOLDED) in seen:
+                lanes.append(Lane((service, FOLDED), "folded", name or service, service if name != service else ""))
+                continue
             if (service, MAILBOX) in seen:
-                lanes.append(Lane((service, MAILBOX), "mailbox", MAILBOX, about))
+                lanes.append(Lane((service, MAILBOX), "mailbox", MAILBOX, about.strip()))
             for key in keys:
                 if key[1] != MAILBOX:
                     lanes.append(Lane(key, "coroutine", key[1], reader.roles.get(key, "")))
         return lanes, hidden
 
 
-def _selected(names: dict[str, str], services: Any, events: list[Event]) -> set[str]:
+def selected(trace: Trace, services: Services | None) -> set[str]:
+    """Addresses of the services to be shown. Raises ValueError for one that the trace does not know."""
+    names = trace.names()
+    if services is None:
+        services = getattr(trace, "services", None)
     if services == "all":
         return set(names)
     if services is None:
         return {address for address, name in names.items() if name not in BOOT} or set(names)
-    wanted = [services] if isinstance(services, (str, int)) else list(services)
-    shown: set[str] = set()
-    for one in wanted:
-        text = f":{one:08x}" if isinstance(one, int) else one
-        if text.startswith(":"):
-            text = f":{int(text[1:], 16):08x}"
-        found = {address for address, name in names.items() if text in (address, name)}
-        if not found:
-            known = ", ".join(f"{address} {name}" for address, name in sorted(names.items()))
-            raise ValueError(f"no service {one!r} in this trace; it knows {known or 'none'}")
-        shown |= found
-    return shown
+    return trace.find_services(services)
+
+
+def window(trace: Trace, start: int, stop: int | None) -> range:
+    """The event numbers from the first to the last one that is drawn."""
+    numbers, whole = trace.numbers, range(len(trace.whole.events))[start:stop]
+    if not numbers:
+        return range(0)
+    return range(max(whole.start, min(numbers)), max(whole.start, min(whole.stop, max(numbers) + 1)))
+
+
+def times(trace: Trace) -> tuple[list[float], str]:
+    """When each event of the whole happened, and the unit: "s" by the real clock, "tick" by the virtual one.
+
+    Raises ValueError for a recording without times.
+    """
+    whole = trace.whole
+    if whole.origin:
+        raise ValueError("a recording of the real skynet tells no times: draw it by event")
+    if whole.stamps:
+        return [whole.seconds(i) for i in range(len(whole.events))], "s"
+    ticks, now = [], float(whole.snapshot.get("now", 0))
+    for event in whole.events:
+        if event["e"] == "clock":
+            now = float(event["tick"])
+        ticks.append(now)
+    return ticks, "tick"
 
 
 class _Reader:
     """Reads events in order; collects what is to be drawn of the services that are shown."""
 
-    def __init__(self, trace: Trace, names: dict[str, str], shown: set[str]) -> None:
-        self.events = trace.events
+    def __init__(self, trace: Trace, shown: set[str], stop: int) -> None:
+        self.events = trace.events[:stop]
         self.shown = shown
         self.stretches: list[Stretch] = []
         self.marks: list[Mark] = []
@@ -202,7 +294,7 @@ class _Reader:
         self.order: dict[LaneKey, int] = {}  # of birth, among those that appear at the same moment
         self.clients = {e["client"]: None for e in self.events if e["e"] == "client"}
         self._one_client_lane = len(self.clients) > MANY_CLIENTS
-        self._open: dict[LaneKey, tuple[str, int | None, str]] = {}  # lane → kind, since, label of its stretch
+        self._open: dict[LaneKey, tuple[str, int | None, str, str]] = {}  # lane → kind, since, short, label
         self._message: dict[str, int] = {}  # service → its last message
         self._yielded: dict[str, tuple[int, str]] = {}  # service → its last yield and who
         self._running: dict[str, str] = {}
@@ -210,10 +302,17 @@ class _Reader:
         self._forks: dict[LaneKey, tuple[int, LaneKey]] = {}
         self._queued: dict[int, tuple[LaneKey, int]] = {}  # push into the error queue → where it came from
         self._fired = {e["cause"]: i for i, e in enumerate(self.events) if e["e"] == "timer_fired" and "cause" in e}
-        self._brought = {e["cause"]: e for e in self.events if e["e"] == "message" and "cause" in e}
-        self._pushed = {e["cause"]: e for e in self.events if e["e"] == "push" and "cause" in e}
+        self._brought = {e["cause"]: e for e in trace.events if e["e"] == "message" and "cause" in e}
+        self._sent: dict[tuple[str, Any], str] = {}  # service, session → whom a call asks
+        self._ticks: dict[tuple[str, int], int] = {}  # service, session → the length of its timer
+        self._pools: dict[str, dict[int, str]] = {}  # service → its socket_pool
+        self._queues: dict[str, dict[int, list[str]]] = {}  # service → its critical sections
+        # What the real clock shows at an event is not recorded, so how long a timer runs is not known.
+        self._now: int | None = None if trace.stamps or trace.origin else trace.snapshot.get("now", 0)
         for service, tables in trace.snapshot.get("services", {}).items():
             if service in shown:
+                self._pools[service] = dict(tables.get("socket_pool", {}))
+                self._queues[service] = {n: list(queue) for n, queue in tables.get("queue", {}).items()}
                 self._begin(service, tables)
 
     def _begin(self, service: str, tables: dict[str, Any]) -> None:
@@ -221,9 +320,11 @@ class _Reader:
         sleeping = tables.get("sleep_session", {})
         calls = tables.get("watching_session", {})
         for session, co in tables.get("session_id_coroutine", {}).items():
+            if session in calls:
+                self._sent[service, session] = calls[session]
             if co != "BREAK":
                 what = "SLEEP" if co in sleeping else "CALL" if session in calls else "session"
-                self._enter((service, co), "parked", None, f"{what} {session}")
+                self._enter((service, co), "parked", None, self._waits(service, co, what, session))
         for co in tables.get("coroutine_pool", ()):
             self._enter((service, co), "pool", None, "pool")
 
@@ -245,15 +346,15 @@ class _Reader:
         self.order.setdefault(key, len(self.order))
         return key
 
-    def _enter(self, key: LaneKey, kind: str, at: int | None, label: str = "") -> None:
+    def _enter(self, key: LaneKey, kind: str, at: int | None, label: str = "", place: str | None = None) -> None:
         self._leave(key, at)
         self.order.setdefault(key, len(self.order))
-        self._open[key] = (kind, at, label)
+        self._open[key] = (kind, at, label, f"{label}, at {place}" if place else label)
 
     def _leave(self, key: LaneKey, at: int | None) -> None:
         if key in self._open:
-            kind, since, label = self._open.pop(key)
-            self.stretches.append(Stretch(key, since, at, kind, label))
+            kind, since, short, label = self._open.pop(key)
+            self.stretches.append(Stretch(key, since, at, kind, label, short))
 
     def _mark(self, key: LaneKey, at: int, kind: str, label: str = "") -> None:
         self.marks.append(Mark(key, at, kind, label))
@@ -265,6 +366,21 @@ class _Reader:
     def _working(self, service: str) -> LaneKey:
         """Whose lane the scheduler works for now: the coroutine that runs, or the mailbox."""
         return self._lane(service, self._running.get(service))
+
+    def _waits(self, service: str, co: str, command: str, session: int) -> str:
+        """What a coroutine that parks waits for, as far as the tables tell."""
+        if command == "CALL":
+            to = self._sent.pop((service, session), None)
+            return f"CALL {session} → {to}" if to else f"CALL {session}"
+        for id, value in self._pools.get(service, {}).items():
+            found = re.search(rf", {co} waits in (\w+)", value)
+            if found:
+                return f"{found[1]} on s{id}"
+        for n, queue in self._queues.get(service, {}).items():
+            if co in queue[1:]:
+                return f"queue {n} behind {queue[queue.index(co) - 1]}"
+        ticks = self._ticks.get((service, session))
+        return f"{command} {session}" if ticks is None else f"{command} {session}, {_count(ticks, 'tick')}"
 
     # ---- the scheduler
 
@@ -325,8 +441,8 @@ class _Reader:
         self._running.pop(service, None)
         self._yielded[service] = (i, e["co"])
         if command in ("SLEEP", "CALL"):
-            at = f", at {e['at']}" if "at" in e else ""
-            self._enter(key, "parked", i, f"{command} {e['session']}{at}")
+            what = self._waits(service, e["co"], command, e["session"])
+            self._enter(key, "parked", i, what, e.get("at"))
             self._mark(key, i, "yield", f'yield "{command}", {e["session"]}')
         elif command is None:
             self._enter(key, "made", i)
@@ -365,19 +481,38 @@ class _Reader:
     def on_fork(self, i: int, e: Event, service: str) -> None:
         self._forks[self._lane(service, e["co"])] = (i, self._lane(service, e["in"]))
 
+    def on_send(self, i: int, e: Event, service: str) -> None:
+        if e["in"] != "main":
+            self._sent[service, e["session"]] = e["to"]
+        message = self._brought.get(i)
+        if message is not None and message.get("service") in self.shown:
+            # A recording of the real skynet: nobody noted the push, but it is what a send does.
+            key = self._lane(message["service"], None)
+            self._mark(key, i, "push")
+            self._arrow(*self._sender(i, e), key, i, "send", push_words(message, message))
+
     def on_table(self, i: int, e: Event, service: str) -> None:
         if e["table"] == "session_id_coroutine" and e["op"] == "set":
             key = self._lane(service, e.get("co"))
             if self._open.get(key, ("",))[0] == "made":
-                _, since, _ = self._open[key]
-                self._open[key] = ("parked", since, f"timer, session {e['session']}")
+                since, ticks = self._open.pop(key)[1], self._ticks.get((service, e["session"]))
+                words = f"timer {e['session']}" + (f", {_count(ticks, 'tick')}" if ticks else "")
+                self._enter(key, "parked", since, words)
+        elif e["table"] == "socket_pool":
+            self._pools.setdefault(service, {})[e["session"]] = e.get("value", "")
+        elif e["table"] == "queue":
+            queue = self._queues.setdefault(service, {}).setdefault(e["session"], [])
+            if e["op"] == "push":
+                queue.append(e["co"])
+            else:
+                del queue[:1]
         elif (e["table"], e["op"]) == ("error_queue", "push"):
             working = self._working(service)
             since = self._message.get(service) if working[1] == MAILBOX else i
             self._queued[i] = (working, i if since is None else since)
 
     def on_exit(self, i: int, e: Event, service: str) -> None:
-        for key in [key for key, (kind, _, _) in self._open.items() if key[0] == service and kind != "run"]:
+        for key in [key for key, (kind, *_) in self._open.items() if key[0] == service and kind != "run"]:
             self._leave(key, i)  # who runs now runs on to its QUIT
         self._mark(self._lane(service, None), i, "exit", "exit")
 
@@ -398,19 +533,20 @@ class _Reader:
         elif cause is not None and kind == "timer_set" and by["in"] != "main":
             label = f"timer of 0 ticks, session {e['session']}"
             self._arrow(self._lane(service, by["in"]), cause, key, i, "timer", label)
-        elif cause is not None and kind == "send" and from_here and self._sender(cause, by) != key:
-            self._arrow(self._sender(cause, by), cause, key, i, "send", words)
+        elif cause is not None and kind == "send" and from_here and self._sender(cause, by)[0] != key:
+            self._arrow(*self._sender(cause, by), key, i, "send", words)
         else:
             self._mark(key, i, "push", {"launch": "launch", "outside": f"{words} from outside"}.get(e["by"], words))
             return
         self._mark(key, i, "push")
 
-    def _sender(self, cause: int, e: Event) -> LaneKey:
-        """`main` sends on behalf of a coroutine that has just yielded, if one has."""
+    def _sender(self, i: int, e: Event) -> tuple[LaneKey, int]:
+        """Who sends, and when. `main` does what a coroutine has yielded for, or died of, if one has."""
         service = e["service"]
-        if e["in"] == "main" and self._yielded.get(service, (-1, ""))[0] > self._message.get(service, -1):
-            return self._lane(service, self._yielded[service][1])
-        return self._lane(service, e["in"])
+        yielded, who = self._yielded.get(service, (-1, ""))
+        if e["in"] == "main" and yielded > self._message.get(service, -1):
+            return self._lane(service, who), yielded
+        return self._lane(service, e["in"]), i
 
     # ---- socket server, timer, world
 
@@ -444,8 +580,12 @@ class _Reader:
         if not e["tick"]:
             return
         key = ("", TIMER)
+        words = f"session {e['session']}"
+        if self._now is not None:
+            self._ticks[service, e["session"]] = e["tick"] - self._now
+            words = f"{_count(e['tick'] - self._now, 'tick')}, {words}"
         self._mark(key, i, "set")
-        self._arrow(self._lane(service, e["in"]), i, key, i, "timer", f"timer, session {e['session']}")
+        self._arrow(self._lane(service, e["in"]), i, key, i, "timer", words)
         self.stretches.append(Stretch(key, i, self._fired.get(i), "pending", f"session {e['session']}"))
 
     def on_timer_fired(self, i: int, e: Event, service: str) -> None:
@@ -457,10 +597,15 @@ class _Reader:
         self._mark(own, i, "client", f"{e['action']} {e['detail']}".strip())
 
     def on_clock(self, i: int, e: Event, service: str) -> None:
-        self.lines.append(Line(i, f"tick {e['tick']}"))
+        self._now = e["tick"]
+        self.lines.append(Line(i, f"tick {e['tick']}", clock=True))
 
 
 # --------------------------------------------------------------------------- words
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _python(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from .timeline import _DARK, _LIGHT, Timeline, _clean
+from .figure import DARK as _DARK, LIGHT as _LIGHT, Timeline, clean as _clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
