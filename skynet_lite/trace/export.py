@@ -39,13 +39,13 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     raise ValueError(f"{name}: what is it to be? The suffix decides; known are {', '.join(known)}")
 
 
-def save(trace: Any, path: str | os.PathLike[str], **options: Any) -> None:
-    """Write a trace to `path`. `options` go to the timeline of a picture."""
-    kind = kind_of(path)
+def save(trace: Any, path: str | os.PathLike[str], kind: str | None = None, **options: Any) -> None:
+    """Write a trace to `path`. `kind`: a suffix, to decide instead of that of `path`; `options` go to what draws."""
+    kind = kind or kind_of(path)
     if kind in _TEXTS:
         Path(path).write_text(_TEXTS[kind](trace), encoding="utf-8")
     elif kind == ".html":
-        trace.to_html(path)
+        trace.to_html(path, **options)
     else:
         trace.timeline(**options).write(path)
 
