@@ -50,7 +50,7 @@ from .core.message import (
 from .core.mq import OVERLOAD, GlobalQueue, ignore
 from .core.outside import Outside
 from .core.socket_server import SocketServer
-from .core.timer import Clock, RealClock, Timer, VirtualClock
+from .core.timer import Clock, Timer, VirtualClock
 from .coroutine import Hub, running
 from .loader import Registry, load
 from .skynet import Scheduler
@@ -100,7 +100,7 @@ class Node:
             self.env.set("start", self.registry.name_of(start))
 
         self.outside = outside if outside is not None else Outside()
-        self.clock: Clock = VirtualClock() if self.config.clock == "virtual" else RealClock(self.outside)
+        self.clock: Clock = self.outside.clock(self.config.clock == "virtual")
         self.timer = Timer()
         self.handles = HandleStorage()
         self.global_queue: GlobalQueue = deque()
