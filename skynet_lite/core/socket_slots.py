@@ -143,6 +143,15 @@ class Slots:
                 return s
         return None
 
+    def id_of(self, fd: int) -> int:
+        """The id of the socket that `poll` names by its descriptor."""
+        return self._by_fd[fd].id
+
+    def fd_of(self, id: int) -> int | None:
+        """The other way round; None for a socket that is not there, or not watched."""
+        s = self._sockets.get(id)
+        return None if s is None or self._by_fd.get(s.fd) is not s else s.fd
+
     def flushing(self) -> bool:
         """Whether bytes of ours still wait for the kernel to take them."""
         return self.writers > 0
