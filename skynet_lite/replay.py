@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import bisect
 import errno
+import linecache
 import os
 import re
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +116,7 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
             "record with Node(record=True), and replay the whole of node.trace"
         )
     expected = list(trace.events)
+    linecache.checkcache()  # files may have been edited since
     if not world.inputs:
         raise SkynetError("there is nothing to replay: the node of this trace was never driven")
     config = {"luaservice": world.config["luaservice"], "log": list} | keys
@@ -169,6 +172,9 @@ class _Run:
 
     def result(self) -> Replay:
         node, new = self._node, self.new
+        assert node._recorder is not None
+        self._record = node._recorder.sink
+        node._detach(self._record)
         node._attach(self._judge)
         try:
             self._go()
@@ -176,9 +182,9 @@ class _Run:
             pass
         finally:
             node._detach(self._judge)
-            node._detach(node._recorder.sink)  # type: ignore[union-attr]  # it records from birth
             self._outside.over = True
             new.settle()
+            new.world = deepcopy(new.world)  # without what closing asks
             node.close()
         numbers = self._recorded.stamps[0]
         k = bisect.bisect_right(numbers, len(new))
@@ -243,10 +249,11 @@ class _Run:
 
     # ---- comparing
 
-    def _judge(self, _: tuple[Any, ...]) -> None:
-        """The sink: look at each event as it comes."""
+    def _judge(self, raw: tuple[Any, ...]) -> None:
+        """The sink: record, and look at each event as it comes."""
         if self._divergence is not None:
             raise _Stop  # somebody has caught it
+        self._record(raw)
         i = len(self.new.events) - 1
         got = self.new.events[i]
         expected = self._expected[i] if i < len(self._expected) else None
@@ -262,8 +269,7 @@ class _Run:
     def _diverge(self, i: int, got: Event | None, reason: str) -> None:
         expected = self._expected[i] if i < len(self._expected) else None
         before = place(self._expected, i, expected or got)
-        after = self._here() if got is None else ""
-        after = after or place(self.new.events, i, got or expected)
+        after = self._here() or place(self.new.events, i, got or expected)
         self._divergence = Divergence(
             i, expected, got, before, after, source_line(self._recorded, before), source_line(self.new, after), reason
         )
@@ -292,9 +298,13 @@ def place(events: list[Event], i: int, event: Event | None) -> str:
     if event is None or "at" in event:
         return str(event["at"]) if event else ""
     who = _who(event)
+    if event["e"] == "co_create" and "at" in (e := events[i + 1] if i + 1 < len(events) else {}) and _who(e) == who:
+        return str(e["at"])  # the fork or timeout that it is made for
     for e in reversed(events[:i]):
         if "at" in e and (_who(e) == who or who[1] in (None, "main")):
             return str(e["at"])
+        if e["e"] == "co_create" and who == (e["service"], e["co"]):
+            return str(e.get("runs", ""))  # what stands before is another task's
     return str(event.get("runs", ""))
 
 
