@@ -18,7 +18,7 @@ import linecache
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from .core.outside import Descriptor, Lookup
 from .core.timer import Clock, VirtualClock
 from .coroutine import Coroutine, running
 from .loader import Registry, StartFunction
-from .record import Asked, Position, usual
+from .record import DRIVER, Asked, Position, usual
 from .trace import Trace
 from .trace.events import Event
 from .trace.text import line
@@ -39,6 +39,8 @@ from .where import Places, stack_of
 if TYPE_CHECKING:
     from .node import Node
 
+READINGS = 100_000
+"""Of a clock that stands still, one after the other, until it is clear that this will not end."""
 _TRACEBACK = re.compile(r"^  (\S+):\d+ in (.*)(\n    .*)?$", re.MULTILINE)
 
 
@@ -195,7 +197,9 @@ class _Run:
         inputs, i = self._inputs, 0
         while i < len(inputs) or len(self.new) < len(self._expected):
             n, kind, *values = inputs[i] if i < len(inputs) else (len(self._expected), "end")
-            if len(self.new) < n:
+            if self._node.closed:
+                self.stop("the node is closed")
+            elif len(self.new) < n:
                 if self._node.global_queue:
                     i += self._dispatch(inputs[i : i + 1])
                 else:
@@ -228,7 +232,7 @@ class _Run:
             except OSError:
                 if not isinstance(values[0], Failure):
                     raise
-        elif kind == "jump":
+        elif kind == "jump" and node.clock.virtual:
             node._drive(lambda: node._jump(values[0]))
         elif kind == "call":
             target = node.handles.contexts.get(values[0])
@@ -244,8 +248,8 @@ class _Run:
             node.tell(("client", 0, *values))
         elif kind == "close":
             node.close()
-        elif kind == "interrupt":
-            self.stop(f"the recorded message ended with {values[0]}, this one does not")
+        else:
+            self.stop(f"the recorded message ended with {kind} {values[0]}, this one does not")
 
     # ---- comparing
 
@@ -407,7 +411,7 @@ class Replayed(Asked):
         return results
 
     def clock(self, virtual: bool) -> Clock:
-        self._clock = _ReplayedClock(self._world)
+        self._clock = _ReplayedClock(self._world, lambda reason: self._stop(reason))
         return VirtualClock() if virtual else self._clock
 
     def monotonic_ns(self) -> int:
@@ -428,14 +432,18 @@ class _ReplayedClock:
 
     virtual = False
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, stop: Callable[[str], None]) -> None:
         self.starttime = world.config["starttime"]
+        self._stop = stop
         self._logs = world.ticks, world.hpc
         self.places: tuple[Position, Position]
 
     def _read(self, which: int) -> int:
-        log = self._logs[which]
-        k = bisect.bisect_right(log, self.places[which](), key=lambda entry: entry[:2])
+        log, (n, asked) = self._logs[which], self.places[which]()
+        k = bisect.bisect_right(log, [n, asked], key=lambda entry: entry[:2])
+        then = log[k - 1][1] if k and log[k - 1][0] == n else 0
+        if then + READINGS < asked < DRIVER:
+            self._stop("it waits for the clock to move, and does nothing else: here the recorded clock stands still")
         return log[k - 1][2] if k else 0
 
     def now(self) -> int:
