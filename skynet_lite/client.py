@@ -214,8 +214,7 @@ class Client:
             self._waiting = False
 
     def _emit(self, action: str, detail: str) -> None:
-        if self._node.emit is not None:
-            self._node.emit(("client", 0, self.label, action, detail))
+        self._node.tell(("client", 0, self.label, action, detail))
 
     def _check_open(self) -> None:
         if self.closed:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .golden import is_recording, read_recording
 from .schema import wrong_event, wrong_extras, wrong_tables
+from .world import decode, encode
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -61,7 +62,8 @@ def _whole(trace: Trace) -> Trace:
 def _data(trace: Trace, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
     return {
         "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": _keys_as_text(trace.snapshot),
-        "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events), "events": events,
+        "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events),
+        "world": encode(trace.world), "events": events,
     }  # fmt: skip
 
 
@@ -110,7 +112,10 @@ def _read(path: Path) -> dict[str, Any]:
         wrong = f"its tables are not those of a node: {odd}"
     if wrong := wrong or _wrong_events(events, data.get("stacks", [])):
         raise TraceError(f"{name} was edited: {wrong}")
-    return {"events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps)}
+    return {
+        "events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps),
+        "world": decode(data.get("world"), name),
+    }  # fmt: skip
 
 
 def _parsed(text: str) -> Any:

@@ -40,6 +40,13 @@ _WIDER = (
 )  # fmt: skip
 """Fonts for what those two have no glyphs for, the first that is installed."""
 
+_FILES = {
+    "svg.fonttype": "none", "svg.hashsalt": "skynet_lite", "pdf.fonttype": 42, "pdf.compression": 6,
+    "font.sans-serif": [_SANS, "Verdana"], "font.monospace": [_MONO, "Menlo", "Consolas"], "savefig.bbox": None,
+    "savefig.facecolor": "auto", "savefig.transparent": False,
+}  # fmt: skip
+"""Text stays text, and no setting of the reader's changes what is written."""
+
 
 @dataclass(frozen=True)
 class Theme:
@@ -102,7 +109,7 @@ class Timeline(Figure):
 
     def _bytes(self, kind: str, metadata: dict[str, str | None], dpi: float) -> bytes:
         buffer = io.BytesIO()
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "skynet_lite", "pdf.fonttype": 42}):
+        with matplotlib.rc_context(_FILES):
             self.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
         return buffer.getvalue()
 
@@ -209,7 +216,8 @@ class Page:
         x = {"left": box[0], "right": box[2], "center": (box[0] + box[2]) / 2}[align]
         family, wider = _MONO if mono else _SANS, _wider()
         plain = wider is None or all(ord(c) in _glyphs(family) for c in text if c != "\n")
-        families = (family,) if plain or wider is None else (family, wider)
+        generic = "monospace" if mono else "sans-serif"  # for an SVG on a machine without these fonts
+        families = (family, generic) if plain or wider is None else (family, wider, generic)
         self.axes.text(
             x, (box[1] + box[3]) / 2, text, color=colour, fontproperties=_font(families, bold, size),
             ha=align, va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6,

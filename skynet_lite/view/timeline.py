@@ -120,7 +120,7 @@ class _Drawing:
         if figsize:
             self.height = max(figsize[1] * 72, self.header + _BOTTOM + 4 * rows)
         else:
-            self.height = self.header + _BOTTOM + shares * (60.0 if rows <= 10 else max(14.0, 60.0 * 10 / rows))
+            self.height = self.header + _BOTTOM + shares * min(60.0, max(14.0, max(600.0, 0.45 * self.width) / rows))
         self.row = (self.height - self.header - _BOTTOM) / shares
         self.pitch = (self.width - _LEFT - _RIGHT) / sum(steps)
         self.column_x = [_LEFT + self.pitch * total for total in accumulate(steps)][:-1]
@@ -157,8 +157,9 @@ class _Drawing:
         """
         columns = self.story.columns
         wakeups = {a.at for a in self.story.arrows if a.kind == "wakeup"}
-        steps = [1.0, *(2.3 if moment in wakeups else 1.0 for moment in columns)]
-        steps[-1] = 1.6  # for the labels at the last column
+        steps = [1.0, *(2.8 if moment in wakeups else 1.0 for moment in columns)]
+        late = any(a.kind in ("dispatch_wakeup", "failed") and a.at in columns[-2:] for a in self.story.arrows)
+        steps[-1] = 3.0 if late else 1.6  # for the labels at the last columns
         if self.clock is not None and columns:
             passed = [max(0.0, self.clock[b] - self.clock[a]) for a, b in pairwise(columns)]
             room = max(8.0, 0.6 * len(columns)) / (sum(passed) or 1.0)
@@ -430,7 +431,7 @@ class _Drawing:
             left = x0 + self.marker
             return [
                 (left + room * at, base, left + room * at + width, base + height)
-                for base in (y + 2.0, y - height - 2.0)
+                for base in (y + 2.0, y - height - 2.0, y - height / 2)
                 for at in (0.5, 0.25, 0.75, 0.1, 0.9, 0.0, 1.0)
             ]
 
