@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import dump_lines, dumps
+from .files import dump_lines, dumps, to_json
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -53,6 +53,6 @@ def save(trace: Any, path: str | os.PathLike[str], kind: str | None = None, **op
 def chrome_json(trace: Trace) -> str:
     """One event a line, for those who look inside."""
     data = trace.to_chrome()
-    rows = ",\n".join(json.dumps(event, separators=(",", ":")) for event in data["traceEvents"])
+    rows = ",\n".join(to_json(event) for event in data["traceEvents"])
     rest = json.dumps({k: v for k, v in data.items() if k != "traceEvents"})
     return f'{{"traceEvents":[\n{rows}\n],{rest[1:]}\n'
