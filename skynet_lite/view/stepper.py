@@ -46,7 +46,7 @@ class Stepper(anywidget.AnyWidget):
             theme=theme,
         )
         self._trace = trace
-        self._title = options.get("title")
+        self._title, self._services = options.get("title"), options.get("services")
         self.summary = (
             f"stepper: {len(data['kinds'])} events, {sum(lane[1] == 'coroutine' for lane in data['lanes'])} coroutines"
         )
@@ -57,8 +57,9 @@ class Stepper(anywidget.AnyWidget):
         data, metadata = shown if isinstance(shown, tuple) else (shown, {})
         data = {**(data or {}), "text/plain": self.summary}
         try:
-            figure = self._trace.timeline(title=self._title)
+            from .timeline import timeline
         except ImportError:
-            return data, metadata
-        data["image/png"] = base64.b64encode(figure.png()).decode("ascii")  # type: ignore[attr-defined]
+            return data, metadata  # no matplotlib: no picture
+        figure = timeline(self._trace, title=self._title, services=self._services)
+        data["image/png"] = base64.b64encode(figure.png()).decode("ascii")
         return data, {**metadata, "image/png": {"alt": figure.alt}}
