@@ -8,28 +8,31 @@ import subprocess
 import sys
 import time
 import warnings
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 from harness import TRACES, Play, recording
+from hypothesis import given, settings, strategies as st
 from matplotlib import image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from skynet_lite import Node, Trace, mark, skynet, socket
+from skynet_lite.view import figure as letters
+from skynet_lite.view.density import DENSE, Density
+from skynet_lite.view.figure import LIGHT, Timeline
 from skynet_lite.view.place import Placer
-from skynet_lite.view.story import MAILBOX, SOCKET, TIMER, Story
-from skynet_lite.view.timeline import Timeline, timeline
+from skynet_lite.view.story import MAILBOX, SOCKET, TIMER, Story, times, window
+from skynet_lite.view.timeline import _Drawing, timeline
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 
 
 def story(trace: Trace, **options: Any) -> Story:
-    return Story(
-        trace, options.get("services"), options.get("start", 0), options.get("stop"), options.get("limit", 120)
-    )
+    return Story(trace, **options)
 
 
 def labels(figure: Timeline) -> list[str]:
@@ -174,6 +177,244 @@ def test_timers_forks_and_failures(tmp_path: Path) -> None:
     assert sum(a.label == "dispatch_error_queue" for a in failed.arrows) == 2
 
 
+# ---- what each one waits for
+
+
+def parked(trace: Trace, **options: Any) -> list[str]:
+    return [s.label for s in story(trace, **options).stretches if s.kind == "parked"]
+
+
+def run(main: Any) -> Trace:
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(main)
+        node.run()
+    return trace
+
+
+def test_parked_stretches_say_what_for(echo: Trace) -> None:
+    """The socket and the function, from socket_pool; and the line."""
+    waits = [label.partition(", at main:") for label in parked(echo)]
+    assert [what for what, _, _ in waits] == ["timer 1", "start on s1", "start on s2", "readline on s2", "close on s2"]
+    assert all(line.isdigit() for _, _, line in waits[1:])
+
+
+def test_a_sleep_says_how_long_and_a_wait_does_not() -> None:
+    """The ticks are in the timer_set before the yield; a wait has none. A timer's coroutine waits for it too."""
+
+    def main() -> None:
+        skynet.timeout(7, lambda: skynet.wakeup("token"))
+        skynet.sleep(3)
+        skynet.wait("token")
+
+    labels = [label.partition(", at")[0] for label in parked(run(main))]
+    assert sorted(labels) == ["SLEEP 3, 3 ticks", "SLEEP 4", "timer 1", "timer 2, 7 ticks"]
+
+
+def test_a_call_says_whom_it_asks() -> None:
+    """The address stands in the send before the yield."""
+
+    def store() -> None:
+        @skynet.dispatch("lua")
+        def answer(session: int, source: int) -> None:
+            skynet.ret(skynet.pack(1))
+
+    def main() -> None:
+        skynet.call(skynet.newservice(store), "lua")
+
+    labels = [label.partition(", at")[0] for label in parked(run(main))]
+    assert [label for label in labels if label.startswith("CALL")] == ["CALL 2 → :00000003", "CALL 3 → :0000000a"]
+
+
+def test_a_critical_section_says_who_is_before() -> None:
+    """Who waits stands behind the one that asked before, which is not always the one inside."""
+
+    def main() -> None:
+        lock = skynet.queue()
+        for _ in range(3):
+            skynet.fork(lock, skynet.sleep, 1)
+
+    labels = [label for label in parked(run(main)) if label.startswith("queue")]
+    assert labels == ["queue 1 behind co2", "queue 1 behind co3"]
+
+
+def test_what_somebody_waits_for_is_known_from_the_snapshot(echo: Trace) -> None:
+    """A recording, or a part, that begins in the middle: the tables say what was parked then."""
+    i = next(i for i, e in enumerate(echo) if "waits in readline" in str(e.get("value")))
+    part = echo[i + 4 :].cut()  # after the yield, and two tables
+    assert [s.short for s in story(part).stretches if s.kind == "parked" and s.start is None] == ["readline on s2"]
+
+
+# ---- parts
+
+
+def test_a_part_draws_just_that(echo: Trace) -> None:
+    """By number, about an event: the window, and who was parked when it opened."""
+    for part in (echo[60:100], echo.around(80, 20, 19)):
+        told = story(part)
+        assert (told.window.start, told.window.stop) == (60, 100)
+        assert told.columns and set(told.columns) <= set(range(60, 100))
+        check_readable(part.timeline())
+    assert story(echo[60:100], start=70).window == range(70, 100)
+    assert not story(echo[0:0]).lanes
+    check_readable(echo[0:0].timeline(dark=True))
+
+
+def test_only_a_coroutine(echo: Trace) -> None:
+    """Its row and the chain that leads to it; whatever else happened meanwhile is left out."""
+    told = story(echo.only(coroutine="co2"))
+    assert {lane.title for lane in told.lanes} == {SOCKET, MAILBOX, "co2"}
+    resumes = [i for i, e in enumerate(echo) if e["e"] == "resume" and e["co"] == "co2" and e["service"] in told.shown]
+    assert [m.at for m in told.marks if m.kind == "resume"] == resumes
+    messages = [m.at for m in told.marks if m.kind == "message"]
+    assert messages == [echo[i]["cause"] for i in resumes if echo[i]["cause"] in told.window]
+    # Who was resumed by a coroutine that is not shown still says by what.
+    alone = story(echo.only(coroutine="co1"))
+    assert "dispatch_wakeup" in {m.label for m in alone.marks if m.kind == "resume"}
+    check_readable(echo.only(coroutine="co1").timeline())
+
+
+def test_only_a_service() -> None:
+    """The rows of that service; what comes from others still says what it is."""
+    trace = calls()
+    told = story(trace.only(service="store"))
+    assert {lane.key[0] for lane in told.lanes} == {"", trace.find_services("store").pop()}
+    assert any(m.kind == "push" and m.label.startswith('lua "GET"') for m in told.marks)
+    check_readable(trace.only(service="store").timeline())
+
+
+# ---- folded services
+
+
+def calls() -> Trace:
+    """Two services; one call sleeps, the other fails."""
+
+    def store() -> None:
+        @skynet.dispatch("lua")
+        def work(session: int, source: int, command: str) -> None:
+            skynet.sleep(2)
+            if command != "GET":
+                raise ValueError(command)
+            skynet.ret(skynet.pack(1))
+
+    def front() -> None:
+        address = skynet.newservice(store)
+        skynet.call(address, "lua", "GET")
+        with pytest.raises(skynet.CallError):
+            skynet.call(address, "lua", "NOPE")
+        mark("failed")
+
+    return run(front)
+
+
+def test_a_folded_service_has_one_row_and_keeps_its_arrows() -> None:
+    """Who sends to it, and to whom it answers; what is between its own rows is not drawn."""
+    trace = calls()
+    open_, folded = story(trace), story(trace, fold="store")
+    (store,) = trace.find_services("store")
+    assert [lane.kind for lane in folded.lanes if lane.key[0] == store] == ["folded"]
+
+    def border(told: Story) -> list[str]:
+        return [a.label for a in told.arrows if (a.source[0] == store) != (a.target[0] == store)]
+
+    assert border(folded) == border(open_)
+    assert {"response 3", "error 4"} <= set(border(folded))
+    assert not any(a.source[0] == a.target[0] == store for a in folded.arrows)
+    assert [m.label for m in folded.marks if m.kind == "error"] == ["raises: NOPE"]
+    assert "store :0000000a" in labels(timeline(trace, fold="store"))
+    for fold in (True, False, "store", ["store", "launcher"]):
+        check_readable(timeline(trace, fold=fold))
+    assert {lane.kind for lane in story(trace, fold="launcher").lanes if lane.key[0] == ":00000003"} == {"folded"}
+    with pytest.raises(ValueError, match="no service 'nobody'"):
+        timeline(trace, fold="nobody")
+
+
+def test_idle_services_are_folded_by_themselves() -> None:
+    """Nothing of it runs in this part: one row that says who waits there."""
+    trace = calls()
+    (store,) = trace.find_services("store")
+    i = next(i for i, e in enumerate(trace) if e["e"] == "yield" and e["command"] == "SLEEP" and e["service"] == store)
+    part = trace[i + 1 : i + 5]
+    told = story(part, fold=True)
+    assert {lane.kind for lane in told.lanes if lane.key[0] == store} == {"folded"}
+    assert [s.label for s in told.stretches if s.lane[0] == store] == ["co1: SLEEP 2, 2 ticks"]
+    assert {lane.kind for lane in story(part).lanes if lane.key[0] == store} == {"coroutine"}
+    check_readable(part.timeline())
+
+
+# ---- by time
+
+
+def columns(trace: Trace, by: str) -> tuple[list[int], list[float]]:
+    """Moments, and where on the page they stand: read from the marks of the axis."""
+    figure = timeline(trace, by=by)
+    check_readable(figure)
+    told = story(trace)
+    drawing = _Drawing(trace, told, told.shown, LIGHT, None, None, times(trace) if by == "time" else None)
+    return told.columns, drawing.column_x
+
+
+def test_by_time_the_distance_tells_how_long() -> None:
+    """What happens in one tick stands side by side in order; three times the wait has the wider gap."""
+
+    def main() -> None:
+        for ticks in (10, 30):
+            skynet.sleep(ticks)
+
+    trace = run(main)
+    moments, xs = columns(trace, "time")
+    ticks, unit = times(trace)
+    assert unit == "tick"
+    assert xs == sorted(set(xs))
+    gaps = {}
+    for (a, x), (b, y) in pairwise(zip(moments, xs)):
+        gaps.setdefault(ticks[b] - ticks[a], []).append(y - x)
+    assert sorted(gaps) == [0, 10, 30]
+    assert gaps[30][0] - gaps[0][0] == pytest.approx(3 * (gaps[10][0] - gaps[0][0]))
+    shown = labels(timeline(trace, by="time"))
+    assert {"0", "10", "40"} <= set(shown)
+    assert any("ticks of 10 ms" in text for text in shown)
+
+
+def test_the_real_clock_has_its_own_unit() -> None:
+    """Seconds since the recording began, in the unit that fits."""
+
+    def main() -> None:
+        skynet.sleep(2)
+
+    with Node(log=list) as node, node.record() as trace:
+        node.newservice(main)
+    figure = timeline(trace, by="time")
+    check_readable(figure)
+    assert any(text.startswith("time in ") and "ticks" not in text for text in labels(figure))
+
+
+def test_what_has_no_time_says_so(tmp_path: Path) -> None:
+    """A recording of the real skynet is drawn by event only; and there is no third axis."""
+    trace = Trace.load(TRACES / "call_ret.json")
+    with pytest.raises(ValueError, match="tells no times: draw it by event"):
+        timeline(trace, by="time")
+    with pytest.raises(ValueError, match="'event' or 'time'"):
+        timeline(trace, by="size")
+
+
+# ---- the real skynet, several services in one picture
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_recording_draws_all_its_services(name: str) -> None:
+    """A message that was matched with its send has an arrow from who sent it."""
+    trace = Trace.load(TRACES / f"{name}.json")
+    check_readable(trace.timeline())
+    told = story(trace)
+    drawn = {(a.source[0], a.target[0], a.at) for a in told.arrows if a.kind == "send"}
+    for e in trace:
+        if e["e"] == "message" and "cause" in e:
+            send = trace[e["cause"]]
+            own = (send["service"], e["service"], e["cause"])
+            assert own in drawn or send["in"] == "main" and send["service"] == e["service"]
+    assert trace.timeline().description.startswith(f"Timeline 'skynet 1.1.0: {name}'")
+
+
 # ---- options
 
 
@@ -271,11 +512,11 @@ def test_ten_thousand_events_take_seconds(overview: bool | None) -> None:
 
 def test_more_coroutines_than_rows() -> None:
     """The picture says how many it leaves out."""
-    trace = crowd(400, 1)
+    trace = crowd(200, 1)
     told = story(trace)
-    assert (sum(lane.kind == "coroutine" for lane in told.lanes), told.hidden) == (120, 281)
+    assert (sum(lane.kind == "coroutine" for lane in told.lanes), told.hidden) == (120, 81)
     figure = timeline(trace, overview=False)
-    assert any("281 more coroutines have no row" in text for text in labels(figure))
+    assert any("81 more coroutines have no row" in text for text in labels(figure))
     check_readable(figure)
     check_readable(timeline(trace, max_lanes=1000, overview=False))
 
@@ -325,6 +566,149 @@ def test_any_text_can_be_a_mark(text: str) -> None:
         assert text in labels(figure)
 
 
+# ---- an overview
+
+
+def test_a_long_run_is_counted() -> None:
+    """The rows of the overview hold every resume, error and mark of the run, each once."""
+
+    def main() -> None:
+        def loop(n: int) -> None:
+            for _ in range(30):
+                skynet.sleep(1 + n % 3)
+            mark(f"done {n}")
+            if n == 7:
+                raise ValueError("boom")
+
+        for n in range(60):
+            skynet.fork(loop, n)
+
+    trace = run(main)
+    figure = timeline(trace)
+    assert "overview of" in figure.description
+    check_readable(figure)
+    (service,) = story(trace, stop=20).shown
+    counted = Density(trace, {service}, window(trace, 0, None), range(len(trace)), 300)
+    mine = [e for e in trace if e.get("service") == service]
+    bars = next(row for row in counted.rows if row.kind == "service")
+    resumes = sum(e["e"] == "resume" for e in mine)
+    assert sum(bars.counts) == resumes == sum(sum(row.counts) for row in counted.rows if row.kind == "strip")
+    assert (len(bars.marks), len(bars.errors)) == (60, 1)
+    longest = max(len(trace.state(i)["services"].get(service, {}).get("mailbox", ())) for i in range(0, len(trace), 97))
+    assert max(bars.waiting) >= longest > 5
+    for options in ({"by": "time"}, {"dark": True}, {"figsize": (6, 4)}, {"overview": (100, 160)}):
+        check_readable(timeline(trace, **options))
+    assert "enlarged: events 100 to 159" in labels(timeline(trace, overview=(100, 160)))
+
+
+def test_few_events_get_an_overview_only_when_asked(echo: Trace) -> None:
+    """The switch is at DENSE events to be drawn, and can be set by hand; a part may have one too."""
+    assert len(echo) < DENSE
+    assert "overview" not in timeline(echo).description
+    for trace in (echo, echo[40:90], echo.only(coroutine=2)):
+        figure = timeline(trace, overview=True)
+        assert "overview" in figure.description
+        check_readable(figure)
+    check_readable(timeline(Trace(), overview=True))
+
+
+def test_a_hundred_thousand_events_are_still_of_use(tmp_path: Path) -> None:
+    """Rows for who was busy, and one stretch where each step can be read."""
+    trace = crowd(200, 50)
+    assert len(trace) > 100_000
+    begin = time.process_time()
+    figure = timeline(trace, by="time")
+    figure.png(100)
+    assert time.process_time() - begin < 20  # about 2 on an idle machine
+    check_readable(figure)
+    shown = labels(figure)
+    assert any(text.startswith("enlarged: events") for text in shown)
+    assert any(text.startswith('yield "SLEEP"') for text in shown)
+
+
+# ---- files
+
+
+def test_text_stays_text_in_files(echo: Trace, tmp_path: Path) -> None:
+    """SVG and PDF hold letters, not outlines; the same bytes each time; no date, no path."""
+    before = dict(matplotlib.rcParams)
+    for suffix in ("svg", "pdf", "png"):
+        for name in ("one", "two"):
+            timeline(echo).write(tmp_path / f"{name}.{suffix}")
+        one = (tmp_path / f"one.{suffix}").read_bytes()
+        assert one == (tmp_path / f"two.{suffix}").read_bytes()
+        assert b"CreationDate" not in one and str(tmp_path).encode() not in one
+    assert (tmp_path / "one.png").read_bytes() == timeline(echo).png()
+    drawn = (tmp_path / "one.svg").read_text()
+    for words in ("raw_dispatch_message", "driver.start(1)", "readline on s2"):
+        assert f">{words}" in drawn
+    assert "<dc:date>" not in drawn
+    assert b"/FontFile2" in (tmp_path / "one.pdf").read_bytes()  # TrueType, not outlines
+    assert dict(matplotlib.rcParams) == before
+    with pytest.raises(ValueError, match=r"'one.gif': let it end in .png, .svg or .pdf"):
+        timeline(echo).write(tmp_path / "one.gif")
+
+
+def test_settings_of_the_reader_change_nothing(echo: Trace) -> None:
+    """Their matplotlibrc may make everything else look as they like."""
+    plain = timeline(echo).png()
+    changed = {"savefig.bbox": "tight", "savefig.transparent": True, "font.size": 20, "lines.linewidth": 9}
+    with matplotlib.rc_context(changed):
+        assert timeline(echo).png() == plain
+
+
+# ---- letters
+
+
+def greeting() -> Trace:
+    def main() -> None:
+        mark("开始监听")
+
+    return run(main)
+
+
+def test_chinese_is_written_in_chinese() -> None:
+    """With an installed font that has the glyphs, and measured with it."""
+    if letters._wider() is None:
+        pytest.skip("no font with Chinese glyphs is installed here, e.g. fonts-noto-cjk")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = timeline(greeting())
+        check_readable(figure)
+        figure.png()
+    assert "开始监听" in labels(figure)
+
+
+def test_without_such_a_font_escapes_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never boxes: what no font has a glyph for is written as Python would."""
+    caches = (letters._wider, letters._letter, letters.extent)
+    monkeypatch.setattr(letters, "_WIDER", ())
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        figure = timeline(greeting())
+        check_readable(figure)
+        assert r"\u5f00\u59cb\u76d1\u542c" in labels(figure)
+    finally:
+        for cache in caches:
+            cache.cache_clear()
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF), max_size=40), st.booleans(), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_letters_are_measured_large_enough(text: str, mono: bool, bold: bool) -> None:
+    """No text is wider or higher than what its letters add up to, at any resolution of a screen."""
+    text = letters.clean(text, mono)
+    page = letters.Page(600, 100, LIGHT)
+    page.text((0, 0, 600, 100), text, "#000000", mono=mono, bold=bold)
+    width, height = letters.extent(text, mono, bold)
+    for dpi in (72, 100, 144):
+        page.figure.set_dpi(dpi)
+        canvas = FigureCanvasAgg(page.figure)
+        box = page.axes.texts[0].get_window_extent(canvas.get_renderer())
+        assert box.width * 72 / dpi <= width and box.height * 72 / dpi <= height
+
+
 # ---- in a notebook, and without one
 
 
@@ -335,6 +719,7 @@ def test_a_notebook_shows_it_with_a_description(echo: Trace) -> None:
     assert pixels.std() > 0.02
     assert data["text/plain"] == "timeline: 54 events, 2 coroutines, 10 resumes"
     assert "client#1 (outside), socket server (epoll), mailbox" in metadata["image/png"]["alt"]
+    assert "it parks in socket.start until socket 1 wakes it." in metadata["image/png"]["alt"]
 
 
 def run_without(module: str, code: str) -> subprocess.CompletedProcess[str]:

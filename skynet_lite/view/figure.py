@@ -40,6 +40,13 @@ _WIDER = (
 )  # fmt: skip
 """Fonts for what those two have no glyphs for, the first that is installed."""
 
+_FILES: Any = {
+    "svg.fonttype": "none", "svg.hashsalt": "skynet_lite", "pdf.fonttype": 42, "pdf.compression": 6,
+    "font.sans-serif": [_SANS, "Verdana"], "font.monospace": [_MONO, "Menlo", "Consolas"], "savefig.bbox": None,
+    "savefig.facecolor": "auto", "savefig.transparent": False,
+}  # fmt: skip
+"""Text stays text, and no setting of the reader's changes what is written."""
+
 
 @dataclass(frozen=True)
 class Theme:
@@ -72,11 +79,18 @@ class Timeline(Figure):
     """A matplotlib figure that shows itself in a notebook as a picture with a description.
 
     It belongs to no pyplot state: nothing is to be closed, and it is shown once.
-    `summary` is one line, the same on every machine; `description` is the alt text.
+    `summary` is one line, the same on every machine; `description` says what is to be
+    seen, and `tale`, told when it is asked for, what it means: together they are the alt text.
     """
 
     description: str = ""
     summary: str = ""
+    tale: Callable[[], str] = staticmethod(lambda: "")
+
+    @property
+    def alt(self) -> str:
+        """The picture for those who cannot see it."""
+        return "\n".join(filter(None, (self.description, self.tale())))
 
     def png(self, dpi: float = 144) -> bytes:
         """The picture as PNG, without date and version."""
@@ -91,10 +105,10 @@ class Timeline(Figure):
         if suffix == ".png":
             data = self.png(dpi)
         elif suffix == ".svg":
-            told = {"Title": self.summary, "Description": self.description}
+            told = {"Title": self.summary, "Description": self.alt}
             data = self._bytes("svg", {"Date": None, "Creator": None, **told}, 72)
         elif suffix == ".pdf":
-            told = {"Title": self.summary, "Subject": self.description}
+            told = {"Title": self.summary, "Subject": self.alt}
             data = self._bytes("pdf", {"CreationDate": None, "Producer": None, "Creator": None, **told}, 72)
         else:
             raise ValueError(f"no picture format for {Path(path).name!r}: let it end in .png, .svg or .pdf")
@@ -102,14 +116,14 @@ class Timeline(Figure):
 
     def _bytes(self, kind: str, metadata: dict[str, str | None], dpi: float) -> bytes:
         buffer = io.BytesIO()
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "skynet_lite", "pdf.fonttype": 42}):
+        with matplotlib.rc_context(_FILES):
             self.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
         return buffer.getvalue()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         width, height = self.get_size_inches()
         data = {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": self.summary}
-        shown = {"alt": self.description, "width": round(width * 80), "height": round(height * 80)}
+        shown = {"alt": self.alt, "width": round(width * 80), "height": round(height * 80)}
         return data, {"image/png": shown}
 
 
@@ -209,7 +223,8 @@ class Page:
         x = {"left": box[0], "right": box[2], "center": (box[0] + box[2]) / 2}[align]
         family, wider = _MONO if mono else _SANS, _wider()
         plain = wider is None or all(ord(c) in _glyphs(family) for c in text if c != "\n")
-        families = (family,) if plain or wider is None else (family, wider)
+        generic = "monospace" if mono else "sans-serif"  # for an SVG on a machine without these fonts
+        families = (family, generic) if plain or wider is None else (family, wider, generic)
         self.axes.text(
             x, (box[1] + box[3]) / 2, text, color=colour, fontproperties=_font(families, bold, size),
             ha=align, va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6,

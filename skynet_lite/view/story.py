@@ -165,7 +165,7 @@ class Story:
         return (seen & self.shown) - {service for service, name in ends if name != MAILBOX}
 
     def _fold(self, services: set[str]) -> None:
-        """Lay all lanes of a service into one: what runs, what comes, what goes, what fails."""
+        """Lay all lanes of a service into one: what runs, what comes, what goes, what fails, what waits throughout."""
 
         def lane(key: LaneKey) -> LaneKey:
             return (key[0], FOLDED) if key[0] in services else key
@@ -176,9 +176,17 @@ class Story:
             replace(m, lane=lane(m.lane)) for m in self.marks
             if m.lane[0] not in services or m.kind in ("error", "exit", "push")
         ]  # fmt: skip
+        waiting: dict[str, list[Stretch]] = {}
+        for s in self.stretches:
+            if s.lane[0] in services and s.kind == "parked" and s.start is s.stop is None:
+                waiting.setdefault(s.lane[0], []).append(s)
         self.stretches = [
             replace(s, lane=lane(s.lane)) for s in self.stretches
             if s.lane[0] not in services or s.kind in ("run", "queued")
+        ] + [
+            Stretch((service, FOLDED), None, None, "parked", ", ".join(f"{s.lane[1]}: {s.short}" for s in parked),
+                    f"{len(parked)} parked")
+            for service, parked in waiting.items()
         ]  # fmt: skip
         self.folded = services
 
@@ -232,7 +240,7 @@ class Story:
             name = self.names.get(service, "")
             about = f"{name} {service}" if name != service else service
             if (service, FOLDED) in seen:
-                lanes.append(Lane((service, FOLDED), "folded", name or service, service if name != service else ""))
+                lanes.append(Lane((service, FOLDED), "folded", about.strip(), ""))
                 continue
             if (service, MAILBOX) in seen:
                 lanes.append(Lane((service, MAILBOX), "mailbox", MAILBOX, about.strip()))

@@ -22,6 +22,7 @@ from .density import DENSE, DRAWN, Density, Overview, in_unit
 from .figure import DARK, LIGHT, SIZE, SMALL, TITLE, Page, Theme, Timeline, around, clean, extent, fit, rectangle
 from .place import Box
 from .story import FOLDED, Arrow, Lane, LaneKey, Mark, Services, Story, Stretch, selected, times, window
+from .words import describe
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -31,6 +32,7 @@ _BAR = 11.0  # height of a running coroutine
 _STRIP = 2.5  # width of a column of the overview
 _MAX_LABELS = 1200
 _MAX_HEADS = 4000
+_TALE = 60  # sentences of the alt text
 _CLOSE_LANES = 20  # coroutines that get a row where a stretch is enlarged
 
 
@@ -104,6 +106,7 @@ class _Drawing:
         self, trace: Trace, story: Story, shown: set[str], theme: Theme, title: str | None,
         figsize: tuple[float, float] | None, clock: tuple[list[float], str] | None, overview: Overview | None = None,
     ) -> None:  # fmt: skip
+        self.trace, self.shown = trace, shown
         self.story, self.theme, self.overview = story, theme, overview
         self.clock = clock[0] if clock is not None else None
         self.unit = clock[1] if clock is not None else "event"
@@ -120,7 +123,7 @@ class _Drawing:
         if figsize:
             self.height = max(figsize[1] * 72, self.header + _BOTTOM + 4 * rows)
         else:
-            self.height = self.header + _BOTTOM + shares * (60.0 if rows <= 10 else max(14.0, 60.0 * 10 / rows))
+            self.height = self.header + _BOTTOM + shares * min(60.0, max(14.0, max(600.0, 0.45 * self.width) / rows))
         self.row = (self.height - self.header - _BOTTOM) / shares
         self.pitch = (self.width - _LEFT - _RIGHT) / sum(steps)
         self.column_x = [_LEFT + self.pitch * total for total in accumulate(steps)][:-1]
@@ -157,8 +160,9 @@ class _Drawing:
         """
         columns = self.story.columns
         wakeups = {a.at for a in self.story.arrows if a.kind == "wakeup"}
-        steps = [1.0, *(2.3 if moment in wakeups else 1.0 for moment in columns)]
-        steps[-1] = 1.6  # for the labels at the last column
+        steps = [1.0, *(2.8 if moment in wakeups else 1.0 for moment in columns)]
+        late = any(a.kind in ("dispatch_wakeup", "failed") and a.at in columns[-2:] for a in self.story.arrows)
+        steps[-1] = 3.0 if late else 1.6  # for the labels at the last columns
         if self.clock is not None and columns:
             passed = [max(0.0, self.clock[b] - self.clock[a]) for a, b in pairwise(columns)]
             room = max(8.0, 0.6 * len(columns)) / (sum(passed) or 1.0)
@@ -430,7 +434,7 @@ class _Drawing:
             left = x0 + self.marker
             return [
                 (left + room * at, base, left + room * at + width, base + height)
-                for base in (y + 2.0, y - height - 2.0)
+                for base in (y + 2.0, y - height - 2.0, y - height / 2)
                 for at in (0.5, 0.25, 0.75, 0.1, 0.9, 0.0, 1.0)
             ]
 
@@ -521,6 +525,11 @@ class _Drawing:
             )
         figure.summary = f"timeline: {events}, {_count(coroutines, 'coroutine')}, {_count(resumes, 'resume')}"
         figure.description = f"Timeline {self.title!r}: {told}"
+        if not self.overview:
+            span, shown = s.window, self.shown
+            whole = self.trace.whole
+            part = self.trace if self.trace is not whole else whole[span.start : span.stop]
+            figure.tale = lambda: describe(part, services=shown, limit=_TALE)
 
 
 def _count(n: int, what: str) -> str:
