@@ -576,6 +576,13 @@ def test_the_stepper_in_a_notebook(browser: Browser, server: tuple[str, str], fr
     page.locator(".jp-CodeCell .cm-content").first.click()
     page.keyboard.press("Shift+Enter")
     page.wait_for_selector(".skl svg rect", timeout=60_000)
+    # The strip shows the colours of the theme: it is drawn anew once the widget is on the page.
+    page.wait_for_function(
+        """() => {
+            const c = document.querySelector(".skl .strip"), green = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+            for (let k = 0; k < green.length; k += 4) if (green[k + 3] > 200 && green[k + 1] > green[k] + 80) return true;
+        }"""
+    )
     root = page.locator(".skl")
     root.focus()
     at = "document.querySelector('.skl .say .n').textContent.split(/[–\\s]/)[0]"

@@ -22,7 +22,7 @@ color:var(--ink);background:var(--page);font:13px/1.45 system-ui,-apple-system,"
 border:1px solid var(--rule);border-radius:8px;outline:none;min-width:0;text-align:left}
 .skl.dark{--page:#14171c;--band:#1b2027;--ink:#e6e9ee;--faint:#a3adba;--rule:#39414c;--run:#3f6ea3;--resume:#2fc48d;
 --stop:#ff6f5e;--wakeup:#c792ea;--socket:#f0a64a;--say:#2d2817;--line:#4a4020;--new:#173527;--focus:#6cb0ff}
-.skl *{box-sizing:border-box}
+.skl *{box-sizing:border-box;scrollbar-width:thin}
 .skl:focus-visible,.skl :focus-visible{outline:2px solid var(--focus);outline-offset:1px}
 .skl header{display:flex;flex-wrap:wrap;gap:6px;align-items:center;padding:8px 10px;border-bottom:1px solid var(--rule)}
 .skl .title{font-size:14px;margin:0 10px 0 0;font-weight:650}
@@ -64,7 +64,8 @@ white-space:nowrap;color:var(--faint)}
 font:600 11.5px ui-monospace,Menlo,Consolas,monospace;color:inherit}
 .skl .card h4 .gone{font-weight:400;color:var(--stop);overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .skl .card.changed{border-color:var(--resume)}
-.skl .rows{font:11.5px/18px ui-monospace,Menlo,Consolas,monospace;overflow:auto;padding:1px 0}
+.skl .rows{font:11.5px/18px ui-monospace,Menlo,Consolas,monospace;overflow:hidden auto;padding:1px 0}
+.skl .rows span:last-child{overflow:hidden;text-overflow:ellipsis}
 .skl .rows div{display:flex;gap:8px;padding:0 8px;white-space:nowrap}
 .skl .rows .k{color:var(--faint)}
 .skl .rows .k::after{content:"→";margin-left:8px}
@@ -72,7 +73,7 @@ font:600 11.5px ui-monospace,Menlo,Consolas,monospace;color:inherit}
 .skl .rows .new::before{content:"+";color:var(--resume)}
 .skl .rows .none{color:var(--faint)}
 .skl .unused{color:var(--faint);font-size:12px;padding:4px 2px}
-.skl .code{overflow:auto;font:11.5px/17px ui-monospace,Menlo,Consolas,monospace;height:160px}
+.skl .code{overflow:auto;font:11.5px/17px ui-monospace,Menlo,Consolas,monospace;height:168px}
 .skl .code div{white-space:pre;padding:0 8px;min-width:max-content}
 .skl .code div i{display:inline-block;width:3.2em;color:var(--faint);font-style:normal;user-select:none}
 .skl .code .hit{background:var(--line);box-shadow:inset 3px 0 0 var(--socket)}
@@ -203,8 +204,8 @@ class Viewer {
     el.replaceChildren(this.root);
     this.build();
     this.theme();
-    this.resize();
     this.select();
+    this.resize();
     const wanted = options.step === undefined || options.step === null ? data.first : options.step;
     this.goto(this.nearest(wanted - data.first), true);
     this.loaded = performance.now() - begin;
@@ -219,10 +220,11 @@ class Viewer {
     this.root.classList.toggle("narrow", width && width < 560);
     this.width = 0;
     // As many lines of buttons as the deepest stack needs, whatever the step.
-    const box = this.sources?.[1].clientWidth - 12 || 400, wide = (p) => p.length * 6.62 + 16;
-    const deepest = Math.max(0, ...this.data.stacks.map((stack) => stack.slice(0, -1).reduce((sum, p) => sum + wide(p), 0)));
+    const box = this.sources?.[1].clientWidth - 10 || 400, wide = (p) => p.length * 6.62 + 16;
+    const deepest = this.data.stacks.reduce((most, stack) => Math.max(most, stack.slice(0, -1).reduce((sum, p) => sum + wide(p), 0)), 0);
     this.root.style.setProperty("--lines", Math.min(3, Math.ceil(deepest / box) || 1));
     this.draw();
+    this.overview(); // a notebook mounts us before we are on its page: only now there are width and colours
   }
 
   destroy() {
@@ -629,7 +631,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
         nodes.push(row);
       }
       if (row.k !== k) { row.key.textContent = row.k = k; row.key.className = k === "" ? "sr" : "k"; }
-      if (row.v !== v) row.value.textContent = row.v = v;
+      if (row.v !== v) row.value.textContent = row.value.title = row.v = v;
       if (row.style !== style) row.el.className = row.style = style;
     });
   }
