@@ -40,7 +40,7 @@ _WIDER = (
 )  # fmt: skip
 """Fonts for what those two have no glyphs for, the first that is installed."""
 
-_FILES = {
+_FILES: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "skynet_lite", "pdf.fonttype": 42, "pdf.compression": 6,
     "font.sans-serif": [_SANS, "Verdana"], "font.monospace": [_MONO, "Menlo", "Consolas"], "savefig.bbox": None,
     "savefig.facecolor": "auto", "savefig.transparent": False,

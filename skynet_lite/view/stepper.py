@@ -60,5 +60,5 @@ class Stepper(anywidget.AnyWidget):
             figure = self._trace.timeline(title=self._title)
         except ImportError:
             return data, metadata
-        data["image/png"] = base64.b64encode(figure.png()).decode("ascii")  # type: ignore[attr-defined]
+        data["image/png"] = base64.b64encode(figure.png()).decode("ascii")
         return data, {**metadata, "image/png": {"alt": self._trace.describe(limit=40)}}
