@@ -10,7 +10,6 @@ they show is printed beside them, and that is compared.
 from __future__ import annotations
 
 import argparse
-import base64
 import difflib
 import sys
 from pathlib import Path
@@ -20,7 +19,6 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent
-README_PICTURE = FOLDER.parent / "docs" / "images" / "tour.png"  # the first one of the tour
 PICTURES = ("image/png", "image/svg+xml")
 
 
@@ -79,15 +77,6 @@ def comparable(notebook: Any) -> list[str]:
     return nbformat.writes(notebook).splitlines()
 
 
-def first_picture(notebook: Any) -> bytes:
-    return next(
-        base64.b64decode(output["data"]["image/png"])
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    )
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if an output would change")
@@ -99,9 +88,6 @@ def main() -> int:
         if not check:
             path.write_text(nbformat.writes(fresh) + "\n", encoding="utf-8")
             print(f"{path.name}: written")
-            if path.name.startswith("00"):
-                README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
-                README_PICTURE.write_bytes(first_picture(fresh))
             continue
         difference = list(
             difflib.unified_diff(comparable(stored), comparable(fresh), "stored", "fresh", lineterm="", n=1)

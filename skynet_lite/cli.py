@@ -1,4 +1,4 @@
-"""The command skynet-lite: run a program, print its trace, open the course.
+"""The command skynet-lite: run a program, see its trace, compare two, open the course.
 
 What a user gets wrong on the command line is answered by one line on stderr and
 exit status 2. The log of a node goes to stderr too; it is held back for as long as
@@ -14,10 +14,11 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,6 +28,7 @@ from .core.errors import DriveTimeout, SkynetError
 if TYPE_CHECKING:
     from .node import Node
     from .skynet import Scheduler
+    from .trace import Diff, Trace
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
@@ -58,11 +60,21 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(argv: list[str] | None) -> int:
-    options = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    last = argv.index("--") if argv[:1] == ["trace"] and "--" in argv else len(argv)
+    options, rest = _parser().parse_known_args(argv[:last])
+    unknown = [word for word in rest if options.command != "trace" or re.match(r"-[^\d]", word)]
+    if unknown:
+        hint = " (what is for the service comes after --)" if options.command == "trace" else ""
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}{hint}; see skynet-lite {options.command} --help")
     if options.command == "run":
         return run(options.program, options.args)
     if options.command == "trace":
-        return trace(options.program, options.args, options.ticks)
+        return trace(options, [*rest, *argv[last + 1 :]])
+    if options.command == "view":
+        return view(options.file, options.step)
+    if options.command == "diff":
+        return diff(options)
     from . import learn
 
     try:
@@ -74,7 +86,7 @@ def _main(argv: list[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="skynet-lite", description="Run actor programs, print what they did, open the course.")
+    parser = _Parser(prog="skynet-lite", description="Run actor programs, see what they did, open the course.")
     parser.add_argument("--version", action="version", version=f"skynet-lite {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
@@ -84,15 +96,49 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs the service that CONFIG.toml names with its key start, until Ctrl-C or SIGTERM; "
         "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket.",
     )
-    _add_program(sub, "CONFIG.toml | SERVICE.py")
+    sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
+    args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
+    args.required = False  # Python 3.11 and 3.12 would name it as missing
 
     sub = commands.add_parser(
         "trace",
-        help="run a service under the virtual clock and print its trace",
-        description="Runs SERVICE.py under the virtual clock until nothing can run, and prints the trace as text.",
+        help="run a service under the virtual clock; print, draw or save its trace",
+        usage="%(prog)s [options] SERVICE.py [ARGS ...] [options] [-- ARGS ...]",
+        description="Runs SERVICE.py with ARGS under the virtual clock until nothing can run, and prints the trace as "
+        "text. What begins with - and is meant for the service comes after --.",
+        allow_abbrev=False,
     )
+    sub.add_argument("program", metavar="SERVICE.py")
     sub.add_argument("--ticks", type=int, default=HOUR, help="virtual time to stop at, in 10 ms (default: an hour)")
-    _add_program(sub, "SERVICE.py")
+    talk = "when nothing can run, send TEXT (with \\n, \\x00) to the first port listened to; print what comes back"
+    sub.add_argument("--send", metavar="TEXT", action="append", default=[], type=_unescaped, help=talk)
+    sub.add_argument("--html", metavar="FILE", help="write the viewer, a page of its own")
+    sub.add_argument("--png", metavar="FILE", help="write the timeline (.png, .svg or .pdf)")
+    sub.add_argument("--chrome", metavar="FILE", help="write Chrome's trace format, for ui.perfetto.dev")
+    kinds = ".json .jsonl .txt .mmd .chrome.json .html .png .svg .pdf"
+    sub.add_argument("--save", metavar="FILE", action="append", default=[], help=f"write what the suffix says: {kinds}")
+    sub.add_argument("--title", help="the title of the timeline and the page")
+    sub.add_argument("--quiet", action="store_true", help="print no text")
+
+    sub = commands.add_parser(
+        "view",
+        help="step through a saved trace in the terminal",
+        description="Steps through a trace that trace.save has written, .json or .jsonl. Without a terminal, and with "
+        "--step, it prints the screen instead: of the last event, or of event N.",
+    )
+    sub.add_argument("file", metavar="TRACE")
+    sub.add_argument("--step", metavar="N", type=int, action="append", help="print the screen after event N")
+
+    sub = commands.add_parser(
+        "diff",
+        help="compare two saved traces",
+        description="Shows where two traces part. Status 0: the same, 1: different, 2: one cannot be read.",
+    )
+    sub.add_argument("left", metavar="LEFT")
+    sub.add_argument("right", metavar="RIGHT")
+    sub.add_argument("--width", type=int, default=160, help="columns of the text (default: 160)")
+    sub.add_argument("--context", type=int, default=3, help="equal events around each difference (default: 3)")
+    sub.add_argument("--html", metavar="FILE", help="write the viewer with both")
 
     sub = commands.add_parser(
         "learn",
@@ -104,12 +150,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--dir", metavar="FOLDER", help="copy the notebooks there, and open the copies")
     sub.add_argument("--port", metavar="N", type=int, default=0, help="the port to use instead of a free one")
     return parser
-
-
-def _add_program(sub: argparse.ArgumentParser, metavar: str) -> None:
-    sub.add_argument("program", metavar=metavar)
-    args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
-    args.required = False  # Python 3.11 and 3.12 would name it as missing
 
 
 # ---------------------------------------------------------------------- programs
@@ -141,29 +181,131 @@ def run(program: str, args: list[str]) -> int:
     return 0
 
 
-def trace(program: str, args: list[str], ticks: int) -> int:
-    """Run a service in virtual time and print the canonical text. Raises UsageError, SkynetError."""
-    path = _file(program, (".py",), "SERVICE.py")
+def trace(options: argparse.Namespace, args: list[str]) -> int:
+    """Run a service in virtual time; save, draw and print its trace. Raises UsageError, SkynetError."""
+    path = _file(options.program, (".py",), "SERVICE.py")
+    files = _outputs(options)
     node, log = _node(path, clock="virtual")
     status = 0
 
     def over() -> bool:
         tick = node.timer.next_deadline()
-        return not node._future() or (tick is not None and tick > ticks and not node.global_queue)
+        return not node._future() or (tick is not None and tick > options.ticks and not node.global_queue)
 
     with node:
         with node.record() as recorded:
-            service = _launched(node, program, args)
+            service = _launched(node, options.program, args)
             try:
                 node.run(until=over)
+                if options.send and service.start_state != "failed":
+                    _talk(node, options.send, over)
             except KeyboardInterrupt:
                 status = INTERRUPTED
         _check_start(service, log)
         log.release()
         if len(node.timer) and not status:
             print(f"skynet-lite: stopped at tick {node.clock.now()}, timers are left; see --ticks", file=sys.stderr)
-    print(recorded.text(), flush=True)
+    for file, kind in files:
+        _write(recorded, file, kind, options.title)
+    if not options.quiet:
+        print(recorded.text(), flush=True)
     return status
+
+
+def _talk(node: Node, texts: list[bytes], over: Callable[[], bool]) -> None:
+    """Be a client of the first socket that listens: send each text, print what comes back until nothing can run."""
+    sockets = node.socket_server.table().items()
+    listening = next((id for id, (state, _) in sockets if state == "listen"), None)
+    if listening is None:
+        raise UsageError("--send found no socket that listens: does the service socket.listen and socket.start?")
+    with node.client(node.socket_server.sockname(listening)[1]) as client:
+        node.run(until=over)
+        for text in texts:
+            client.send(text)
+            answer = client.recv_until(over)
+            print(f"{client.label} sends {text!r} and receives {answer!r}", flush=True)
+    node.run(until=over)
+
+
+def _unescaped(text: str) -> bytes:
+    r"""What `--send 'hello\n'` means: \n, \r, \t, \\ and \x00 are as in Python."""
+    known = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\"}
+    raw = text.encode("utf-8", "surrogateescape")
+    return re.sub(rb"\\(?:x([0-9a-fA-F]{2})|([nrt\\]))", lambda m: known.get(m[2]) or bytes([int(m[1], 16)]), raw)
+
+
+# ---------------------------------------------------------------------- traces
+
+
+def view(file: str, steps: list[int] | None) -> int:
+    """Step through a saved trace, or print some of its screens. Raises UsageError."""
+    from .view import terminal
+
+    loaded = _loaded(file)
+    if steps is None and sys.stdin.isatty() and sys.stdout.isatty():
+        try:
+            terminal.run(loaded, Path(file).name)
+        except OSError as e:
+            raise UsageError(str(e)) from e
+        return 0
+    frames = terminal.Frames(loaded, Path(file).name)
+    size = shutil.get_terminal_size((110, 37))
+    for step in [-1] if steps is None else steps:
+        try:
+            *lines, _ = frames.frame(step, size.columns, size.lines)  # without the keys
+        except IndexError:
+            raise UsageError(f"{file} has no event {step}: it has {len(loaded)}, from 0") from None
+        print("\n".join(lines).rstrip(), flush=True)
+    return 0
+
+
+def diff(options: argparse.Namespace) -> int:
+    """Compare two saved traces; 1 if they differ. Raises UsageError."""
+    found = _loaded(options.left).diff(_loaded(options.right))
+    if options.html:
+        _write(found, options.html, ".html", None)
+    print(found.text(width=options.width, context=options.context), flush=True)
+    return 0 if found.same else 1
+
+
+def _loaded(file: str) -> Trace:
+    from .trace import Trace, TraceError
+
+    try:
+        return Trace.load(file)
+    except TraceError as e:
+        raise UsageError(str(e)) from e
+    except OSError as e:
+        raise UsageError(f"cannot read {file}: {e.strerror or e}") from e
+
+
+def _outputs(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Files to write, and the suffix that says what each is to be; asked before the run, not after it."""
+    from .trace.export import PICTURES, kind_of
+
+    try:
+        files = [(file, kind_of(file)) for file in options.save]
+        if options.png:
+            files.append((options.png, kind_of(options.png)))
+            if files[-1][1] not in PICTURES:
+                raise UsageError(f"--png {options.png}: a picture ends in {', '.join(PICTURES)}")
+    except ValueError as e:
+        raise UsageError(str(e)) from e
+    return files + [(file, kind) for file, kind in ((options.html, ".html"), (options.chrome, ".chrome.json")) if file]
+
+
+def _write(what: Trace | Diff, file: str, kind: str, title: str | None) -> None:
+    from .trace.export import save
+
+    try:
+        save(what, file, kind, **({"title": title} if title else {}))
+    except ImportError as e:
+        raise UsageError(f"{file} needs {e.name}: pip install 'skynet_lite[notebooks]'") from e
+    except OSError as e:
+        raise UsageError(f"cannot write {file}: {e.strerror or e}") from e
+
+
+# ---------------------------------------------------------------------- nodes
 
 
 def _file(program: str, suffixes: tuple[str, ...], wanted: str) -> Path:

@@ -100,6 +100,15 @@ class Client:
         self._emit("recv", f"{end + 1} bytes")
         return line
 
+    def recv_until(self, over: Callable[[], bool]) -> bytes:
+        """Drive the node until `over()`, then all that has arrived; b"" if nothing has."""
+        self._wait(lambda: self._fill() and over(), "the end of the run")
+        data = bytes(self._received)
+        self._received.clear()
+        if data:
+            self._emit("recv", f"{len(data)} bytes")
+        return data
+
     def expect(self, data: bytes) -> None:
         """Receive exactly `data`; raises AssertionError if it is something else."""
         got = self.recv(len(data))
@@ -205,8 +214,7 @@ class Client:
             self._waiting = False
 
     def _emit(self, action: str, detail: str) -> None:
-        if self._node.emit is not None:
-            self._node.emit(("client", 0, self.label, action, detail))
+        self._node.tell(("client", 0, self.label, action, detail))
 
     def _check_open(self) -> None:
         if self.closed:

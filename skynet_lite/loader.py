@@ -46,22 +46,32 @@ class Registry:
 
     def name_of(self, service: str | StartFunction) -> str:
         """The name to launch by. Raises SkynetError for what cannot be a service."""
-        code: StartFunction | str
-        if isinstance(service, str):
-            if not _is_file(service):
-                self.find(service)
-                return service
-            base, code = Path(service).stem, os.path.abspath(service)
-        elif is_start_function(service):
-            base, code = getattr(service, "__name__", type(service).__name__).strip("<>"), service
-        else:
-            raise SkynetError(f"{service!r} is no service: give a start function (def, not async def), or a name")
+        base = self.base(service)
+        if isinstance(service, str) and not _is_file(service):
+            self.find(service)
+            return service
+        code = os.path.abspath(service) if isinstance(service, str) else service
         name, n = base, 1
         while name in BOOT_SERVICES or self._given.get(name, code) != code:
             n += 1
             name = f"{base}-{n}"
         self._given[name] = code
         return name
+
+    def base(self, service: str | StartFunction) -> str:
+        """Its name, if no other service has it yet. Raises SkynetError."""
+        if isinstance(service, str):
+            return Path(service).stem if _is_file(service) else service
+        if not is_start_function(service):
+            raise SkynetError(f"{service!r} is no service: give a start function (def, not async def), or a name")
+        return getattr(service, "__name__", type(service).__name__).strip("<>")
+
+    def give(self, name: str, service: str | StartFunction) -> None:
+        """Make a service known under a name that it had in another run."""
+        if not isinstance(service, str):
+            self._given[name] = service
+        elif _is_file(service):
+            self._given[name] = os.path.abspath(service)
 
     def find(self, name: str) -> StartFunction | str:
         """The function, or the file, behind a name."""

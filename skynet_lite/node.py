@@ -21,7 +21,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .client import Client
 from .config import load as load_config
@@ -50,13 +50,18 @@ from .core.message import (
 from .core.mq import OVERLOAD, GlobalQueue, ignore
 from .core.outside import Outside
 from .core.socket_server import SocketServer
-from .core.timer import Clock, RealClock, Timer, VirtualClock
+from .core.timer import Clock, Timer, VirtualClock
 from .coroutine import Hub, running
 from .loader import Registry, load
 from .skynet import Scheduler
 from .trace import Recorder, Trace, Verdicts, Waits
 from .trace.verdicts import standing
+from .trace.world import World
 from .where import Places, here, is_ours, stack_of
+
+if TYPE_CHECKING:
+    from .record import Recorded
+    from .replay import Replay
 
 T = TypeVar("T")
 
@@ -79,7 +84,7 @@ class Node:
 
     `log`: None (stderr, or the file `logger`), `list` or a list, a logging.Logger, a
     file, a function. `outside`: what stands for the world. `record=True` records from
-    birth; read it from `node.trace`. Other keywords: see config.Config.
+    birth, with all that comes in: `node.trace` can be replayed. Other keywords: see config.Config.
     Raises ConfigError.
     """
 
@@ -99,8 +104,11 @@ class Node:
         if start is not None:
             self.env.set("start", self.registry.name_of(start))
 
+        self._code: dict[int, tuple[str, str | None]] = {}  # handle → name and file, for the names of places
         self.outside = outside if outside is not None else Outside()
-        self.clock: Clock = VirtualClock() if self.config.clock == "virtual" else RealClock(self.outside)
+        self._recorder = Recorder(self.tables, Places(self._code)) if record else None
+        self._world: Recorded | None = self._recorded(self._recorder) if self._recorder is not None else None
+        self.clock: Clock = self.outside.clock(self.config.clock == "virtual")
         self.timer = Timer()
         self.handles = HandleStorage()
         self.global_queue: GlobalQueue = deque()
@@ -120,7 +128,6 @@ class Node:
         self._sessions = 0
         self._newest: dict[str, Scheduler] = {}
         self._launched = 0
-        self._code: dict[int, tuple[str, str | None]] = {}  # handle → name and file, for the names of places
         self._clients: list[Client] = []
         self._client_count = 0
         self._sinks: list[Callable[[tuple[Any, ...]], Any]] = []
@@ -131,9 +138,7 @@ class Node:
         self._jobs: deque[tuple[Callable[[], Any], _Call]] = deque()
         self._wanted = threading.Event()  # wakes the serving thread while it is stopped
         self._stop = self._aborted = self.closed = False
-        self._recorder: Recorder | None = None
-        if record:
-            self._recorder = Recorder(self.tables, Places(self._code))
+        if self._recorder is not None:
             self._begin(self._recorder)
 
     # ----------------------------------------------------------------- services
@@ -145,6 +150,8 @@ class Node:
         Raises CallError if the start fails, SkynetError if there is no such service.
         """
         name = self.service_name(service)
+        if self._world is not None:
+            self._world.world.services.append(name)
         if self.config.bootstrap and wait:
             try:
                 handle = self.call(".launcher", "lua", "LAUNCH", "snlua", name, *args)
@@ -159,13 +166,18 @@ class Node:
             self._on_thread(lambda: self._post_call(".launcher", "lua", ("LAUNCH", "snlua", name, *args), 0))
             self._drive_until(lambda: self._launched > before, None, "the launch", budget=1)
             return self._newest[name].handle
-        handle = self._on_thread(lambda: self._drive(lambda: self.launch("snlua", name, args)))
+        handle = self._on_thread(lambda: self._drive(lambda: self._launch(name, args)))
         if wait:
             s = self._newest[name]
             self._drive_until(lambda: s.start_state not in ("loading", "starting"), None, f"the start of {name}")
             if s.start_state == "failed":
                 raise CallError(f"call failed: {self._start_failure(name)}")
         return handle or 0
+
+    def _launch(self, name: str, args: tuple[Any, ...]) -> int | None:
+        if self._world is not None:
+            self._world.note("launch", name, unpack(pack(args)))
+        return self.launch("snlua", name, args)
 
     def service_name(self, service: str | Callable[..., Any]) -> str:
         """The name a service is launched by; a function is made known first."""
@@ -209,8 +221,13 @@ class Node:
             self._sessions = session = self._sessions + 1
             self._calls[session] = call
         target = self.handles.contexts[self.resolve(addr)]  # type: ignore[index]  # checked by the callers
-        self._drive(lambda: self.push(target, (PTYPE_LUA, session, 0, pack(args)), "outside"))
+        self._drive(lambda: self._push_outside(target, session, pack(args)))
         return call
+
+    def _push_outside(self, target: Context, session: int, payload: Any) -> None:
+        if self._world is not None:
+            self._world.note("call", target.handle, session, unpack(payload))
+        self.push(target, (PTYPE_LUA, session, 0, payload), "outside")
 
     def _answer_outside(self, ptype: int, session: int, payload: Any) -> None:
         call = self._calls.pop(session, None)
@@ -450,15 +467,21 @@ class Node:
             call.done.set()
         if self._interrupt is not None:
             error, self._interrupt = self._interrupt, None
+            if self._world is not None:
+                self._world.note("interrupt", type(error).__name__)
             raise error
 
     def _poll(self, timeout: float | None) -> int:
         """Commands, readiness, due timers; wait if `timeout` says so. How much was done."""
+        if self._world is not None:
+            self._world.poll_begins()
         done = self.socket_server.poll(timeout) if timeout != 0 or self.socket_server.active() else 0
         if self._stamps:
             self._stamp()
         if self.timer.next_deadline() is not None:
             done += self._fire()
+        if self._world is not None:
+            self._world.poll_ends()
         return done
 
     def _fire(self) -> int:
@@ -539,6 +562,8 @@ class Node:
 
     def _jump(self, tick: int) -> None:
         assert isinstance(self.clock, VirtualClock)
+        if self._world is not None:
+            self._world.note("jump", tick)
         self.clock.ticks = max(self.clock.ticks, tick)
         if self.emit is not None:
             self.emit(("clock", 0, self.clock.ticks))
@@ -681,6 +706,8 @@ class Node:
         self.hub = Hub()
 
         def birth() -> None:
+            if self._world is not None:
+                self._world.note("own")
             self.launch("logger", "", ())
             if self.config.bootstrap:
                 self._state = BOOTING
@@ -815,6 +842,29 @@ class Node:
                 self._on_thread(lambda: self._finish(recorder))
             recorder.end()
 
+    def _recorded(self, recorder: Recorder) -> Recorded:
+        """Stand between this node and its outside, and keep what comes in."""
+        from .record import Recorded
+
+        config = self.config
+        world = recorder.trace.world = World(
+            {"clock": config.clock, "bootstrap": config.bootstrap, "luaservice": config.luaservice}
+            | {"folder": config.folder, "env": self.env.values()}
+        )
+        found = self.outside = Recorded(self.outside, world, recorder.__len__, lambda fd: self.socket_server.id_of(fd))
+        return found
+
+    @classmethod
+    def replay(cls, trace: Trace, *services: str | Callable[..., Any], **keys: Any) -> Replay:
+        """Run a program again from its recording alone, with no network; see replay.replay.
+
+        `trace`: of a node that was recorded from birth, `Node(record=True)`. `services`: those
+        that it was given then, or changed ones of the same names.
+        """
+        from .replay import replay
+
+        return replay(cls, trace, services, keys)
+
     @property
     def trace(self) -> Trace:
         """What was recorded since birth; needs Node(record=True)."""
@@ -824,8 +874,21 @@ class Node:
 
     def mark(self, text: str) -> None:
         """Write a mark into the recordings of this node, also into those that wait for its boot."""
+        self.tell(("mark", 0, 0, text, None))
+
+    def tell(self, event: tuple[Any, ...]) -> None:
+        """An event that the driver makes: a mark, or what a client does."""
+        if self._world is None or self.closed or self._thread is None or threading.get_ident() == self._thread.ident:
+            self._tell(event)
+        else:
+            self._on_thread(lambda: self._tell(event))  # between two messages, where a replay can do the same
+
+    def _tell(self, event: tuple[Any, ...]) -> None:
+        if self._world is not None and not self.closed:
+            kind, _, *rest = event
+            self._world.note(kind, *([str(rest[1])] if kind == "mark" else rest))
         for sink in [*self._sinks, *(recorder.sink for recorder in self._waiting_recorders)]:
-            sink(("mark", 0, 0, text, None))
+            sink(event)
 
     def attach(self, sink: Callable[[tuple[Any, ...]], Any]) -> Callable[[], None]:
         """Hand every raw event to `sink`; returns what detaches it.
@@ -955,6 +1018,8 @@ class Node:
 
     def _close_here(self) -> None:
         """In the hub: what only the driving thread can do."""
+        if self._world is not None:
+            self._world.note("close")
         for ctx in [*self._ended, *list(self.handles.contexts.values())]:
             if ctx.close is not None:
                 try:

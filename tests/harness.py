@@ -51,13 +51,16 @@ def comparable(event: dict[str, Any]) -> dict[str, Any]:
 class Play:
     """One run of one scenario. `trace` and `addresses` are there afterwards."""
 
-    def __init__(self, name: str, folder: Path, watch: Callable[[Node], list[Any]] | None = None) -> None:
+    def __init__(
+        self, name: str, folder: Path, watch: Callable[[Node], list[Any]] | None = None, record: bool = False
+    ) -> None:
         self.data = recording(name)
         self.addresses: dict[str, int] = {}
         self.port = 0
         self.trace: Trace
         self.watched: list[Any] = []
         self._watch = watch
+        self._record = record
         self._folder = folder
         self._clients: dict[str, Any] = {}
         self._listening = SCENARIOS[name](self)
@@ -82,7 +85,7 @@ class Play:
             self._listen(steps[0][1])
         elif not steps:
             self.port = free_port()
-        with Node(clock="virtual", log=list, luaservice=str(self._folder / "?.py")) as node:
+        with Node(clock="virtual", log=list, luaservice=str(self._folder / "?.py"), record=self._record) as node:
             self.node = node
             try:
                 node.run_until_idle()  # the boot

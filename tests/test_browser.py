@@ -19,7 +19,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from harness import Play
+from harness import TRACES, Play
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from skynet_lite import Node, Trace, skynet, socket
@@ -253,7 +253,7 @@ def test_filters_and_links(page: Page, trace: Trace, browser: Browser, tmp_path:
     page.locator("[data-name=home]").select_option("all")
     assert page.evaluate("viewers[0].visible.length") == len(trace)
     press(page, "Home", "ArrowRight", "ArrowRight")
-    assert page.evaluate("location.hash") == "#step=2"
+    page.wait_for_function("location.hash === '#step=2'")  # once stepping rests
     page.evaluate("location.hash = '#step=44'")
     page.wait_for_function("viewers[0].step === 44")
     trace.to_html(tmp_path / "again.html")
@@ -262,13 +262,113 @@ def test_filters_and_links(page: Page, trace: Trace, browser: Browser, tmp_path:
     other.context.close()
 
 
+def test_a_jump_to_what_is_hidden_stays_there(page: Page, trace: Trace) -> None:
+    """A cause may be an event that the filters hide: what it changed is marked, and stepping goes on from it."""
+    page.locator("[data-name=only]").select_option("co2")
+    push = next(i for i, e in enumerate(trace) if e["e"] == "push" and e.get("type") == "ACCEPT")
+    visible = page.evaluate("viewers[0].visible")
+    assert push not in visible
+    page.evaluate("(i) => viewers[0].goto(i)", push)
+    assert page.evaluate("Object.keys(viewers[0].changes())") == [":00000008|mailbox", "|global_queue"]
+    assert press(page, "ArrowRight") == min(i for i in visible if i > push)
+    page.evaluate("(i) => viewers[0].goto(i)", push)
+    assert press(page, "ArrowLeft") == max(i for i in visible if i < push)
+    page.evaluate("(i) => viewers[0].goto(i)", push)
+    assert press(page, "n") == push, "nobody's event has no next one of its coroutine"
+
+
+def test_an_act_that_fails_does_not_stop_the_next(page: Page) -> None:
+    """A host may refuse to take note of a step (browsers do, of an address that changes too often)."""
+    page.evaluate("() => { viewers[0].options.onstep = () => { throw new Error('refused'); }; }")
+    first = step(page)
+    assert press(page, "ArrowRight", "ArrowRight") == page.evaluate("viewers[0].visible[2]") != first
+    assert page.complaints == ["refused", "refused"]  # type: ignore[attr-defined]
+    page.complaints.clear()  # type: ignore[attr-defined]
+
+
+def test_the_theme_of_a_notebook_is_followed(page: Page) -> None:
+    """JupyterLab says on its body whether it is light; it may be switched while the stepper is shown."""
+    dark = "document.querySelector('.skl').classList.contains('dark')"
+    assert page.evaluate(dark) is False
+    page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    page.wait_for_function(dark)
+    page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    page.wait_for_function(f"!{dark}")
+
+
+def longer(ticks: int) -> Trace:
+    """A run that depends on one number."""
+
+    def main() -> None:
+        skynet.fork(skynet.sleep, ticks)
+        skynet.sleep(2)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(main)
+        node.run()
+    return trace
+
+
+def test_two_runs_go_along(browser: Browser, tmp_path: Path) -> None:
+    """`beside`: where one is moved the other follows by the rows of the diff; d leads to where they differ."""
+    one, other = longer(1), longer(3)
+    rows = one.diff(other).rows
+    one.to_html(tmp_path / "two.html", beside=other)
+    page = opened(browser, tmp_path / "two.html")
+    page.set_viewport_size({"width": 1600, "height": 900})
+    left, right = (page.locator(".skl").nth(k).bounding_box() for k in (0, 1))
+    assert (
+        left is not None and right is not None and left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+    )
+    stand = "viewers.map((v) => v.step)"
+    assert page.locator(".diff p").inner_text().startswith("The runs part at event")
+    partings = [row for k, row in enumerate(rows) if not row[2] and (k == 0 or rows[k - 1][2])]
+    for row in partings:
+        press(page, "d")
+        steps = page.evaluate(stand)
+        for k in (0, 1):
+            assert row[k] is None or steps[k] == row[k]
+        notes = page.locator(".note").all_inner_texts()
+        assert notes == (["the runs differ here"] * 2 if None not in row else
+                         ["only in this run", "nothing like it in this run"][:: 1 if row[1] is None else -1])  # fmt: skip
+    for row in partings[-2::-1]:
+        press(page, "D")
+        assert page.locator(".diff .here").get_attribute("data-row") == str(rows.index(row))
+        assert [row[k] in (None, at) for k, at in enumerate(page.evaluate(stand))] == [True, True]
+    page.locator(".skl").nth(1).focus()
+    press(page, "Home", "ArrowRight")
+    a, b = page.evaluate(stand)
+    assert (a, b, True) in rows and page.locator(".note").all_inner_texts() == ["", ""]
+    press(page, "End")
+    assert page.evaluate(stand)[1] == page.evaluate("viewers[1].visible.at(-1)")
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def test_a_run_beside_the_real_skynet(browser: Browser, tmp_path: Path) -> None:
+    """The recording knows less: its rows come service after service, and each step still has its counterpart."""
+    trace, real = Play("call_back_nested", tmp_path).trace, Trace.load(TRACES / "call_back_nested.json")
+    rows = [(i, j) for i, j, same in trace.diff(real).rows if same]
+    trace.to_html(tmp_path / "two.html", beside=real)
+    page = opened(browser, tmp_path / "two.html")
+    assert page.locator(".diff p").inner_text().startswith("The runs are the same")
+    pairs = page.evaluate("(rows) => rows.map(([i]) => (viewers[0].goto(i), [i, viewers[1].step]))", rows)
+    assert [tuple(pair) for pair in pairs] == rows
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
 def test_a_click_into_the_timeline_goes_there(page: Page) -> None:
-    """The column under the pointer becomes the step."""
+    """The column under the pointer becomes the step; so does the place in the strip of the whole run."""
     press(page, "Home")
     box = page.locator(".film svg").bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 132 + 46 * 5.5, box["y"] + 40)
     assert step(page) == page.evaluate("viewers[0].nearest(viewers[0].data.columns[5])")
+    strip = page.locator(".strip").bounding_box()
+    assert strip is not None
+    page.mouse.click(strip["x"] + strip["width"] - 9, strip["y"] + 5)
+    assert step(page) == page.evaluate("viewers[0].visible.at(-1)")
 
 
 def names(page: Page) -> list[str]:
@@ -324,13 +424,15 @@ def test_it_can_be_read_at_any_size(
         for b in boxes[i + 1 :]:
             apart = a[3] <= b[1] + 2 or b[3] <= a[1] + 2 or a[4] <= b[2] or b[4] <= a[2]
             assert apart, f"{a[0]!r} and {b[0]!r} overlap"
-    # The layout stands still while one steps.
-    tops = set()
-    for _ in range(12):
-        page.keyboard.press("ArrowRight")
-        page.wait_for_function("!viewers[0].busy")
-        tops.add(page.evaluate("document.querySelector('.below').offsetTop"))
-    assert len(tops) == 1
+    # The layout stands still while one steps, and no step is too long for the page.
+    layouts = page.evaluate(
+        """viewers[0].visible.map((i) => {
+            viewers[0].goto(i);
+            const below = document.querySelector(".below"), page = document.documentElement;
+            return [below.offsetTop, below.offsetHeight, page.scrollWidth <= innerWidth].join();
+        })"""
+    )
+    assert len(set(layouts)) == 1 and layouts[0].endswith("true")
     context.close()
 
 
@@ -352,6 +454,13 @@ def test_five_thousand_events_load(browser: Browser, tmp_path: Path) -> None:
     trace.to_html(tmp_path / "many.html")
     page = opened(browser, tmp_path / "many.html", "#step=4000")
     stands = page.evaluate("viewers[0].stands")
+    # Taller than its window: the lane of the step is in view, and the numbers under the lanes are too.
+    film, axis = page.locator(".film").bounding_box(), page.locator(".axis b").bounding_box()
+    assert film is not None and axis is not None and axis["y"] >= film["y"] + film["height"]
+    assert page.locator(".axis b").inner_text() == str(step(page))
+    lane = page.evaluate("viewers[0].data.lanes.findIndex((l) => l[2] === viewers[0].data.coroutine[viewers[0].step])")
+    top = page.evaluate("document.querySelector('.film').scrollTop")
+    assert 0 < top <= 20 + 34 * lane < top + film["height"]
     sleeping = trace.state(stands)["services"][":00000008"]["sleep_session"]
     assert page.evaluate("viewers[0].shown()[':00000008|sleep_session'].length") == len(sleeping)
     page.context.close()
@@ -382,7 +491,7 @@ def test_two_runs_side_by_side(browser: Browser, tmp_path: Path) -> None:
     steps = page.evaluate("viewers.map((v) => v.step)")
     for k, n in enumerate(diff.rows[row][:2]):
         if n is not None:
-            assert steps[k] == page.evaluate(f"viewers[{k}].nearest({n})")
+            assert steps[k] == n
     page.evaluate("viewers[0].root.focus()")
     before = page.evaluate("viewers[1].step")
     for _ in range(8):
@@ -499,3 +608,10 @@ def test_scenarios_open_without_a_complaint(browser: Browser, tmp_path: Path) ->
         press(page, *["ArrowLeft"] * 5)
         assert page.complaints == []  # type: ignore[attr-defined]
         page.context.close()
+    Trace.load(TRACES / "call_back_nested.json").to_html(tmp_path / "page.html")
+    page = opened(browser, tmp_path / "page.html")
+    press(page, "End", "Home", "PageDown")
+    assert not page.get_by_text("the code").is_visible(), "a recording of the real skynet knows no lines"
+    assert page.locator(".below").inner_text().startswith("B: queues")
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from skynet_lite import Trace
 
 SERVICE = """\
 from skynet_lite import mark, skynet
@@ -32,6 +36,10 @@ def main(*words):
     finally:
         print("closed", flush=True)
 """
+
+
+LISTEN = Path(__file__).parent.parent / "docs" / "listen.py"
+RECORDING = Path(__file__).parent / "golden" / "traces" / "accept_echo_line.json"
 
 
 def command(*args: object) -> list[str]:
@@ -148,6 +156,16 @@ def test_trace_prints_the_canonical_text(tmp_path: Path) -> None:
         (["run", "fails.toml"], "did not start: ZeroDivisionError: division by zero (at fails:4)"),
         (["run", "fails.toml", "a"], "takes no arguments"),
         (["run", "idle.toml"], 'add start = "name"'),
+        (["trace", "once.py", "--save", "a.doc"], "a.doc: what is it to be? The suffix decides"),
+        (["trace", "once.py", "--png", "a.html"], "a picture ends in .png, .svg, .pdf"),
+        (["trace", "once.py", "--save", "nowhere/a.json"], "cannot write nowhere/a.json: No such file"),
+        (["trace", "once.py", "--fast"], "unrecognized arguments: --fast (what is for the service comes after --)"),
+        (["trace", "once.py", "--send", "x"], "--send found no socket that listens"),
+        (["run", "--fast", "once.py"], "unrecognized arguments: --fast"),
+        (["view", "nosuch.json"], "cannot read nosuch.json: No such file"),
+        (["view", "idle.toml"], "idle.toml is no trace"),
+        (["diff", "idle.toml", "nosuch.json"], "idle.toml is no trace"),
+        (["view", "recording.json", "--step", "9999"], "recording.json has no event 9999: it has"),
         (["fly"], "invalid choice"),
         ([], "required"),
     ],
@@ -155,6 +173,8 @@ def test_trace_prints_the_canonical_text(tmp_path: Path) -> None:
 def test_errors_are_one_line_and_status_2(tmp_path: Path, args: list[str], text: str) -> None:
     """Never a Python traceback."""
     (tmp_path / "bad.toml").write_text('strat = "x"\n')
+    (tmp_path / "once.py").write_text(SERVICE)
+    (tmp_path / "recording.json").write_bytes(RECORDING.read_bytes())
     (tmp_path / "fails.py").write_text("from skynet_lite import skynet\n@skynet.start\ndef main():\n    1 / 0\n")
     (tmp_path / "fails.toml").write_text('start = "fails"\n')
     (tmp_path / "idle.toml").write_text("thread = 1\n")
@@ -162,8 +182,8 @@ def test_errors_are_one_line_and_status_2(tmp_path: Path, args: list[str], text:
     done = subprocess.run(command(*args), capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2
     assert text in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("skynet-lite: ")
+    lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("[:0000")]  # the log
+    assert len(lines) == 1 and lines[0].startswith("skynet-lite: "), done.stderr
 
 
 def test_learn_check_runs_the_first_notebook() -> None:
@@ -171,3 +191,84 @@ def test_learn_check_runs_the_first_notebook() -> None:
     done = run("learn", "--check")
     assert done.returncode == 0, done.stderr
     assert "resume    by dispatch_wakeup" in done.stdout
+
+
+# ---- what becomes of a trace
+
+
+def test_options_may_come_before_or_after_the_program(tmp_path: Path) -> None:
+    """Users write them last; what begins with - and is the program's comes after --."""
+    (tmp_path / "once.py").write_text(SERVICE)
+    t, quiet = tmp_path / "once.py", "--quiet"
+    for args in ([t, "a", "b", quiet], [quiet, t, "a", "b"], [t, "a", quiet, "b"], [t, quiet, "--", "a", "b"]):
+        done = run("trace", *args)
+        assert (done.returncode, done.stdout) == (0, "got a b\n"), done.stderr
+    assert run("trace", t, quiet, "-1", "--", "--quiet", "--", "-x").stdout == "got -1 --quiet -- -x\n"
+
+
+def test_a_trace_can_be_saved_as_all_kinds_at_once(tmp_path: Path) -> None:
+    """Each file is there, and is what its option says whatever its name; the text still goes to stdout."""
+    files = {name: tmp_path / name for name in ("a.html", "chrome.json", "a.json", "a.jsonl", "a.txt", "a.mmd")}
+    done = run(
+        "trace", LISTEN, "--html", files["a.html"], "--chrome", files["chrome.json"], "--title", "The seed",
+        *(word for name in ("a.json", "a.jsonl", "a.txt", "a.mmd") for word in ("--save", files[name])),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert files["a.txt"].read_text() == done.stdout
+    assert "The seed" in files["a.html"].read_text()
+    assert json.loads(files["chrome.json"].read_text())["traceEvents"]
+    assert files["a.mmd"].read_text().startswith("sequenceDiagram")
+    assert Trace.load(files["a.json"]).text() == Trace.load(files["a.jsonl"]).text() == done.stdout.rstrip("\n")
+
+
+def test_the_seeds_picture_by_one_command(tmp_path: Path) -> None:
+    """The README's figure: socket.start parks co1, and co2 wakes it."""
+    done = run("trace", LISTEN, "--png", tmp_path / "listen.png", "--quiet", "--title", "socket.start")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (tmp_path / "listen.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_client_from_the_shell() -> None:
+    """--send talks to the first port listened to, in virtual time; two runs are the same."""
+    first, second = (run("trace", LISTEN, "--send", r"hello\n", "--send", r"\x61\tb\\\n") for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    told = first.stdout.splitlines()
+    assert told[0] == r"client#1 sends b'hello\n' and receives b'HELLO\n'"
+    assert told[1] == r"client#1 sends b'a\tb\\\n' and receives b'A\tB\\\n'"
+    assert 'DATA socket 2 6 bytes "hello' in first.stdout and "client#1  close" in first.stdout
+    assert first.stdout == second.stdout
+
+
+def test_a_client_that_gets_no_answer(tmp_path: Path) -> None:
+    """It does not wait for one: the run is over when nothing can happen any more."""
+    (tmp_path / "server.py").write_text(SERVER.replace("colour", "none"))
+    done = run("trace", tmp_path / "server.py", "--quiet", "--send", "x")
+    assert done.returncode == 0, done.stderr
+    assert "client#1 sends b'x' and receives b''" in done.stdout
+
+
+def test_view_prints_screens_where_there_is_no_terminal() -> None:
+    """The last one, or those that are asked for; the size is that of COLUMNS and LINES."""
+    last = run("view", RECORDING)
+    assert last.returncode == 0 and last.stdout.startswith("event 76 of 77")
+    done = subprocess.run(
+        command("view", RECORDING, "--step", "3", "--step", "-1"), capture_output=True, text=True, timeout=60,
+        env={**os.environ, "COLUMNS": "60", "LINES": "20"},
+    )  # fmt: skip
+    assert [line[:8] for line in done.stdout.splitlines() if line.startswith("event")] == ["event 3 ", "event 76"]
+    assert max(map(len, done.stdout.splitlines())) <= 60
+
+
+def test_diff_says_by_its_status(tmp_path: Path) -> None:
+    """0 the same, 1 different; with the viewer of both, if wanted."""
+    (tmp_path / "once.py").write_text(SERVICE)
+    for name, args in (("a", ()), ("b", ()), ("c", ("more",))):
+        run("trace", tmp_path / "once.py", *args, "--save", tmp_path / f"{name}.json")
+    same = run("diff", tmp_path / "a.json", tmp_path / "b.json")
+    assert (same.returncode, same.stdout.splitlines()[0][:22]) == (0, "The runs are the same:"), same.stderr
+    (tmp_path / "once.py").write_text(SERVICE.replace("sleep(3)", "sleep(4)"))
+    run("trace", tmp_path / "once.py", "--save", tmp_path / "d.json")
+    other = run("diff", tmp_path / "a.json", tmp_path / "d.json", "--width", 100, "--html", tmp_path / "both.html")
+    assert other.returncode == 1 and "skynet.sleep(4)" in other.stdout
+    assert (tmp_path / "both.html").read_text().startswith("<!doctype html>")
+    assert run("diff", RECORDING, RECORDING).returncode == 0

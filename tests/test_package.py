@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -91,3 +92,19 @@ def test_the_floors_are_kept() -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def test_the_readmes_picture_is_made_by_the_command_it_names(tmp_path: Path) -> None:
+    """One command draws the seed's run; it is the picture that is stored, as far as fonts allow."""
+    from matplotlib import image
+
+    (command,) = re.findall(r"`skynet-lite (trace docs/listen\.py [^`]*)`", README)
+    made = tmp_path / "listen.png"
+    args = [made if arg.endswith(".png") else arg for arg in shlex.split(command)]
+    done = subprocess.run(
+        [sys.executable, "-m", "skynet_lite", *map(str, args)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    stored, fresh = image.imread(ROOT / "docs" / "images" / "listen.png"), image.imread(made)
+    assert stored.shape == fresh.shape
+    assert abs(stored - fresh).mean() < 0.02

@@ -719,6 +719,7 @@ def test_a_notebook_shows_it_with_a_description(echo: Trace) -> None:
     assert pixels.std() > 0.02
     assert data["text/plain"] == "timeline: 54 events, 2 coroutines, 10 resumes"
     assert "client#1 (outside), socket server (epoll), mailbox" in metadata["image/png"]["alt"]
+    assert "it parks in socket.start until socket 1 wakes it." in metadata["image/png"]["alt"]
 
 
 def run_without(module: str, code: str) -> subprocess.CompletedProcess[str]:

@@ -99,6 +99,22 @@ def test_a_part_begins_with_its_own_tables(tmp_path: Path) -> None:
         payload(trace, services="nobody")
 
 
+def test_causes_lead_from_a_line_to_the_outside(tmp_path: Path) -> None:
+    """What the service does after `readline`, back to the readiness of the socket: one chain without a gap."""
+    trace = Play("accept_echo_line", tmp_path).trace
+    data = payload(trace)
+    chain = [next(i for i, e in enumerate(trace) if e["e"] == "mark" and e["text"].startswith("line:"))]
+    while (cause := data["causes"][chain[-1]]) is not None:
+        assert cause < chain[-1]
+        chain.append(cause)
+    assert [data["kinds"][i] for i in chain] == ["mark", "resume", "wakeup", "resume", "message", "push", "ready"]
+    for i, event in enumerate(trace):
+        if "cause" in event:
+            assert data["causes"][i] == event["cause"]
+    part = payload(trace[chain[1] :])
+    assert part["causes"] == data["causes"][chain[1] :], "numbers are those of the whole"
+
+
 def test_every_place_has_its_source(tmp_path: Path) -> None:
     """The page can show each line it names: ours and the service's own."""
     data = payload(Play("accept_echo_line", tmp_path).trace)

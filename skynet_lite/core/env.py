@@ -14,6 +14,10 @@ class Env:
     def get(self, key: str) -> str | None:
         return self._values.get(key)
 
+    def values(self) -> dict[str, str]:
+        """All of it, a copy."""
+        return dict(self._values)
+
     def set(self, key: str, value: object) -> None:
         """Raises SkynetError if the key is there already."""
         if key in self._values:

@@ -20,6 +20,7 @@ from collections import deque
 from typing import Any
 
 from .poller import READ, EpollPoller, Poller
+from .timer import Clock, RealClock, VirtualClock
 
 AddressInfo = tuple[int, int, int, str, Any]
 Lookup = tuple[Any, "list[AddressInfo] | OSError"]
@@ -43,6 +44,10 @@ class Outside:
 
     # ---- time
 
+    def clock(self, virtual: bool) -> Clock:
+        """What the node reads the time from."""
+        return VirtualClock() if virtual else RealClock(self)
+
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
 
@@ -60,6 +65,17 @@ class Outside:
                 return [event for event in events if event[0] != self._wake_fd]
         return events
 
+    def watch(self, fd: int, mask: int) -> None:
+        """Let `poll` tell of a descriptor from now on."""
+        self.poller.add(fd, mask)
+
+    def rewatch(self, fd: int, mask: int) -> None:
+        self.poller.enable(fd, mask)
+
+    def unwatch(self, fd: int) -> None:
+        """Never raises."""
+        self.poller.remove(fd)
+
     def wake(self) -> None:
         """End a `poll` that is under way; the only method other threads may call."""
         with self._lock:
@@ -72,6 +88,24 @@ class Outside:
         sock = pysocket.socket(family, kind)
         sock.setblocking(False)
         return sock
+
+    def adopt(self, fd: int) -> Descriptor:
+        return Descriptor(fd)
+
+    def setsockopt(self, sock: pysocket.socket, level: int, option: int, value: int) -> None:
+        sock.setsockopt(level, option, value)
+
+    def bind(self, sock: pysocket.socket, address: Any) -> None:
+        sock.bind(address)
+
+    def listen(self, sock: pysocket.socket, backlog: int) -> None:
+        sock.listen(backlog)
+
+    def sockname(self, sock: pysocket.socket) -> Any:
+        return sock.getsockname()
+
+    def peername(self, sock: pysocket.socket) -> Any:
+        return sock.getpeername()
 
     def connect(self, sock: pysocket.socket, address: Any) -> int:
         """0 when connected at once, else an errno (EINPROGRESS: wait until writable)."""

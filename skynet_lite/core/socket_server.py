@@ -60,7 +60,7 @@ class SocketServer(Udp):
         try:
             sock = self._bind_socket(host, port, pysocket.SOCK_STREAM)
             try:
-                sock.listen(backlog)
+                self.outside.listen(sock, backlog)
             except OSError:
                 sock.close()
                 raise
@@ -80,7 +80,7 @@ class SocketServer(Udp):
     def bind(self, opaque: int, fd: int) -> int:
         """Adopt a descriptor; it is never closed here. Raises SocketError."""
         try:
-            s = self._reserve(opaque, Descriptor(fd))
+            s = self._reserve(opaque, self.outside.adopt(fd))
         except (OSError, OverflowError, TypeError) as e:
             raise SocketError(f"bind: {fd!r} is no open descriptor: {e}") from None
         self._command("bind", s.id, opaque)
@@ -166,8 +166,8 @@ class SocketServer(Udp):
         elif name == "pause":
             self._enable(s, False, s.writing)
         elif name == "nodelay":
-            if not s.udp and isinstance(s.sock, pysocket.socket):
-                s.sock.setsockopt(pysocket.IPPROTO_TCP, pysocket.TCP_NODELAY, 1)
+            if not s.udp and s.sock is not None and not isinstance(s.sock, Descriptor):
+                self.outside.setsockopt(s.sock, pysocket.IPPROTO_TCP, pysocket.TCP_NODELAY, 1)
         elif name == "bind" and self._attach(s, BIND, True):
             self._post(s.opaque, SOCKET_CONNECT, s.id, 0, "binding")
 
@@ -227,7 +227,7 @@ class SocketServer(Udp):
             except OSError as e:
                 error = reason(e)
                 continue
-            sock.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_KEEPALIVE, 1)
+            self.outside.setsockopt(sock, pysocket.SOL_SOCKET, pysocket.SO_KEEPALIVE, 1)
             code = self.outside.connect(sock, address)
             if code not in (0, errno.EINPROGRESS, errno.EINTR):  # interrupted: it goes on in the kernel
                 sock.close()
@@ -253,7 +253,7 @@ class SocketServer(Udp):
     def _connected(self, s: Socket) -> None:
         self._settle(s)
         try:
-            address = s.sock.getpeername()
+            address = self.outside.peername(s.sock)
         except OSError as e:  # reset before we looked
             self._fail(s, reason(e))
             return
@@ -331,7 +331,7 @@ class SocketServer(Udp):
             except SocketError:
                 self._tell_client(address, Socket(0, INVALID))
                 return
-            conn.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_KEEPALIVE, 1)
+            self.outside.setsockopt(conn, pysocket.SOL_SOCKET, pysocket.SO_KEEPALIVE, 1)
             new.peer = join(address)
             self._tell_client(address, new)
             if self._attach(new, PACCEPT, False):

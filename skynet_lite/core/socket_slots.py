@@ -120,7 +120,7 @@ class Slots:
                 continue
             row: dict[str, Any] = {"id": s.id, "address": s.opaque, "type": kind}
             if kind == "LISTEN":
-                row |= {"accept": s.read_bytes, "rtime": s.rtime, "sock": join(s.sock.getsockname())}
+                row |= {"accept": s.read_bytes, "rtime": s.rtime, "sock": join(self.outside.sockname(s.sock))}
             else:
                 row |= {
                     "read": s.read_bytes, "write": s.write_bytes, "wbuffer": s.wb_size, "rtime": s.rtime,
@@ -137,11 +137,20 @@ class Slots:
         return {id: (s.state, s.opaque) for id, s in sorted(self._sockets.items())}
 
     def listener(self, port: int) -> Socket | None:
-        """The listening socket (started or not) on `port`."""
+        """The listening socket (started or not) on `port`. The driver asks, so that it is no matter of the outside."""
         for s in self._sockets.values():
             if s.state in (PLISTEN, LISTEN) and s.sock.getsockname()[1] == port:
                 return s
         return None
+
+    def id_of(self, fd: int) -> int:
+        """The id of the socket that `poll` names by its descriptor."""
+        return self._by_fd[fd].id
+
+    def fd_of(self, id: int) -> int | None:
+        """The other way round; None for a socket that is not there, or not watched."""
+        s = self._sockets.get(id)
+        return None if s is None or self._by_fd.get(s.fd) is not s else s.fd
 
     def flushing(self) -> bool:
         """Whether bytes of ours still wait for the kernel to take them."""
@@ -179,7 +188,7 @@ class Slots:
         """Show the descriptor to the poller. False: it cannot be watched, and the socket is gone."""
         fd = s.sock.fileno()
         try:
-            self.outside.poller.add(fd, (READ if reading else 0) | (WRITE if writing else 0))
+            self.outside.watch(fd, (READ if reading else 0) | (WRITE if writing else 0))
         except OSError as e:
             self._fail(s, reason(e))
             return False
@@ -192,7 +201,7 @@ class Slots:
     def _detach(self, s: Socket) -> None:
         if self._by_fd.get(s.fd) is s:  # an adopted descriptor may be closed, and its number used again
             del self._by_fd[s.fd]
-            self.outside.poller.remove(s.fd)
+            self.outside.unwatch(s.fd)
         self.writers -= s.writing
         s.reading = s.writing = False
 
@@ -203,7 +212,7 @@ class Slots:
         self.writers += writing - s.writing
         s.reading, s.writing = reading, writing
         try:
-            self.outside.poller.enable(s.fd, (READ if reading else 0) | (WRITE if writing else 0))
+            self.outside.rewatch(s.fd, (READ if reading else 0) | (WRITE if writing else 0))
         except OSError as e:
             self._fail(s, reason(e))
             return False
@@ -245,8 +254,8 @@ class Slots:
         family, _, _, _, address = self.outside.resolve(host or "0.0.0.0", port, kind)[0]
         sock = self.outside.socket(family, kind)
         try:
-            sock.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_REUSEADDR, 1)
-            sock.bind(address)
+            self.outside.setsockopt(sock, pysocket.SOL_SOCKET, pysocket.SO_REUSEADDR, 1)
+            self.outside.bind(sock, address)
         except OSError:
             sock.close()
             raise
@@ -257,7 +266,7 @@ class Slots:
         if s is None or s.sock is None or isinstance(s.sock, Descriptor):
             raise SocketError(f"{what}: socket {id} is not open, or is no network socket")
         try:
-            address = s.sock.getsockname() if what == "sockname" else s.sock.getpeername()
+            address = self.outside.sockname(s.sock) if what == "sockname" else self.outside.peername(s.sock)
         except OSError as e:
             raise SocketError(f"{what}: socket {id}: {e.strerror}") from None
         return address[0], address[1]

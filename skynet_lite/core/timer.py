@@ -12,9 +12,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .outside import Outside
+if TYPE_CHECKING:
+    from .outside import Outside
 
 TICKS_PER_SECOND = 100
 

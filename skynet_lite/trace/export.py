@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import dump_lines, dumps
+from .files import dump_lines, dumps, to_json
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -39,13 +39,13 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     raise ValueError(f"{name}: what is it to be? The suffix decides; known are {', '.join(known)}")
 
 
-def save(trace: Any, path: str | os.PathLike[str], **options: Any) -> None:
-    """Write a trace to `path`. `options` go to the timeline of a picture."""
-    kind = kind_of(path)
+def save(trace: Any, path: str | os.PathLike[str], kind: str | None = None, **options: Any) -> None:
+    """Write a trace to `path`. `kind`: a suffix, to decide instead of that of `path`; `options` go to what draws."""
+    kind = kind or kind_of(path)
     if kind in _TEXTS:
         Path(path).write_text(_TEXTS[kind](trace), encoding="utf-8")
     elif kind == ".html":
-        trace.to_html(path)
+        trace.to_html(path, **options)
     else:
         trace.timeline(**options).write(path)
 
@@ -53,6 +53,6 @@ def save(trace: Any, path: str | os.PathLike[str], **options: Any) -> None:
 def chrome_json(trace: Trace) -> str:
     """One event a line, for those who look inside."""
     data = trace.to_chrome()
-    rows = ",\n".join(json.dumps(event, separators=(",", ":")) for event in data["traceEvents"])
+    rows = ",\n".join(to_json(event) for event in data["traceEvents"])
     rest = json.dumps({k: v for k, v in data.items() if k != "traceEvents"})
     return f'{{"traceEvents":[\n{rows}\n],{rest[1:]}\n'

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from .golden import is_recording, read_recording
 from .schema import wrong_event, wrong_extras, wrong_tables
+from .world import decode, encode
 
 if TYPE_CHECKING:
     from .trace import Trace
 
 FORMAT = "skynet_lite trace"
 VERSION = 2
+to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: dumps makes one at each call
 _NUMBERED = ("session_id_coroutine", "watching_session", "socket_pool", "sockets", "queue")
 
 
@@ -38,7 +40,7 @@ def dumps(trace: Trace) -> str:
         if "stack" in event:
             event = {**event, "stack": stacks.setdefault(tuple(event["stack"]), len(stacks))}
         events.append(event)
-    text = _json(_data(trace, list(stacks), events))
+    text = to_json(_data(trace, list(stacks), events))
     return f'{text[:-1]},"checksum":{_checksum(text)}}}\n'
 
 
@@ -46,9 +48,9 @@ def dump_lines(trace: Trace) -> str:
     """The same as JSON Lines: a line for all but the events, then one for each event, with its stack."""
     trace = _whole(trace)
     data = _data(trace, [], trace.events)
-    header = {**data, "checksum": _checksum(_json(data))}
+    header = {**data, "checksum": _checksum(to_json(data))}
     del header["events"]
-    return "".join(_json(line) + "\n" for line in (header, *trace.events))
+    return "".join(to_json(line) + "\n" for line in (header, *trace.events))
 
 
 def _whole(trace: Trace) -> Trace:
@@ -60,12 +62,9 @@ def _whole(trace: Trace) -> Trace:
 def _data(trace: Trace, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
     return {
         "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": _keys_as_text(trace.snapshot),
-        "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events), "events": events,
+        "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events),
+        "world": encode(trace.world), "events": events,
     }  # fmt: skip
-
-
-def _json(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
 
 
 def _checksum(text: str) -> int:
@@ -100,7 +99,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise TraceError(f"{name} was edited or cut: it says {data.get('count')} events")
     if version == VERSION:
         checksum = data.pop("checksum", None)
-        if checksum != _checksum(_json(data)):
+        if checksum != _checksum(to_json(data)):
             raise TraceError(f"{name} was edited or damaged: its checksum does not fit; record it again")
     try:
         snapshot = _keys_as_numbers(data.get("snapshot", {}))
@@ -113,7 +112,10 @@ def _read(path: Path) -> dict[str, Any]:
         wrong = f"its tables are not those of a node: {odd}"
     if wrong := wrong or _wrong_events(events, data.get("stacks", [])):
         raise TraceError(f"{name} was edited: {wrong}")
-    return {"events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps)}
+    return {
+        "events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps),
+        "world": decode(data.get("world"), name),
+    }  # fmt: skip
 
 
 def _parsed(text: str) -> Any:

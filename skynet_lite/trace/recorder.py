@@ -40,6 +40,9 @@ class Recorder:
             ended.append(ns)
             began.append(ns)
 
+    def __len__(self) -> int:
+        return len(self._raw)
+
     def begin(self) -> None:
         if self._tables is not None:
             self.trace.snapshot = self._tables()

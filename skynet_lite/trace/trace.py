@@ -19,6 +19,7 @@ from .state import Tables
 from .text import line
 from .verdicts import SLOW, Verdicts, judge
 from .waits import Waits, Who
+from .world import World
 
 if TYPE_CHECKING:
     from ..view.figure import Timeline
@@ -34,7 +35,8 @@ class Trace:
     """What was recorded. `events` is a list of dicts (see events.py), `snapshot` the tables before.
 
     `sources`: label of a file or cell → its text. `origin`: "" for a run of ours, else
-    what it was recorded from (a recording of the real skynet).
+    what it was recorded from (a recording of the real skynet). `world`: what came from
+    outside, if it was recorded from birth (world.py); it can then be played again.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Trace:
         *,
         origin: str = "",
         stamps: Stamps | None = None,
+        world: World | None = None,
         raw: list[tuple[Any, ...]] | None = None,
         places: Places | None = None,
     ) -> None:
@@ -52,6 +55,7 @@ class Trace:
         self._events: list[Event] = list(events)
         self.sources: dict[str, str] = dict(sources or {})
         self.origin = origin
+        self.world = world
         self.stamps: Stamps = stamps if stamps is not None else ([], [], [])
         self._raw = raw
         self._read = 0

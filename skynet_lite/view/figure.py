@@ -40,7 +40,7 @@ _WIDER = (
 )  # fmt: skip
 """Fonts for what those two have no glyphs for, the first that is installed."""
 
-_FILES: dict[Any, Any] = {
+_FILES: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "skynet_lite", "pdf.fonttype": 42, "pdf.compression": 6,
     "font.sans-serif": [_SANS, "Verdana"], "font.monospace": [_MONO, "Menlo", "Consolas"], "savefig.bbox": None,
     "savefig.facecolor": "auto", "savefig.transparent": False,
@@ -79,11 +79,18 @@ class Timeline(Figure):
     """A matplotlib figure that shows itself in a notebook as a picture with a description.
 
     It belongs to no pyplot state: nothing is to be closed, and it is shown once.
-    `summary` is one line, the same on every machine; `description` is the alt text.
+    `summary` is one line, the same on every machine; `description` says what is to be
+    seen, and `tale`, told when it is asked for, what it means: together they are the alt text.
     """
 
     description: str = ""
     summary: str = ""
+    tale: Callable[[], str] = staticmethod(lambda: "")
+
+    @property
+    def alt(self) -> str:
+        """The picture for those who cannot see it."""
+        return "\n".join(filter(None, (self.description, self.tale())))
 
     def png(self, dpi: float = 144) -> bytes:
         """The picture as PNG, without date and version."""
@@ -98,10 +105,10 @@ class Timeline(Figure):
         if suffix == ".png":
             data = self.png(dpi)
         elif suffix == ".svg":
-            told = {"Title": self.summary, "Description": self.description}
+            told = {"Title": self.summary, "Description": self.alt}
             data = self._bytes("svg", {"Date": None, "Creator": None, **told}, 72)
         elif suffix == ".pdf":
-            told = {"Title": self.summary, "Subject": self.description}
+            told = {"Title": self.summary, "Subject": self.alt}
             data = self._bytes("pdf", {"CreationDate": None, "Producer": None, "Creator": None, **told}, 72)
         else:
             raise ValueError(f"no picture format for {Path(path).name!r}: let it end in .png, .svg or .pdf")
@@ -116,7 +123,7 @@ class Timeline(Figure):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         width, height = self.get_size_inches()
         data = {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": self.summary}
-        shown = {"alt": self.description, "width": round(width * 80), "height": round(height * 80)}
+        shown = {"alt": self.alt, "width": round(width * 80), "height": round(height * 80)}
         return data, {"image/png": shown}
 
 

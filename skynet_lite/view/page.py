@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,66 +26,102 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
+<title>@title@</title>
 <style>
-:root {{ color-scheme: light dark; }}
-body {{ margin: 0; padding: 12px; background: #fff; }}
-@media (prefers-color-scheme: dark) {{ body {{ background: #0e1013; }} }}
-main {{ max-width: 1500px; margin: 0 auto; display: grid; gap: 12px; grid-template-columns: minmax(0, 1fr); }}
-noscript, .fallback {{ font: 13px/1.5 system-ui, sans-serif; white-space: pre-wrap; }}
-.diff {{ max-width: 1500px; margin: 0 auto 12px; font: 13px/1.5 system-ui, sans-serif; color: CanvasText; }}
-.diff p {{ white-space: pre-wrap; margin: 0 0 8px; }}
-.diff div {{ max-height: 40vh; overflow: auto; border: 1px solid #8886; border-radius: 8px; }}
-.diff table {{ border-collapse: collapse; width: 100%; font: 11.5px/18px ui-monospace, Menlo, Consolas, monospace; }}
-.diff td {{ white-space: pre; padding: 0 8px; overflow: hidden; text-overflow: ellipsis; max-width: 46vw; }}
-.diff .part {{ background: #e8a02026; }} .diff .here {{ outline: 2px solid #1f6feb; outline-offset: -2px; }}
-.diff button {{ all: unset; cursor: pointer; }} .diff button:focus-visible {{ outline: 2px solid #1f6feb; }}
+:root { color-scheme: light dark; }
+body { margin: 0; padding: 12px; background: #fff; color: #1c2128; font: 13px/1.5 system-ui, sans-serif; }
+main { max-width: 1500px; margin: 0 auto; display: grid; gap: 12px; grid-template-columns: minmax(0, 1fr); }
+main.two { max-width: none; }
+noscript { white-space: pre-wrap; }
+.diff { margin: 0 auto 12px; }
+.diff p { white-space: pre-wrap; margin: 0 0 8px; }
+.diff div { max-height: 24vh; overflow: auto; position: relative; border: 1px solid #8886; border-radius: 8px; }
+.diff table { border-collapse: collapse; width: 100%; font: 11.5px/18px ui-monospace, Menlo, Consolas, monospace; }
+.diff td { white-space: pre; padding: 0 8px; overflow: hidden; text-overflow: ellipsis; max-width: 46vw; }
+.diff .part { background: #e8a02026; }
+.diff .here { outline: 2px solid #1f6feb; outline-offset: -2px; }
+.diff button { all: unset; cursor: pointer; }
+.diff button:focus-visible { outline: 2px solid #1f6feb; }
+@media (min-width: 1200px) { main.two { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+@media (prefers-color-scheme: dark) { body { background: #0e1013; color: #e6e9ee; } }
 </style>
-{compared}<main id="viewers"></main>
+@compared@<main id="viewers"></main>
 <noscript>This page steps through a trace with JavaScript. In words:
 
-{words}</noscript>
-<script type="application/json" id="data">{data}</script>
+@words@</noscript>
+<script type="application/json" id="data">@data@</script>
 <script type="module">
-{script}
+@script@
+{ // names of its own
 const data = JSON.parse(document.getElementById("data").textContent);
-const wanted = () => {{ const m = /step=(\\d+)/.exec(location.hash); return m ? +m[1] : undefined; }};
+const wanted = () => { const m = /step=(\\d+)/.exec(location.hash); return m ? +m[1] : undefined; };
 const home = document.getElementById("viewers");
 const viewers = [];
-data.traces.forEach((trace, k) => {{
+let due, now = -1; // the row that both stand in
+data.traces.forEach((trace, k) => {
   const box = document.createElement("section");
   home.append(box);
-  viewers.push(mount(box, trace, {{
+  viewers.push(mount(box, trace, {
     step: k === 0 ? wanted() : undefined,
     link: (n) => location.href.split("#")[0] + "#step=" + n,
-    onstep: (n) => {{
-      if (k === 0) history.replaceState(null, "", "#step=" + n);
+    onstep: (n) => {
       follow(k, n);
-    }},
-  }}));
-}});
-// Two traces side by side: the other one goes to the event that stands in the same row.
-function follow(k, n) {{
+      // Once stepping rests: browsers refuse an address that changes too often.
+      clearTimeout(due);
+      due = setTimeout(() => history.replaceState(null, "", "#step=" + (viewers[0].step + data.traces[0].first)), 150);
+    },
+  }));
+});
+
+// Two runs side by side: the other one goes to the event that stands in the same row, or to the last one before.
+const rows = data.rows ?? [];
+const sides = [0, 1].map((k) => rows.filter((row) => row[k] !== null).sort((a, b) => a[k] - b[k]));
+const partings = rows.flatMap((row, i) => (!row[2] && (i === 0 || rows[i - 1][2]) ? [i] : []));
+function follow(k, n) {
+  if (!data.rows) return;
+  const row = sides[k].findLast((row) => row[k] <= n);
+  const pair = row?.[1 - k] === null ? sides[k].findLast((row) => row[k] <= n && row[1 - k] !== null) : row;
   const other = viewers[1 - k];
-  if (!other || !data.rows) return;
-  const row = data.rows.findLast((r) => r[k] !== null && r[k] <= n && r[1 - k] !== null);
-  if (row) other.goto(other.nearest(row[1 - k] - other.data.first), true);
-}}
-document.querySelector(".diff")?.addEventListener("click", (e) => {{
-  const row = e.target.closest("tr[data-row]");
-  if (!row) return;
-  document.querySelector(".diff .here")?.classList.remove("here");
-  row.classList.add("here");
-  const [i, j] = data.rows[+row.dataset.row];
-  if (i !== null) viewers[0].goto(viewers[0].nearest(i - viewers[0].data.first), true);
-  if (j !== null) viewers[1].goto(viewers[1].nearest(j - viewers[1].data.first), true);
-}});
-addEventListener("hashchange", () => {{
+  if (pair) other.goto(pair[1 - k] - other.data.first, true);
+  const here = row?.[k] === n && !row[2];
+  stand(rows.indexOf(row));
+  viewers[k].note(!here ? "" : row[1 - k] === null ? "only in this run" : "the runs differ here");
+  other.note(!here ? "" : row[1 - k] === null ? "nothing like it in this run" : "the runs differ here");
+}
+/** The row that both stand in, marked in the list if that shows it. */
+function stand(k) {
+  now = k;
+  const list = document.querySelector(".diff div"), shown = list.querySelector(`[data-row="${k}"]`);
+  list.querySelector(".here")?.classList.remove("here");
+  if (!shown) return;
+  shown.classList.add("here");
+  const { offsetTop: top, offsetHeight: height } = shown, seen = list.scrollTop;
+  if (top < seen || top + height > seen + list.clientHeight) list.scrollTop = top - list.clientHeight / 2;
+}
+function go(i) {
+  const k = rows[i]?.[0] === null ? 1 : 0;
+  if (rows[i]) viewers[k].goto(rows[i][k] - data.traces[k].first);
+}
+if (data.rows) {
+  home.classList.add("two");
+  document.querySelector(".diff").addEventListener("click", (e) => {
+    const row = e.target.closest("tr[data-row]");
+    if (row) go(+row.dataset.row);
+  });
+  addEventListener("keydown", (e) => {
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.type === "search") return;
+    if (e.key === "d") go(partings.find((i) => i > now));
+    if (e.key === "D") go(partings.findLast((i) => i < now));
+  });
+  follow(0, viewers[0].step + data.traces[0].first);
+}
+addEventListener("hashchange", () => {
   const n = wanted();
   if (n !== undefined) viewers[0].goto(viewers[0].nearest(n - viewers[0].data.first), true);
-}});
+});
 window.viewers = viewers;
-viewers[0]?.root.focus({{preventScroll: true}});
+viewers[0].root.focus({preventScroll: true});
+}
 </script>
 </html>
 """
@@ -101,25 +138,29 @@ def page(
 ) -> str:
     """The page as text; options as in `payload`.
 
-    `beside`: a second trace, compared with the first (`diff`, if that was done already); it
-    goes along step by step.
+    `beside`: a second run, or a recording of the real skynet, compared with the first
+    (`diff`, if that was done already). It goes along step by step.
     """
     traces = [payload(trace, title=title, **options)]
     rows, compared = None, ""
     if beside is not None:
         traces.append(payload(beside, **options))
+        if traces[1]["title"] == traces[0]["title"]:
+            for run, which in zip(traces, ("first", "second"), strict=True):
+                run["title"] += f", the {which} run"
         diff = diff or trace.diff(beside)
-        rows = [[i, j] for i, j, _ in diff.rows]
+        rows = diff.rows
         compared = _compared(diff)
     data = json.dumps({"traces": traces, "rows": rows}, ensure_ascii=True, separators=(",", ":"))
-    return _PAGE.format(
-        title=html.escape(traces[0]["title"] or "a trace"),
-        words=html.escape(trace.describe(limit=200)),
+    parts = {
+        "title": html.escape(traces[0]["title"] or "a trace"),
+        "words": html.escape(trace.describe(limit=200)),
+        "compared": compared,
         # `</script>` in a string of the program must not end the element it stands in.
-        compared=compared,
-        data=data.replace("<", "\\u003c"),
-        script=script().replace("</script", "<\\/script"),
-    )
+        "data": data.replace("<", "\\u003c"),
+        "script": script().replace("</script", "<\\/script"),
+    }
+    return re.sub("@(title|words|compared|data|script)@", lambda m: parts[m[1]], _PAGE)
 
 
 def _compared(diff: Diff) -> str:
@@ -134,9 +175,10 @@ def _compared(diff: Diff) -> str:
         else:
             left = html.escape(left)
         lines.append(f"<tr{style}><td>{left}</td><td>{html.escape(mark)}</td><td>{html.escape(right)}</td></tr>")
+    hint = "" if diff.same else "\nThe keys d and D lead to the next difference and to the one before."
     rest = f"<p>… {more} more rows</p>" if more else ""
     return (
-        f'<section class="diff" aria-label="Two runs compared"><p>{html.escape(diff.summary())}</p>'
+        f'<section class="diff" aria-label="Two runs compared"><p>{html.escape(diff.summary())}{hint}</p>'
         f"<div><table>{''.join(lines)}</table></div>{rest}</section>"
     )
 

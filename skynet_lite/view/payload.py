@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 BOOKKEEPING = frozenset(("table", "requeue", "socket", "handled", "load", "dispatch_failed"))
 """Events that are passed over unless a reader wants every one."""
+_LEADS = frozenset(("message", "load", "handled", "resume", "yield", "co_error"))
+_FROM_OUTSIDE = frozenset(("birth", "push", "load", "handled", "message", "ready", "command", "timer_fired", "socket"))
+"""Events that follow from nothing else in their service: their cause is noted, or lies outside."""
 _MANY_LANES = 400
 
 
@@ -51,6 +54,7 @@ def payload(trace: Trace, *, services: Any = None, title: str | None = None, lan
     shown = ", ".join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
     return {
         "title": title if title is not None else trace.origin or shown,
+        "hidden": story.hidden,
         "first": first,
         "names": names,
         "shown": sorted(story.shown),
@@ -61,7 +65,7 @@ def payload(trace: Trace, *, services: Any = None, title: str | None = None, lan
         "coroutine": [_coroutine(e) for e in events],
         "lines": [line(e).strip() for e in events],
         "say": sentences(whole, lang)[first:end],
-        "causes": [e.get("cause") for e in events],
+        "causes": _causes(whole.events[:end])[first:],
         "by": [e["by"] if e["e"] == "resume" else None for e in events],
         "places": places,
         "stacks": [list(stack) for stack in stacks],
@@ -82,6 +86,22 @@ def _coroutine(e: dict[str, Any]) -> str:
     """Who acts in an event; "" for the scheduler and the world."""
     co = e.get("in") if e["e"] in ("wakeup", "fork", "send", "timer_set") else e.get("co")
     return co if co and co != "main" else ""
+
+
+def _causes(events: list[dict[str, Any]]) -> list[int | None]:
+    """What made each event due: what the trace noted, else the switch or the message from which it followed.
+
+    So the chain from a line of code goes on to the readiness of a socket, or to whatever
+    came from outside; None there.
+    """
+    causes: list[int | None] = []
+    last: dict[str, int] = {}  # service → its last message or switch
+    for i, e in enumerate(events):
+        service = e.get("service", "")
+        causes.append(e.get("cause", last.get(service) if service and e["e"] not in _FROM_OUTSIDE else None))
+        if e["e"] in _LEADS:
+            last[service] = i
+    return causes
 
 
 def _steps(trace: Trace, first: int, end: int) -> tuple[dict[str, Any], list[list[Step]]]:

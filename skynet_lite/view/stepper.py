@@ -61,4 +61,4 @@ class Stepper(anywidget.AnyWidget):
         except ImportError:
             return data, metadata
         data["image/png"] = base64.b64encode(figure.png()).decode("ascii")
-        return data, {**metadata, "image/png": {"alt": self._trace.describe(limit=40)}}
+        return data, {**metadata, "image/png": {"alt": figure.alt}}

@@ -22,6 +22,7 @@ from .density import DENSE, DRAWN, Density, Overview, in_unit
 from .figure import DARK, LIGHT, SIZE, SMALL, TITLE, Page, Theme, Timeline, around, clean, extent, fit, rectangle
 from .place import Box
 from .story import FOLDED, Arrow, Lane, LaneKey, Mark, Services, Story, Stretch, selected, times, window
+from .words import describe
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -31,6 +32,7 @@ _BAR = 11.0  # height of a running coroutine
 _STRIP = 2.5  # width of a column of the overview
 _MAX_LABELS = 1200
 _MAX_HEADS = 4000
+_TALE = 60  # sentences of the alt text
 _CLOSE_LANES = 20  # coroutines that get a row where a stretch is enlarged
 
 
@@ -104,6 +106,7 @@ class _Drawing:
         self, trace: Trace, story: Story, shown: set[str], theme: Theme, title: str | None,
         figsize: tuple[float, float] | None, clock: tuple[list[float], str] | None, overview: Overview | None = None,
     ) -> None:  # fmt: skip
+        self.trace, self.shown = trace, shown
         self.story, self.theme, self.overview = story, theme, overview
         self.clock = clock[0] if clock is not None else None
         self.unit = clock[1] if clock is not None else "event"
@@ -522,6 +525,11 @@ class _Drawing:
             )
         figure.summary = f"timeline: {events}, {_count(coroutines, 'coroutine')}, {_count(resumes, 'resume')}"
         figure.description = f"Timeline {self.title!r}: {told}"
+        if not self.overview:
+            span, shown = s.window, self.shown
+            whole = self.trace.whole
+            part = self.trace if self.trace is not whole else whole[span.start : span.stop]
+            figure.tale = lambda: describe(part, services=shown, limit=_TALE)
 
 
 def _count(n: int, what: str) -> str:

@@ -6,7 +6,7 @@
 // of its own (`mount`), and asks nobody for anything.
 
 const KEY_FRAME = 128; // events between two copies of all tables
-const LEFT = 132, COLUMN = 46, ROW = 34, HEAD = 20, FOOT = 22;
+const LEFT = 132, COLUMN = 46, ROW = 34, HEAD = 20, FOOT = 22; // of the timeline and its axis, in pixels
 const MOST_ROWS = 7; // of a table, before it scrolls
 const QUEUES = ["mailbox", "wakeup_queue", "fork_queue", "error_queue", "coroutine_pool"];
 const SESSIONS = ["session_id_coroutine", "sleep_session", "watching_session", "queue", "socket_pool"];
@@ -31,14 +31,14 @@ border:1px solid var(--rule);border-radius:6px;padding:3px 8px;min-height:28px}
 .skl button{cursor:pointer}.skl button:hover{background:var(--band)}.skl button:disabled{opacity:.45;cursor:default}
 .skl button.on{background:var(--ink);color:var(--page)}
 .skl label{display:inline-flex;gap:4px;align-items:center;color:var(--faint)}
-.skl .grow{flex:1 1 0}
-.skl .found{color:var(--faint);min-width:5.5em}
+.skl header .end{margin-left:auto;display:flex;gap:6px;align-items:center;color:var(--faint)}
 .skl .film{overflow:hidden auto;max-height:430px;position:relative;background:var(--page)}
 .skl svg{display:block}
 .skl .veil,.skl .cursor{position:absolute;top:0;left:0;pointer-events:none;will-change:transform}
-.skl .veil{width:4000px;background:var(--page);opacity:.72}
+.skl .veil{width:100%;background:var(--page);opacity:.72}
 .skl .cursor{border-left:1.5px solid var(--ink)}
-.skl .cursor b{position:absolute;bottom:-17px;left:-21px;width:42px;text-align:center;border-radius:3px;
+.skl .axis{position:relative;overflow:hidden;height:22px;contain:strict}
+.skl .axis b{position:absolute;top:3px;left:-21px;width:42px;text-align:center;border-radius:3px;will-change:transform;
 background:var(--ink);color:var(--page);font:11px/16px system-ui,sans-serif;contain:strict;height:16px}
 .skl svg text{font:11px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
 .skl svg .mono{font:10.5px ui-monospace,Menlo,Consolas,monospace;fill:var(--stop)}
@@ -47,6 +47,7 @@ background:var(--ink);color:var(--page);font:11px/16px system-ui,sans-serif;cont
 .skl .slider{width:100%;margin:0;display:block;accent-color:var(--resume)}
 .skl .say{background:var(--say);padding:8px 12px;height:66px;overflow:auto;border-block:1px solid var(--rule)}
 .skl .say .n{color:var(--faint);margin-right:10px;font-variant-numeric:tabular-nums}
+.skl .say .note:not(:empty){margin-right:10px;padding:1px 6px;border-radius:4px;background:var(--ink);color:var(--page)}
 .skl .say .raw{display:block;color:var(--faint);font:11.5px ui-monospace,Menlo,Consolas,monospace;margin-top:2px;
 white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .skl .why{display:flex;gap:6px;align-items:center;padding:6px 10px;height:41px;overflow:auto hidden;
@@ -55,7 +56,8 @@ white-space:nowrap;color:var(--faint)}
 .skl .below{display:grid;grid-template-columns:repeat(3,minmax(0,1fr)) minmax(0,1.6fr);gap:8px;padding:8px 10px;align-items:start}
 .skl.medium .say{height:86px}.skl.medium .below{grid-template-columns:repeat(2,minmax(0,1fr))}
 .skl.narrow .say{height:128px}.skl.narrow .below{grid-template-columns:minmax(0,1fr)}
-.skl .card,.skl .film,.skl .say,.skl .why,.skl .code{contain:content}
+.skl.bare .below{grid-template-columns:repeat(3,minmax(0,1fr))}.skl.bare .col:last-child{display:none}
+.skl .card,.skl .film{contain:content}.skl .say,.skl .why,.skl .code{contain:strict}
 .skl .card{border:1px solid var(--rule);border-radius:6px;overflow:hidden;min-width:0}
 .skl .card+.card{margin-top:6px}
 .skl .card h4{display:flex;justify-content:space-between;gap:6px;margin:0;padding:2px 8px;background:var(--band);
@@ -75,9 +77,9 @@ font:600 11.5px ui-monospace,Menlo,Consolas,monospace;color:inherit}
 .skl .code div i{display:inline-block;width:3.2em;color:var(--faint);font-style:normal;user-select:none}
 .skl .code .hit{background:var(--line);box-shadow:inset 3px 0 0 var(--socket)}
 .skl .code .hit i::before{content:"▶"}
-.skl .stack{display:flex;flex-wrap:wrap;gap:2px;padding:3px 6px;height:54px;overflow:hidden auto;align-content:flex-start}
+.skl .stack{display:flex;flex-wrap:wrap;gap:2px;padding:3px 6px;height:calc(var(--lines,1)*25px + 5px);overflow:hidden auto;align-content:flex-start}
 .skl .stack button{padding:0 6px;min-height:22px;font:11px ui-monospace,Menlo,Consolas,monospace}
-.skl details{padding:0 10px 8px}.skl summary{cursor:pointer;color:var(--faint)}
+.skl details{padding:5px 10px;border-bottom:1px solid var(--rule)}.skl summary{cursor:pointer;color:var(--faint)}
 .skl details ul{margin:4px 0 0;padding-left:18px}
 .skl .sr{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 `;
@@ -216,6 +218,10 @@ class Viewer {
     this.root.classList.toggle("medium", width && width < 1020);
     this.root.classList.toggle("narrow", width && width < 560);
     this.width = 0;
+    // As many lines of buttons as the deepest stack needs, whatever the step.
+    const box = this.sources?.[1].clientWidth - 12 || 400, wide = (p) => p.length * 6.62 + 16;
+    const deepest = Math.max(0, ...this.data.stacks.map((stack) => stack.slice(0, -1).reduce((sum, p) => sum + wide(p), 0)));
+    this.root.style.setProperty("--lines", Math.min(3, Math.ceil(deepest / box) || 1));
     this.draw();
   }
 
@@ -228,7 +234,7 @@ class Viewer {
 
   /** For each event the place that its coroutine is known to be at: an index of stacks, or null. */
   latestPlaces() {
-    const d = this.data, last = {}, found = [], users = {};
+    const d = this.data, last = {}, found = [], users = {}; // of users, "" is whoever ran last
     this.parked = []; // for each event: who of its service is parked where, for when no line of the user's runs
     for (let i = 0; i < d.kinds.length; i++) {
       const key = `${d.services[i]}|${d.coroutine[i]}`;
@@ -237,10 +243,16 @@ class Viewer {
       else if (fresh) delete last[key];
       found.push(d.coroutine[i] ? last[key] ?? null : d.places[i]);
       const place = d.places[i] === null ? undefined : d.stacks[d.places[i]].find((p) => !/\.py:\d+$/.test(p));
-      if (place && d.coroutine[i]) users[d.services[i]] = [d.coroutine[i], place];
+      if (place && d.coroutine[i]) users[d.services[i]] = users[""] = [d.coroutine[i], place];
       this.parked.push(users[d.services[i]] ?? null);
     }
     return found;
+  }
+
+  /** A service by name and address; in a recording of the real skynet they are the same. */
+  named(s) {
+    const name = this.data.names[s] ?? "";
+    return name === s ? s : `${name} ${s}`.trim();
   }
 
   // ---- what there is on the page
@@ -250,13 +262,15 @@ class Viewer {
     const coroutines = [...new Set(d.coroutine.filter(Boolean))].sort(byNumber);
     const services = Object.keys(d.names).sort();
     const option = (v, text) => `<option value="${escape(v)}">${escape(text)}</option>`;
-    const named = (s) => `${d.names[s] ?? ""} ${s}`.trim();
+    const named = (s) => this.named(s);
+    const counted = ["fault", "suspicion"].map((g) => [d.verdicts.filter((v) => v[0] === g).length, g]).filter(([n]) => n)
+      .map(([n, g]) => `${n} ${g}${n > 1 ? "s" : ""}`).join(", ");
     this.root.setAttribute("role", "group");
     this.root.setAttribute("aria-label", `Stepper: ${d.title}`);
     this.root.tabIndex = 0;
     this.root.innerHTML = `<style>${STYLE}</style>
 <header>
-  <strong class="title">${escape(d.title)}</strong>
+  <strong class="title">${escape(d.title)}</strong>${d.hidden ? `<span class="unused">${d.hidden} more coroutines have no lane</span>` : ""}
   <button data-do="first" aria-label="First step" title="First step (Home)">|◀</button>
   <button data-do="back" aria-label="One step back" title="One step back (←)">◀</button>
   <button data-do="play" aria-label="Play" title="Play or pause (space)">▶ play</button>
@@ -266,10 +280,9 @@ class Viewer {
     ${option(1000, "1 a second")}${option(400, "2.5 a second")}${option(120, "8 a second")}</select>
   <button data-do="previous" aria-label="Previous step of this coroutine" title="Previous of this coroutine (p)">◁ co</button>
   <button data-do="next" aria-label="Next step of this coroutine" title="Next of this coroutine (n)">co ▷</button>
-  <span class="grow"></span>
-  <input type="search" aria-label="Search the steps" placeholder="search: wakeup…  ( / )">
-  <span class="found" aria-live="polite"></span>
-  <button data-do="link" aria-label="Copy a link to this step" title="Copy a link to this step">link</button>
+  <span class="end"><span class="found" aria-live="polite"></span>
+    <input type="search" aria-label="Search the steps" placeholder="search: wakeup…  ( / )">
+    <button data-do="link" aria-label="Copy a link to this step" title="Copy a link to this step">link</button></span>
 </header>
 <header>
   <label>events of <select data-name="home" aria-label="Events of which service">
@@ -277,23 +290,26 @@ class Viewer {
   <label>coroutine <select data-name="only" aria-label="Events of which coroutine">
     ${option("", "all")}${coroutines.map((c) => option(c, c)).join("")}</select></label>
   <label><input type="checkbox" data-name="detail"> every event (tables, bookkeeping)</label>
-  <span class="grow"></span>
-  <label>tables of <select data-name="service" aria-label="Tables of which service">
+  <label class="end">tables of <select data-name="service" aria-label="Tables of which service">
     ${option("", "the service of the step")}${services.map((s) => option(s, named(s))).join("")}</select></label>
 </header>
-<div class="film"><svg role="img" aria-label="Timeline: ${escape(d.title)}"></svg><div class="veil"></div><div class="cursor"><b></b></div></div>
+${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdicts.length > 1 ? "s" : ""}: ${counted}</summary><ul>${d.verdicts.map((v) =>
+    `<li><button data-go="${v[1] - d.first}" aria-label="Go to step ${v[1]}">${v[1]}</button> ${escape(v[2].replace(/ \[event \d+\]$/, ""))}</li>`).join("")}</ul></details>` : ""}
+<div class="film"><svg role="img" aria-label="Timeline: ${escape(d.title)}"></svg><div class="veil"></div><div class="cursor"></div></div>
+<div class="axis" aria-hidden="true"><svg></svg><b></b></div>
 <canvas class="strip" aria-hidden="true"></canvas>
 <input class="slider" type="range" min="0" max="0" value="0" step="1" aria-label="Step">
-<div class="say"><span class="n"></span><span class="words" aria-live="polite"></span><span class="raw"></span></div>
+<div class="say"><span class="n"></span><b class="note"></b><span class="words" aria-live="polite"></span><span class="raw"></span></div>
 <div class="why"></div>
 <div class="below"><div class="col"></div><div class="col"></div><div class="col"></div><div class="col"></div></div>
-${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdicts.length > 1 ? "s" : ""}</summary><ul>${d.verdicts.map((v) =>
-    `<li><button data-go="${v[1] - d.first}">${v[1]}</button> ${escape(v[2].replace(/ \[event \d+\]$/, ""))}</li>`).join("")}</ul></details>` : ""}`;
+`;
     const find = (q) => this.root.querySelector(q);
     this.stage = find(".film");
     this.svg = find("svg");
     this.veil = find(".veil");
     this.cursor = find(".cursor");
+    this.axis = find(".axis svg");
+    this.tag = find(".axis b");
     this.strip = find(".strip");
     this.slider = find(".slider");
     this.search = find("input[type=search]");
@@ -324,12 +340,12 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       const jp = document.body?.dataset.jpThemeLight;
       return jp !== undefined ? jp === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
     };
-    this.onscheme = () => { this.root.classList.toggle("dark", dark()); this.width = 0; this.draw(); this.overview(); };
+    this.onscheme = () => { this.root.classList.toggle("dark", dark()); this.overview(); };
     this.root.classList.toggle("dark", dark());
     this.schemes = matchMedia("(prefers-color-scheme: dark)");
     this.schemes.addEventListener("change", this.onscheme);
     this.themes = new MutationObserver(this.onscheme);
-    this.themes.observe(document.body, {attributes: true, attributeFilter: ["data-jp-theme-light"]});
+    this.themes.observe(document.body, {attributeFilter: ["data-jp-theme-light"]});
   }
 
   // ---- which events are steps
@@ -345,21 +361,23 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       this.visible.push(i);
     }
     if (!this.visible.length) this.visible = d.kinds.length ? [0] : [];
-    this.place = new Map(this.visible.map((v, k) => [v, k]));
     this.slider.max = Math.max(0, this.visible.length - 1);
     this.overview();
     this.look(false);
   }
 
-  /** The step at or before an event; the first one if there is none. */
-  nearest(i) {
+  /** Which step is at or before an event; -1 if none is. */
+  rank(i) {
     let low = 0, high = this.visible.length;
     while (low < high) {
       const mid = (low + high) >> 1;
       if (this.visible[mid] <= i) low = mid + 1; else high = mid;
     }
-    return this.visible[Math.max(0, low - 1)] ?? 0;
+    return low - 1;
   }
+
+  /** The step at or before an event; the first one if there is none. */
+  nearest(i) { return this.visible[Math.max(0, this.rank(i))] ?? 0; }
 
   choose(select) {
     const name = select.dataset.name;
@@ -382,11 +400,11 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       return;
     }
     if (picking && e.key !== "Escape") { e.stopPropagation(); return; }
+    if (e.key.startsWith("Arrow") && e.target.classList.contains("code")) { e.stopPropagation(); return; }
     const onButton = e.target.tagName === "BUTTON" || e.target.tagName === "SUMMARY" || e.target.type === "checkbox";
     if (onButton && (e.key === " " || e.key === "Enter")) { e.stopPropagation(); return; }
     const act = {
-      ArrowRight: "forward", ArrowDown: "forward", ArrowLeft: "back", ArrowUp: "back", Home: "first", End: "last",
-      PageDown: "page", PageUp: "pageback", " ": "play", n: "next", p: "previous", "/": "search", Escape: "focus",
+      ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last", PageDown: "page", PageUp: "pageback", " ": "play", n: "next", p: "previous", "/": "search", Escape: "focus",
     }[e.key];
     if (!act) return;
     e.preventDefault();
@@ -399,6 +417,10 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     if (button?.dataset.do) return this.ask(button.dataset.do);
     if (button?.dataset.go) return this.goto(+button.dataset.go);
     if (button?.dataset.frame) { this.frame = button.dataset.frame; this.code(); return; }
+    if (e.target === this.strip) {
+      const part = (e.offsetX - 8) / (this.strip.clientWidth - 16);
+      return this.goto(this.visible[Math.max(0, Math.min(this.visible.length - 1, Math.floor(part * this.visible.length)))]);
+    }
     if (e.target.closest("svg")) {
       const x = e.clientX - this.svg.getBoundingClientRect().left;
       const k = Math.round((x - LEFT) / COLUMN - 0.5) + this.start;
@@ -412,26 +434,27 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
   ask(act) {
     if (this.busy) { this.queue.push(act); return; }
     this.busy = true;
-    this.act(act);
+    // Asked for the frame before acting: if an act fails, the next key is still taken.
     const drain = () => {
       this.painted++;
       const next = this.queue.shift();
       if (next === undefined) { this.busy = false; return; }
-      this.act(next);
       requestAnimationFrame(drain);
+      this.act(next);
     };
     requestAnimationFrame(drain);
+    this.act(act);
   }
 
   act(act) {
     const begin = performance.now();
-    const k = this.place.get(this.step) ?? 0, end = this.visible.length - 1;
-    if (act === "forward") this.goto(this.visible[Math.min(end, k + 1)]);
-    else if (act === "back") this.goto(this.visible[Math.max(0, k - 1)]);
+    const go = (way) => this.goto(this.visible[Math.max(0, Math.min(this.visible.length - 1, this.from(way)))]);
+    if (act === "forward") go(1);
+    else if (act === "back") go(-1);
     else if (act === "first") this.goto(this.visible[0]);
-    else if (act === "last") this.goto(this.visible[end]);
-    else if (act === "page") this.goto(this.visible[Math.min(end, k + 10)]);
-    else if (act === "pageback") this.goto(this.visible[Math.max(0, k - 10)]);
+    else if (act === "last") this.goto(this.visible.at(-1));
+    else if (act === "page") go(10);
+    else if (act === "pageback") go(-10);
     else if (act === "next" || act === "previous") this.sameCoroutine(act === "next" ? 1 : -1);
     else if (act === "play") this.play();
     else if (act === "search") this.search.focus();
@@ -440,11 +463,17 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     this.spent = performance.now() - begin;
   }
 
+  /** Which step is `way` steps away. A jump may have led to an event that is none: then it lies between two. */
+  from(way) {
+    const k = this.rank(this.step);
+    return k + way + (way < 0 && this.visible[k] !== this.step ? 1 : 0);
+  }
+
   sameCoroutine(way) {
     const d = this.data;
     const at = this.step, who = `${d.services[at]}|${d.coroutine[at]}`;
     if (!d.coroutine[at]) return;
-    for (let k = this.place.get(at) + way; k >= 0 && k < this.visible.length; k += way) {
+    for (let k = this.from(way); k >= 0 && k < this.visible.length; k += way) {
       const i = this.visible[k];
       if (`${d.services[i]}|${d.coroutine[i]}` === who) return this.goto(i);
     }
@@ -454,10 +483,10 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     if (this.timer) { clearInterval(this.timer); this.timer = null; }
     else {
       const speed = +this.root.querySelector("[data-name=speed]").value;
-      if (this.step === this.visible.at(-1)) this.goto(this.visible[0]);
+      if (this.step >= this.visible.at(-1)) this.goto(this.visible[0]);
       this.timer = setInterval(() => {
-        if (!this.root.isConnected || this.step === this.visible.at(-1)) this.play();
-        else this.ask("forward");
+        if (!this.root.isConnected || this.step >= this.visible.at(-1)) this.play();
+        else if (!this.busy) this.ask("forward"); // a page in the background paints nothing, and shall not make up for it
       }, speed);
     }
     this.playButton.textContent = this.timer ? "❚❚ pause" : "▶ play";
@@ -468,8 +497,10 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
   link() {
     const n = this.step + this.data.first;
     const text = this.options.link ? this.options.link(n) : `trace.stepper(step=${n})`;
-    navigator.clipboard?.writeText(text).catch(() => {});
-    this.found.textContent = `copied: ${text.slice(-28)}`;
+    const say = (done) => { this.found.textContent = done + text.slice(text.lastIndexOf("#") + 1); };
+    // A page that is not secure (a notebook on another machine) has no clipboard: then it is there to be read.
+    if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => say("copied: "), () => say(""));
+    else say("");
   }
 
   look(move = true) {
@@ -493,13 +524,13 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
   /** Stand after event `i`. */
   goto(i, quiet = false) {
     if (i === undefined || !this.data.kinds.length) return this.draw();
-    const k = this.place.get(i);
+    const k = this.rank(i);
     // What has just changed: since the step before this one, however we came here.
-    this.before = k > 0 ? this.settled(this.visible[k - 1]) : -1;
+    this.before = this.visible[k] !== i ? i - 1 : k > 0 ? this.settled(this.visible[k - 1]) : -1;
     this.step = i;
     this.frame = null;
     this.touched = this.film.go((this.stands = this.settled(i)));
-    this.slider.value = k ?? 0;
+    this.slider.value = Math.max(0, k);
     this.slider.setAttribute("aria-valuetext", `step ${i + this.data.first}`);
     this.sentence();
     this.draw();
@@ -515,6 +546,9 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     return i;
   }
 
+  /** What whoever shows us has to say about this step, until the next one. */
+  note(text) { this.root.querySelector(".note").textContent = text; }
+
   // ---- the sentence, and why
 
   sentence() {
@@ -526,12 +560,12 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const chain = [];
     for (let n = d.causes[i]; n !== null && n !== undefined && chain.length < 8; n = d.causes[n - d.first]) chain.push(n);
     const by = d.by[i] ? `resumed by <b>${escape(d.by[i])}</b>${chain.length ? ", " : ""}` : "";
-    this.why.innerHTML = "<span>" + (by || chain.length ? "" : "this step follows from the one before it") + by
+    this.why.innerHTML = "<span>" + (by || chain.length ? "" : "it comes from outside: nothing in the trace made it due") + by
       + (chain.length ? "because of " : "")
       + chain.map((n) => {
-        const text = n < d.first ? "before" : `${n} ${d.kinds[n - d.first]}`;
-        return `<button data-go="${Math.max(0, n - d.first)}" data-lm-suppress-shortcuts="true" aria-label="Go to the cause, step ${n}">${escape(text)}</button>`;
-      }).join(" ← ") + "</span>";
+        const c = n - d.first, text = c < 0 ? `${n}, not shown` : `${n} ${d.coroutine[c]} ${d.kinds[c]}`.replace("  ", " ");
+        return `<button data-go="${c}"${c < 0 ? " disabled" : ""} data-lm-suppress-shortcuts="true" aria-label="Go to the cause, step ${n}" title="${escape(d.say[c] ?? "").replaceAll("**", "")}">${escape(text)}</button>`;
+      }).join(" ← ") + (chain.length === 8 ? " ← …" : "") + "</span>";
   }
 
   // ---- tables
@@ -589,6 +623,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       let row = nodes[n];
       if (!row) {
         row = {el: document.createElement("div"), key: document.createElement("span"), value: document.createElement("span")};
+        row.el.setAttribute("role", "listitem");
         row.el.append(row.key, row.value);
         card.body.append(row.el);
         nodes.push(row);
@@ -609,11 +644,12 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       return;
     }
     this.cardList = [];
-    const name = `${this.data.names[s] ?? ""} ${s}`.trim();
-    const unused = [];
+    const name = this.named(s), unused = [];
     const groups = [[0, s, QUEUES, `${name}: queues`], [1, s, SESSIONS, "sessions and sockets"],
       [2, s, REQUESTS, "requests it serves"], [2, "", NODE, "the node"]];
     if (!this.sources) this.columns[3].append(this.heading("the code"), ...this.sourceCards());
+    // A recording of the real skynet knows no lines.
+    this.root.classList.toggle("bare", !this.data.stacks.length);
     for (const column of this.columns.slice(0, 3)) column.replaceChildren();
     for (const [g, service, names, title] of groups) {
       const column = this.columns[g];
@@ -624,7 +660,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
         if (!most) { unused.push(table); continue; }
         const el = document.createElement("div");
         el.className = "card";
-        el.innerHTML = `<h4><span>${table}</span><span class="gone"></span></h4><div class="rows" role="list"></div>`;
+        el.innerHTML = `<h4><span>${table}</span><span class="gone"></span></h4><div class="rows" role="list" aria-label="${table}"></div>`;
         const body = el.querySelector(".rows");
         body.style.height = `${Math.min(most, MOST_ROWS) * 18 + 2}px`;
         body.dataset.table = `${service}|${table}`;
@@ -656,7 +692,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const card = (label) => {
       const el = document.createElement("div");
       el.className = "card";
-      el.innerHTML = `<h4><span class="what"></span></h4><div class="stack"></div><div class="code" tabindex="0" aria-label="${label}" data-lm-suppress-shortcuts="true"></div>`;
+      el.innerHTML = `<h4><span class="what"></span></h4><div class="stack"></div><div class="code" role="group" tabindex="0" aria-label="${label}" data-lm-suppress-shortcuts="true"></div>`;
       return el;
     };
     this.sources = [card("Source of the service"), card("Source of the runtime")];
@@ -670,23 +706,25 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const ours = stack.filter((p) => /\.py:\d+$/.test(p));
     const users = stack.find((p) => !/\.py:\d+$/.test(p));
     const who = d.coroutine[i] || "nobody";
-    const state = d.kinds[i] === "yield" ? "parks" : d.kinds[i] === "co_create" ? "begins" : "is";
+    const parks = /^\S+ +\S+ +yield +(SLEEP|CALL) /.test(d.lines[i]);
+    const state = parks ? "parks" : d.kinds[i] === "co_create" ? "begins" : d.kinds[i] === "yield" ? "yields, last seen" : "is";
     const [other, where] = this.parked[i] ?? [];
     this.listing(this.sources[0], users ?? where, users ? `${who} ${state} at ${users}`
-      : where ? `${other} was last seen at ${where}` : "the code of the service");
-    const chosen = ours.includes(this.frame) ? this.frame : ours.find((p) => !p.startsWith("skynet.py")) ?? ours[0];
-    this.listing(this.sources[1], chosen, chosen ? `in the runtime: ${chosen}` : "the runtime");
+      : where ? `${other} was last seen at ${where}` : "the service", "no line of this service has run yet");
+    const chosen = ours.includes(this.frame) ? this.frame : ours.find((p) => !/^(skynet|coroutine)\.py:/.test(p)) ?? ours[0];
+    this.listing(this.sources[1], chosen, chosen ? `in the runtime: ${chosen}` : "the runtime",
+      "no line of the runtime is noted for this step");
     const box = this.sources[1].querySelector(".stack");
     const buttons = ours.map((p) => `<button data-frame="${escape(p)}" data-lm-suppress-shortcuts="true" class="${p === chosen ? "on" : ""}" aria-label="Show ${escape(p)}">${escape(p)}</button>`).join("");
     if (box.shown !== buttons) box.innerHTML = box.shown = buttons;
   }
 
-  listing(card, place, title) {
+  listing(card, place, title, none) {
     card.querySelector(".what").textContent = title;
     const box = card.querySelector(".code");
-    if (!place) { box.innerHTML = ""; card.shown = null; return; }
-    if (card.shown === place) return;
-    card.shown = place;
+    if (card.shown === (place ?? null)) return;
+    card.shown = place ?? null;
+    if (!place) { box.innerHTML = `<div class="unused">${none}</div>`; return; }
     const cut = place.lastIndexOf(":"), label = place.slice(0, cut), hit = +place.slice(cut + 1);
     const lines = (this.data.sources[label] ?? "").split("\n");
     const from = Math.max(1, Math.min(hit - 4, lines.length - 8)), to = Math.min(lines.length, from + 8);
@@ -730,19 +768,20 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const n = this.step + this.data.first, x = this.x(n) + (this.data.columns.includes(n) ? 9 : 0);
     // Over the drawing and not in it: so it is not laid out anew for each step.
     this.veil.style.transform = this.cursor.style.transform = `translateX(${x}px)`;
-    this.cursor.firstChild.textContent = n;
+    this.tag.style.transform = `translateX(${Math.min(x, this.width - 22)}px)`;
+    this.tag.textContent = n;
     const lane = this.data.lanes.findIndex((l) => l[0] === this.data.services[this.step] && l[2] === this.data.coroutine[this.step]);
     if (lane >= 0 && this.height > this.room) {
       // Compared with numbers of our own: asking the page where things are makes it lay them out anew.
       const y = HEAD + lane * ROW;
-      if (y < (this.scrolled ?? 0) + HEAD || y + ROW > (this.scrolled ?? 0) + this.room - FOOT)
+      if (y < (this.scrolled ?? 0) + HEAD || y + ROW > (this.scrolled ?? 0) + this.room)
         this.stage.scrollTop = this.scrolled = Math.max(0, Math.min(this.height - this.room, y - this.room / 2));
     }
   }
 
   paint(width) {
     const d = this.data, out = [], labels = [], taken = [];
-    const height = (this.height = HEAD + Math.max(1, d.lanes.length) * ROW + FOOT);
+    const height = (this.height = HEAD + Math.max(1, d.lanes.length) * ROW);
     const low = d.columns[this.start] ?? 0, last = Math.min(d.columns.length, this.start + this.fit) - 1;
     const high = d.columns[last] ?? 0, edge = LEFT + this.fit * COLUMN;
     const y = (lane) => HEAD + lane * ROW + ROW / 2;
@@ -757,7 +796,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     });
     for (const [at, text] of d.moments) {
       if (at < low || at > high) continue;
-      path(`M${this.x(at)} ${HEAD}V${height - FOOT}`, "var(--rule)", 1, "1 3");
+      path(`M${this.x(at)} ${HEAD}V${height}`, "var(--rule)", 1, "1 3");
       labels.push([6, text, "faint", [[this.x(at), 8]]]);
     }
     for (const [lane, start, stop, kind, label] of d.stretches) {
@@ -802,10 +841,15 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       if (label) labels.push([kind === "yield" ? 7 : kind === "resume" ? 6 : 5, label, kind === "yield" ? "mono" : kind === "state" ? "faint" : "",
         kind === "yield" ? [[cx, cy + 15], [cx, cy - 9]] : [[cx, cy - 9], [cx, cy + 15]]]);
     }
+    const axis = [`<path d="M14 6.5L23 11.5L14 16.5Z" fill="var(--resume)"/><text x="28" y="15.5" class="faint">resume</text>`
+      + `<rect x="75" y="7" width="9" height="9" fill="var(--stop)"/><text x="89" y="15.5" class="faint">yield</text>`];
     for (let k = this.start; k <= last; k++)
-      out.push(`<text x="${this.x(d.columns[k])}" y="${height - 7}" text-anchor="middle" class="faint" style="font-size:9.5px">${d.columns[k]}</text>`);
-    this.label(labels, taken, out, width, height - FOOT);
-    this.veil.style.height = this.cursor.style.height = `${height - FOOT}px`;
+      axis.push(`<text x="${this.x(d.columns[k])}" y="15" text-anchor="middle" class="faint" style="font-size:9.5px">${d.columns[k]}</text>`);
+    this.axis.setAttribute("width", width);
+    this.axis.setAttribute("height", FOOT);
+    this.axis.innerHTML = axis.join("");
+    this.label(labels, taken, out, width, height);
+    this.veil.style.height = this.cursor.style.height = `${height}px`;
     this.svg.setAttribute("width", width);
     this.svg.setAttribute("height", height);
     this.svg.innerHTML = out.join("");

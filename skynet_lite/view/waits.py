@@ -10,57 +10,48 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from .figure import DARK as _DARK, LIGHT as _LIGHT, Timeline, clean as _clean
+from .figure import DARK, LIGHT, SMALL, Page, Timeline, clean, extent
+from .place import Box
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ..trace.waits import Wait, Waits
 
 _WIDTH, _HEIGHT, _GAP, _ROW = 132.0, 34.0, 104.0, 58.0
-_SIZE, _SMALL = 8.5, 7.5
+Point = tuple[float, float]
 
 
 def draw(waits: Waits, *, title: str = "who waits for whom", dark: bool = False) -> Timeline:
     """A matplotlib figure. Boxes are coroutines, services, timers and sockets; an arrow leads to what is waited for."""
-    t = _DARK if dark else _LIGHT
     at = _places(waits)
-    width = max((x for x, _ in at.values()), default=0.0) + _WIDTH + 24
+    width = max(420.0, max((x for x, _ in at.values()), default=0.0) + _WIDTH + 24)
     height = max((y for _, y in at.values()), default=60.0) + _HEIGHT + (48 if waits.circles() else 24)
-    width = max(width, 420.0)
-    figure = Timeline(figsize=(width / 72, height / 72), facecolor=t.page)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    axes.set_axis_off()
-    axes.text(24, 26, _clean(title), color=t.ink, size=12, weight="bold", va="center", parse_math=False)
+    page = Page(width, height, DARK if dark else LIGHT)
+    t = page.theme
+    page.fixed(24, height - 26, clean(title, limit=int(width / 8)), t.ink, "left", bold=True, size=12)
     circled = {wait.who for circle in waits.circles() for wait in circle}
-    for node, (x, y) in at.items():
-        who = next((w.who for w in waits if waits.label(w.who) == node), None)
-        colour = t.failed if who in circled else t.rule
-        box = FancyBboxPatch((x, y), _WIDTH, _HEIGHT, boxstyle="round,pad=0,rounding_size=5", fc=t.band, ec=colour)
-        axes.add_patch(box)
+    red = {waits.label(who) for who in circled}
+    corners = {node: (x, height - y - _HEIGHT) for node, (x, y) in at.items()}  # as the page counts: upwards
+    for node, (x, y) in corners.items():
+        page.axes.add_patch(
+            FancyBboxPatch(
+                (x, y), _WIDTH, _HEIGHT, boxstyle="round,pad=0,rounding_size=5", fc=t.band,
+                ec=t.failed if node in red else t.rule,
+            )
+        )  # fmt: skip
         head, _, rest = node.partition(" of ")
         middle = y + _HEIGHT / 2
-        axes.text(
-            x + _WIDTH / 2, middle - (7 if rest else 0), _clean(head, limit=24), color=t.ink, size=_SIZE, weight="bold",
-            ha="center", va="center", parse_math=False,
-        )  # fmt: skip
+        page.fixed(x + _WIDTH / 2, middle + (7 if rest else 0), clean(head, limit=22), t.ink, bold=True)
         if rest:
-            axes.text(
-                x + _WIDTH / 2, middle + 7, _clean(rest, limit=26), color=t.faint, size=_SMALL, ha="center",
-                va="center", parse_math=False,
-            )  # fmt: skip
+            page.fixed(x + _WIDTH / 2, middle - 7, clean(rest, limit=24), t.faint, size=SMALL)
+        page.placer.avoid((x, y, x + _WIDTH, y + _HEIGHT), 1000)
     for wait in waits:
-        red = wait.who in circled
-        _arrow(
-            axes, at[waits.label(wait.who)], at[_target(waits, wait)], _label(wait), t.failed if red else t.ink, t.page
-        )
+        colour = t.failed if wait.who in circled else t.ink
+        _arrow(page, corners[waits.label(wait.who)], corners[_target(waits, wait)], _label(wait), colour)
     if not len(waits):
-        axes.text(24, 60, "nobody waits", color=t.faint, size=_SIZE, va="center")
-    figure.summary = f"waits: {len(waits)} parked coroutines, {len(waits.circles())} circles"
-    figure.description = f"{title}: {waits!s}".replace("\n", "; ")
-    return figure
+        page.fixed(24, height - 60, "nobody waits", t.faint, "left")
+    page.figure.summary = f"waits: {len(waits)} parked coroutines, {len(waits.circles())} circles"
+    page.figure.description = f"{title}: {waits!s}".replace("\n", "; ")
+    return page.figure
 
 
 def _target(waits: Waits, wait: Wait) -> str:
@@ -128,28 +119,33 @@ def _leads(follows: dict[str, str], start: str, goal: str) -> bool:
     return False
 
 
-def _arrow(
-    axes: Axes, start: tuple[float, float], stop: tuple[float, float], label: str, colour: str, page: str
-) -> None:
+def _arrow(page: Page, start: Point, stop: Point, label: str, colour: str) -> None:
     """From the right side of one box to the left of the next; backwards, in a circle, below both."""
-    back = stop[0] <= start[0]
-    y0, y1 = start[1] + _HEIGHT / 2, stop[1] + _HEIGHT / 2
-    if back:
-        tail, tip = (start[0] + _WIDTH / 2, start[1] + _HEIGHT), (stop[0] + _WIDTH / 2, stop[1] + _HEIGHT)
-        bow = min(0.25, 2 * (_ROW - 10) / (abs(tail[0] - tip[0]) + 1))  # as deep as the room below
-        bend = f"arc3,rad={-bow}" if start[0] != stop[0] else "arc3,rad=-0.6"
-        middle = ((tail[0] + tip[0]) / 2, max(tail[1], tip[1]) + max(10.0, abs(tail[0] - tip[0]) * bow / 2))
+    if stop[0] <= start[0]:
+        tail, tip = (start[0] + _WIDTH / 2, start[1]), (stop[0] + _WIDTH / 2, stop[1])
+        across = abs(tail[0] - tip[0])
+        bow = min(0.25, 2 * (_ROW - 10) / (across + 1))  # as deep as the room below
+        bend = f"arc3,rad={-bow}" if across else "arc3,rad=-0.6"
+        spots = [((tail[0] + tip[0]) / 2, min(tail[1], tip[1]) - max(10.0, across * bow / 2))]
     else:
-        tail, tip, bend = (start[0] + _WIDTH + 2, y0), (stop[0] - 2, y1), "arc3"
-        part = 0.45 * _GAP / (tip[0] - tail[0])  # in the first gap, where no two arrows cross
-        middle = (tail[0] + (tip[0] - tail[0]) * part, tail[1] + (tip[1] - tail[1]) * part)
-    axes.add_patch(
+        tail, tip = (start[0] + _WIDTH + 2, start[1] + _HEIGHT / 2), (stop[0] - 2, stop[1] + _HEIGHT / 2)
+        bend = "arc3"
+        gap = min(1.0, _GAP / (tip[0] - tail[0]))  # in the first gap, where no two arrows cross
+        spots = [
+            (tail[0] + (tip[0] - tail[0]) * gap * part, tail[1] + (tip[1] - tail[1]) * gap * part)
+            for part in (0.45, 0.3, 0.6, 0.75)
+        ]
+    page.axes.add_patch(
         FancyArrowPatch(
             tail, tip, connectionstyle=bend, arrowstyle="-|>", mutation_scale=10, color=colour, linewidth=1.1,
             shrinkA=0, shrinkB=0,
         )
     )  # fmt: skip
-    axes.text(
-        *middle, label, color=colour, size=_SMALL, ha="center", va="center", parse_math=False, linespacing=1.1,
-        bbox={"facecolor": page, "edgecolor": "none", "pad": 1.2},
-    )  # fmt: skip
+    texts = dict.fromkeys((label, label.split("\n")[0]))  # with the line of code, if there is room
+    for text in texts:
+        width, height = extent(text, size=SMALL)
+        boxes: list[Box] = [(x - width / 2, y - height / 2, x + width / 2, y + height / 2) for x, y in spots]
+        box = page.placer.place(boxes, 100, (0, 0, page.width, page.height))
+        if box is not None:
+            page.text(box, text, colour, size=SMALL, ground=page.theme.page)
+            return

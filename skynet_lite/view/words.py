@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .story import BOOT
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..trace import Trace
 
 Event = dict[str, Any]
@@ -158,14 +160,18 @@ def sentences(trace: Trace, lang: str = "en") -> list[str]:
     return told if trace.whole is trace else [told[n] for n in trace.numbers]
 
 
-def describe(trace: Trace, *, detail: bool = False, limit: int | None = None, lang: str = "en") -> str:
+def describe(
+    trace: Trace, *, detail: bool = False, services: Collection[str] | None = None, limit: int | None = None,
+    lang: str = "en",
+) -> str:  # fmt: skip
     """The story as plain sentences, one a line: what the timeline shows, in words.
 
     Without `detail` tables and bookkeeping are left out, and the services that every
-    node boots. `limit`: at most so many sentences.
+    node boots, or all but `services` (addresses). `limit`: at most so many sentences.
     """
     names = trace.names()
-    quiet = {a for a, name in names.items() if name in BOOT and not (getattr(trace, "services", None) or ())}
+    wanted = services if services is not None else getattr(trace, "services", None)
+    quiet = {a for a, name in names.items() if (name in BOOT if wanted is None else a not in wanted)}
     told = [
         plain(sentence)
         for event, sentence in zip(trace.events, sentences(trace, lang), strict=True)

@@ -1,0 +1,147 @@
+"""The world of a run: all that came into a node from outside, from its birth on.
+
+What the driver did (a call, a jump of the clock, a poll that found something) is noted
+with the number of events recorded before it. What the world answered when the node asked
+(bytes, an address, an error) is noted with that number and how many questions came since;
+usual answers are left out: all bytes sent, no error. The clock is noted when it has moved.
+So the same program, given this, makes the same events again (Node.replay).
+
+In files it is JSON without loss: {"b": base64}, {"t": tuple}, {"d": pairs of a dict},
+{"f": a float that JSON lacks}, {"e": a failure}. Reading it runs nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Failure(NamedTuple):
+    """An exception that the world answered with."""
+
+    kind: str
+    errno: int | None
+    text: str
+
+    def error(self) -> Exception:
+        if self.errno is not None:
+            return OSError(self.errno, self.text)
+        return _ERRORS.get(self.kind, OSError)(self.text)
+
+
+_ERRORS: dict[str, type[Exception]] = {e.__name__: e for e in (OverflowError, TypeError, ValueError)}
+
+
+def failure(e: BaseException) -> Failure:
+    if isinstance(e, OSError) and e.errno is not None:
+        return Failure("OSError", e.errno, e.strerror or str(e))
+    return Failure(type(e).__name__, None, str(e))
+
+
+@dataclass
+class World:
+    """`inputs`: [events before, kind, ...]; `answers`: [events before, questions since, method, socket, answer].
+
+    `ticks`, `hpc`: [events before, readings since, what the clock said]; empty under the virtual clock.
+    `services`: names of those that were started from outside; `config`: what the node was told.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    services: list[str] = field(default_factory=list)
+    inputs: list[list[Any]] = field(default_factory=list)
+    answers: list[list[Any]] = field(default_factory=list)
+    ticks: list[list[int]] = field(default_factory=list)
+    hpc: list[list[int]] = field(default_factory=list)
+
+
+CONFIG = {"clock": str, "bootstrap": bool, "luaservice": str, "folder": str, "starttime": int, "env": dict}
+INPUTS: dict[str, tuple[Any, ...]] = {
+    "own": (), "poll": ((list, Failure), list), "jump": (int,), "call": (int, int, tuple), "launch": (str, tuple),
+    "mark": (str,), "client": (str, str, str), "interrupt": (str,), "close": (),
+}  # fmt: skip
+ANSWERS: dict[str, Any] = {
+    "accept": tuple, "recv": bytes, "recvfrom": tuple, "sockname": tuple, "peername": tuple, "resolve": list,
+    "accept_and_drop": (tuple, type(None)), "send": int, "sendto": int, "connect": int, "socket_error": int,
+    "socket": (), "adopt": (), "setsockopt": (), "bind": (), "listen": (), "watch": (), "rewatch": (),
+}  # fmt: skip
+
+
+def encode(world: World | None) -> Any:
+    """As JSON can hold it."""
+    return None if world is None else {part: _encode(value) for part, value in vars(world).items()}
+
+
+def decode(data: Any, name: str) -> World | None:
+    """What `encode` made of a world. Raises TraceError, with the `name` of the file, for what it cannot have made."""
+    if data is None:
+        return None
+    try:
+        world = World(**{part: _decode(value) for part, value in data.items()})
+        _check(world)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as e:
+        from .files import TraceError  # which imports this module
+
+        raise TraceError(f"{name} was edited or damaged: its record of the outside makes no sense ({e})") from None
+    return world
+
+
+def _encode(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value)  # the families of addresses are enums
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"f": repr(value)}
+    if isinstance(value, bytes):
+        return {"b": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {"d": [[_encode(key), _encode(item)] for key, item in value.items()]}
+    items = [_encode(item) for item in value]
+    return {"e": items} if isinstance(value, Failure) else {"t": items} if isinstance(value, tuple) else items
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((tag, inner),) = value.items()
+    if tag == "b":
+        return base64.b64decode(inner, validate=True)
+    if tag == "f":
+        return float(inner)
+    if tag == "d":
+        return {_decode(key): _decode(item) for key, item in inner}
+    items = [_decode(item) for item in inner]
+    if tag == "t":
+        return tuple(items)
+    if tag != "e":
+        raise ValueError(f"an unknown tag {tag!r}")
+    return Failure(*items)
+
+
+def _check(world: World) -> None:
+    _of([world.services, world.inputs, world.answers, world.ticks, world.hpc], [list] * 5)
+    _of(world.config.values(), [CONFIG[key] for key in world.config])
+    if world.inputs and set(world.config) != set(CONFIG):
+        raise ValueError("its configuration is incomplete")
+    _of(world.services, [str] * len(world.services))
+    for n, kind, *rest in world.inputs:
+        _of([n, *rest], [int, *INPUTS[kind]])
+        if kind == "poll":
+            for what in [*(rest[0] if isinstance(rest[0], list) else ()), *rest[1]]:
+                _of(what, [int, (int, list, Failure)])
+    for n, k, method, number, answer in world.answers:
+        _of([n, k, number], [int] * 3)
+        if not isinstance(answer, Failure):
+            _of([answer], [ANSWERS[method]])
+    for moment in world.ticks + world.hpc:
+        _of(moment, [int] * 3)
+
+
+def _of(values: Any, types: list[Any]) -> None:
+    for value, type in zip(values, types, strict=True):
+        if not isinstance(value, type):
+            raise TypeError(f"a {value.__class__.__name__} where it cannot be")
