@@ -22,8 +22,7 @@ from .waits import Waits, Who
 from .world import World
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from ..view.figure import Timeline
     from ..view.stepper import Stepper
 
 Stamps = tuple[list[int], list[int], list[int]]
@@ -287,7 +286,7 @@ class Trace:
         """The tables before the first event, ready to be moved on (state.py)."""
         return Tables(self.snapshot, foreign=bool(self.origin))
 
-    def timeline(self, **options: Any) -> Figure:
+    def timeline(self, **options: Any) -> Timeline:
         """A matplotlib figure of the coroutines; see view.timeline.timeline for the options."""
         from ..view.timeline import timeline
 
