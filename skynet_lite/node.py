@@ -851,7 +851,7 @@ class Node:
             {"clock": config.clock, "bootstrap": config.bootstrap, "luaservice": config.luaservice}
             | {"folder": config.folder, "env": self.env.values()}
         )
-        found = self.outside = Recorded(self.outside, world, recorder.__len__, lambda fd: self.socket_server.id_of(fd))
+        found = self.outside = Recorded(self.outside, world, recorder.count, lambda fd: self.socket_server.id_of(fd))
         return found
 
     @classmethod

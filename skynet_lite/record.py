@@ -30,11 +30,11 @@ class Position:
         self._events = events
         self._n = self._k = -1
 
-    def __call__(self) -> list[int]:
+    def __call__(self) -> tuple[int, int]:
         n = self._events()
         self._k = self._k + 1 if n == self._n else 0
         self._n = n
-        return [n, self._k]
+        return n, self._k
 
     def reset(self) -> None:
         """The driver begins something: what it asked in vain before does not count."""
@@ -108,11 +108,12 @@ class Asked(Outside):
 
 def usual(method: str, args: tuple[Any, ...]) -> Any:
     """The answer that needs no writing down; NotImplemented where none is usual."""
-    if method in ("send", "sendto"):
-        return len(args[0])
-    if method in ("accept", "recv", "recvfrom", "sockname", "peername", "resolve", "accept_and_drop"):
-        return NotImplemented
-    return {"connect": errno.EINPROGRESS, "socket_error": 0}.get(method)
+    return len(args[0]) if method in ("send", "sendto") else _USUAL.get(method)
+
+
+_USUAL = {"connect": errno.EINPROGRESS, "socket_error": 0} | dict.fromkeys(
+    ("accept", "recv", "recvfrom", "sockname", "peername", "resolve", "accept_and_drop"), NotImplemented
+)
 
 
 class Recorded(Asked):
@@ -156,7 +157,7 @@ class Recorded(Asked):
         self._thread = threading.get_ident()
         self._place.reset()
         for clock in self._clocks:
-            clock.reset()
+            clock.place.reset()
 
     # ---- what the world answers
 
@@ -169,20 +170,22 @@ class Recorded(Asked):
         return self._clocks[-1]
 
     def ask(self, method: str, sock: Any, *args: Any) -> Any:
-        place = self._place()
+        answers, (n, k) = self.world.answers, self._place()
+        _rewind(answers, n, k)
         number = 0 if sock is None else self._made.get(sock.fileno(), 0)
         f = getattr(self.inner, method)
         try:
             result = f(*args) if sock is None else f(sock, *args)
         except Exception as e:
-            _file(self.world.answers, [*place, method, number, failure(e)], None)
+            answers.append([n, k, method, number, failure(e)])
             raise
         answer = result
         if method in ("socket", "adopt", "accept"):
             new, answer = result if method == "accept" else (result, None)
             self._count += 1
             self._made[new.fileno()] = self._count
-        _file(self.world.answers, [*place, method, number, answer], usual(method, args))
+        if answer != usual(method, args):
+            answers.append([n, k, method, number, answer])
         return result
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -235,33 +238,27 @@ class RecordedClock:
         self._inner = inner
         self._world = world
         self._thread = thread
-        self._places = Position(events), Position(events)
-
-    def reset(self) -> None:
-        for place in self._places:
-            place.reset()
+        self.place = Position(events)
 
     def now(self) -> int:
-        return self._read(self._inner.now(), 0, self._world.ticks)
+        return self._read(self._inner.now(), self._world.ticks)
 
     def hpc(self) -> int:
-        return self._read(self._inner.hpc(), 1, self._world.hpc)
+        return self._read(self._inner.hpc(), self._world.hpc)
 
-    def _read(self, value: int, which: int, log: list[list[int]]) -> int:
+    def _read(self, value: int, log: list[list[int]]) -> int:
         if threading.get_ident() == self._thread():  # else somebody looks in from beside
-            _file(log, [*self._places[which](), value], NotImplemented, changes=True)
+            n, k = self.place()
+            _rewind(log, n, k)
+            if not log or log[-1][2] != value:
+                log.append([n, k, value])
         return value
 
     def seconds_until(self, tick: int) -> float:
         return self._inner.seconds_until(tick)
 
 
-def _file(log: list[list[Any]], entry: list[Any], usual: Any, changes: bool = False) -> None:
-    """Add what was answered, unless it is usual, or (`changes`) what stood there before.
-
-    What stands at this place or behind it came while the driver looked around, and has no meaning.
-    """
-    while log and log[-1][:2] >= entry[:2]:
+def _rewind(log: list[list[Any]], n: int, k: int) -> None:
+    """Drop what stands at this place or behind it: it came while the driver looked around, and has no meaning."""
+    while log and log[-1][0] == n and log[-1][1] >= k:
         log.pop()
-    if entry[-1] != usual and not (changes and log and log[-1][-1] == entry[-1]):
-        log.append(entry)

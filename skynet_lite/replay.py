@@ -362,10 +362,10 @@ class Replayed(Asked):
         self._node = node
         self._stop = stop
         self._place = Position(events)
-        self._clock.places = Position(events), Position(events)
+        self._clock.place = Position(events)
 
     def begin(self) -> None:
-        for place in (self._place, *self._clock.places):
+        for place in (self._place, self._clock.place):
             place.reset()
 
     def ask(self, method: str, sock: Any, *args: Any) -> Any:
@@ -375,7 +375,7 @@ class Replayed(Asked):
             if answer is NotImplemented:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         else:
-            then = self._answers.get(tuple(self._place()))  # type: ignore[arg-type]  # of two numbers
+            then = self._answers.get(self._place())
             if then is not None and then[:2] == [method, number]:
                 answer = then[2]
             elif then is not None or answer is NotImplemented:
@@ -435,11 +435,11 @@ class _ReplayedClock:
     def __init__(self, world: World, stop: Callable[[str], None]) -> None:
         self.starttime = world.config["starttime"]
         self._stop = stop
-        self._logs = world.ticks, world.hpc
-        self.places: tuple[Position, Position]
+        self._world = world
+        self.place: Position
 
-    def _read(self, which: int) -> int:
-        log, (n, asked) = self._logs[which], self.places[which]()
+    def _read(self, log: list[list[int]]) -> int:
+        n, asked = self.place()
         k = bisect.bisect_right(log, [n, asked], key=lambda entry: entry[:2])
         then = log[k - 1][1] if k and log[k - 1][0] == n else 0
         if then + READINGS < asked < DRIVER:
@@ -447,10 +447,10 @@ class _ReplayedClock:
         return log[k - 1][2] if k else 0
 
     def now(self) -> int:
-        return self._read(0)
+        return self._read(self._world.ticks)
 
     def hpc(self) -> int:
-        return self._read(1)
+        return self._read(self._world.hpc)
 
     def seconds_until(self, tick: int) -> float:
         return 0.0

@@ -927,7 +927,7 @@ def busy_run(first: list[list[str]], second: list[list[str]], clock: str) -> Tra
 
 
 @pytest.mark.parametrize("clock", ["virtual", "real"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=PLAN, second=PLAN)
 def test_random_programs_replay(clock: str, first: list[list[str]], second: list[list[str]]) -> None:
     """Any program, with sockets, exits and errors: recorded, replayed, rebuilt and told, always the same."""

@@ -18,8 +18,9 @@ Raw = tuple[Any, ...]
 
 
 class Recorder:
-    """`sink` takes raw events, `stamp` the time in ns; `begin` notes the tables the recording starts from.
+    """`sink` takes raw events, `count()` says how many came, `stamp` takes the time in ns.
 
+    `begin` notes the tables the recording starts from.
     `tables()` answers all tables of the node, `places` names for places of code.
     """
 
@@ -28,6 +29,7 @@ class Recorder:
         self._stamps: Stamps = ([], [], [])
         self._tables: Callable[[], dict[str, Any]] | None = tables
         self.sink = self._raw.append
+        self.count = self._raw.__len__
         self.trace = Trace(raw=self._raw, places=places, stamps=self._stamps)
 
     def stamp(self, ns: int) -> None:
@@ -39,9 +41,6 @@ class Recorder:
             numbers.append(n)
             ended.append(ns)
             began.append(ns)
-
-    def __len__(self) -> int:
-        return len(self._raw)
 
     def begin(self) -> None:
         if self._tables is not None:
