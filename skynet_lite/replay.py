@@ -379,8 +379,8 @@ class Replayed(Asked):
             if then is not None and then[:2] == [method, number]:
                 answer = then[2]
             elif then is not None or answer is NotImplemented:
-                instead = f", but for {then[0]}" if then is not None else ""
-                self._stop(f"{method} asks the world for what the recorded run did not ask for{instead}")
+                asked = "nothing" if then is None else then[0]
+                self._stop(f"the world is asked for {method}, and in the recording for {asked} here")
         if isinstance(answer, Failure):
             raise answer.error()
         if method not in ("socket", "adopt", "accept"):

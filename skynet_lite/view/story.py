@@ -278,7 +278,7 @@ def times(trace: Trace) -> tuple[list[float], str]:
     whole = trace.whole
     if whole.origin:
         raise ValueError("a recording of the real skynet tells no times: draw it by event")
-    if whole.stamps:
+    if whole.stamps[0]:
         return [whole.seconds(i) for i in range(len(whole.events))], "s"
     ticks, now = [], float(whole.snapshot.get("now", 0))
     for event in whole.events:
@@ -316,7 +316,7 @@ class _Reader:
         self._pools: dict[str, dict[int, str]] = {}  # service → its socket_pool
         self._queues: dict[str, dict[int, list[str]]] = {}  # service → its critical sections
         # What the real clock shows at an event is not recorded, so how long a timer runs is not known.
-        self._now: int | None = None if trace.stamps or trace.origin else trace.snapshot.get("now", 0)
+        self._now: int | None = None if trace.stamps[0] or trace.origin else trace.snapshot.get("now", 0)
         for service, tables in trace.snapshot.get("services", {}).items():
             if service in shown:
                 self._pools[service] = dict(tables.get("socket_pool", {}))

@@ -160,7 +160,8 @@ class _Drawing:
         """
         columns = self.story.columns
         wakeups = {a.at for a in self.story.arrows if a.kind == "wakeup"}
-        steps = [1.0, *(2.8 if moment in wakeups else 1.0 for moment in columns)]
+        wide = min(2.8, max(1.4, len(columns) / 14))  # about as many points, however many columns share the page
+        steps = [1.0, *(wide if moment in wakeups else 1.0 for moment in columns)]
         late = any(a.kind in ("dispatch_wakeup", "failed") and a.at in columns[-2:] for a in self.story.arrows)
         steps[-1] = 3.0 if late else 1.6  # for the labels at the last columns
         if self.clock is not None and columns:
