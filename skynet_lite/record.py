@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from .core.timer import Clock, VirtualClock
 from .trace.world import World, failure
 
 DRIVER = 1 << 40
+WRITING = ("send", "sendto")
 
 
 class Position:
@@ -177,14 +179,17 @@ class Recorded(Asked):
         try:
             result = f(*args) if sock is None else f(sock, *args)
         except Exception as e:
-            answers.append([n, k, method, number, failure(e)])
+            written = [zlib.crc32(args[0])] if method in WRITING else []
+            answers.append([n, k, method, number, failure(e), *written])
             raise
         answer = result
         if method in ("socket", "adopt", "accept"):
             new, answer = result if method == "accept" else (result, None)
             self._count += 1
             self._made[new.fileno()] = self._count
-        if answer != usual(method, args):
+        if method in WRITING:  # what the program wrote is no answer, but the first thing that a change changes
+            answers.append([n, k, method, number, answer, zlib.crc32(args[0])])
+        elif answer != usual(method, args):
             answers.append([n, k, method, number, answer])
         return result
 

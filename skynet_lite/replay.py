@@ -18,6 +18,7 @@ import linecache
 import os
 import re
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from .core.outside import Descriptor, Lookup
 from .core.timer import Clock, VirtualClock
 from .coroutine import Coroutine, running
 from .loader import Registry, StartFunction
-from .record import DRIVER, Asked, Position, usual
+from .record import DRIVER, WRITING, Asked, Position, usual
 from .trace import Trace
 from .trace.events import Event
 from .trace.text import line
@@ -106,9 +107,11 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
     """Run the program of `trace` again, with no network and without waiting.
 
     `services`: the start functions, or files, that the program was given from outside; functions
-    of the same names may stand in for them. `keys`: for the node, as `log=` (default: list); the
-    clock, the bootstrap and the environment are those of the recording. Raises SkynetError for
-    a trace that was not recorded from birth, and for a service that is missing.
+    of the same names may stand in for them. A trace from a file may not say which files are run
+    here: for such a one give them, or `luaservice=`, where to look for them. `keys`: for the node,
+    as `log=` (default: list); the clock, the bootstrap and the environment are those of the
+    recording. Raises SkynetError for a trace that was not recorded from birth, and for a service
+    that is missing.
     """
     world = trace.world
     if world is None or trace.whole is not trace:
@@ -121,12 +124,14 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
     linecache.checkcache()  # files may have been edited since
     if not world.inputs:
         raise SkynetError("there is nothing to replay: the node of this trace was never driven")
-    config = {"luaservice": world.config["luaservice"], "log": list} | keys
-    known = _known(world, services, Registry(config["luaservice"], world.config["folder"]))
+    patterns = "" if world.stored else world.config["luaservice"]
+    config: dict[str, Any] = {"luaservice": patterns, "log": list} | keys
+    folder = "." if world.stored or "luaservice" in keys else world.config["folder"]
+    known = _known(world, services, Registry(config["luaservice"], folder))
     outside = Replayed(world)
     config |= {key: world.config[key] for key in ("clock", "bootstrap", "env")}
     node = make(outside=outside, record=True, **config)
-    node.registry = Registry(config["luaservice"], world.config["folder"])
+    node.registry = Registry(config["luaservice"], folder)
     for name, service in known.items():
         node.registry.give(name, service)
     run = _Run(node, outside, trace, expected)
@@ -148,6 +153,8 @@ def _known(world: World, services: Sequence[str | StartFunction], registry: Regi
             known[name] = found
             continue
         try:
+            if world.stored and not name.isidentifier():
+                raise SkynetError(f"{name!r} came from a file, and may not name another")
             registry.find(name)
         except SkynetError:
             given = ", ".join(registry.base(s) for s in services) or "nothing"
@@ -378,7 +385,11 @@ class Replayed(Asked):
             then = self._answers.get(self._place())
             if then is not None and then[:2] == [method, number]:
                 answer = then[2]
-            elif then is not None or answer is NotImplemented:
+                if method in WRITING and then[3:] != [zlib.crc32(args[0])]:
+                    if answer == len(args[0]):
+                        self._stop(f"{bytes(args[0][:60])!r} is written to the world, and in the recording other bytes")
+                    answer = len(args[0])  # the event will differ, and say more
+            elif then is not None or answer is NotImplemented or method in WRITING:
                 asked = "nothing" if then is None else then[0]
                 self._stop(f"the world is asked for {method}, and in the recording for {asked} here")
         if isinstance(answer, Failure):

@@ -3,7 +3,8 @@
 What the driver did (a call, a jump of the clock, a poll that found something) is noted
 with the number of events recorded before it. What the world answered when the node asked
 (bytes, an address, an error) is noted with that number and how many questions came since;
-usual answers are left out: all bytes sent, no error. The clock is noted when it has moved.
+usual answers, no error, are left out. Of bytes that are written a checksum is kept: they
+are no answer, but what a changed program changes first. The clock is noted when it has moved.
 So the same program, given this, makes the same events again (Node.replay).
 
 In files it is JSON without loss: {"b": base64}, {"t": tuple}, {"d": pairs of a dict},
@@ -42,7 +43,8 @@ def failure(e: BaseException) -> Failure:
 
 @dataclass
 class World:
-    """`inputs`: [events before, kind, ...]; `answers`: [events before, questions since, method, socket, answer].
+    """`inputs`: [events before, kind, ...]; `answers`: [events before, questions since, method, socket, answer]
+    (and of what was written its CRC-32).
 
     `ticks`, `hpc`: [events before, readings since, what the clock said]; empty under the virtual clock.
     `services`: names of those that were started from outside; `config`: what the node was told.
@@ -54,6 +56,7 @@ class World:
     answers: list[list[Any]] = field(default_factory=list)
     ticks: list[list[int]] = field(default_factory=list)
     hpc: list[list[int]] = field(default_factory=list)
+    stored: bool = False  # read from a file: who wrote it may not say what is run here
 
 
 CONFIG = {"clock": str, "bootstrap": bool, "luaservice": str, "folder": str, "starttime": int, "env": dict}
@@ -70,7 +73,10 @@ ANSWERS: dict[str, Any] = {
 
 def encode(world: World | None) -> Any:
     """As JSON can hold it."""
-    return None if world is None else {part: _encode(value) for part, value in vars(world).items()}
+    if world is None:
+        return None
+    parts = vars(world) | {"config": world.config | {"folder": ".", "luaservice": ""} if world.config else {}}
+    return {part: _encode(value) for part, value in parts.items() if part != "stored"}
 
 
 def decode(data: Any, name: str) -> World | None:
@@ -78,7 +84,7 @@ def decode(data: Any, name: str) -> World | None:
     if data is None:
         return None
     try:
-        world = World(**{part: _decode(value) for part, value in data.items()})
+        world = World(**{part: _decode(value) for part, value in data.items()}, stored=True)
         _check(world)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as e:
         from .files import TraceError  # which imports this module
@@ -133,8 +139,8 @@ def _check(world: World) -> None:
         if kind == "poll":
             for what in [*(rest[0] if isinstance(rest[0], list) else ()), *rest[1]]:
                 _of(what, [int, (int, list, Failure)])
-    for n, k, method, number, answer in world.answers:
-        _of([n, k, number], [int] * 3)
+    for n, k, method, number, answer, *written in world.answers:
+        _of([n, k, number, *written], [int] * (4 if method in ("send", "sendto") else 3))
         if not isinstance(answer, Failure):
             _of([answer], [ANSWERS[method]])
     for moment in world.ticks + world.hpc:

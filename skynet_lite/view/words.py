@@ -226,6 +226,8 @@ class _Teller:
             form = rule(e, fields, t)
         said = self.forms.get(form, self.forms["other"]).format_map(_Fields(fields))
         start = 2 if said.startswith(f"**{self.forms['main']}") else 0  # names keep their letters: co1, client#1
+        if "_" in said.split(" ")[0]:
+            return said  # a table
         return said[:start] + said[start : start + 1].upper() + said[start + 1 :]
 
     # ---- names
