@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..trace.golden import BOOT
+
 if TYPE_CHECKING:
     from ..trace import Trace
 
@@ -22,9 +24,6 @@ LaneKey = tuple[str, str]  # (service, coroutine), (service, MAILBOX), ("", SOCK
 Services = str | int | Iterable[str | int]
 
 MAILBOX, SOCKET, TIMER, CLIENTS, FOLDED = "mailbox", "socket server", "timer", "clients", "folded"
-BOOT = frozenset(
-    ("logger", "bootstrap", "launcher", "cdummy", "cmaster", "cslave", "harbor", "datacenterd", "service_mgr")
-)
 MANY_CLIENTS = 6
 """More clients than this share one lane."""
 

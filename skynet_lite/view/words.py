@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from .story import BOOT
+from ..trace.golden import BOOT
 
 if TYPE_CHECKING:
     from collections.abc import Collection
