@@ -1,7 +1,7 @@
 """The viewer in a real browser: the page of its own, offline, and the widget in both notebook front ends.
 
 Chromium comes from the system (`apt-get install chromium`). Where there is none these
-tests are skipped and say so; with SKYNET_LITE_BROWSER=required, as in .ci/run, they fail.
+tests are skipped and say so; with BROWSER_TESTS=required, as in .ci/run, they fail.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from skynet_lite import Node, Trace, skynet, socket
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("SKYNET_LITE_BROWSER") != "required",
+    CHROMIUM is None and os.environ.get("BROWSER_TESTS") != "required",
     reason="no Chromium here: apt-get install chromium, and these tests run",
 )
 
