@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -159,7 +160,8 @@ def _letter(c: str, mono: bool, bold: bool, size: float) -> tuple[float, float]:
     if wider is not None and ord(c) not in _glyphs(family):
         family = wider
     font = _font((family,), bold, size)
-    width, height = 0.0, 0.0
+    # A mark that combines takes no step; alone, it is as wide as a letter all the same.
+    width, height = size if unicodedata.category(c).startswith("M") else 0.0, 0.0
     for renderer, scale in _renderers():
         measure: Callable[..., tuple[float, float, float]] = renderer.get_text_width_height_descent
         # Several of them: what hinting rounds is the step from one letter to the next.
