@@ -15,7 +15,7 @@ from typing import Any
 
 from scenarios import SCENARIOS, Chunk
 
-from skynet_lite import Node, Trace
+from skynet_lite import Node, Trace, socket
 
 TRACES = Path(__file__).parent / "golden" / "traces"
 TIMEOUT = 10.0  # real seconds, for what should take none
@@ -186,3 +186,30 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def echo_trace() -> Trace:
+    """The seed's listing, and one client that has a line echoed."""
+    ports = []
+
+    def accept(id: int, addr: str) -> None:
+        socket.start(id)
+        socket.write(id, (socket.readline(id) or b"") + b"\n")
+        socket.close(id)
+
+    def main() -> None:
+        lid = socket.listen("127.0.0.1:0")
+        ports.append(socket.sockname(lid)[1])
+        socket.start(lid, accept)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(main, wait=False)
+        node.run_until_idle()
+        client = node.client(ports[0])
+        node.run_until_idle()
+        client.send(b"hello\n")
+        assert client.recv_line() == b"hello"
+        client.expect_eof()
+        client.close()
+        node.run_until_idle()
+    return trace

@@ -19,10 +19,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from harness import TRACES, Play
+from harness import TRACES, Play, echo_trace
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from skynet_lite import Node, Trace, skynet, socket
+from skynet_lite import Node, Trace, skynet
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -47,28 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def trace() -> Trace:
-    """The seed's listing with an echo: one client, one line."""
-    ports = []
-
-    def accept(id: int, addr: str) -> None:
-        socket.start(id)
-        socket.write(id, (socket.readline(id) or b"") + b"\n")
-        socket.close(id)
-
-    def main() -> None:
-        lid = socket.listen("127.0.0.1:0")
-        ports.append(socket.sockname(lid)[1])
-        socket.start(lid, accept)
-
-    with Node(clock="virtual", log=list) as node, node.record() as trace:
-        node.newservice(main)
-        client = node.client(ports[0])
-        client.send(b"hello\n")
-        client.recv_line()
-        client.expect_eof()
-        client.close()
-        node.run_until_idle()
-    return trace
+    return echo_trace()
 
 
 def complaints(page: Page) -> list[str]:

@@ -14,13 +14,13 @@ from typing import Any
 
 import matplotlib
 import pytest
-from harness import TRACES, Play, recording
+from harness import TRACES, Play, echo_trace, recording
 from hypothesis import given, settings, strategies as st
 from matplotlib import image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from skynet_lite import Node, Trace, mark, skynet, socket
+from skynet_lite import Node, Trace, mark, skynet
 from skynet_lite.view import figure as letters
 from skynet_lite.view.density import DENSE, Density
 from skynet_lite.view.figure import LIGHT, Timeline
@@ -57,30 +57,7 @@ def check_readable(figure: Timeline, dpi: float = 100) -> None:
 
 @pytest.fixture(scope="module")
 def echo() -> Trace:
-    """The seed's listing, and one client that has a line echoed."""
-    ports = []
-
-    def accept(id: int, addr: str) -> None:
-        socket.start(id)
-        socket.write(id, socket.readline(id) + b"\n")
-        socket.close(id)
-
-    def main() -> None:
-        lid = socket.listen("127.0.0.1:0")
-        ports.append(socket.sockname(lid)[1])
-        socket.start(lid, accept)
-
-    with Node(clock="virtual", log=list) as node, node.record() as trace:
-        node.newservice(main, wait=False)
-        node.run_until_idle()
-        client = node.client(ports[0])
-        node.run_until_idle()
-        client.send(b"hello\n")
-        assert client.recv_line() == b"hello"
-        client.expect_eof()
-        client.close()
-        node.run_until_idle()
-    return trace
+    return echo_trace()
 
 
 # ---- every scenario

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from harness import TRACES, Play
 from hypothesis import HealthCheck, given, settings, strategies as st
+from programs import PLAN_INSIDE, busy
 
 from skynet_lite import Node, Trace, skynet
 from skynet_lite.trace import TraceError
@@ -207,7 +208,7 @@ def fresh() -> dict[str, Any]:
     path = folder_of_fresh / "fresh.json"
     if not path.exists():
         with Node(clock="virtual", log=list) as node, node.record() as trace:
-            node.newservice(service, [["fork", "self", "sleep", "wait", "error"]], None)
+            node.newservice(busy, [["fork", "self", "sleep", "wait", "error"]], None)
             node.run()
         trace.save(path)
     document: dict[str, Any] = json.loads(path.read_text())
@@ -330,56 +331,9 @@ def test_recording_from_birth_shows_the_boot() -> None:
 
 # ---- random programs
 
-STEPS = st.sampled_from(
-    ["fork", "sleep", "yield", "wait", "wakeup", "call", "send", "timeout", "error", "token", "self"]
-)
-PROGRAM = st.lists(st.lists(STEPS, min_size=1, max_size=6), min_size=1, max_size=5)
-
-
-def service(plan: list[list[str]], peer: int | None) -> None:
-    """Does what `plan` says, one coroutine for each list; nothing of it may bring the runtime down."""
-    sleepers: list[Any] = []
-
-    def handler(session: int, source: int, n: int) -> None:
-        if n % 3 == 0:
-            skynet.yield_()
-        if session and n % 4:
-            skynet.retpack(n)
-
-    def act(steps: list[str], depth: int) -> None:
-        for n, step in enumerate(steps):
-            if step == "fork" and depth < 2:
-                skynet.fork(act, steps[:n], depth + 1)
-            elif step == "sleep":
-                skynet.sleep(n)
-            elif step == "yield":
-                skynet.yield_()
-            elif step == "wait":
-                sleepers.append(skynet.running())
-                skynet.wait()
-            elif step == "token":
-                sleepers.append((depth, n, len(sleepers)))
-                skynet.sleep(20, sleepers[-1])
-            elif step == "wakeup" and sleepers:
-                skynet.wakeup(sleepers[n % len(sleepers)])
-            elif step == "call" and peer is not None:
-                skynet.call(peer, "lua", n)
-            elif step == "self":
-                skynet.call(skynet.self(), "lua", n)
-            elif step == "send" and peer is not None:
-                skynet.send(peer, "lua", n)
-            elif step == "timeout" and depth < 2:
-                skynet.timeout(n, lambda steps=steps[:n]: act(steps, depth + 1))
-            elif step == "error":
-                raise ValueError(f"step {n}")
-
-    skynet.dispatch("lua", handler)
-    for steps in plan:
-        skynet.fork(act, steps, 0)
-
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(PROGRAM, PROGRAM)
+@given(PLAN_INSIDE, PLAN_INSIDE)
 def test_random_programs_rebuild_and_repeat(first: list[list[str]], second: list[list[str]]) -> None:
     """Any program: the rebuilt tables are the live ones at every event, and a second run is the same."""
 
@@ -388,8 +342,8 @@ def test_random_programs_rebuild_and_repeat(first: list[list[str]], second: list
             node.run_until_idle()
             with node.record() as trace:
                 states = watch(node)
-                peer = node.newservice(service, second, None)
-                node.newservice(service, first, peer)
+                peer = node.newservice(busy, second)
+                node.newservice(busy, first, peer)
                 node.run()
             return trace, states
 

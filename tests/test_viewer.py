@@ -16,7 +16,7 @@ from harness import TRACES, Play
 from hypothesis import HealthCheck, given, settings
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
-from test_trace import PROGRAM, service
+from programs import PLAN_INSIDE, busy
 
 from skynet_lite import Node, Trace
 from skynet_lite.view.page import page, script
@@ -77,11 +77,11 @@ def test_small_steps_lead_to_the_tables(name: str, tmp_path: Path) -> None:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(PROGRAM, PROGRAM)
+@given(PLAN_INSIDE, PLAN_INSIDE)
 def test_small_steps_of_random_programs(first: list[list[str]], second: list[list[str]]) -> None:
     with Node(clock="virtual", log=list) as node, node.record() as trace:
-        peer = node.newservice(service, second, None)
-        node.newservice(service, first, peer)
+        peer = node.newservice(busy, second)
+        node.newservice(busy, first, peer)
         node.run()
     check_steps(trace)
 

@@ -245,5 +245,5 @@ def _mail(e: Event) -> str:
 def _microseconds(trace: Trace) -> list[int]:
     if trace.stamps[0]:
         return [round(trace.seconds(i) * 1e6) + n for i, n in enumerate(trace.numbers)]
-    ticks, first = trace._ticks(), int(trace.snapshot.get("now", 0))
+    ticks, first = trace.ticks(), int(trace.snapshot.get("now", 0))
     return [(ticks[n] - first) * 10_000 + n for n in trace.numbers]

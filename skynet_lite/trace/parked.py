@@ -7,10 +7,10 @@ that somebody else is inside.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from .events import Event
+from .state import socket_waits
 
 
 def parked(events: Iterable[Event]) -> dict[int, str]:
@@ -26,8 +26,8 @@ def parked(events: Iterable[Event]) -> dict[int, str]:
         elif kind == "timer_set":
             sessions[service, e["session"]] = f"tick {e['tick']}" if e["tick"] else "its timer"
         elif kind == "table" and e["table"] == "socket_pool":
-            for co, function in re.findall(r", (co\d+) waits in (\w+)", e.get("value", "")):
-                holds[service, co] = f"{function} on socket {e['session']}"
+            for co, (id, function) in socket_waits({e["session"]: e.get("value", "")}).items():
+                holds[service, co] = f"{function} on socket {id}"
         elif kind == "table" and e["table"] == "queue":
             section = service, e["session"]
             if e["op"] == "push" and inside.get(section):

@@ -9,6 +9,7 @@ viewer that is handed them moves its own tables without knowing the rules.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,9 @@ Step = tuple[Any, ...]
 
 `service` is "" for the tables of the node; ("born", service, tables) and ("gone", service) stand alone.
 """
+
+
+_WAITS = re.compile(r", (co\d+) waits in (\w+)")
 
 
 def service_tables(name: str) -> dict[str, Any]:
@@ -267,6 +271,11 @@ class Tables:
 
     def on_command(self, event: Event, service: str) -> None:
         self._pop("", "commands")
+
+
+def socket_waits(socket_pool: dict[Any, str]) -> dict[str, tuple[Any, str]]:
+    """Coroutine → socket and function it waits in, out of the words of `socket_pool` (PoolSocket.label)."""
+    return {co: (id, what) for id, words in socket_pool.items() for co, what in _WAITS.findall(words)}
 
 
 def mail_label(push: Event) -> str:

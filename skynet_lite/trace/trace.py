@@ -118,7 +118,7 @@ class Trace:
         if numbers:
             k = max(0, bisect.bisect_right(numbers, self.numbers[i]) - 1)
             return (began[k] - ended[0]) / 1e9
-        return (self._ticks()[self.numbers[i]] - int(self.snapshot.get("now", 0))) / 100
+        return (self.ticks()[self.numbers[i]] - int(self.snapshot.get("now", 0))) / 100
 
     def took(self, i: int) -> float | None:
         """How long the dispatch of message `i` took, in seconds; None if no real clock saw it."""
@@ -126,8 +126,8 @@ class Trace:
         k = bisect.bisect_right(numbers, self.numbers[i])
         return (ended[k] - began[k - 1]) / 1e9 if 0 < k < len(numbers) else None
 
-    def _ticks(self) -> list[int]:
-        """The virtual tick of each event of the whole."""
+    def ticks(self) -> list[int]:
+        """The virtual tick of each event of the whole trace."""
         ticks, now = [], int(self.snapshot.get("now", 0))
         for event in self.whole.events:
             if event["e"] == "clock":

@@ -10,10 +10,11 @@ Works on the tables of a trace (`trace.waits(i)`) and of a live node (`node.wait
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .state import socket_waits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,7 +129,7 @@ def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
 
     for address, t in services.items():
         asleep = set(t.get("sleep_session", {}))
-        sockets = _socket_waits(t)
+        sockets = socket_waits(t.get("socket_pool", {}))
         for session, co in t.get("session_id_coroutine", {}).items():
             if co == "BREAK":
                 continue
@@ -145,7 +146,7 @@ def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
                 }[state]  # fmt: skip
                 yield Wait(address, co, session, "call", on, state, target, to, place)
             elif co in sockets:
-                yield Wait(address, co, session, "socket", sockets[co], place=place)
+                yield Wait(address, co, session, "socket", "socket {}, in {}".format(*sockets[co]), place=place)
             elif (holder := _holder(t, co)) is not None:
                 on = f"critical section {holder[0]}, {holder[1]} is inside"
                 yield Wait(address, co, session, "queue", on, target=(address, holder[1]), place=place)
@@ -183,14 +184,6 @@ def _answerer(
     # A name, another node, a service without coroutines: what goes on there is not in the tables.
     known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
     return ("nobody" if known else "unknown"), None
-
-
-def _socket_waits(t: dict[str, Any]) -> dict[str, str]:
-    found = {}
-    for id, value in t.get("socket_pool", {}).items():
-        for co, what in re.findall(r", (co\d+) waits in (\w+)", value):
-            found[co] = f"socket {id}, in {what}"
-    return found
 
 
 def _holder(t: dict[str, Any], co: str) -> tuple[int, str] | None:

@@ -8,13 +8,13 @@ later, so whatever draws next (a stepper, another format) can begin from here.
 from __future__ import annotations
 
 import json
-import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
+from ..trace.state import socket_waits
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -279,12 +279,7 @@ def times(trace: Trace) -> tuple[list[float], str]:
         raise ValueError("a recording of the real skynet tells no times: draw it by event")
     if whole.stamps[0]:
         return [whole.seconds(i) for i in range(len(whole.events))], "s"
-    ticks, now = [], float(whole.snapshot.get("now", 0))
-    for event in whole.events:
-        if event["e"] == "clock":
-            now = float(event["tick"])
-        ticks.append(now)
-    return ticks, "tick"
+    return [float(tick) for tick in whole.ticks()], "tick"
 
 
 class _Reader:
@@ -379,10 +374,9 @@ class _Reader:
         if command == "CALL":
             to = self._sent.pop((service, session), None)
             return f"CALL {session} → {to}" if to else f"CALL {session}"
-        for id, value in self._pools.get(service, {}).items():
-            found = re.search(rf", {co} waits in (\w+)", value)
-            if found:
-                return f"{found[1]} on s{id}"
+        waits = socket_waits(self._pools.get(service, {})).get(co)
+        if waits is not None:
+            return "{1} on s{0}".format(*waits)
         for n, queue in self._queues.get(service, {}).items():
             if co in queue[1:]:
                 return f"queue {n} behind {queue[queue.index(co) - 1]}"

@@ -9,10 +9,10 @@ for each case with names for what goes in: another language is another dictionar
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
+from ..trace.state import socket_waits
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -301,11 +301,10 @@ class _Teller:
             return "yield.CALL" if to else "yield.CALL.blind"
         if command != "SLEEP":
             return f"yield.{command}"
-        for id, value in t.get("socket_pool", {}).items():
-            waits = re.search(rf", {co} waits in (\w+)", value)
-            if waits:
-                fields |= {"id": id, "function": waits[1]}
-                return "yield.SLEEP.socket"
+        waits = socket_waits(t.get("socket_pool", {})).get(co)
+        if waits is not None:
+            fields["id"], fields["function"] = waits
+            return "yield.SLEEP.socket"
         for members in t.get("queue", {}).values():
             if co in members[1:]:
                 fields["holder"] = members[0]
