@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .core.outside import Outside as Outside
     from .node import Node as Node, mark as mark
     from .trace import Trace as Trace
+    from .trace.language import language as language
 
 __version__ = "0.1.0"
 
@@ -32,7 +33,7 @@ _HOME = {
     "Node": "node", "mark": "node", "Client": "client", "Trace": "trace", "Outside": "core.outside",
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",
-    "DriveTimeout": "core.errors",
+    "DriveTimeout": "core.errors", "language": "trace.language",
 }  # fmt: skip
 
 __all__ = ["__version__", *_HOME]  # computed from the table above

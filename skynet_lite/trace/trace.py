@@ -135,6 +135,21 @@ class Trace:
             ticks.append(now)
         return ticks
 
+    def find(self, e: str, after: int = -1, **fields: Any) -> int:
+        """The number of the first event of kind `e` behind event `after` that has all these fields.
+
+        Raises LookupError if there is none, and says what comes nearest.
+        """
+        near = 0
+        for n in range(after + 1, len(self)):
+            event = self[n]
+            if event["e"] == e:
+                if all(event.get(key) == value for key, value in fields.items()):
+                    return n
+                near += 1
+        wanted = " ".join([e, *(f"{key}={value!r}" for key, value in fields.items())])
+        raise LookupError(f"no event {wanted} behind {after}; there are {near} of kind {e}")
+
     # ---- parts
 
     def only(self, service: Any = None, coroutine: Any = None) -> Part:
