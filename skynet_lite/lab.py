@@ -47,6 +47,11 @@ def show(node: Node, addr: int, *names: str) -> None:
         print(f"{name:22} {tables[name]}")
 
 
+def marks(trace: Trace) -> list[str]:
+    """The texts of all marks, in their order."""
+    return [event["text"] for event in trace if event["e"] == "mark"]
+
+
 def code(anchor: str) -> None:
     """Print the code at a `DOC:` anchor, under the name of its file and function.
 

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from ..client import Client
@@ -20,8 +22,6 @@ from ..trace.language import say
 
 Hint = str | None
 Check = Callable[[Any], Hint]
-
-NOTEBOOKS = tuple(f"ex{n:02}" for n in range(15))
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ def exercise(number: str, *right: str) -> Callable[[Check], Check]:
 
 def exercises() -> dict[str, Exercise]:
     """All exercises of the course by their number, "05.1"."""
-    for name in NOTEBOOKS:
-        import_module(f"{__package__}.{name}")
+    for module in iter_modules([str(Path(__file__).parent)]):
+        if module.name.startswith("ex"):
+            import_module(f"{__package__}.{module.name}")
     return dict(sorted(_exercises.items()))
 
 

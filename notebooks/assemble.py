@@ -1,0 +1,231 @@
+"""What is generated around the notebooks: navigation, the index with its map, the Chinese course.
+
+One idea: a notebook says once what it is (its first cell: title, minutes, what comes
+before it, question), and everything that leads there is made from that.
+
+A Chinese notebook holds prose alone that is its own. Its code is the English one but
+for the cell that sets the language, and each cell of prose stores a hash of the
+English cell that it renders: when that one changes, the Chinese cell is stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+FOLDER = Path(__file__).parent
+CHINESE = FOLDER / "zh"
+NUMBERED = "[0-9][0-9]_*.ipynb"
+GENERATED = "navigation"
+
+WORDS = {
+    "en": ("contents", "中文", "reading", "exercises", "minutes"),
+    "zh": ("目录", "English", "阅读", "练习", "分钟"),
+}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a notebook says of itself in its first cell."""
+
+    path: Path
+    title: str
+    reading: int
+    exercising: int
+    before: tuple[str, ...]
+    question: str
+
+    @property
+    def number(self) -> str:
+        return self.path.name[:2]
+
+
+def about(path: Path, notebook: Any) -> About:
+    """Read the first cell. Raises ValueError that says what is missing in it."""
+    text = notebook.cells[0].source if notebook.cells else ""
+    title = re.match(r"# (.+)", text)
+    minutes = re.search(r"^\*(?:Reading|阅读)[:：]\s*(\d+).*?(?:exercises|练习)[:：]\s*(\d+).*\*$", text, re.MULTILINE)
+    question = re.search(r"^\*\*(?:The question|问题)[:：]\*\*\s*(.+)$", text, re.MULTILINE)
+    for name, found in (("# title", title), ("*Reading: N minutes · exercises: N minutes · ...*", minutes),
+                        ("**The question:** ...", question)):  # fmt: skip
+        if found is None:
+            raise ValueError(f"{path.name}: the first cell has no line of the form {name!r}")
+    assert title and minutes and question
+    before = tuple(re.findall(r"\((\d\d)_\w+\.ipynb\)", minutes[0]))
+    return About(path, title[1], int(minutes[1]), int(minutes[2]), before, question[1])
+
+
+def course(folder: Path) -> list[Path]:
+    return sorted(folder.glob(NUMBERED))
+
+
+# --------------------------------------------------------------------------- navigation
+
+
+def navigation(path: Path, names: list[Path], titles: dict[str, str], lang: str) -> str:
+    """previous | contents | next | the other language."""
+    contents, other, *_ = WORDS[lang]
+    k = names.index(path)
+    parts = []
+    if k > 0:
+        parts.append(f"[← {titles[names[k - 1].name]}]({names[k - 1].name})")
+    parts.append(f"[{contents}](index.ipynb)")
+    if k + 1 < len(names):
+        parts.append(f"[{titles[names[k + 1].name]} →]({names[k + 1].name})")
+    twin = (CHINESE if lang == "en" else FOLDER) / path.name
+    if twin.exists():
+        parts.append(f"[{other}]({'zh' if lang == 'en' else '..'}/{path.name})")
+    return " | ".join(parts)
+
+
+def navigate(notebook: Any, bar: str) -> None:
+    """The bar stands below the first cell and at the end."""
+    cells = [cell for cell in notebook.cells if GENERATED not in cell.metadata.get("tags", [])]
+    notebook.cells = [cells[0], _generated(bar), *cells[1:], _generated(bar)]
+
+
+def _generated(text: str) -> Any:
+    return nbformat.v4.new_markdown_cell(text, metadata={"tags": [GENERATED]})
+
+
+# --------------------------------------------------------------------------- Chinese
+
+
+def digest(source: str) -> str:
+    """The hash of an English cell of prose that its Chinese cell stores."""
+    return hashlib.sha256(source.strip().encode()).hexdigest()[:16]
+
+
+def in_chinese(english: Any, chinese: Any) -> tuple[Any, list[str]]:
+    """The Chinese notebook anew, and what is stale in it: English code, Chinese prose by hash.
+
+    Prose whose English has changed keeps its place (and its old hash), prose that is
+    not there yet is English; both are named in the list.
+    """
+    english_cells = [c for c in english.cells if GENERATED not in c.metadata.get("tags", [])]
+    prose = [c for c in chinese.cells if c.cell_type == "markdown" and GENERATED not in c.metadata.get("tags", [])]
+    by_hash = {c.metadata.get("renders", ""): c for c in prose}
+    places = {c.metadata.get("renders", ""): k for k, c in enumerate(prose)}
+    cells, stale, k = [], [], 0
+    for cell in english_cells:
+        tags = list(cell.metadata.get("tags", []))
+        if cell.cell_type == "code":
+            source = cell.source.replace('language("en")', 'language("zh")') if "language" in tags else cell.source
+            copy = nbformat.v4.new_code_cell(source, metadata=dict(cell.metadata))
+            cells.append(copy)
+            continue
+        wanted = digest(cell.source)
+        found = by_hash.get(wanted)
+        if found is None:
+            stale.append(cell.source.strip().splitlines()[0][:70])
+            # The cell that stands where this one should: its English was changed.
+            orphan = prose[k] if k < len(prose) and not _renders(prose[k], english_cells) else None
+            source = orphan.source if orphan is not None else cell.source
+            renders = orphan.metadata.get("renders", "") if orphan is not None else ""
+            k += orphan is not None
+        else:
+            source, renders, k = found.source, wanted, places[wanted] + 1
+        cells.append(nbformat.v4.new_markdown_cell(source, metadata={"renders": renders, "tags": tags}))
+    made = nbformat.from_dict({**chinese, "cells": cells})
+    return made, stale
+
+
+def _renders(cell: Any, english: list[Any]) -> bool:
+    return cell.metadata.get("renders") in {digest(c.source) for c in english if c.cell_type == "markdown"}
+
+
+def stamp(english: Any, chinese: Any) -> None:
+    """Say that the Chinese prose renders the English as it is now: cell by cell, in order.
+
+    Raises ValueError if one has more cells of prose than the other.
+    """
+    ours, theirs = (
+        [c for c in nb.cells if c.cell_type == "markdown" and GENERATED not in c.metadata.get("tags", [])]
+        for nb in (english, chinese)
+    )
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(theirs)} cells of Chinese prose for {len(ours)} English ones")
+    for cell, rendering in zip(ours, theirs, strict=True):
+        rendering.metadata["renders"] = digest(cell.source)
+
+
+# --------------------------------------------------------------------------- the index
+
+
+def index(abouts: list[About], lang: str, preface: str) -> Any:
+    """The notebook of contents: a preface, the map, a table of all notebooks."""
+    _, other, reading, exercises, minutes = WORDS[lang]
+    twin = "zh/index.ipynb" if lang == "en" else "../index.ipynb"
+    images = "images" if lang == "en" else "../images"
+    alt = {"en": "Map of the course: which notebook comes before which", "zh": "课程地图：各章的先后关系"}[lang]
+    head = {
+        "en": f"| | the question | {reading} | {exercises} |",
+        "zh": f"| | 问题 | {reading} | {exercises} |",
+    }[lang]
+    rows = [f"| [{a.title}]({a.path.name}) | {a.question} | {a.reading} | {a.exercising} |" for a in abouts]
+    total = f"{sum(a.reading for a in abouts)} + {sum(a.exercising for a in abouts)} {minutes}"
+    table = "\n".join([head, "| --- | --- | ---: | ---: |", *rows])
+    cells = [
+        nbformat.v4.new_markdown_cell(preface),
+        _generated(f"[{other}]({twin})"),
+        _generated(f"![{alt}]({images}/map.{lang}.svg)"),
+        _generated(f"{table}\n\n*{reading} + {exercises}: {total}*"),
+    ]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def map_svg(abouts: list[About], lang: str) -> str:
+    """The map: a box for each notebook, a line from each to those that build on it.
+
+    Its column is how many notebooks have to be read before it. It brings its own
+    ground, so that it can be read in a dark theme.
+    """
+    by_number = {a.number: a for a in abouts}
+    depth: dict[str, int] = {}
+    for a in abouts:
+        depth[a.number] = max((depth[b] + 1 for b in a.before if b in depth), default=0)
+    columns: dict[int, list[str]] = {}
+    for number in by_number:
+        columns.setdefault(depth[number], []).append(number)
+    width, height, gap_x, gap_y = 168, 44, 44, 18
+    rows = max(len(column) for column in columns.values())
+    total_w = len(columns) * (width + gap_x) + gap_x
+    total_h = rows * (height + gap_y) + gap_y
+    place = {}
+    for column, numbers in columns.items():
+        top = (total_h - len(numbers) * (height + gap_y) + gap_y) / 2
+        for row, number in enumerate(numbers):
+            place[number] = (gap_x + column * (width + gap_x), top + row * (height + gap_y))
+    lines, boxes = [], []
+    for a in abouts:
+        x, y = place[a.number]
+        for b in a.before:
+            if b in place:
+                x0, y0 = place[b][0] + width, place[b][1] + height / 2
+                x1, y1, mid = x, y + height / 2, (place[b][0] + width + x) / 2
+                lines.append(f'<path d="M{x0:g} {y0:g} C{mid:g} {y0:g} {mid:g} {y1:g} {x1:g} {y1:g}"/>')
+        name = re.sub(r"^\d\d · ", "", a.title).partition(":")[0].partition("：")[0]
+        boxes.append(
+            f'<a href="{a.path.name}"><rect x="{x:g}" y="{y:g}" width="{width}" height="{height}" rx="7"/>'
+            f'<text x="{x + 10:g}" y="{y + 18:g}" class="n">{a.number}</text>'
+            f'<text x="{x + 10:g}" y="{y + 34:g}">{_xml(name)}</text></a>'
+        )
+    title = {"en": "Map of the course", "zh": "课程地图"}[lang]
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total_w} {total_h}" width="{total_w}" '
+        f'height="{total_h}" role="img" aria-label="{title}">',
+        f"<title>{title}</title>",
+        "<style>rect{fill:#fff;stroke:#5b6470}text{font:13px system-ui,sans-serif;fill:#1c2128}"
+        ".n{font-size:11px;fill:#5b6470}path{fill:none;stroke:#8a94a2;stroke-width:1.5}</style>",
+        f'<rect x="0" y="0" width="{total_w}" height="{total_h}" rx="10" style="fill:#f4f6f8;stroke:none"/>',
+        *lines, *boxes, "</svg>", "",
+    ])  # fmt: skip
+
+
+def _xml(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("`", "")

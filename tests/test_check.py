@@ -1,0 +1,87 @@
+"""The exercises are real: a right answer passes, and each plausible wrong one is told where to look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from skynet_lite import language
+from skynet_lite.check import check, exercises, judge
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+WRONG: dict[str, list[tuple[Any, str]]] = {}
+for _path in sorted((ROOT / "tests" / "answers").glob("a[0-9][0-9].py")):
+    WRONG |= import_module(f"answers.{_path.stem}").WRONG
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    yield
+    language("en")
+
+
+def test_every_exercise_of_a_notebook_is_checked_and_the_other_way_round() -> None:
+    """The numbers in the notebooks are those of the checks; each has a cell for the reader and a solution."""
+    asked, solved = set(), set()
+    for path in NOTEBOOKS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            found = set(re.findall(r'check\("(\d\d\.\d)"', cell.source)) if cell.cell_type == "code" else set()
+            tags = cell.metadata.get("tags", [])
+            asked |= found if "exercise" in tags else set()
+            solved |= found if "solution" in tags else set()
+            assert not found or {"exercise", "solution"} & set(tags), cell.source
+            assert all(number.startswith(path.name[:2]) for number in found)
+    assert asked == solved == set(exercises())
+    for path in NOTEBOOKS:
+        assert sum(number.startswith(path.name[:2]) for number in asked) >= 4, path.name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_solution_is_right_and_no_answer_is_neither(path: Path) -> None:
+    """What the stored notebook prints below a solution, and below an exercise that nobody has answered."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
+        if "solution" in cell.metadata.get("tags", []) and "check(" in cell.source:
+            assert re.search(r"^\d\d\.\d · right: ", printed, re.MULTILINE), printed
+            assert "not yet" not in printed
+        if "exercise" in cell.metadata.get("tags", []):
+            assert "waits for your answer" in printed
+
+
+@pytest.mark.parametrize("number", sorted(exercises()))
+def test_wrong_answers_are_told_where_to_look(number: str) -> None:
+    """At least three each; the hint is of this very answer, in both languages."""
+    assert len(WRONG[number]) >= 3
+    hints = set()
+    for answer, word in WRONG[number]:
+        language("en")
+        right, english = judge(number, answer)
+        assert not right, f"{answer!r} passes"
+        assert word in english, english
+        language("zh")
+        right, chinese = judge(number, answer)
+        assert not right
+        assert re.search("[一-鿿]", chinese), chinese
+        hints.add(english)
+    assert len(hints) >= 2, "every wrong answer gets the same hint"
+
+
+def test_what_is_no_exercise_is_named() -> None:
+    """A wrong number lists those there are."""
+    with pytest.raises(KeyError, match=r"no exercise '99\.1'; there are .*05\.1"):
+        check("99.1", 1)
+
+
+def test_an_answer_of_another_form_is_no_crash(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is handed in, the reader gets a sentence."""
+    for number in exercises():
+        for answer in (None, 3.5, "", object(), [object()], {}, print, lambda: 1 / 0, b"x"):
+            check(number, answer)
+    assert "not yet" in capsys.readouterr().out
