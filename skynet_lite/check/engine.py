@@ -151,7 +151,8 @@ class Run:
         return [str(e["error"]).strip().splitlines()[-1] for e in self.trace if e["e"] == "co_error"]
 
     def tables(self) -> dict[str, Any]:
-        return self.trace.state()["services"].get(f":{self.addr:08x}", {})
+        found: dict[str, Any] = self.trace.state()["services"].get(f":{self.addr:08x}", {})
+        return found
 
     def count(self, e: str, **fields: Any) -> int:
         """How many events of this kind the program's service has."""

@@ -75,6 +75,6 @@ WRONG = {
              ("woken", "Choose one")],
     "00.3": [("connected", "after socket.start"), ("listen", "socket 1"), ("closed", "Nobody has closed"),
              (2, "Which state")],
-    "00.4": [(deaf, "Nobody listens"), (unstarted, "hear nothing"), (no_mark, "exclamation"), (only_one_line, "SECOND"),
+    "00.4": [(deaf, "Nobody listens"), (unstarted, "hear nothing"), (no_mark, "exclamation"), (only_one_line, "Each answer is"),
              (one_after_the_other, "Fork a coroutine"), (raises, "ends with")],
 }  # fmt: skip
