@@ -410,6 +410,7 @@ class Node:
         self._attention = True
 
     def _post_socket(self, to: int, type: int, id: int, ud: int, data: Any) -> None:
+        """What the socket server has to say, as a message in a mailbox (forward_message). DOC: post-socket"""
         target = self.handles.contexts.get(to)
         if target is not None:
             self.push(target, (PTYPE_SOCKET, 0, 0, (type, id, ud, data)), SOCKET_NAMES[type])

@@ -64,7 +64,7 @@ class PoolSocket:
 
 
 def wakeup(s: PoolSocket) -> None:
-    """Wake the coroutine that waits for this socket, if there is one."""
+    """Wake the coroutine that waits for this socket, if there is one. DOC: socket-wakeup"""
     co = s.co
     if co is not None:
         s.co = None
@@ -261,7 +261,7 @@ def listen(host: str, port: int | None = None, backlog: int = 32) -> int:
     """Listen on "host:port", or on host and port; port 0 picks a free one (see `sockname`).
 
     Returns the id at once; nobody is accepted before `start(id, accept)`. Raises
-    SocketError("Listen error...") if the address cannot be had.
+    SocketError("Listen error...") if the address cannot be had. DOC: socket-listen
     """
     service = _service()
     host, port = _address(host, port)

@@ -56,7 +56,10 @@ class SocketServer(Udp):
     # ---- what services call (through the functions of socket.py)
 
     def listen(self, opaque: int, host: str, port: int, backlog: int) -> int:
-        """Bind and listen now; accept nothing before `start`. Raises SocketError("Listen error...")."""
+        """Bind and listen now; accept nothing before `start`. Raises SocketError("Listen error...").
+
+        DOC: server-listen
+        """
         try:
             sock = self._bind_socket(host, port, pysocket.SOCK_STREAM)
             try:
@@ -143,6 +146,7 @@ class SocketServer(Udp):
     # ---- commands
 
     def _carry_out(self, command: tuple[Any, ...]) -> None:
+        """One command of a service. DOC: server-command"""
         name, id, opaque, *rest = command
         if self.emit is not None:
             self.emit(("command", opaque, name, id))
@@ -172,6 +176,7 @@ class SocketServer(Udp):
             self._post(s.opaque, SOCKET_CONNECT, s.id, 0, "binding")
 
     def _start(self, s: Socket | None, id: int, opaque: int) -> None:
+        """Read it from now on, and tell the service that asked: it is the owner now. DOC: server-start"""
         if s is None:
             self._post(opaque, SOCKET_ERROR, id, 0, "invalid socket")
             self._post(opaque, SOCKET_CLOSE, id, 0, "")
