@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import TRACES, Play
+from harness import TRACES, Play, echo_trace
 from hypothesis import HealthCheck, given, settings, strategies as st
 from programs import PLAN_INSIDE, busy
 
@@ -351,3 +351,22 @@ def test_random_programs_rebuild_and_repeat(first: list[list[str]], second: list
     for i in range(0, len(trace), 7):
         assert trace.state(i) == states[i], trace.text().splitlines()[i]
     assert run()[0].text() == trace.text()
+
+
+def test_the_chain_of_causes_goes_from_epoll_to_the_parked_line() -> None:
+    """From the write that answers a client back to the readiness of its socket, through both coroutines."""
+    trace = echo_trace()
+    chain = [trace[n]["e"] for n in trace.causes(trace.find("write"))]
+    assert chain[:6] == ["write", "resume", "wakeup", "resume", "message", "push"]
+    assert chain[6] == "ready"
+    numbers = trace.causes(trace.find("write"))
+    assert numbers == sorted(numbers, reverse=True)
+
+
+def test_find_names_what_is_missing() -> None:
+    """An event is found by its kind and fields; a search in vain says what there is."""
+    trace = echo_trace()
+    n = trace.find("message", type="DATA")
+    assert trace[n]["type"] == "DATA" and trace.find("message", after=n - 1) == n
+    with pytest.raises(LookupError, match=r"no event message type='NEVER' behind -1; there are \d+ of kind message"):
+        trace.find("message", type="NEVER")

@@ -150,6 +150,24 @@ class Trace:
         wanted = " ".join([e, *(f"{key}={value!r}" for key, value in fields.items())])
         raise LookupError(f"no event {wanted} behind {after}; there are {near} of kind {e}")
 
+    def causes(self, i: int) -> list[int]:
+        """The chain of causes of event `i`, from itself back: numbers of events of the whole trace.
+
+        What is noted as a cause counts; what a coroutine does is caused by the resume it runs in.
+        """
+        events = self.whole.events
+        n: int | None = self.numbers[i]
+        chain = []
+        while n is not None:
+            chain.append(n)
+            event = events[n]
+            n = event.get("cause")
+            co = event.get("in", event.get("co"))
+            if n is None and co not in (None, "main") and event["e"] != "resume":
+                lane = {"e": "resume", "service": event.get("service"), "co": co}
+                n = next((k for k in range(chain[-1] - 1, -1, -1) if lane.items() <= events[k].items()), None)
+        return chain
+
     # ---- parts
 
     def only(self, service: Any = None, coroutine: Any = None) -> Part:
