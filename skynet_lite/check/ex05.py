@@ -48,23 +48,23 @@ def _order(answer: Any) -> Hint:
 def _gone(answer: Any) -> Hint:
     return among(
         answer,
-        "the end of wait",
+        "wait, when it goes on",
         {
             "wakeup": say(
                 "The table was printed right behind that event: the sleeper was in both tables.",
                 "那个事件之后打印过这张表：睡眠者同时在两张表里。",
             ),
-            "yield exit": say(
+            "the exit of the waker": say(
                 "That is the waker's yield. It changes no table of the sleeper.",
                 "那是唤醒者的让出，不改动睡眠者的表。",
             ),
-            "table break": say(
-                "BREAK is written into another table. Which one does the event name?",
-                "BREAK 写进了另一张表。看看事件里写的是哪张表？",
+            "dispatch_wakeup": say(
+                "It writes BREAK into another table, and resumes. Which line of the trace says sleep_session clear, and on which lane?",
+                "它把 BREAK 写进另一张表，然后恢复。trace 里哪一行是 sleep_session clear？在哪个协程那一列？",
             ),
-            "resume": say(
-                "Nearly. Look at the line behind the resume: a table changes, and the lane is the sleeper's own.",
-                "差一点。看 resume 的下一行：有张表变了，而且是睡眠者自己改的。",
+            "suspend": say(
+                "suspend makes the entry. Look at the line behind the resume: the lane is the sleeper's own.",
+                "登记的才是 suspend。看 resume 的下一行：是睡眠者自己那一列。",
             ),
         },
         say(
