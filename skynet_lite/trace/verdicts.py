@@ -120,7 +120,11 @@ class _Walk:
                 key = (verdict.kind, verdict.service, verdict.place or verdict.event)
                 found.setdefault(key, [verdict, 0])[1] += 1
         for verdict, n in found.values():
-            yield verdict if n == 1 else replace(verdict, text=verdict.text[:-1] + say(f" ({n} times).", f"（共 {n} 次）。"))
+            yield (
+                verdict
+                if n == 1
+                else replace(verdict, text=verdict.text[:-1] + say(f" ({n} times).", f"（共 {n} 次）。"))
+            )
 
     def name(self, service: str) -> str:
         name = self.names.get(service, "")
@@ -317,9 +321,7 @@ def _unanswered(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
             continue  # said where the handler ended
         where, grade, excuse = "", FAULT, ""
         if walk is not None and key in walk.ignored:
-            where = say(
-                f": {wait.to} called skynet.ignoreret for it", f"：{wait.to} 对它调用了 skynet.ignoreret"
-            )
+            where = say(f": {wait.to} called skynet.ignoreret for it", f"：{wait.to} 对它调用了 skynet.ignoreret")
             grade = SUSPICION
             excuse = say("it kept the session and will answer by other means", "它留下了会话，会用别的方式响应")
         elif wait.to not in waits.names:
@@ -419,7 +421,7 @@ def _mailboxes(tables: dict[str, Any], walk: _Walk | None) -> Iterator[Verdict]:
                     f"{n} messages wait in the mailbox of {t['name']} {address}"
                     + (f", after {', '.join(map(str, before))} at the quarters of the trace." if before else "."),
                     f"{t['name']} {address} 的消息队列里积压了 {n} 条消息"
-                    + (f"，在记录的四分之一、一半、四分之三处分别是 {'、'.join(map(str, before))}。" if before else "。"),
+                    + (f"，在全程的四分之一、一半、四分之三处是 {'、'.join(map(str, before))}。" if before else "。"),
                 ),
                 len(walk.trace.events) - 1 if walk is not None else None, address,
                 excuse=say("this is a burst that it will work off", "这只是一阵突发，它会处理完"),

@@ -57,14 +57,17 @@ class Wait:
         """What is waited for, in words."""
         by = self.target[1] if self.target else ""
         if self.kind == "call":
-            return say(f"its call to {self.named}", f"对 {self.named} 的调用") + {
-                "served": say(f", served by {by}", f"，由 {by} 处理"),
-                "queued": say(", not taken yet", "，还没有被取出"),
-                "coming": say(", answered already", "，已经得到响应"),
-                "kept": say(", kept in a response function", "，留在一个响应函数里"),
-                "nobody": say(", which nobody can answer", "，没有人能响应它"),
-                "unknown": "",
-            }[self.state]
+            return (
+                say(f"its call to {self.named}", f"对 {self.named} 的调用")
+                + {
+                    "served": say(f", served by {by}", f"，由 {by} 处理"),
+                    "queued": say(", not taken yet", "，还没有被取出"),
+                    "coming": say(", answered already", "，已经得到响应"),
+                    "kept": say(", kept in a response function", "，留在一个响应函数里"),
+                    "nobody": say(", which nobody can answer", "，没有人能响应它"),
+                    "unknown": "",
+                }[self.state]
+            )
         if self.kind == "socket":
             return say(f"socket {self.id}, in {self.function}", f"socket {self.id}，在 {self.function} 里")
         if self.kind == "queue":

@@ -54,7 +54,9 @@ class Density:
         self.drawn: list[int] = []
         self._scores: list[int] = []
         names = trace.whole.names()
-        self._world = {name: Row("world", word(f"fig.{name}"), [0] * columns) for name in ("clients", "socket", "timer")}
+        self._world = {
+            name: Row("world", word(f"fig.{name}"), [0] * columns) for name in ("clients", "socket", "timer")
+        }
         self._services = {
             s: Row("service", f"{names[s]} {s}".strip() if names[s] != s else s, [0] * columns, waiting=[0] * columns)
             for s in sorted(shown)

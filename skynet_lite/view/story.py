@@ -186,7 +186,8 @@ class Story:
             if s.lane[0] not in services or s.kind in ("run", "queued")
         ] + [
             Stretch((service, FOLDED), None, None, "parked",
-                    word("fig.comma").join(f"{s.lane[1]}: {s.short}" for s in parked), word("fig.parked", n=len(parked)))
+                    word("fig.comma").join(f"{s.lane[1]}: {s.short}" for s in parked),
+                    word("fig.parked", n=len(parked)))
             for service, parked in waiting.items()
         ]  # fmt: skip
         self.folded = services
@@ -544,7 +545,16 @@ class _Reader:
         elif cause is not None and kind == "send" and from_here and self._sender(cause, by)[0] != key:
             self._arrow(*self._sender(cause, by), key, i, "send", words)
         else:
-            self._mark(key, i, "push", word("fig.from_outside", what=words) if e["by"] == "outside" else "launch" if e["by"] == "launch" else words)
+            self._mark(
+                key,
+                i,
+                "push",
+                word("fig.from_outside", what=words)
+                if e["by"] == "outside"
+                else "launch"
+                if e["by"] == "launch"
+                else words,
+            )
             return
         self._mark(key, i, "push")
 

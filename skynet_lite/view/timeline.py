@@ -21,8 +21,21 @@ from typing import TYPE_CHECKING, Any
 from ..trace.language import speaking
 from .density import DENSE, DRAWN, Density, Overview, in_unit
 from .figure import (
-    DARK, LIGHT, SIZE, SMALL, TITLE, Page, Theme, Timeline, around, clean, extent, fit, legible, rectangle,
-)  # fmt: skip
+    DARK,
+    LIGHT,
+    SIZE,
+    SMALL,
+    TITLE,
+    Page,
+    Theme,
+    Timeline,
+    around,
+    clean,
+    extent,
+    fit,
+    legible,
+    rectangle,
+)
 from .place import Box
 from .story import FOLDED, Arrow, Lane, LaneKey, Mark, Services, Story, Stretch, selected, times, window
 from .words import count, describe, word

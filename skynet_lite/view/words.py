@@ -36,6 +36,11 @@ def word(key: str, **fields: Any) -> str:
     return LANGUAGES[language()][key].format_map(fields)
 
 
+def forms(prefix: str) -> dict[str, str]:
+    """The forms of one part of the view in the language that holds, under their names without `prefix`."""
+    return {key.removeprefix(prefix): form for key, form in LANGUAGES[language()].items() if key.startswith(prefix)}
+
+
 def count(n: int, what: str) -> str:
     """One event, seven events: the forms `fig.n.…`."""
     return word(f"fig.n.{what}.one" if n == 1 else f"fig.n.{what}", n=n)
@@ -230,7 +235,9 @@ class _Teller:
         if e["table"] == "queue":
             members = t.get("queue", {}).get(e.get("session"), [])
             key = "holds.waiting" if members[1:] else "holds" if members else "empty"
-            fields["queue"] = self.forms[key].format(co=members[0] if members else "", waiting=self.forms["comma"].join(members[1:]))
+            fields["queue"] = self.forms[key].format(
+                co=members[0] if members else "", waiting=self.forms["comma"].join(members[1:])
+            )
         form = f"table.{e['table']}.{e['op']}"
         if form + ".blind" in self.forms and "address" not in e:
             return form + ".blind"  # a recording of the real skynet does not say whom

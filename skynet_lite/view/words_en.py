@@ -321,7 +321,6 @@ ENGLISH: dict[str, str] = {
     "viewer.no_runtime": "no line of the runtime is noted for this step",
     "viewer.show": "Show {place}",
     "viewer.no_text": "the text of {label} is not in this trace",
-    "viewer.tick": "tick {tick}",
     "viewer.resume": "resume",
     "viewer.yield": "yield",
     # ---- the terminal

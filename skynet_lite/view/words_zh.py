@@ -320,7 +320,6 @@ CHINESE: dict[str, str] = {
     "viewer.no_runtime": "这一步没有记下运行时的代码行",
     "viewer.show": "显示 {place}",
     "viewer.no_text": "记录中没有 {label} 的源代码",
-    "viewer.tick": "tick {tick}",
     "viewer.resume": "恢复",
     "viewer.yield": "让出",
     # ---- the terminal
