@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .events import Event
-from .language import say
+from .language import close_up, say
 from .state import Tables
 from .waits import Wait, Waits, Who
 
@@ -185,12 +185,12 @@ class _Walk:
     def _wakeup(self, i: int, e: Event, service: str) -> Verdict | None:
         if e["queued"]:
             return None
-        whom = f"wakeup({e['co']})" if e.get("co") else say("wakeup of a token", "对某个 token 的 wakeup")
+        whom = f"wakeup({e['co']})" if e.get("co") else say("wakeup of a token", "对一个 token 的 wakeup")
         by = self._who(service, e["in"], e.get("at"))
         return Verdict(
             SUSPICION, "wakeup of nobody",
             say(f"{by} called {whom}, but it did not sleep; that is not remembered.",
-                f"{by} 调用了 {whom}，但对方没有在睡眠；这次唤醒不会被记住。"),
+                close_up(f"{by} 调用了 {whom}，但对方没有在睡眠；这次唤醒不会被记住。")),
             i, service, e["in"], e.get("at", ""),
             say("whoever is to be woken looks at the facts before it sleeps", "被唤醒者在睡眠之前会先检查条件"),
         )  # fmt: skip
@@ -241,13 +241,13 @@ class _Walk:
         name, at = self.name(service), _at(place)
         return say(
             f"{'the scheduler' if co == 'main' else co} of {name}{at}",
-            f"{name} 的{'调度器' if co == 'main' else ' ' + co}{at}",
+            close_up(f"{name} 的 {'调度器' if co == 'main' else co}{at}"),
         )
 
     def _fault(self, kind: str, i: int, who: Who, text: str, place: str | None = None) -> Verdict:
         place = self.places.get(who, "") if place is None else place
         told = self._who(*who, place)
-        return Verdict(FAULT, kind, say(f"{told} {text}.", f"{told} {text}。"), i, *who, place)
+        return Verdict(FAULT, kind, say(f"{told} {text}.", close_up(f"{told} {text}。")), i, *who, place)
 
 
 # --------------------------------------------------------------------------- findings that stand at the end
@@ -290,7 +290,7 @@ def _at(place: str | None) -> str:
 
 def _said(waits: Waits, wait: Wait) -> str:
     told = waits.label(wait.who) + _at(wait.place)
-    return say(f"{told} waits for {wait.on}", f"{told} 在等{wait.on if wait.on[0] > '~' else ' ' + wait.on}")
+    return say(f"{told} waits for {wait.on}", close_up(f"{told} 在等 {wait.on}"))
 
 
 def _circles(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
@@ -332,7 +332,9 @@ def _unanswered(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
             say(
                 f"{told} waits for session {wait.session} of its call to {wait.to}, which nobody can answer any more"
                 f"{where}.",
-                f"{told} 在等对 {wait.to} 的调用（会话 {wait.session}），但已经没有人能响应它{where}。",
+                close_up(
+                    f"{told} 在等对 {wait.to} 的调用（会话 {wait.session}），但已经没有人能响应它{where}。"
+                ),
             ),
             _event(walk, wait.who), wait.service, wait.co, wait.place, excuse,
         )  # fmt: skip
@@ -353,7 +355,7 @@ def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk | None) -> Iterator[
             yield Verdict(
                 SUSPICION, "response kept",
                 say(f"the response function{made} in {name} has not answered session {session} of {whom}, which waits.",
-                    f"{name} 的响应函数{made}还没有响应会话 {session}，而 {whom} 在等待。"),
+                    close_up(f"{name} 的响应函数{made}还没有响应会话 {session}，而 {whom} 在等待。")),
                 event, address, "", place,
                 say("something still holds it and will answer", "还有人持有它，并且会响应"),
             )  # fmt: skip

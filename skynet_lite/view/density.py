@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from .figure import SMALL, MaxNLocator, Page, clean, fit, rectangle
+from .figure import SMALL, MaxNLocator, Page, clean, extent, fit, rectangle
 from .words import word
 
 if TYPE_CHECKING:
@@ -188,9 +188,11 @@ class Overview:
         t = page.theme
         lines = [title for title in row.note if title]
         page.fixed(left - 8, high - 9, fit(clean(row.title), left - 12, True, 8.5), t.ink, "right", bold=True)
+        height = max((extent(text, size=SMALL)[1] for text in lines), default=0.0)  # Chinese letters are higher
         for k, text in enumerate(lines):
-            if high - 20 - 9.5 * k > low:
-                page.fixed(left - 8, high - 19 - 9.5 * k, fit(text, left - 12), t.faint, "right", size=SMALL)
+            y = high - 14.5 - height / 2 - max(9.5, height + 0.5) * k
+            if y - 1 > low:
+                page.fixed(left - 8, y, fit(text, left - 12), t.faint, "right", size=SMALL)
         most, room = max(row.counts) or 1, high - low - 6
         bars = [
             rectangle(left + first * step, low + 1, left + end * step, low + 1 + room * count / most)

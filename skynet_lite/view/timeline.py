@@ -20,28 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
 from .density import DENSE, DRAWN, Density, Overview, in_unit
-from .figure import (
-    DARK,
-    LIGHT,
-    SIZE,
-    SMALL,
-    TITLE,
-    Page,
-    Theme,
-    Timeline,
-    around,
-    clean,
-    extent,
-    fit,
-    legible,
-    rectangle,
-)
+from .figure import DARK, LIGHT, SIZE, SMALL, TITLE, Page, Timeline, around, clean, extent, fit, legible, rectangle
 from .place import Box
 from .story import FOLDED, Arrow, Lane, LaneKey, Mark, Services, Story, Stretch, selected, times, window
 from .words import count, describe, word
 
 if TYPE_CHECKING:
     from ..trace import Trace
+    from .figure import Theme
 
 _LEFT, _RIGHT, _BOTTOM = 112.0, 18.0, 42.0
 _BAR = 11.0  # height of a running coroutine

@@ -93,7 +93,7 @@ def _label(wait: Wait) -> str:
         "sleep": f"SLEEP {wait.session}", "socket": wait.function,
         "timer": word("fig.waits.fired") if wait.tick is None else word("fig.waits.tick", tick=wait.tick),
     }[wait.kind]  # fmt: skip
-    return f"{what}\n{word('fig.waits.at', place=wait.place)}" if wait.place else what
+    return f"{what}\n{clean(word('fig.waits.at', place=wait.place))}" if wait.place else what
 
 
 def _places(waits: Waits) -> dict[Node, tuple[float, float]]:

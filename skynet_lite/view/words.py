@@ -9,11 +9,10 @@ for each case with names for what goes in: another language is another dictionar
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
-from ..trace.language import language
+from ..trace.language import close_up, language
 from ..trace.state import socket_waits
 from .words_en import ENGLISH
 from .words_zh import CHINESE
@@ -91,7 +90,7 @@ class _Teller:
     def __init__(self, trace: Trace, lang: str) -> None:
         if lang not in LANGUAGES:
             raise ValueError(f"no sentences in {lang!r}; there are {', '.join(LANGUAGES)}")
-        self.forms, self.finish = LANGUAGES[lang], _close_up if lang == "zh" else _capital
+        self.forms, self.finish = LANGUAGES[lang], close_up if lang == "zh" else _capital
         self.names = trace.names()
         self.tables = trace.tables()
         self.parked: dict[tuple[str, str], str] = {}  # where a coroutine goes on
@@ -290,14 +289,6 @@ def _capital(said: str) -> str:
     if "_" in said.split(" ")[0]:
         return said
     return said[:start] + said[start : start + 1].upper() + said[start + 1 :]
-
-
-_GAP = re.compile(r'"(?:\\.|[^"\\])*"|([\u4e00-\u9fff：，。](?:\*\*)?) (?=(?:\*\*)?[\u4e00-\u9fff])')
-
-
-def _close_up(said: str) -> str:
-    """Chinese has no space between two characters: there is one where a form expects a name in Latin letters."""
-    return _GAP.sub(lambda m: m[1] or m[0], said)
 
 
 def _quote(text: str) -> str:
