@@ -58,7 +58,7 @@ def _payload(trace: Trace, services: Any, title: str | None) -> dict[str, Any]:
     names = whole.names()
     tables, steps = _steps(whole, first, end)
     verdicts = [v for v in trace.verdicts() if v.event is not None]
-    shown = word("viewer.comma").join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
+    shown = word("fig.comma").join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
     return {
         "title": title if title is not None else trace.origin or shown,
         "hidden": story.hidden,

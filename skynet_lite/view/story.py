@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
-from ..trace.language import language
 from ..trace.state import socket_waits
-from .words import LANGUAGES, count, word
+from .words import count, form, word
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -406,7 +405,7 @@ class _Reader:
         key = self._lane(service, e["co"])
         if e["how"] == "new":
             start = e["for"] == "timeout" and e["co"] == "co1" and e["in"] == "main"
-            self.roles[key] = word("fig.start" if start else f"fig.made.{e['for']}")
+            self.roles[key] = word("fig.start") if start else form(f"fig.made.{e['for']}", e["for"])
         self._enter(key, "made", i)
         if e["for"] == "fork":
             self._forks[key] = (i, self._lane(service, e["in"]))
@@ -625,8 +624,7 @@ class _Reader:
 
 
 def _ready(what: list[str]) -> str:
-    forms = LANGUAGES[language()]
-    return forms["fig.comma"].join(forms.get(f"fig.ready.{one}", one) for one in what)
+    return word("fig.comma").join(form(f"fig.ready.{one}", one) for one in what)
 
 
 def _python(value: Any) -> str:

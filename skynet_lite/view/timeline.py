@@ -82,7 +82,7 @@ def _timeline(
         overview = sum(e.get("service", "") in shown or "service" not in e for e in drawn) > DENSE
     if not overview or not span:
         story = Story(trace, services, start, stop, max_lanes, fold=fold)
-        return _Drawing(trace, story, shown, theme, title, figsize, clock, lang).draw()
+        return _Drawing(trace, story, shown, theme, title, figsize, clock, lang=lang).draw()
     where = clock[0] if clock else range(len(trace.whole.events))
     width = (figsize[0] * 72 if figsize else 980.0) - _LEFT - _RIGHT
     density = Density(trace, shown, span, where, max(1, int(width / _STRIP)))
@@ -92,7 +92,7 @@ def _timeline(
     lanes = len({(e["service"], e["co"]) for e in acting if e["e"] in ("resume", "yield")})
     story = Story(trace, {e["service"] for e in acting}, first, end, min(lanes, _CLOSE_LANES), fold=fold)
     over = Overview(density, clock[1] if clock else "event", (first, end))
-    return _Drawing(trace, story, shown, theme, title, figsize, clock, lang, over).draw()
+    return _Drawing(trace, story, shown, theme, title, figsize, clock, over, lang).draw()
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class _Label:
 class _Drawing:
     def __init__(
         self, trace: Trace, story: Story, shown: set[str], theme: Theme, title: str | None,
-        figsize: tuple[float, float] | None, clock: tuple[list[float], str] | None, lang: str,
-        overview: Overview | None = None,
+        figsize: tuple[float, float] | None, clock: tuple[list[float], str] | None, overview: Overview | None = None,
+        lang: str = "en",
     ) -> None:  # fmt: skip
         self.trace, self.shown, self.lang = trace, shown, lang
         self.story, self.theme, self.overview = story, theme, overview

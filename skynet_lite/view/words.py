@@ -35,6 +35,11 @@ def word(key: str, **fields: Any) -> str:
     return LANGUAGES[language()][key].format_map(fields)
 
 
+def form(key: str, otherwise: str) -> str:
+    """A form that stands for a word of a trace; the word itself, if a foreign trace has one of its own."""
+    return LANGUAGES[language()].get(key, otherwise)
+
+
 def forms(prefix: str) -> dict[str, str]:
     """The forms of one part of the view in the language that holds, under their names without `prefix`."""
     return {key.removeprefix(prefix): form for key, form in LANGUAGES[language()].items() if key.startswith(prefix)}
@@ -269,7 +274,7 @@ class _Teller:
         return "write.later" if e.get("co") in _SCHEDULER else "write"
 
     def _client(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        number, _, unit = e["detail"].partition(" ")
+        number, _, unit = str(e.get("detail", "")).partition(" ")
         if unit == "bytes":
             fields["detail"] = self.forms["bytes"].format(n=number)
         form = f"client.{e['action']}"

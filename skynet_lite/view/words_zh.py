@@ -292,7 +292,7 @@ CHINESE: dict[str, str] = {
     "viewer.at": "，位于 ",
     "viewer.go": "转到第 {n} 步",
     "viewer.cause": "转到起因，第 {n} 步",
-    "viewer.step": "步",
+    "viewer.step": "步骤",
     "viewer.step.n": "第 {n} 步",
     "viewer.by": "由 {by} 恢复",
     "viewer.because": "起因：",
