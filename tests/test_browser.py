@@ -19,6 +19,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from chinese import foreign, said
 from harness import TRACES, Play, echo_trace
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
@@ -366,6 +367,38 @@ def test_every_control_has_a_name(page: Page) -> None:
     assert page.locator(".words[aria-live=polite]").count() == 1
     outline = page.evaluate("getComputedStyle(document.querySelector('.skl')).outlineStyle")
     assert outline == "solid", "the focus of the keyboard can be seen"
+
+
+def test_the_viewer_in_chinese(browser: Browser, trace: Trace, tmp_path: Path) -> None:
+    """Every button, heading, tooltip and hint; the pause, a search, a cause, a page of two runs: no English left."""
+    other = longer(3)
+    trace.to_html(tmp_path / "zh.html", title="回声", lang="zh", beside=other)
+    page = opened(browser, tmp_path / "zh.html", "#step=40")
+    page.locator("input[type=search]").first.fill("唤醒")
+    assert re.fullmatch(r"第 \d+ 处，共 \d+ 处", page.locator(".found").first.inner_text())
+    page.locator("input[type=search]").first.press("Escape")
+    press(page, " ")
+    assert page.get_by_role("button", name="暂停").first.inner_text() == "❚❚ 暂停"
+    press(page, " ")
+    tables = trace.state(0)
+    kinds = [event.get(key, "") for event in [*trace, *other] for key in ("e", "by")]
+    own = (
+        said([*trace, *other], {**trace.names(), **other.names()})
+        + f"{kinds} {[*tables, *tables['services'][':00000003']]} Home End skynet py"
+    )
+    told: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("*")].flatMap((el) => [
+          el.getAttribute("aria-label"), el.title, el.placeholder,
+          el.closest("style,script,noscript,.code,.rows,.raw,.diff td,.stack") ? "" :
+            [...el.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data).join("")]).filter(Boolean)"""
+    )
+    assert len(told) > 100
+    events = re.compile(r"^\d+ (co\d+ )?\w+$")  # a cause is named by its kind
+    told = [re.sub(r"(?m)^([<>] |    ).*$", "", text) for text in told]  # canonical lines, and code
+    assert [text for text in told if foreign(text, own) and not events.match(text)] == []
+    assert page.evaluate("[document.documentElement.lang, viewers[0].root.lang]") == ["zh", "zh"]
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -84,6 +84,26 @@ def test_the_readmes_table_names_files_that_exist() -> None:
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
+def test_the_readme_is_the_same_in_chinese() -> None:
+    """Block for block and row for row: the same commands, the same names of code, the same links."""
+    chinese = (ROOT / "README.zh.md").read_text()
+    fenced = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+    assert fenced.findall(README) and fenced.findall(chinese) == fenced.findall(README)
+
+    def inline(text: str) -> set[str]:
+        return {" ".join(code.split()) for code in re.findall(r"`([^`]+)`", fenced.sub("", text))}
+
+    assert inline(README) - inline(chinese) == set()
+    links = [re.findall(r"\]\(([^)]+)\)", text) for text in (README, chinese)]
+    assert links[0][0] == "README.zh.md" and links[1][0] == "README.md", "each leads to the other, in its top line"
+    assert sorted(set(links[0][1:])) == sorted(set(links[1][1:]))
+    rows = [re.findall(r"^\| (?:lualib|skynet-src|service)\S* .*\|$", text, re.MULTILINE) for text in (README, chinese)]
+    assert len(rows[0]) > 10 and rows[0] == rows[1], "the table of files"
+    assert [chinese.count(f"\n{mark} ") - README.count(f"\n{mark} ") for mark in ("##", "-", "1.")] == [1, 0, 0], (
+        "one part more: the words"
+    )
+
+
 def test_the_floors_are_kept() -> None:
     """Who may import whom: the contracts in pyproject.toml."""
     code = "from importlinter.cli import lint_imports_command; lint_imports_command()"

@@ -16,6 +16,7 @@ import pytest
 from harness import TRACES, Play
 
 from skynet_lite import Node, Trace, skynet
+from skynet_lite.trace.language import speaking
 from skynet_lite.trace.text import cells
 from skynet_lite.view.terminal import HELP, Frames, frame
 
@@ -154,3 +155,20 @@ def test_no_curses_is_an_error_that_helps(listen: Trace, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "curses", None)
     with pytest.raises(OSError, match="use --step N"):
         terminal.run(listen)
+
+
+def test_the_screen_in_chinese(listen: Trace) -> None:
+    """Every word of it; a sentence without spaces is broken between characters, and no line is too long."""
+    with speaking("zh"):
+        frames = Frames(listen)
+        for width in (40, 60, 100):
+            for i in range(len(listen)):
+                lines = frames.frame(i, width, 40)
+                assert max(map(cells, lines)) <= width
+                told = frames.told[i].replace(" ", "")
+                assert told in "".join(lines).replace(" ", ""), "the sentence is there, whole"
+        screen = frames.frame(33, 120, 40)
+        assert frame(Trace(), 0, 40, 10) == ["这次记录里没有事件。"]
+    assert screen[0].startswith(f"事件 33，共 {len(listen)} 个")
+    assert screen[-1].startswith("←→ 步进") and any(line.startswith("节点") for line in screen)
+    assert not any(word in "\n".join(screen) for word in ("socket server", "event ", "node", "lanes"))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pytest
+from chinese import foreign, said
 from harness import TRACES, Play, echo_trace, recording
 from hypothesis import given, settings, strategies as st
 from matplotlib import image
@@ -656,19 +659,98 @@ def test_chinese_is_written_in_chinese() -> None:
     assert "开始监听" in labels(figure)
 
 
-def test_without_such_a_font_escapes_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never boxes: what no font has a glyph for is written as Python would."""
+@pytest.fixture
+def no_wider_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on a machine that has but the fonts of matplotlib."""
     caches = (letters._wider, letters._letter, letters.extent)
     monkeypatch.setattr(letters, "_WIDER", ())
     for cache in caches:
         cache.cache_clear()
-    try:
-        figure = timeline(greeting())
-        check_readable(figure)
-        assert r"\u5f00\u59cb\u76d1\u542c" in labels(figure)
-    finally:
-        for cache in caches:
-            cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_without_such_a_font_escapes_are_written(no_wider_font: None) -> None:
+    """Never boxes: what no font has a glyph for is written as Python would."""
+    figure = timeline(greeting())
+    check_readable(figure)
+    assert r"\u5f00\u59cb\u76d1\u542c" in labels(figure)
+
+
+def stuck() -> Trace:
+    """Chinese names, marks and errors; a call to oneself in a critical section."""
+
+    def 服务() -> None:
+        enter = skynet.queue()
+
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int) -> None:
+            enter(lambda: mark("在临界区里，全角ＡＢＣ"))
+            skynet.retpack(1)
+
+        def fails() -> None:
+            skynet.sleep(2)
+            raise ValueError("坏了（示例）")
+
+        skynet.fork(fails)
+        skynet.fork(lambda: enter(lambda: skynet.call(skynet.self(), "lua")))
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(服务)
+        node.run_until_idle()
+        node.advance(5)
+    return trace
+
+
+def pictures(trace: Trace, **options: Any) -> Iterator[Timeline]:
+    for dark in (False, True):
+        yield timeline(trace, title="卡住了：谁也不能继续", dark=dark, **options)
+        yield timeline(trace, overview=True, dark=dark, **options)
+        yield timeline(trace, by="time", dark=dark, **options)
+        yield trace.waits().draw(dark=dark, **options)
+
+
+def test_figures_in_chinese() -> None:
+    """Every word of a figure, its alt text too; nothing overlaps, and no letter is a box."""
+    if letters._wider() is None:
+        pytest.skip("no font with Chinese glyphs is installed here, e.g. fonts-noto-cjk")
+    trace = stuck()
+    own = said(trace, trace.names()) + "max_lanes trace text"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for figure in pictures(trace, lang="zh"):
+            check_readable(figure)
+            figure.png()
+            english = [text for text in labels(figure) if foreign(text, own)]
+            assert english == []
+            assert "\\u" not in "".join(labels(figure))
+            assert re.match("时间线|谁在等谁", figure.description) and re.match("时间线：|等待图：", figure.summary)
+    first = next(pictures(trace, lang="zh"))
+    assert {"卡住了：谁也不能继续", "消息队列", "挂起", "恢复", "启动函数"} <= set(labels(first))
+    assert "它挂起" in first.alt
+
+
+def test_without_such_a_font_figures_speak_english(no_wider_font: None) -> None:
+    """The figure's own words are English then, not escapes; its alt text, which needs no font, is Chinese."""
+    trace = stuck()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a missing glyph warns
+        for figure in pictures(trace, lang="zh"):
+            check_readable(figure)
+            figure.png()
+            assert all(ord(c) < 0x2E80 for text in labels(figure) for c in text)
+            assert re.match("时间线|谁在等谁", figure.description)
+    assert {"mailbox", "parked", "start function"} <= set(labels(next(pictures(trace, lang="zh"))))
+    assert letters.legible("zh") == letters.legible("en") == "en"
+
+
+def test_a_chinese_letter_counts_for_two() -> None:
+    """A text is cut to what there is room for, whatever it is written in."""
+    assert letters.clean("x" * 22, limit=22) == "x" * 22 and letters.clean("x" * 23, limit=22) == "x" * 21 + "…"
+    if letters._wider() is not None:
+        assert letters.clean("听" * 11, limit=22) == "听" * 11
+        assert letters.clean("听" * 12, limit=22) == letters.clean("听" * 99, limit=22) == "听" * 10 + "…"
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF), max_size=40), st.booleans(), st.booleans())

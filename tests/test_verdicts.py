@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chinese import foreign, said
 from harness import TRACES, Play
 from test_determinism import PROGRAMS
 from test_timeline import check_readable
 
 from skynet_lite import Node, Outside, Trace, skynet, socket
+from skynet_lite.trace.language import speaking
 from skynet_lite.trace.verdicts import FAULT, Verdicts
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
@@ -84,7 +86,26 @@ def run(*services: Callable[..., Any], drive: Callable[[Node, list[int]], None] 
 
 
 def kinds(trace: Trace) -> list[str]:
-    return trace.verdicts().kinds()
+    """Grade and kind of each finding; in Chinese they are the same, and so is all but the words."""
+    found = trace.verdicts()
+    with speaking("zh"):
+        told = trace.verdicts()
+        text, waits = str(told), str(trace.waits())
+    assert told.kinds() == found.kinds()
+    for a, b in zip(found, told, strict=True):
+        assert (a.event, a.service, a.co, a.place, bool(a.excuse)) == (
+            b.event,
+            b.service,
+            b.co,
+            b.place,
+            bool(b.excuse),
+        )
+    assert (
+        foreign(text + waits, said(trace, trace.names()) + "ret ignoreret close call") == []
+        and "。。" not in text
+        and "  " not in text
+    )
+    return found.kinds()
 
 
 def answers(*values: Any) -> Callable[..., None]:

@@ -232,3 +232,15 @@ def test_the_front_end_is_one_file_of_reasonable_size() -> None:
     """No framework, no build: it can be read from the first line to the last."""
     assert len(script().splitlines()) < 1000
     assert "import " not in script()
+
+
+def test_the_viewer_says_nothing_that_is_not_in_the_tables_of_words() -> None:
+    """Its forms come with the data, in the language of the data; none is missing."""
+    used = set(re.findall(r"""\bword\("([\w.]+)\"""", script())) | set(re.findall(r'word\(\w+ \? "([\w.]+)"', script()))
+    for lang in ("en", "zh"):
+        data = payload(Trace(), lang=lang)
+        assert data["lang"] == lang and used <= set(data["words"])
+    html = page(Trace(), lang="zh", title="一次运行")
+    assert '<html lang="zh">' in html and "用文字来说" in html and "JavaScript. In words" not in html
+    with pytest.raises(ValueError, match="no language 'xx'"):
+        page(Trace(), lang="xx")

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from .events import Event
 from .golden import BOOT
+from .language import say
 from .text import fit, line
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Diff:
         for left, right, a, b in lists:
             if (silent[0] and not a) or (silent[1] and not b):
                 continue
-            self._titles[len(self.rows)] = f"{left or 'nobody'} | {right or 'nobody'}"
+            self._titles[len(self.rows)] = f"{left or say('nobody', '没有')} | {right or say('nobody', '没有')}"
             self._compare(a, b)
 
     def _golden(self, trace: Trace, service: str | None, side: int) -> list[tuple[int, Event]]:
@@ -135,10 +136,15 @@ class Diff:
         """One to three sentences: whether, where, and at which lines of the programs the runs part."""
         n = len(self.rows)
         if self.first is None:
-            return f"The runs are the same: {n} events."
+            return say(f"The runs are the same: {n} events.", f"两次运行相同：{n} 个事件。")
         parted = sum(not equal for _, _, equal in self.rows)
-        left, right = ("the end" if number is None else str(number) for number in self.first)
-        told = [f"The runs part at event {left} | {right}: {parted} of {n} rows differ."]
+        left, right = (say("the end", "末尾") if number is None else str(number) for number in self.first)
+        told = [
+            say(
+                f"The runs part at event {left} | {right}: {parted} of {n} rows differ.",
+                f"两次运行在事件 {left} | {right} 处分开：{n} 行中有 {parted} 行不同。",
+            )
+        ]
         for side, (trace, number) in enumerate(zip((self.left, self.right), self.first, strict=True)):
             if number is not None:
                 event = self._shown[side].get(number) or trace.whole[number]
@@ -154,7 +160,12 @@ class Diff:
         rows, more = self.folded(context, limit)
         lines = [self.summary(), *(f"{fit(a, half)} {mark} {fit(b, half)}".rstrip() for a, mark, b, _ in rows)]
         if more:
-            lines.append(f"… {more} more rows: see text(), or narrow the traces, as in trace[a:b] …")
+            lines.append(
+                say(
+                    f"… {more} more rows: see text(), or narrow the traces, as in trace[a:b] …",
+                    f"……还有 {more} 行：见 text()，或像 trace[a:b] 那样取一段……",
+                )
+            )
         return "\n".join(lines)
 
     def folded(self, context: int = 3, limit: int | None = None) -> tuple[list[tuple[str, str, str, int | None]], int]:
@@ -170,7 +181,7 @@ class Diff:
             if ks[0] in self._titles:
                 left, _, right = self._titles[ks[0]].partition(" | ")
                 plan.append((left, "·", right, None))
-            words = f"… {len(ks)} equal event{'s' * (len(ks) > 1)} …"
+            words = say(f"… {len(ks)} equal event{'s' * (len(ks) > 1)} …", f"……{len(ks)} 个相同的事件……")
             plan += ks if seen else [(words, "=", words, None)]
         shown: list[tuple[str, str, str, int | None]] = [
             (*self._cells(step), step) if isinstance(step, int) else step for step in plan[:limit]
@@ -211,7 +222,7 @@ class Diff:
             + "</tr>"
             for left, mark, right, _ in rows
         )
-        more = f"<p>… {hidden} more rows</p>" if hidden else ""
+        more = f"<p>{say(f'… {hidden} more rows', f'……还有 {hidden} 行')}</p>" if hidden else ""
         head = "<br>".join(html.escape(told) for told in self.summary().splitlines())
         return {"text/plain": str(self), "text/html": f"<p>{head}</p><table>{table}</table>{more}"}
 
@@ -349,5 +360,6 @@ def _place(trace: Trace, number: int) -> str:
             label, _, n = e["at"].rpartition(":")
             lines = trace.sources.get(label, "").splitlines()
             text = lines[int(n) - 1].strip() if n.isdigit() and 0 < int(n) <= len(lines) else ""
-            return f"\n    {'at' if k == number else 'after'} {e['at']}  {text}".rstrip()
+            where = say("at", "位于") if k == number else say("after", "在此之后：")
+            return f"\n    {where} {e['at']}  {text}".rstrip()
     return ""

@@ -6,9 +6,15 @@ exercises. The canonical text, the names of events and the errors stay English.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 LANGUAGES = {"en": "English", "zh": "中文"}
 
 _current = "en"
+_meanwhile: ContextVar[str | None] = ContextVar("language", default=None)
 
 
 def language(code: str | None = None) -> str:
@@ -18,12 +24,44 @@ def language(code: str | None = None) -> str:
     """
     global _current
     if code is not None:
-        if code not in LANGUAGES:
-            raise ValueError(f"no language {code!r} here; there are {', '.join(map(repr, LANGUAGES))}")
+        _check(code)
         _current = code
-    return _current
+    return _meanwhile.get() or _current
+
+
+@contextmanager
+def speaking(code: str | None = None) -> Iterator[str]:
+    """Speak this language within a `with`, whatever the process speaks; None: as it is. Gives the language.
+
+    Raises ValueError for a language that is not there.
+    """
+    if code is not None:
+        _check(code)
+    token = _meanwhile.set(code or language())
+    try:
+        yield language()
+    finally:
+        _meanwhile.reset(token)
+
+
+def _check(code: str) -> None:
+    if code not in LANGUAGES:
+        raise ValueError(f"no language {code!r} here; there are {', '.join(map(repr, LANGUAGES))}")
 
 
 def say(english: str, chinese: str) -> str:
     """The one of both texts that the reader has chosen."""
-    return chinese if _current == "zh" else english
+    return chinese if language() == "zh" else english
+
+
+_GAP = re.compile(
+    r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|([\u4e00-\u9fff：，。；）](?:\*\*)?)[ ](?=(?:\*\*)?[\u4e00-\u9fff（])"""
+)
+
+
+def close_up(told: str) -> str:
+    """Chinese has no space between two characters; a sentence leaves one where it expects a name in Latin letters.
+
+    What stands in quotes is the user's, and stays.
+    """
+    return _GAP.sub(lambda m: m[1] or m[2], told)

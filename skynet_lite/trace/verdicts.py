@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .events import Event
+from .language import close_up, say
 from .state import Tables
 from .waits import Wait, Waits, Who
 
@@ -47,9 +48,10 @@ class Verdict:
     excuse: str = ""
 
     def __str__(self) -> str:
-        at = f" [event {self.event}]" if self.event is not None else ""
-        excuse = f" Harmless if {self.excuse}." if self.excuse else ""
-        return f"{self.grade}: {self.text}{excuse}{at}"
+        at = say(f" [event {self.event}]", f" [事件 {self.event}]") if self.event is not None else ""
+        excuse = say(f" Harmless if {self.excuse}.", f"如果{self.excuse}，则无妨。") if self.excuse else ""
+        grade = say(f"{self.grade}: ", "错误：" if self.grade == FAULT else "疑点：")
+        return f"{grade}{self.text}{excuse}{at}"
 
 
 class Verdicts(list[Verdict]):
@@ -68,7 +70,7 @@ class Verdicts(list[Verdict]):
         return [f"{v.grade} {v.kind}" for v in self]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self)) if self else "nothing found"
+        return "\n".join(map(str, self)) if self else say("nothing found", "没有发现问题")
 
     def __repr__(self) -> str:
         return str(self)
@@ -118,11 +120,15 @@ class _Walk:
                 key = (verdict.kind, verdict.service, verdict.place or verdict.event)
                 found.setdefault(key, [verdict, 0])[1] += 1
         for verdict, n in found.values():
-            yield verdict if n == 1 else replace(verdict, text=f"{verdict.text[:-1]} ({n} times).")
+            yield (
+                verdict
+                if n == 1
+                else replace(verdict, text=verdict.text[:-1] + say(f" ({n} times).", f"（共 {n} 次）。"))
+            )
 
     def name(self, service: str) -> str:
         name = self.names.get(service, "")
-        return f"{name} {service}" if name and name != service else service or "outside"
+        return f"{name} {service}" if name and name != service else service or say("outside", "外部")
 
     def _caller(self, service: str, co: str) -> tuple[int, str]:
         """Session and source of the request that a coroutine serves; (0, "") if it serves none."""
@@ -147,8 +153,10 @@ class _Walk:
         if command in ("RETURN", "RESPONSE"):
             if who in self.answered and (session or command == "RESPONSE"):
                 verdict = self._fault(
-                    "answered twice", i, who, f"answers session {session} of {self.name(source)} a second time"
-                )
+                    "answered twice", i, who,
+                    say(f"answers session {session} of {self.name(source)} a second time",
+                        f"对 {self.name(source)} 的会话 {session} 响应了第二次"),
+                )  # fmt: skip
             if command == "RESPONSE" and session:
                 self.promised[source, session] = (i, e.get("at", ""))
             self.answered.add(who)
@@ -159,7 +167,8 @@ class _Walk:
                 self.forgotten[source, session] = i
                 verdict = self._fault(
                     "no answer", i, who,
-                    f"ended without skynet.ret, although {self.name(source)} waits for session {session}",
+                    say(f"ended without skynet.ret, although {self.name(source)} waits for session {session}",
+                        f"没有调用 skynet.ret 就结束了，而 {self.name(source)} 还在等待会话 {session}"),
                     self.runs.get(who, ""),
                 )  # fmt: skip
             self.answered.discard(who)
@@ -170,24 +179,32 @@ class _Walk:
 
     def _co_error(self, i: int, e: Event, service: str) -> Verdict:
         self.answered.discard((service, e["co"]))
-        return self._fault("raised", i, (service, e["co"]), f"raised {e['error']!r}, and nobody caught it", e.get("at"))
+        told = say(f"raised {e['error']!r}, and nobody caught it", f"抛出异常 {e['error']!r}，没有人捕获它")
+        return self._fault("raised", i, (service, e["co"]), told, e.get("at"))
 
     def _wakeup(self, i: int, e: Event, service: str) -> Verdict | None:
         if e["queued"]:
             return None
-        whom = f"wakeup({e['co']})" if e.get("co") else "wakeup of a token"
+        whom = f"wakeup({e['co']})" if e.get("co") else say("wakeup of a token", "对一个 token 的 wakeup")
+        by = self._who(service, e["in"], e.get("at"))
         return Verdict(
             SUSPICION, "wakeup of nobody",
-            f"{self._who(service, e['in'], e.get('at'))} called {whom}, but it did not sleep; that is not remembered.",
-            i, service, e["in"], e.get("at", ""), "whoever is to be woken looks at the facts before it sleeps",
+            say(f"{by} called {whom}, but it did not sleep; that is not remembered.",
+                close_up(f"{by} 调用了 {whom}，但对方没有在睡眠；这次唤醒不会被记住。")),
+            i, service, e["in"], e.get("at", ""),
+            say("whoever is to be woken looks at the facts before it sleeps", "被唤醒者在睡眠之前会先检查条件"),
         )  # fmt: skip
 
     def _wakeup_skip(self, i: int, e: Event, service: str) -> Verdict:
         return Verdict(
             SUSPICION, "woken twice",
-            f"{e.get('co') or 'a token'} of {self.name(service)} stood in wakeup_queue, but slept no more when its "
-            "turn came; what stood behind it waits for the next message.",
-            i, service, e.get("co") or "", excuse="nothing was behind it",
+            say(
+                f"{e.get('co') or 'a token'} of {self.name(service)} stood in wakeup_queue, but slept no more when its "
+                "turn came; what stood behind it waits for the next message.",
+                f"{self.name(service)} 的 {e.get('co') or '某个 token'} 在 wakeup_queue 里，但轮到它时已不在睡眠；"
+                "排在它后面的要等到下一条消息。",
+            ),
+            i, service, e.get("co") or "", excuse=say("nothing was behind it", "它后面没有别的协程"),
         )  # fmt: skip
 
     def _resume(self, i: int, e: Event, service: str) -> None:
@@ -199,11 +216,12 @@ class _Walk:
         took = self.trace.took(i)
         if took is None or took <= self.slow:
             return None
-        what = e.get("type") or f"{e['ptype']} session {e['session']}"
+        what = e.get("type") or e["ptype"] + say(f" session {e['session']}", f"（会话 {e['session']}）")
         return Verdict(
             SUSPICION, "slow dispatch",
-            f"the message {what} kept {self.name(service)}, and with it the node, busy for {took:.2f} s.",
-            i, service, excuse="nothing else had to run meanwhile",
+            say(f"the message {what} kept {self.name(service)}, and with it the node, busy for {took:.2f} s.",
+                f"消息 {what} 让 {self.name(service)} 以及整个节点忙了 {took:.2f} 秒。"),
+            i, service, excuse=say("nothing else had to run meanwhile", "这段时间里没有别的东西需要运行"),
         )  # fmt: skip
 
     def _table(self, i: int, e: Event, service: str) -> None:
@@ -220,13 +238,16 @@ class _Walk:
         self.sockets[e["id"]] = i
 
     def _who(self, service: str, co: str, place: str | None) -> str:
-        return f"{'the scheduler' if co == 'main' else co} of {self.name(service)}" + (
-            f" (at {place})" if place else ""
+        name, at = self.name(service), _at(place)
+        return say(
+            f"{'the scheduler' if co == 'main' else co} of {name}{at}",
+            close_up(f"{name} 的 {'调度器' if co == 'main' else co}{at}"),
         )
 
     def _fault(self, kind: str, i: int, who: Who, text: str, place: str | None = None) -> Verdict:
         place = self.places.get(who, "") if place is None else place
-        return Verdict(FAULT, kind, f"{self._who(*who, place)} {text}.", i, *who, place)
+        told = self._who(*who, place)
+        return Verdict(FAULT, kind, say(f"{told} {text}.", close_up(f"{told} {text}。")), i, *who, place)
 
 
 # --------------------------------------------------------------------------- findings that stand at the end
@@ -248,10 +269,14 @@ def standing(
         if t.get("wakeup_queue") and (walk is None or address not in walk.gone):
             yield Verdict(
                 SUSPICION, "left in wakeup_queue",
-                f"{', '.join(t['wakeup_queue'])} of {waits.names[address]} {address} was woken and does not run: the "
-                "dispatch had ended by an error, or by an entry that slept no more.",
+                say(
+                    f"{', '.join(t['wakeup_queue'])} of {waits.names[address]} {address} was woken and does not run: "
+                    "the dispatch had ended by an error, or by an entry that slept no more.",
+                    f"{waits.names[address]} {address} 的 {'、'.join(t['wakeup_queue'])} 已被唤醒却没有运行："
+                    "那次分发因为出错，或因为遇到一个已不在睡眠的协程，提前结束了。",
+                ),
                 None if walk is None else len(walk.trace.events) - 1, address, t["wakeup_queue"][0],
-                excuse="another message comes soon",
+                excuse=say("another message comes soon", "很快会有下一条消息"),
             )  # fmt: skip
 
 
@@ -259,23 +284,29 @@ def _event(walk: _Walk | None, who: Who) -> int | None:
     return None if walk is None else walk.yields.get(who)
 
 
+def _at(place: str | None) -> str:
+    return say(f" (at {place})", f"（位于 {place}）") if place else ""
+
+
 def _said(waits: Waits, wait: Wait) -> str:
-    at = f" (at {wait.place})" if wait.place else ""
-    return f"{waits.label(wait.who)}{at} waits for {wait.on}"
+    told = waits.label(wait.who) + _at(wait.place)
+    return say(f"{told} waits for {wait.on}", close_up(f"{told} 在等 {wait.on}"))
 
 
 def _circles(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
     for circle in waits.circles():
         services = {wait.service for wait in circle}
         inside = [wait for wait in circle if wait.kind == "queue"]
-        story = "; ".join(_said(waits, wait) for wait in circle)
+        story = say("; ", "；").join(_said(waits, wait) for wait in circle)
         if len(services) == 1 and inside:
             kind = "call to oneself in a critical section"
-            text = (
-                f"{waits.label(circle[0].who).rpartition(' of ')[2]} calls itself inside a critical section: {story}."
+            name = waits.named(circle[0].service)
+            text = say(
+                f"{name} calls itself inside a critical section: {story}.", f"{name} 在临界区里调用了自己：{story}。"
             )
         else:
-            kind, text = "circle", f"nobody in this circle can go on: {story}."
+            kind = "circle"
+            text = say(f"nobody in this circle can go on: {story}.", f"这个环里谁也无法继续：{story}。")
         events = [n for wait in circle if (n := _event(walk, wait.who)) is not None]
         first = circle[0]
         yield Verdict(FAULT, kind, text, max(events, default=None), first.service, first.co, first.place)
@@ -290,14 +321,21 @@ def _unanswered(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
             continue  # said where the handler ended
         where, grade, excuse = "", FAULT, ""
         if walk is not None and key in walk.ignored:
-            where = f": {wait.to} called skynet.ignoreret for it"
-            grade, excuse = SUSPICION, "it kept the session and will answer by other means"
+            where = say(f": {wait.to} called skynet.ignoreret for it", f"：{wait.to} 对它调用了 skynet.ignoreret")
+            grade = SUSPICION
+            excuse = say("it kept the session and will answer by other means", "它留下了会话，会用别的方式响应")
         elif wait.to not in waits.names:
-            where = f": {wait.to} was killed while it served it"
+            where = say(f": {wait.to} was killed while it served it", f"：{wait.to} 在处理它时被杀掉了")
+        told = waits.label(wait.who) + _at(wait.place)
         yield Verdict(
             grade, "unanswered",
-            f"{waits.label(wait.who)}{f' (at {wait.place})' if wait.place else ''} waits for session {wait.session} of "
-            f"its call to {wait.to}, which nobody can answer any more{where}.",
+            say(
+                f"{told} waits for session {wait.session} of its call to {wait.to}, which nobody can answer any more"
+                f"{where}.",
+                close_up(
+                    f"{told} 在等对 {wait.to} 的调用（会话 {wait.session}），但已经没有人能响应它{where}。"
+                ),
+            ),
             _event(walk, wait.who), wait.service, wait.co, wait.place, excuse,
         )  # fmt: skip
 
@@ -311,12 +349,15 @@ def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk | None) -> Iterator[
             if (waiting is None and caller != ":00000000") or address in busy or t.get("mailbox"):
                 continue
             event, place = walk.promised.get((caller, session), (None, "")) if walk is not None else (None, "")
-            made = f" made at {place}" if place else ""
+            made = say(f" made at {place}", f"（创建于 {place}）") if place else ""
+            name = f"{waits.names[address]} {address}"
+            whom = waits.label(waiting.who) if waiting is not None else say("a caller outside", "外部的调用者")
             yield Verdict(
                 SUSPICION, "response kept",
-                f"the response function{made} in {waits.names[address]} {address} has not answered session {session} "
-                f"of {waits.label(waiting.who) if waiting is not None else 'a caller outside'}, which waits.",
-                event, address, "", place, "something still holds it and will answer",
+                say(f"the response function{made} in {name} has not answered session {session} of {whom}, which waits.",
+                    close_up(f"{name} 的响应函数{made}还没有响应会话 {session}，而 {whom} 在等待。")),
+                event, address, "", place,
+                say("something still holds it and will answer", "还有人持有它，并且会响应"),
             )  # fmt: skip
 
 
@@ -334,8 +375,10 @@ def _rings(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
             path = " → ".join([waits.names[s] for s in services] + [waits.names[last.service]])
             yield Verdict(
                 SUSPICION, "ring of calls",
-                f"{path}: {'; '.join(_said(waits, one) for one in chain)}.",
-                _event(walk, last.who), last.service, last.co, last.place, "something outside of the ring wakes it",
+                say(f"{path}: {'; '.join(_said(waits, one) for one in chain)}.",
+                    f"{path}：{'；'.join(_said(waits, one) for one in chain)}。"),
+                _event(walk, last.who), last.service, last.co, last.place,
+                say("something outside of the ring wakes it", "环外有人会唤醒它"),
             )  # fmt: skip
 
 
@@ -347,14 +390,24 @@ def _sockets(tables: dict[str, Any], walk: _Walk | None) -> Iterator[Verdict]:
             continue
         if state == "paccept":
             yield Verdict(
-                SUSPICION, "never started", f"socket {id} was accepted for {owner}, and nobody called socket.start for "
-                "it: the client waits, and nothing is read.", event, owner, excuse="a service still has its id and "
-                "starts it later",
+                SUSPICION, "never started",
+                say(
+                    f"socket {id} was accepted for {owner}, and nobody called socket.start for it: the client waits, "
+                    "and nothing is read.",
+                    f"socket {id} 已为 {owner} 接受，但没有人对它调用 socket.start：客户端在等待，数据没有人读。",
+                ),
+                event, owner,
+                excuse=say("a service still has its id and starts it later", "某个服务留着它的 id，稍后会 start"),
             )  # fmt: skip
         elif state == "halfclose_read":
             yield Verdict(
-                SUSPICION, "half closed", f"the other side of socket {id} of {owner} has finished, and nobody called "
-                "socket.close: its descriptor stays open.", event, owner, excuse="there is still something to write",
+                SUSPICION, "half closed",
+                say(
+                    f"the other side of socket {id} of {owner} has finished, and nobody called socket.close: its "
+                    "descriptor stays open.",
+                    f"{owner} 的 socket {id} 的对端已经写完，但没有人调用 socket.close：描述符一直开着。",
+                ),
+                event, owner, excuse=say("there is still something to write", "还有数据要写"),
             )  # fmt: skip
 
 
@@ -366,8 +419,12 @@ def _mailboxes(tables: dict[str, Any], walk: _Walk | None) -> Iterator[Verdict]:
         if n >= CROWD and (grows or not before):
             yield Verdict(
                 SUSPICION, "mailbox grows",
-                f"{n} messages wait in the mailbox of {t['name']} {address}"
-                + (f", after {', '.join(map(str, before))} at the quarters of the trace." if before else "."),
+                say(
+                    f"{n} messages wait in the mailbox of {t['name']} {address}"
+                    + (f", after {', '.join(map(str, before))} at the quarters of the trace." if before else "."),
+                    f"{t['name']} {address} 的消息队列里积压了 {n} 条消息"
+                    + (f"，在全程的四分之一、一半、四分之三处是 {'、'.join(map(str, before))}。" if before else "。"),
+                ),
                 len(walk.trace.events) - 1 if walk is not None else None, address,
-                excuse="this is a burst that it will work off",
+                excuse=say("this is a burst that it will work off", "这只是一阵突发，它会处理完"),
             )  # fmt: skip

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .language import say
 from .state import socket_waits
+from .text import cells, fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,22 +30,53 @@ class Wait:
 
     `state` of a call: served (by `target`), queued (the request lies in a mailbox),
     coming (the answer does), kept (a response function holds it), nobody, unknown.
-    `on`: what is waited for, in words. `place`: the line it is parked at, if known.
+    `named`: name and address of the service that was called, `id`: the socket or the
+    critical section, `function`: of socket.py, `tick`: when the timer fires, None if it
+    has. `place`: the line it is parked at, if known.
     """
 
     service: str
     co: str
     session: int
     kind: str
-    on: str
     state: str = ""
     target: Who | None = None
     to: str = ""  # the service that was called
     place: str = ""
+    named: str = ""
+    id: int = 0
+    function: str = ""
+    tick: int | None = None
 
     @property
     def who(self) -> Who:
         return self.service, self.co
+
+    @property
+    def on(self) -> str:
+        """What is waited for, in words."""
+        by = self.target[1] if self.target else ""
+        if self.kind == "call":
+            return (
+                say(f"its call to {self.named}", f"对 {self.named} 的调用")
+                + {
+                    "served": say(f", served by {by}", f"，由 {by} 处理"),
+                    "queued": say(", not taken yet", "，还没有被取出"),
+                    "coming": say(", answered already", "，已经得到响应"),
+                    "kept": say(", kept in a response function", "，留在一个响应函数里"),
+                    "nobody": say(", which nobody can answer", "，没有人能响应它"),
+                    "unknown": "",
+                }[self.state]
+            )
+        if self.kind == "socket":
+            return say(f"socket {self.id}, in {self.function}", f"socket {self.id}，在 {self.function} 里")
+        if self.kind == "queue":
+            return say(f"critical section {self.id}, {by} is inside", f"临界区 {self.id}，{by} 在里面")
+        if self.kind == "sleep":
+            return say("a wakeup", "一次唤醒")
+        if self.tick is None:
+            return say("its timer, which has fired", "自己的定时器，已到期")
+        return say(f"its timer, at tick {self.tick}", f"自己的定时器，在 tick {self.tick}")
 
 
 class Waits:
@@ -82,8 +115,13 @@ class Waits:
         return path
 
     def label(self, who: Who) -> str:
-        name = self.names.get(who[0], "")
-        return f"{who[1]} of {name} {who[0]}" if name and name != who[0] else f"{who[1]} of {who[0]}"
+        named = self.named(who[0])
+        return say(f"{who[1]} of {named}", f"{named} 的 {who[1]}")
+
+    def named(self, service: str) -> str:
+        """Name and address; in a recording of the real skynet they are the same."""
+        name = self.names.get(service, "")
+        return f"{name} {service}" if name and name != service else service
 
     def draw(self, **options: Any) -> Figure:
         """A matplotlib figure; see view.waits.draw for the options."""
@@ -99,10 +137,17 @@ class Waits:
 
     def __str__(self) -> str:
         if not self.edges:
-            return "nobody waits"
-        rows = [(self.label(w.who), f"session {w.session}", w.on, w.place and f"at {w.place}") for w in self.edges]
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        return "\n".join(f"{a:{widths[0]}}  {b:{widths[1]}}  {on:{widths[2]}}  {at}".rstrip() for a, b, on, at in rows)
+            return say("nobody waits", "没有协程在等待")
+        rows = [
+            (
+                self.label(w.who), say(f"session {w.session}", f"会话 {w.session}"), w.on,
+                w.place and say(f"at {w.place}", f"位于 {w.place}"),
+            )
+            for w in self.edges
+        ]  # fmt: skip
+        widths = [max(cells(row[k]) for row in rows) for k in range(3)]
+        lines = ("  ".join([*map(fit, row[:3], widths), row[3]]) for row in rows)
+        return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:
         return f"<Waits: {len(self.edges)} parked coroutines, {len(self.circles())} circles>"
@@ -137,25 +182,17 @@ def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
             to = t.get("watching_session", {}).get(session)
             tick = timers.get((address, session))
             if to is not None:
-                named = f"its call to {_name(services, to)}"
                 state, target = _answerer(services, serving, kept, mail, address, session, to)
-                on = {
-                    "served": f"{named}, served by {target[1] if target else ''}", "queued": f"{named}, not taken yet",
-                    "coming": f"{named}, answered already", "kept": f"{named}, kept in a response function",
-                    "nobody": f"{named}, which nobody can answer", "unknown": named,
-                }[state]  # fmt: skip
-                yield Wait(address, co, session, "call", on, state, target, to, place)
+                yield Wait(address, co, session, "call", state, target, to, place, _name(services, to))
             elif co in sockets:
-                yield Wait(address, co, session, "socket", "socket {}, in {}".format(*sockets[co]), place=place)
+                id, function = sockets[co]
+                yield Wait(address, co, session, "socket", place=place, id=id, function=function)
             elif (holder := _holder(t, co)) is not None:
-                on = f"critical section {holder[0]}, {holder[1]} is inside"
-                yield Wait(address, co, session, "queue", on, target=(address, holder[1]), place=place)
-            elif tick is not None:
-                yield Wait(address, co, session, "timer", f"its timer, at tick {tick}", place=place)
-            elif co in asleep and (address, session, True) not in mail:
-                yield Wait(address, co, session, "sleep", "a wakeup", place=place)
+                yield Wait(address, co, session, "queue", target=(address, holder[1]), place=place, id=holder[0])
+            elif tick is None and co in asleep and (address, session, True) not in mail:
+                yield Wait(address, co, session, "sleep", place=place)
             else:
-                yield Wait(address, co, session, "timer", "its timer, which has fired", place=place)
+                yield Wait(address, co, session, "timer", place=place, tick=tick)
 
 
 def _name(services: dict[str, Any], address: str) -> str:

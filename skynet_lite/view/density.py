@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from .figure import SMALL, MaxNLocator, Page, clean, fit, rectangle
+from .figure import SMALL, MaxNLocator, Page, clean, extent, fit, rectangle
+from .words import word
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -53,7 +54,9 @@ class Density:
         self.drawn: list[int] = []
         self._scores: list[int] = []
         names = trace.whole.names()
-        self._world = {name: Row("world", name, [0] * columns) for name in ("clients", "socket server", "timer")}
+        self._world = {
+            name: Row("world", word(f"fig.{name}"), [0] * columns) for name in ("clients", "socket", "timer")
+        }
         self._services = {
             s: Row("service", f"{names[s]} {s}".strip() if names[s] != s else s, [0] * columns, waiting=[0] * columns)
             for s in sorted(shown)
@@ -89,7 +92,7 @@ class Density:
             self._scores.append({"resume": 1, "co_error": 4, "mark": 1}.get(kind, 0))
         column = self.column(i)
         if kind in ("command", "ready", "write", "timer_fired", "client"):
-            name = {"timer_fired": "timer", "client": "clients"}.get(kind, "socket server")
+            name = {"timer_fired": "timer", "client": "clients"}.get(kind, "socket")
             self._world[name].counts[column] += 1
         elif row is None:
             return
@@ -120,9 +123,9 @@ class Density:
         active = [s for s, row in self._services.items() if any(row.counts) or any(row.waiting)]
         for service in active[:_SERVICES]:
             row, strips = self._services[service], self._strips[service]
-            row.note = [_number(sum(row.counts), "resume"), f"mailbox up to {max(row.waiting, default=0)}"]
+            row.note = [_number(sum(row.counts), "resume"), word("fig.deepest", n=max(row.waiting, default=0))]
             if row.errors:
-                row.note[0] += f", {_number(len(row.errors), 'error')}"
+                row.note[0] = word("fig.and", a=row.note[0], b=_number(len(row.errors), "error"))
             rows.append(row)
             most = max(3, _STRIPS // min(_SERVICES, len(active)))
             shown = list(strips)[: most if len(strips) <= most else most - 1]
@@ -130,11 +133,11 @@ class Density:
             rest = [counts for co, counts in strips.items() if co not in shown]
             if rest:
                 counts = [sum(column) for column in zip(*rest, strict=True)]
-                rows.append(Row("strip", f"{len(rest)} more", counts, ["together"]))
+                rows.append(Row("strip", word("fig.more", n=len(rest)), counts, [word("fig.together")]))
         rest_rows = [self._services[s] for s in active[_SERVICES:]]
         if rest_rows:
             counts = [sum(column) for column in zip(*(row.counts for row in rest_rows), strict=True)]
-            more = Row("service", f"{len(rest_rows)} more services", counts, [_number(sum(counts), "resume")])
+            more = Row("service", word("fig.more_services", n=len(rest_rows)), counts, [_number(sum(counts), "resume")])
             rows.append(more)
         return rows
 
@@ -185,9 +188,11 @@ class Overview:
         t = page.theme
         lines = [title for title in row.note if title]
         page.fixed(left - 8, high - 9, fit(clean(row.title), left - 12, True, 8.5), t.ink, "right", bold=True)
+        height = max((extent(text, size=SMALL)[1] for text in lines), default=0.0)  # Chinese letters are higher
         for k, text in enumerate(lines):
-            if high - 20 - 9.5 * k > low:
-                page.fixed(left - 8, high - 19 - 9.5 * k, fit(text, left - 12), t.faint, "right", size=SMALL)
+            y = high - 14.5 - height / 2 - max(9.5, height + 0.5) * k
+            if y - 1 > low:
+                page.fixed(left - 8, y, fit(text, left - 12), t.faint, "right", size=SMALL)
         most, room = max(row.counts) or 1, high - low - 6
         bars = [
             rectangle(left + first * step, low + 1, left + end * step, low + 1 + room * count / most)
@@ -209,15 +214,15 @@ class Overview:
     def _axis(self, page: Page, left: float, right: float, y: float) -> None:
         t, d = page.theme, self.density
         span = d.last - d.first
-        scale, unit = in_unit(span) if self.unit == "s" else (1.0, {"tick": "ticks of 10 ms"}.get(self.unit, ""))
+        scale, unit = in_unit(span) if self.unit == "s" else (1.0, word("fig.ticks") if self.unit == "tick" else "")
         ticks = []
         for value in MaxNLocator(10, steps=[1, 2, 5, 10]).tick_values(d.first * scale, d.last * scale):
             x = left + (right - left) * (value / scale - d.first) / (span or 1.0)
             if left - 1 <= x <= right + 1 and page.fixed(x, y - 11, f"{value:.10g}", t.faint, size=SMALL):
                 ticks.append(((x, y), (x, y - 3.5)))
         page.segments(ticks, t.rule, 0.8)
-        words = f"time in {unit}" if unit else "event number in trace.text()"
-        words += "; bars: resumes in each column, by service; strips: by coroutine; line: messages in the mailbox"
+        axis = word("fig.axis.times", unit=unit) if unit else word("fig.axis.numbers")
+        words = word("fig.axis.over", axis=axis)
         page.fixed((left + right) / 2, y - 24, fit(words, right - left), t.faint, size=SMALL)
 
     def _lens(self, page: Page, left: float, right: float, top: float, bottom: float, step: float) -> None:
@@ -230,7 +235,7 @@ class Overview:
         page.polygons([rectangle(x0, bottom, x1, top)], f"{t.ink}22", 1.5)
         foot, neck = top - self.height + 4, bottom - 32
         page.segments([((x0, neck), (left, foot)), ((x1, neck), (right, foot))], t.faint, 0.8, (0, (2, 2)), 1)
-        words = f"enlarged: events {first} to {end - 1}"
+        words = word("fig.enlarged", first=first, last=end - 1)
         page.fixed((left + right) / 2, foot + 14, words, t.ink, size=SMALL, bold=True)
 
 
@@ -251,4 +256,4 @@ def in_unit(span: float) -> tuple[float, str]:
 
 
 def _number(n: int, what: str) -> str:
-    return f"{n:,} {what}".replace(",", " ") + ("" if n == 1 else "s")
+    return word(f"fig.n.{what}.one" if n == 1 else f"fig.n.{what}", n=f"{n:,}".replace(",", " "))

@@ -17,7 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..trace.text import cells
 from .place import Box, Placer
+from .words import LANGUAGES
 
 try:
     import matplotlib
@@ -35,8 +37,8 @@ except ImportError as e:  # pragma: no cover  # tested in a process of its own
 SIZE, SMALL, TITLE = 8.5, 7.5, 12.0
 _SANS, _MONO = "DejaVu Sans", "DejaVu Sans Mono"  # they come with matplotlib: the same everywhere
 _WIDER = (
-    "Noto Sans CJK SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
-    "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Heiti SC", "Noto Sans CJK JP",
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Heiti SC", "Noto Sans CJK JP",
     "Droid Sans Fallback", "Arial Unicode MS",
 )  # fmt: skip
 """Fonts for what those two have no glyphs for, the first that is installed."""
@@ -182,15 +184,31 @@ def extent(text: str, mono: bool = False, bold: bool = False, size: float = SIZE
 
 
 def clean(text: str, mono: bool = False, limit: int = 44) -> str:
-    """One line that a font here can draw; what none has a glyph for is written as Python escapes it."""
-    glyphs, wider = _glyphs(_MONO if mono else _SANS), _wider()
+    """One line that a font here can draw, no longer than `limit` letters; a Chinese one counts for two.
+
+    What no font has a glyph for is written as Python escapes it.
+    """
     shown = "".join(
-        c
-        if c.isprintable() and (ord(c) in glyphs or (wider is not None and ord(c) in _glyphs(wider)))
-        else c.encode("unicode_escape", "backslashreplace").decode()
-        for c in text[: limit + 1]
+        c if _drawable(c, mono) else c.encode("unicode_escape", "backslashreplace").decode() for c in text[: limit + 1]
     )
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    if max(len(shown), cells(shown)) <= limit:
+        return shown
+    shown = shown[: limit - 1]
+    while cells(shown) >= limit:
+        shown = shown[:-1]
+    return shown + "…"
+
+
+def legible(lang: str) -> str:
+    """`lang`, if the fonts here have all letters in which figures speak it; else "en"."""
+    words = "".join(text for key, text in LANGUAGES[lang].items() if key.startswith("fig."))
+    return lang if all(_drawable(c) for c in set(words)) else "en"
+
+
+def _drawable(c: str, mono: bool = False) -> bool:
+    wider = _wider()
+    known = ord(c) in _glyphs(_MONO if mono else _SANS) or (wider is not None and ord(c) in _glyphs(wider))
+    return known and c.isprintable()
 
 
 def fit(text: str, width: float, bold: bool = False, size: float = SMALL) -> str:

@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..trace.language import speaking
 from .payload import payload
+from .words import forms, word
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _ROWS = 400  # of a comparison that are shown at once
 
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="@lang@">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>@title@</title>
@@ -46,7 +48,7 @@ noscript { white-space: pre-wrap; }
 @media (prefers-color-scheme: dark) { body { background: #0e1013; color: #e6e9ee; } }
 </style>
 @compared@<main id="viewers"></main>
-<noscript>This page steps through a trace with JavaScript. In words:
+<noscript>@noscript@
 
 @words@</noscript>
 <script type="application/json" id="data">@data@</script>
@@ -74,7 +76,7 @@ data.traces.forEach((trace, k) => {
 });
 
 // Two runs side by side: the other one goes to the event that stands in the same row, or to the last one before.
-const rows = data.rows ?? [];
+const rows = data.rows ?? [], words = data.words;
 const sides = [0, 1].map((k) => rows.filter((row) => row[k] !== null).sort((a, b) => a[k] - b[k]));
 const partings = rows.flatMap((row, i) => (!row[2] && (i === 0 || rows[i - 1][2]) ? [i] : []));
 function follow(k, n) {
@@ -85,8 +87,8 @@ function follow(k, n) {
   if (pair) other.goto(pair[1 - k] - other.data.first, true);
   const here = row?.[k] === n && !row[2];
   stand(rows.indexOf(row));
-  viewers[k].note(!here ? "" : row[1 - k] === null ? "only in this run" : "the runs differ here");
-  other.note(!here ? "" : row[1 - k] === null ? "nothing like it in this run" : "the runs differ here");
+  viewers[k].note(!here ? "" : row[1 - k] === null ? words.only : words.differ);
+  other.note(!here ? "" : row[1 - k] === null ? words.missing : words.differ);
 }
 /** The row that both stand in, marked in the list if that shows it. */
 function stand(k) {
@@ -141,26 +143,35 @@ def page(
     `beside`: a second run, or a recording of the real skynet, compared with the first
     (`diff`, if that was done already). It goes along step by step.
     """
+    with speaking(options.pop("lang", None)):
+        return _page(trace, beside, diff, title, options)
+
+
+def _page(trace: Trace, beside: Trace | None, diff: Diff | None, title: str | None, options: dict[str, Any]) -> str:
     traces = [payload(trace, title=title, **options)]
     rows, compared = None, ""
     if beside is not None:
         traces.append(payload(beside, **options))
         if traces[1]["title"] == traces[0]["title"]:
             for run, which in zip(traces, ("first", "second"), strict=True):
-                run["title"] += f", the {which} run"
+                run["title"] = word(f"page.{which}", title=run["title"])
         diff = diff or trace.diff(beside)
         rows = diff.rows
         compared = _compared(diff)
-    data = json.dumps({"traces": traces, "rows": rows}, ensure_ascii=True, separators=(",", ":"))
+    data = json.dumps(
+        {"traces": traces, "rows": rows, "words": forms("page.")}, ensure_ascii=True, separators=(",", ":")
+    )
     parts = {
-        "title": html.escape(traces[0]["title"] or "a trace"),
+        "title": html.escape(traces[0]["title"] or word("page.title")),
+        "lang": traces[0]["lang"],
+        "noscript": word("page.noscript"),
         "words": html.escape(trace.describe(limit=200)),
         "compared": compared,
         # `</script>` in a string of the program must not end the element it stands in.
         "data": data.replace("<", "\\u003c"),
         "script": script().replace("</script", "<\\/script"),
     }
-    return re.sub("@(title|words|compared|data|script)@", lambda m: parts[m[1]], _PAGE)
+    return re.sub("@(title|lang|noscript|words|compared|data|script)@", lambda m: parts[m[1]], _PAGE)
 
 
 def _compared(diff: Diff) -> str:
@@ -170,15 +181,15 @@ def _compared(diff: Diff) -> str:
     for left, mark, right, k in shown:
         style = ' class="part"' if mark in "|<>" else ""
         if k is not None:
-            left = f'<button aria-label="Go to row {k}">{html.escape(left) or " "}</button>'
+            left = f'<button aria-label="{word("page.row", n=k)}">{html.escape(left) or " "}</button>'
             style += f' data-row="{k}"'
         else:
             left = html.escape(left)
         lines.append(f"<tr{style}><td>{left}</td><td>{html.escape(mark)}</td><td>{html.escape(right)}</td></tr>")
-    hint = "" if diff.same else "\nThe keys d and D lead to the next difference and to the one before."
-    rest = f"<p>… {more} more rows</p>" if more else ""
+    hint = "" if diff.same else "\n" + word("page.keys")
+    rest = f"<p>{word('page.more', n=more)}</p>" if more else ""
     return (
-        f'<section class="diff" aria-label="Two runs compared"><p>{html.escape(diff.summary())}{hint}</p>'
+        f'<section class="diff" aria-label="{word("page.compared")}"><p>{html.escape(diff.summary())}{hint}</p>'
         f"<div><table>{''.join(lines)}</table></div>{rest}</section>"
     )
 

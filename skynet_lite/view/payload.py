@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from ..trace.language import speaking
 from ..trace.state import Step
 from ..trace.text import line
 from .story import Story
-from .words import sentences
+from .words import forms, sentences, word
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -26,12 +27,18 @@ _FROM_OUTSIDE = frozenset(("birth", "push", "load", "handled", "message", "ready
 _MANY_LANES = 400
 
 
-def payload(trace: Trace, *, services: Any = None, title: str | None = None, lang: str = "en") -> dict[str, Any]:
+def payload(trace: Trace, *, services: Any = None, title: str | None = None, lang: str | None = None) -> dict[str, Any]:
     """The data of the viewer, of a whole trace or of a part of one.
 
     `services`: whose lanes and events are shown at first, as in `Trace.timeline`.
+    `lang`: "en", "zh", or that of the process.
     Raises ValueError for a service or a language that is not there.
     """
+    with speaking(lang) as spoken:
+        return {**_payload(trace, services, title), "lang": spoken, "words": forms("viewer.")}
+
+
+def _payload(trace: Trace, services: Any, title: str | None) -> dict[str, Any]:
     whole, numbers = trace.whole, trace.numbers
     first, end = (numbers[0], numbers[-1] + 1) if len(numbers) else (0, 0)
     wanted = services if services is not None else getattr(trace, "services", None)
@@ -51,7 +58,7 @@ def payload(trace: Trace, *, services: Any = None, title: str | None = None, lan
     names = whole.names()
     tables, steps = _steps(whole, first, end)
     verdicts = [v for v in trace.verdicts() if v.event is not None]
-    shown = ", ".join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
+    shown = word("fig.comma").join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
     return {
         "title": title if title is not None else trace.origin or shown,
         "hidden": story.hidden,
@@ -64,7 +71,7 @@ def payload(trace: Trace, *, services: Any = None, title: str | None = None, lan
         "services": [e.get("service", "") for e in events],
         "coroutine": [_coroutine(e) for e in events],
         "lines": [line(e).strip() for e in events],
-        "say": sentences(whole, lang)[first:end],
+        "say": sentences(whole)[first:end],
         "causes": _causes(whole.events[:end])[first:],
         "by": [e["by"] if e["e"] == "resume" else None for e in events],
         "places": places,

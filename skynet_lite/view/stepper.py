@@ -11,8 +11,10 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
+from ..trace.language import speaking
 from .page import script
 from .payload import payload
+from .words import word
 
 try:
     import anywidget
@@ -47,9 +49,9 @@ class Stepper(anywidget.AnyWidget):
         )
         self._trace = trace
         self._title, self._services = options.get("title"), options.get("services")
-        self.summary = (
-            f"stepper: {len(data['kinds'])} events, {sum(lane[1] == 'coroutine' for lane in data['lanes'])} coroutines"
-        )
+        coroutines = sum(lane[1] == "coroutine" for lane in data["lanes"])
+        with speaking(data["lang"]):
+            self.summary = word("alt.stepper", events=len(data["kinds"]), coroutines=coroutines)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget, a text that is the same on every machine, and the picture for where no widget can be."""

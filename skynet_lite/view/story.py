@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
 from ..trace.state import socket_waits
+from .words import count, form, word
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -183,8 +184,9 @@ class Story:
             replace(s, lane=lane(s.lane)) for s in self.stretches
             if s.lane[0] not in services or s.kind in ("run", "queued")
         ] + [
-            Stretch((service, FOLDED), None, None, "parked", ", ".join(f"{s.lane[1]}: {s.short}" for s in parked),
-                    f"{len(parked)} parked")
+            Stretch((service, FOLDED), None, None, "parked",
+                    word("fig.comma").join(f"{s.lane[1]}: {s.short}" for s in parked),
+                    word("fig.parked", n=len(parked)))
             for service, parked in waiting.items()
         ]  # fmt: skip
         self.folded = services
@@ -218,11 +220,14 @@ class Story:
 
         outside = {CLIENTS, *reader.clients}
         clients = sorted((k for k in seen if not k[0] and k[1] in outside), key=by_appearance)
-        lanes = [Lane(key, "client", key[1], "outside") for key in clients]
+        many = ("", CLIENTS)
+        lanes = [
+            Lane(key, "client", word("fig.clients") if key == many else key[1], word("fig.outside")) for key in clients
+        ]
         if ("", SOCKET) in seen:
-            lanes.append(Lane(("", SOCKET), "socket", SOCKET, "epoll"))
+            lanes.append(Lane(("", SOCKET), "socket", word("fig.socket"), "epoll"))
         if ("", TIMER) in seen:
-            lanes.append(Lane(("", TIMER), "timer", TIMER, ""))
+            lanes.append(Lane(("", TIMER), "timer", word("fig.timer"), ""))
         inner = [k for k in seen if k[0] in self.shown]
         coroutines = [
             k for k in inner
@@ -242,7 +247,7 @@ class Story:
                 lanes.append(Lane((service, FOLDED), "folded", about.strip(), ""))
                 continue
             if (service, MAILBOX) in seen:
-                lanes.append(Lane((service, MAILBOX), "mailbox", MAILBOX, about.strip()))
+                lanes.append(Lane((service, MAILBOX), "mailbox", word("fig.mailbox"), about.strip()))
             for key in keys:
                 if key[1] != MAILBOX:
                     lanes.append(Lane(key, "coroutine", key[1], reader.roles.get(key, "")))
@@ -307,6 +312,7 @@ class _Reader:
         self._brought = {e["cause"]: e for e in trace.events if e["e"] == "message" and "cause" in e}
         self._sent: dict[tuple[str, Any], str] = {}  # service, session → whom a call asks
         self._ticks: dict[tuple[str, int], int] = {}  # service, session → the length of its timer
+        self._told: int | None = None  # the socket whose state was told last
         self._pools: dict[str, dict[int, str]] = {}  # service → its socket_pool
         self._queues: dict[str, dict[int, list[str]]] = {}  # service → its critical sections
         # What the real clock shows at an event is not recorded, so how long a timer runs is not known.
@@ -325,10 +331,10 @@ class _Reader:
             if session in calls:
                 self._sent[service, session] = calls[session]
             if co != "BREAK":
-                what = "SLEEP" if co in sleeping else "CALL" if session in calls else "session"
+                what = "SLEEP" if co in sleeping else "CALL" if session in calls else ""
                 self._enter((service, co), "parked", None, self._waits(service, co, what, session))
         for co in tables.get("coroutine_pool", ()):
-            self._enter((service, co), "pool", None, "pool")
+            self._enter((service, co), "pool", None, word("fig.pool"))
 
     def read(self, i: int, event: Event) -> None:
         rule = getattr(self, "on_" + event["e"], None)
@@ -351,7 +357,7 @@ class _Reader:
     def _enter(self, key: LaneKey, kind: str, at: int | None, label: str = "", place: str | None = None) -> None:
         self._leave(key, at)
         self.order.setdefault(key, len(self.order))
-        self._open[key] = (kind, at, label, f"{label}, at {place}" if place else label)
+        self._open[key] = (kind, at, label, word("fig.at", what=label, place=place) if place else label)
 
     def _leave(self, key: LaneKey, at: int | None) -> None:
         if key in self._open:
@@ -376,12 +382,13 @@ class _Reader:
             return f"CALL {session} → {to}" if to else f"CALL {session}"
         waits = socket_waits(self._pools.get(service, {})).get(co)
         if waits is not None:
-            return "{1} on s{0}".format(*waits)
+            return word("fig.on", id=waits[0], function=waits[1])
         for n, queue in self._queues.get(service, {}).items():
             if co in queue[1:]:
-                return f"queue {n} behind {queue[queue.index(co) - 1]}"
+                return word("fig.behind", n=n, co=queue[queue.index(co) - 1])
         ticks = self._ticks.get((service, session))
-        return f"{command} {session}" if ticks is None else f"{command} {session}, {_count(ticks, 'tick')}"
+        what = f"{command} {session}" if command else word("fig.session", session=session)
+        return what if ticks is None else word("fig.and", a=what, b=count(ticks, "tick"))
 
     # ---- the scheduler
 
@@ -398,7 +405,7 @@ class _Reader:
         key = self._lane(service, e["co"])
         if e["how"] == "new":
             start = e["for"] == "timeout" and e["co"] == "co1" and e["in"] == "main"
-            self.roles[key] = "start function" if start else f"made for a {e['for']}".replace("timeout", "timer")
+            self.roles[key] = word("fig.start") if start else form(f"fig.made.{e['for']}", e["for"])
         self._enter(key, "made", i)
         if e["for"] == "fork":
             self._forks[key] = (i, self._lane(service, e["in"]))
@@ -450,7 +457,7 @@ class _Reader:
             self._mark(key, i, "yield")
         else:
             if command == "EXIT":
-                self._enter(key, "pool", i, "pool")
+                self._enter(key, "pool", i, word("fig.pool"))
             elif command != "QUIT":
                 self._enter(key, "made", i)  # suspend answers for it, and resumes it at once
             self._mark(key, i, "yield", f'yield "{command}"')
@@ -461,10 +468,10 @@ class _Reader:
             self._mark(waker, i, "wakeup")
             self._arrow(waker, i, self._lane(service, e["co"]), i, "wakeup", "wakeup →\nwakeup_queue")
         else:
-            self._mark(waker, i, "skip", f"wakeup({e['co'] or '?'}): not sleeping")
+            self._mark(waker, i, "skip", word("fig.not_sleeping", co=e["co"] or "?"))
 
     def on_wakeup_skip(self, i: int, e: Event, service: str) -> None:
-        self._mark(self._lane(service, e["co"]), i, "skip", "dispatch_wakeup: sleeps no more")
+        self._mark(self._lane(service, e["co"]), i, "skip", word("fig.no_more"))
 
     def on_mark(self, i: int, e: Event, service: str) -> None:
         if service in self.shown and ("service" in e or e.get("co") not in (None, "main")):
@@ -477,7 +484,7 @@ class _Reader:
         self._leave(key, i)
         self._running.pop(service, None)
         self._yielded[service] = (i, e["co"])
-        self._mark(key, i, "error", f"raises: {e['error']}")
+        self._mark(key, i, "error", word("fig.raises", error=e["error"]))
 
     def on_fork(self, i: int, e: Event, service: str) -> None:
         self._forks[self._lane(service, e["co"])] = (i, self._lane(service, e["in"]))
@@ -497,8 +504,8 @@ class _Reader:
             key = self._lane(service, e.get("co"))
             if self._open.get(key, ("",))[0] == "made":
                 since, ticks = self._open.pop(key)[1], self._ticks.get((service, e["session"]))
-                words = f"timer {e['session']}" + (f", {_count(ticks, 'tick')}" if ticks else "")
-                self._enter(key, "parked", since, words)
+                words = word("fig.timer.of", session=e["session"])
+                self._enter(key, "parked", since, word("fig.and", a=words, b=count(ticks, "tick")) if ticks else words)
         elif e["table"] == "socket_pool":
             self._pools.setdefault(service, {})[e["session"]] = e.get("value", "")
         elif e["table"] == "queue":
@@ -515,7 +522,7 @@ class _Reader:
     def on_exit(self, i: int, e: Event, service: str) -> None:
         for key in [key for key, (kind, *_) in self._open.items() if key[0] == service and kind != "run"]:
             self._leave(key, i)  # who runs now runs on to its QUIT
-        self._mark(self._lane(service, None), i, "exit", "exit")
+        self._mark(self._lane(service, None), i, "exit", word("fig.exit"))
 
     # ---- messages
 
@@ -532,12 +539,21 @@ class _Reader:
         elif cause is not None and kind == "timer_fired":
             self._arrow(("", TIMER), cause, key, i, "timer", words)
         elif cause is not None and kind == "timer_set" and by["in"] != "main":
-            label = f"timer of 0 ticks, session {e['session']}"
+            label = word("fig.at_once", session=e["session"])
             self._arrow(self._lane(service, by["in"]), cause, key, i, "timer", label)
         elif cause is not None and kind == "send" and from_here and self._sender(cause, by)[0] != key:
             self._arrow(*self._sender(cause, by), key, i, "send", words)
         else:
-            self._mark(key, i, "push", {"launch": "launch", "outside": f"{words} from outside"}.get(e["by"], words))
+            self._mark(
+                key,
+                i,
+                "push",
+                word("fig.from_outside", what=words)
+                if e["by"] == "outside"
+                else "launch"
+                if e["by"] == "launch"
+                else words,
+            )
             return
         self._mark(key, i, "push")
 
@@ -562,32 +578,32 @@ class _Reader:
             self._arrow(lane, e["cause"], ("", SOCKET), i, "driver", f"driver.{e['command']}({e['id']})")
 
     def on_ready(self, i: int, e: Event, service: str) -> None:
-        self._mark(("", SOCKET), i, "ready", f"socket {e['id']} ready: {', '.join(e['what'])}")
+        self._mark(("", SOCKET), i, "ready", word("fig.ready", id=e["id"], what=_ready(e["what"])))
 
     def on_socket(self, i: int, e: Event, service: str) -> None:
         if "cause" in e:
-            words = f"socket {e['id']} is "
             last = self.marks[-1] if self.marks else None
-            if last is not None and (last.at, last.kind) == (e["cause"], "state") and last.label.startswith(words):
+            if last is not None and (last.at, last.kind) == (e["cause"], "state") and self._told == e["id"]:
                 self.marks.pop()  # one cause, several states: the last one counts
-            self._mark(("", SOCKET), e["cause"], "state", words + e["state"])
+            self._told = e["id"]
+            self._mark(("", SOCKET), e["cause"], "state", word("fig.state", id=e["id"], state=e["state"]))
 
     def on_write(self, i: int, e: Event, service: str) -> None:
-        sent = f"{e['sent']} bytes" if e["sent"] == e["size"] else f"{e['sent']} of {e['size']} bytes"
+        words = word("fig.wrote" if e["sent"] == e["size"] else "fig.wrote.part", sent=e["sent"], size=e["size"])
         self._mark(("", SOCKET), i, "write")
-        self._arrow(self._lane(service, e["co"]), i, ("", SOCKET), i, "write", f"write {sent}")
+        self._arrow(self._lane(service, e["co"]), i, ("", SOCKET), i, "write", words)
 
     def on_timer_set(self, i: int, e: Event, service: str) -> None:
         if not e["tick"]:
             return
         key = ("", TIMER)
-        words = f"session {e['session']}"
+        session = words = word("fig.session", session=e["session"])
         if self._now is not None:
             self._ticks[service, e["session"]] = e["tick"] - self._now
-            words = f"{_count(e['tick'] - self._now, 'tick')}, {words}"
+            words = word("fig.and", a=count(e["tick"] - self._now, "tick"), b=session)
         self._mark(key, i, "set")
         self._arrow(self._lane(service, e["in"]), i, key, i, "timer", words)
-        self.stretches.append(Stretch(key, i, self._fired.get(i), "pending", f"session {e['session']}"))
+        self.stretches.append(Stretch(key, i, self._fired.get(i), "pending", session))
 
     def on_timer_fired(self, i: int, e: Event, service: str) -> None:
         self._mark(("", TIMER), i, "fired")
@@ -595,18 +611,20 @@ class _Reader:
     def on_client(self, i: int, e: Event, service: str) -> None:
         own = ("", CLIENTS if self._one_client_lane else e["client"])
         self.order.setdefault(own, len(self.order))
-        self._mark(own, i, "client", f"{e['action']} {e['detail']}".strip())
+        number, _, unit = e["detail"].partition(" ")
+        detail = word("fig.bytes", n=number) if unit == "bytes" else e["detail"]
+        self._mark(own, i, "client", f"{e['action']} {detail}".strip())
 
     def on_clock(self, i: int, e: Event, service: str) -> None:
         self._now = e["tick"]
-        self.lines.append(Line(i, f"tick {e['tick']}", clock=True))
+        self.lines.append(Line(i, word("fig.tick", tick=e["tick"]), clock=True))
 
 
 # --------------------------------------------------------------------------- words
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+def _ready(what: list[str]) -> str:
+    return word("fig.comma").join(form(f"fig.ready.{one}", one) for one in what)
 
 
 def _python(value: Any) -> str:
@@ -623,7 +641,8 @@ def _body(e: Event) -> str:
 def message_words(e: Event) -> str:
     """A message that is taken from its mailbox, in a few words."""
     if "type" in e:
-        return f"{e['type']} {e['size']} bytes" if e["type"] in ("DATA", "UDP") else str(e["type"])
+        sized = e["type"] in ("DATA", "UDP")
+        return word("fig.data", type=e["type"], size=e["size"]) if sized else str(e["type"])
     if e.get("ptype") in ("response", "error"):
         return f"{e['ptype']} {e['session']}"
     return f"{e.get('ptype', 'launch')} {_body(e)}".strip()
@@ -636,7 +655,7 @@ def push_words(e: Event, message: Event | None) -> str:
     if e["ptype"] in ("response", "error"):
         return message_words(e)
     what = f"{e['ptype']} {_body(message) if message is not None else ''}".strip()
-    return f"{what}, session {e['session']}" if e["session"] else what
+    return word("fig.and", a=what, b=word("fig.session", session=e["session"])) if e["session"] else what
 
 
 _SOCKET_MESSAGES = {"DATA": 1, "CONNECT": 2, "CLOSE": 3, "ACCEPT": 4, "ERROR": 5, "UDP": 6, "WARNING": 7}

@@ -11,6 +11,7 @@ A column is an event, a row a lane: ▶ resumed, ■ yields, ━ runs, ╌ parke
 from __future__ import annotations
 
 import locale
+import re
 import textwrap
 from bisect import bisect_right
 from itertools import chain
@@ -18,21 +19,23 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
 from ..trace.text import cells, fit, line
-from .words import plain, sentences
+from .words import plain, sentences, word
+from .words_en import ENGLISH
 
 if TYPE_CHECKING:
     from ..trace import Trace
 
 Event = dict[str, Any]
 Lane = tuple[str, str]  # service ("" for the node and the world) and coroutine, or what else it is
-_SOCKET, _TIMER, _MAILBOX = "socket server", "timer", "mailbox"
+_SOCKET, _TIMER, _MAILBOX, _MARKS = "socket", "timer", "mailbox", "marks"
 _GLYPHS = {
     "resume": "▶", "yield": "■", "co_error": "✗", "mark": "◆", "push": "○", "message": "●", "load": "●", "handled": "●",
     "wakeup": "↑", "fork": "+", "send": "→", "driver": "→", "write": "→", "timer_set": "→", "timer_fired": "●",
     "command": "●", "ready": "●", "socket": "•", "client": "●", "co_create": "○", "table": "•", "exit": "✗",
 }  # fmt: skip
 _AFTER = {"EXIT": "·", "QUIT": " "}  # what follows a yield, if not that it is parked
-HELP = "←→ step  Home End  PgUp PgDn 10  n/p of this coroutine  / search  g number  q quit"
+_BREAKS = re.compile(r"[\u2e80-\uffef] ?|[^\u2e80-\uffef\s]+\s?|\s")
+HELP = ENGLISH["term.help"]
 
 
 def frame(trace: Trace, i: int, width: int = 100, height: int = 36) -> list[str]:
@@ -80,7 +83,7 @@ class Frames:
             lane = "", _TIMER
         elif service:
             lane = self._lane(service, e.get("in", e.get("co")))
-        self.lane_of.append(lane or ("", "marks"))
+        self.lane_of.append(lane or ("", _MARKS))
         state = ""
         if kind == "resume":
             state = "━"
@@ -98,10 +101,10 @@ class Frames:
 
     def frame(self, i: int, width: int, height: int) -> list[str]:
         if not self.events:
-            return [fit("This trace has no events.", width).rstrip()]
+            return [fit(word("term.none"), width).rstrip()]
         i = range(len(self.events))[i]
         lines = self._head(i, width)
-        told = textwrap.wrap(self.told[i], max(20, width - 2)) or [""]
+        told = _wrapped(self.told[i], max(20, width - 2))
         rows = self._lanes(i, width, max(3, height - len(lines) - len(told) - 12))
         lines += [*rows, "", *told, ""]
         room = max(0, height - len(lines) - 1)
@@ -113,7 +116,7 @@ class Frames:
             tables += [""] * (min(room, len(source)) - len(tables))
             source += [""] * (len(tables) - len(source))
             lines += [f"{fit(a, left - 1)} {b}" for a, b in zip(tables[:room], source[:room], strict=True)]
-        lines += [""] * (height - 1 - len(lines)) + [HELP]
+        lines += [""] * (height - 1 - len(lines)) + [word("term.help")]
         return [fit(text, width).rstrip() for text in lines[: height - 1] + lines[-1:]]
 
     # ---- the picture
@@ -125,9 +128,9 @@ class Frames:
             if k % 10 == 0:
                 ruler[k - first : k - first + len(str(k))] = str(k)
         cursor = " " * (i - first) + "▼"
-        seconds = f" · {self.trace.seconds(i):.2f} s"
+        seconds = f"{self.trace.seconds(i):.2f}"
         return [
-            f"event {i} of {len(self.events)}{seconds}  {self.title}",
+            word("term.head", i=i, n=len(self.events), seconds=seconds, title=self.title),
             " " * _titles(width) + "".join(ruler)[:room],
             " " * _titles(width) + cursor,
         ]
@@ -146,13 +149,15 @@ class Frames:
         for lane in _around(lanes, self.lane_of[i], limit):
             service, name = lane
             title = f"{self.names.get(service, service)} {service}" if name == _MAILBOX else name
+            if not service and name in (_SOCKET, _TIMER, _MARKS):
+                title = word(f"term.{name}")
             drawn = ""
             for k in range(first, last):
                 char = _GLYPHS.get(self.events[k]["e"], "•") if self.lane_of[k] == lane else self._state(lane, k)
                 drawn += "┊" if k == i and char == " " else char
             rows.append(fit(f"  {title}" if service and name != _MAILBOX else title, _titles(width) - 1) + " " + drawn)
         hidden = len(lanes) - len(rows)
-        return [*rows, f"… {hidden} more lanes"] if hidden else rows
+        return [*rows, word("term.lanes", n=hidden)] if hidden else rows
 
     def _state(self, lane: Lane, k: int) -> str:
         changes = self.states.get(lane, ())
@@ -171,7 +176,7 @@ class Frames:
             told.append(f"{mine.get('name', '')} {service}".strip() if mine.get("name") != service else service)
         told += _rows(mine, old)
         rest = _rows({k: v for k, v in now.items() if k not in ("services", "now")}, before)
-        return [*told, "node", *rest] if rest else told or ["all tables are empty"]
+        return [*told, word("term.node"), *rest] if rest else told or [word("term.empty")]
 
     def _source(self, i: int, room: int) -> list[str]:
         """Where the coroutine of the event is, or last was: the service's own line, then the runtime's innermost."""
@@ -218,6 +223,19 @@ class Frames:
             if wanted in self.told[k].lower() or wanted in line(self.events[k]).lower():
                 return k
         return None
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """In lines of at most `width` columns; Chinese, which has no spaces between words, breaks behind any character."""
+    if cells(text) == len(text):
+        return textwrap.wrap(text, width) or [""]
+    lines = [""]
+    for part in _BREAKS.findall(text):
+        # What closes stands on no new line, even if it then stands one column out; `fit` will cut nothing of it.
+        if cells(lines[-1] + part.rstrip()) > width - 2 and part not in "，。：；）”、":
+            lines.append("")
+        lines[-1] += part if lines[-1] else part.lstrip()
+    return lines
 
 
 def _titles(width: int) -> int:
@@ -294,13 +312,13 @@ class _Loop:
             elif key == "/":
                 self.sought = self.ask("/") or self.sought
                 found = frames.find(i, self.sought)
-                i, said = (i, f"no event has {self.sought!r}") if found is None else (found, "")
+                i, said = (i, word("term.not_found", text=repr(self.sought))) if found is None else (found, "")
             elif key == "g":
-                number = self.ask("go to event ")
+                number = self.ask(word("term.go"))
                 if number.isascii() and number.isdigit() and int(number) <= last:
                     i = int(number)
                 elif number:
-                    said = f"no event {number}: there are 0 to {last}"
+                    said = word("term.no_event", number=number, last=last)
 
     def draw(self, i: int, said: str) -> None:
         height, width = self.screen.getmaxyx()

@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
+from ..trace.language import speaking
 from .density import DENSE, DRAWN, Density, Overview, in_unit
-from .figure import DARK, LIGHT, SIZE, SMALL, TITLE, Page, Theme, Timeline, around, clean, extent, fit, rectangle
+from .figure import DARK, LIGHT, SIZE, SMALL, TITLE, Page, Timeline, around, clean, extent, fit, legible, rectangle
 from .place import Box
 from .story import FOLDED, Arrow, Lane, LaneKey, Mark, Services, Story, Stretch, selected, times, window
-from .words import describe
+from .words import count, describe, word
 
 if TYPE_CHECKING:
     from ..trace import Trace
+    from .figure import Theme
 
 _LEFT, _RIGHT, _BOTTOM = 112.0, 18.0, 42.0
 _BAR = 11.0  # height of a running coroutine
@@ -39,7 +41,7 @@ _CLOSE_LANES = 20  # coroutines that get a row where a stretch is enlarged
 def timeline(
     trace: Trace, *, services: Services | None = None, start: int = 0, stop: int | None = None, by: str = "event",
     fold: bool | Services = True, overview: bool | tuple[int, int] | None = None, title: str | None = None,
-    dark: bool = False, figsize: tuple[float, float] | None = None, max_lanes: int = 120,
+    dark: bool = False, figsize: tuple[float, float] | None = None, max_lanes: int = 120, lang: str | None = None,
 ) -> Timeline:  # fmt: skip
     """Draw a trace: who ran, who waited for what, and what brought each coroutine back.
 
@@ -55,9 +57,20 @@ def timeline(
     numbers says which stretch is enlarged.
     `figsize`: inches, and more if the rows need more. `max_lanes`: how many
     coroutines get a row; the picture says how many did not.
-    Raises ValueError for a service that the trace does not know, and for times of a
-    recording that has none.
+    `lang`: "en", "zh", or that of the process; where no font has its letters the
+    picture is in English, and its alt text in the language that was wished.
+    Raises ValueError for a service that the trace does not know, for times of a
+    recording that has none, and for a language that is not there.
     """
+    with speaking(lang) as wished, speaking(legible(wished)):
+        return _timeline(trace, services, start, stop, by, fold, overview, title, dark, figsize, max_lanes, wished)
+
+
+def _timeline(
+    trace: Trace, services: Services | None, start: int, stop: int | None, by: str, fold: bool | Services,
+    overview: bool | tuple[int, int] | None, title: str | None, dark: bool, figsize: tuple[float, float] | None,
+    max_lanes: int, lang: str,
+) -> Timeline:  # fmt: skip
     if by not in ("event", "time"):
         raise ValueError(f"by={by!r} is no axis: 'event' or 'time'")
     theme = DARK if dark else LIGHT
@@ -69,7 +82,7 @@ def timeline(
         overview = sum(e.get("service", "") in shown or "service" not in e for e in drawn) > DENSE
     if not overview or not span:
         story = Story(trace, services, start, stop, max_lanes, fold=fold)
-        return _Drawing(trace, story, shown, theme, title, figsize, clock).draw()
+        return _Drawing(trace, story, shown, theme, title, figsize, clock, lang=lang).draw()
     where = clock[0] if clock else range(len(trace.whole.events))
     width = (figsize[0] * 72 if figsize else 980.0) - _LEFT - _RIGHT
     density = Density(trace, shown, span, where, max(1, int(width / _STRIP)))
@@ -79,7 +92,7 @@ def timeline(
     lanes = len({(e["service"], e["co"]) for e in acting if e["e"] in ("resume", "yield")})
     story = Story(trace, {e["service"] for e in acting}, first, end, min(lanes, _CLOSE_LANES), fold=fold)
     over = Overview(density, clock[1] if clock else "event", (first, end))
-    return _Drawing(trace, story, shown, theme, title, figsize, clock, over).draw()
+    return _Drawing(trace, story, shown, theme, title, figsize, clock, over, lang).draw()
 
 
 @dataclass(frozen=True)
@@ -105,13 +118,14 @@ class _Drawing:
     def __init__(
         self, trace: Trace, story: Story, shown: set[str], theme: Theme, title: str | None,
         figsize: tuple[float, float] | None, clock: tuple[list[float], str] | None, overview: Overview | None = None,
+        lang: str = "en",
     ) -> None:  # fmt: skip
-        self.trace, self.shown = trace, shown
+        self.trace, self.shown, self.lang = trace, shown, lang
         self.story, self.theme, self.overview = story, theme, overview
         self.clock = clock[0] if clock is not None else None
         self.unit = clock[1] if clock is not None else "event"
         names = [f"{story.names[s]} {s}".strip() if story.names[s] != s else s for s in sorted(shown)]
-        default = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        default = word("fig.comma").join(names[:3]) + (word("fig.and_more", n=len(names) - 3) if names[3:] else "")
         self.title = clean((trace.whole.origin or default) if title is None else title, limit=120)
         self.lines = [x for x in story.lines if not (x.clock and clock)]  # the axis tells the ticks
         steps, rows = self._steps(), max(1, len(story.lanes))
@@ -199,9 +213,8 @@ class _Drawing:
         """What occurs in the picture."""
         found = {m.kind for m in self.story.marks} | {s.kind for s in self.story.stretches}
         found |= {a.kind for a in self.story.arrows}
-        words = [("resume", "resumed"), ("yield", "yielded"), ("parked", "parked"), ("pool", "in the pool")]
-        words += [("wakeup", "queued to run"), ("queued", "in the mailbox"), ("error", "failed")]
-        legend = [(kind, text) for kind, text in words if kind in found]
+        kinds = ("resume", "yield", "parked", "pool", "wakeup", "queued", "error")
+        legend = [(kind, word(f"fig.legend.{kind}")) for kind in kinds if kind in found]
         while legend and self._legend_width(legend) > self.width - 32:
             legend.pop()
         return legend
@@ -229,8 +242,7 @@ class _Drawing:
             self.overview.draw(page, self.height - above, _LEFT, self.width - _RIGHT)
         if not self.story.lanes:
             middle = (self.height - self.header + _BOTTOM) / 2
-            words = "no events of these services in this part of the trace"
-            page.fixed((_LEFT + self.width - _RIGHT) / 2, middle, words, t.faint)
+            page.fixed((_LEFT + self.width - _RIGHT) / 2, middle, word("fig.nothing"), t.faint)
         self._names()
         if self.clock is None:
             self._axis()
@@ -286,7 +298,7 @@ class _Drawing:
                 ticks.append(((x, bottom), (x, bottom - 3.5)))
                 edge = x + width / 2 + 3
         self.page.segments(ticks, t.rule, 0.8)
-        self._axis_words("event number in trace.text(); events that are not drawn take no room")
+        self._axis_words(word("fig.axis.event"))
 
     def _time_axis(self, clock: list[float]) -> None:
         """Under the columns of one moment a brace, and its time."""
@@ -298,7 +310,7 @@ class _Drawing:
             )
         ]
         first, last = (moments[0][0], moments[-1][0]) if moments else (0.0, 0.0)
-        scale, unit = in_unit(last - first) if self.unit == "s" else (1.0, "ticks of 10 ms")
+        scale, unit = in_unit(last - first) if self.unit == "s" else (1.0, word("fig.ticks"))
         places = 0 if self.unit == "tick" else max(0, 4 - len(str(int(last * scale))))
         braces = []
         for time, xs in moments:
@@ -309,15 +321,14 @@ class _Drawing:
             if middle - width / 2 >= edge and self.page.fixed(middle, bottom - 12, text, t.faint, size=SMALL):
                 edge = middle + width / 2 + 3
         self.page.segments(braces, t.faint, 0.8)
-        since = " since the recording began" if self.unit == "s" else ""
-        self._axis_words(f"time in {unit}{since}; what happened at one moment stands side by side")
+        self._axis_words(word("fig.axis.seconds" if self.unit == "s" else "fig.axis.time", unit=unit))
 
     def _floor(self) -> float:
         return self.bands[-1][0] if self.bands else _BOTTOM
 
     def _axis_words(self, words: str) -> None:
         if self.story.hidden and not self.overview:
-            words += f"; {self.story.hidden} more coroutines have no row (max_lanes)"
+            words = word("fig.axis.hidden", axis=words, n=self.story.hidden)
         words = fit(words, self.width - _LEFT - _RIGHT)
         self.page.fixed((_LEFT + self.width - _RIGHT) / 2, self._floor() - 29, words, self.theme.faint, size=SMALL)
 
@@ -509,32 +520,33 @@ class _Drawing:
     def _describe(self) -> None:
         """One line for those who list pictures, and the alt text: what is to be seen, not yet what it tells."""
         s, figure = self.story, self.page.figure
+        columns = len(s.columns)
         resumes = sum(m.kind == "resume" for m in s.marks)
         coroutines = sum(lane.kind == "coroutine" for lane in s.lanes)
-        rows = ", ".join(f"{lane.title} ({lane.note})" if lane.note else lane.title for lane in s.lanes[:12])
-        more = f" and {len(s.lanes) - 12} more" if len(s.lanes) > 12 else ""
-        events = _count(len(s.columns), "event")
-        told = f"{events} in {_count(len(s.lanes), 'row')}" + (f": {rows}{more}. " if rows else ". ")
-        told += f"{_count(resumes, 'resume')} marked green, each yield red; arrows lead from causes to effects."
-        if self.overview:
-            d = self.overview.density
-            events, coroutines, resumes = _count(len(d.window), "event"), d.coroutines, d.resumes
-            first, end = self.overview.close
-            told = (
-                f"overview of {events}: bars and strips show when each of {_count(coroutines, 'coroutine')} "
-                f"was resumed. Events {first} to {end - 1} are enlarged below: {told}"
-            )
-        figure.summary = f"timeline: {events}, {_count(coroutines, 'coroutine')}, {_count(resumes, 'resume')}"
-        figure.description = f"Timeline {self.title!r}: {told}"
+        with speaking(self.lang):  # the picture itself may be in English: no font has to have these letters
+            titles = [word("alt.row", title=x.title, note=x.note) if x.note else x.title for x in s.lanes[:12]]
+            names = word("fig.comma").join(titles) + (word("fig.and_more", n=len(s.lanes) - 12) if s.lanes[12:] else "")
+            seen = {"events": count(columns, "event"), "rows": count(len(s.lanes), "row"), "names": names}
+            told = word("alt.rows" if names else "alt.rows.none", **seen)
+            told += word("alt.told", resumes=count(resumes, "resume"))
+            if self.overview:
+                d = self.overview.density
+                columns, coroutines, resumes = len(d.window), d.coroutines, d.resumes
+                first, end = self.overview.close
+                told = word(
+                    "alt.overview", events=count(columns, "event"), coroutines=count(coroutines, "coroutine"),
+                    first=first, last=end - 1, told=told,
+                )  # fmt: skip
+            figure.summary = word(
+                "alt.summary", events=count(columns, "event"), coroutines=count(coroutines, "coroutine"),
+                resumes=count(resumes, "resume"),
+            )  # fmt: skip
+            figure.description = word("alt.title", title=repr(self.title), told=told)
         if not self.overview:
-            span, shown = s.window, self.shown
+            span, shown, lang = s.window, self.shown, self.lang
             whole = self.trace.whole
             part = self.trace if self.trace is not whole else whole[span.start : span.stop]
-            figure.tale = lambda: describe(part, services=shown, limit=_TALE)
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+            figure.tale = lambda: describe(part, services=shown, limit=_TALE, lang=lang)
 
 
 def _head(

@@ -88,6 +88,7 @@ font:600 11.5px ui-monospace,Menlo,Consolas,monospace;color:inherit}
 const escape = (s) => String(s).replace(/[&<>"]/g, (c) => ({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}[c]));
 const bold = (s) => escape(s).replace(/\*\*(.+?)\*\*/g, "<b>$1</b>");
 const show = (v) => (Array.isArray(v) ? v.join(" ") : typeof v === "object" && v ? JSON.stringify(v) : String(v));
+const wide = (c) => (c >= "\u2e80" ? 2 : 1); // Chinese characters, and the letters and signs as wide as these
 const byNumber = new Intl.Collator("en", {numeric: true}).compare;
 
 // ------------------------------------------------------------------ tables
@@ -184,6 +185,8 @@ class Viewer {
   constructor(el, data, options) {
     const begin = performance.now();
     this.data = data;
+    // What the viewer says, in the language of its data: a form of words_en.py with its names filled in.
+    this.word = (key, fields = {}) => data.words[key].replace(/\{(\w+)\}/g, (_, name) => fields[name]);
     this.options = options;
     this.film = new Film(data);
     this.step = -1; // position in events, 0 is number data.first
@@ -265,42 +268,44 @@ class Viewer {
     const services = Object.keys(d.names).sort();
     const option = (v, text) => `<option value="${escape(v)}">${escape(text)}</option>`;
     const named = (s) => this.named(s);
+    const word = (key, fields) => escape(this.word(key, fields)), many = (n, key) => (n > 1 ? key : `${key}.one`);
     const counted = ["fault", "suspicion"].map((g) => [d.verdicts.filter((v) => v[0] === g).length, g]).filter(([n]) => n)
-      .map(([n, g]) => `${n} ${g}${n > 1 ? "s" : ""}`).join(", ");
+      .map(([n, g]) => this.word(many(n, g), {n})).join(this.word("comma"));
     this.root.setAttribute("role", "group");
-    this.root.setAttribute("aria-label", `Stepper: ${d.title}`);
+    this.root.setAttribute("aria-label", this.word("stepper", {title: d.title}));
+    this.root.lang = d.lang;
     this.root.tabIndex = 0;
     this.root.innerHTML = `<style>${STYLE}</style>
 <header>
-  <strong class="title">${escape(d.title)}</strong>${d.hidden ? `<span class="unused">${d.hidden} more coroutines have no lane</span>` : ""}
-  <button data-do="first" aria-label="First step" title="First step (Home)">|◀</button>
-  <button data-do="back" aria-label="One step back" title="One step back (←)">◀</button>
-  <button data-do="play" aria-label="Play" title="Play or pause (space)">▶ play</button>
-  <button data-do="forward" aria-label="One step forward" title="One step forward (→)">▶</button>
-  <button data-do="last" aria-label="Last step" title="Last step (End)">▶|</button>
-  <select data-name="speed" aria-label="Speed of play" title="Speed of play">
-    ${option(1000, "1 a second")}${option(400, "2.5 a second")}${option(120, "8 a second")}</select>
-  <button data-do="previous" aria-label="Previous step of this coroutine" title="Previous of this coroutine (p)">◁ co</button>
-  <button data-do="next" aria-label="Next step of this coroutine" title="Next of this coroutine (n)">co ▷</button>
+  <strong class="title">${escape(d.title)}</strong>${d.hidden ? `<span class="unused">${word("hidden", {n: d.hidden})}</span>` : ""}
+  <button data-do="first" aria-label="${word("first")}" title="${word("first.key")}">|◀</button>
+  <button data-do="back" aria-label="${word("back")}" title="${word("back.key")}">◀</button>
+  <button data-do="play" aria-label="${word("play")}" title="${word("play.key")}">${word("play.button")}</button>
+  <button data-do="forward" aria-label="${word("forward")}" title="${word("forward.key")}">▶</button>
+  <button data-do="last" aria-label="${word("last")}" title="${word("last.key")}">▶|</button>
+  <select data-name="speed" aria-label="${word("speed")}" title="${word("speed")}">
+    ${[[1000, 1], [400, 2.5], [120, 8]].map(([pause, n]) => option(pause, this.word("speed.n", {n}))).join("")}</select>
+  <button data-do="previous" aria-label="${word("previous")}" title="${word("previous.key")}">◁ ${word("co")}</button>
+  <button data-do="next" aria-label="${word("next")}" title="${word("next.key")}">${word("co")} ▷</button>
   <span class="end"><span class="found" aria-live="polite"></span>
-    <input type="search" aria-label="Search the steps" placeholder="search: wakeup…  ( / )">
-    <button data-do="link" aria-label="Copy a link to this step" title="Copy a link to this step">link</button></span>
+    <input type="search" aria-label="${word("search")}" placeholder="${word("search.hint")}">
+    <button data-do="link" aria-label="${word("link")}" title="${word("link")}">${word("link.button")}</button></span>
 </header>
 <header>
-  <label>events of <select data-name="home" aria-label="Events of which service">
-    ${option("shown", "the program")}${option("all", "all services")}${services.map((s) => option(s, named(s))).join("")}</select></label>
-  <label>coroutine <select data-name="only" aria-label="Events of which coroutine">
-    ${option("", "all")}${coroutines.map((c) => option(c, c)).join("")}</select></label>
-  <label><input type="checkbox" data-name="detail"> every event (tables, bookkeeping)</label>
-  <label class="end">tables of <select data-name="service" aria-label="Tables of which service">
-    ${option("", "the service of the step")}${services.map((s) => option(s, named(s))).join("")}</select></label>
+  <label>${word("events")} <select data-name="home" aria-label="${word("events.which")}">
+    ${option("shown", this.word("program"))}${option("all", this.word("services"))}${services.map((s) => option(s, named(s))).join("")}</select></label>
+  <label>${word("coroutine")} <select data-name="only" aria-label="${word("coroutine.which")}">
+    ${option("", this.word("all"))}${coroutines.map((c) => option(c, c)).join("")}</select></label>
+  <label><input type="checkbox" data-name="detail"> ${word("detail")}</label>
+  <label class="end">${word("tables")} <select data-name="service" aria-label="${word("tables.which")}">
+    ${option("", this.word("own"))}${services.map((s) => option(s, named(s))).join("")}</select></label>
 </header>
-${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdicts.length > 1 ? "s" : ""}: ${counted}</summary><ul>${d.verdicts.map((v) =>
-    `<li><button data-go="${v[1] - d.first}" aria-label="Go to step ${v[1]}">${v[1]}</button> ${escape(v[2].replace(/ \[event \d+\]$/, ""))}</li>`).join("")}</ul></details>` : ""}
-<div class="film"><svg role="img" aria-label="Timeline: ${escape(d.title)}"></svg><div class="veil"></div><div class="cursor"></div></div>
+${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "findings"), {n: d.verdicts.length, counted})}</summary><ul>${d.verdicts.map((v) =>
+    `<li><button data-go="${v[1] - d.first}" aria-label="${word("go", {n: v[1]})}">${v[1]}</button> ${escape(v[2].replace(/ \[\S+ \d+\]$/, ""))}</li>`).join("")}</ul></details>` : ""}
+<div class="film"><svg role="img" aria-label="${word("timeline", {title: d.title})}"></svg><div class="veil"></div><div class="cursor"></div></div>
 <div class="axis" aria-hidden="true"><svg></svg><b></b></div>
 <canvas class="strip" aria-hidden="true"></canvas>
-<input class="slider" type="range" min="0" max="0" value="0" step="1" aria-label="Step">
+<input class="slider" type="range" min="0" max="0" value="0" step="1" aria-label="${word("step")}">
 <div class="say"><span class="n"></span><b class="note"></b><span class="words" aria-live="polite"></span><span class="raw"></span></div>
 <div class="why"></div>
 <div class="below"><div class="col"></div><div class="col"></div><div class="col"></div><div class="col"></div></div>
@@ -491,8 +496,8 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
         else if (!this.busy) this.ask("forward"); // a page in the background paints nothing, and shall not make up for it
       }, speed);
     }
-    this.playButton.textContent = this.timer ? "❚❚ pause" : "▶ play";
-    this.playButton.setAttribute("aria-label", this.timer ? "Pause" : "Play");
+    this.playButton.textContent = this.word(this.timer ? "pause.button" : "play.button");
+    this.playButton.setAttribute("aria-label", this.word(this.timer ? "pause" : "play"));
     this.playButton.classList.toggle("on", !!this.timer);
   }
 
@@ -501,7 +506,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const text = this.options.link ? this.options.link(n) : `trace.stepper(step=${n})`;
     const say = (done) => { this.found.textContent = done + text.slice(text.lastIndexOf("#") + 1); };
     // A page that is not secure (a notebook on another machine) has no clipboard: then it is there to be read.
-    if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => say("copied: "), () => say(""));
+    if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => say(this.word("copied")), () => say(""));
     else say("");
   }
 
@@ -510,7 +515,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     this.hits = wanted ? this.visible.filter((i) =>
       d.lines[i].toLowerCase().includes(wanted) || d.say[i].replaceAll("**", "").toLowerCase().includes(wanted)) : [];
     const at = this.hits.indexOf(this.step) + 1;
-    this.found.textContent = !wanted ? "" : at ? `${at} of ${this.hits.length}` : `${this.hits.length} found`;
+    this.found.textContent = !wanted ? "" : this.word(at ? "search.at" : "search.found", {k: at, n: this.hits.length});
     if (move && this.hits.length && !this.hits.includes(this.step)) this.jump(1, true);
   }
 
@@ -520,7 +525,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       : this.hits.findLast((i) => i < this.step);
     const i = ahead ?? (way > 0 ? this.hits[0] : this.hits.at(-1));
     this.goto(i);
-    this.found.textContent = `${this.hits.indexOf(i) + 1} of ${this.hits.length}`;
+    this.found.textContent = this.word("search.at", {k: this.hits.indexOf(i) + 1, n: this.hits.length});
   }
 
   /** Stand after event `i`. */
@@ -533,7 +538,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     this.frame = null;
     this.touched = this.film.go((this.stands = this.settled(i)));
     this.slider.value = Math.max(0, k);
-    this.slider.setAttribute("aria-valuetext", `step ${i + this.data.first}`);
+    this.slider.setAttribute("aria-valuetext", this.word("step.n", {n: i + this.data.first}));
     this.sentence();
     this.draw();
     this.cards();
@@ -561,12 +566,12 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     this.raw.textContent = d.lines[i];
     const chain = [];
     for (let n = d.causes[i]; n !== null && n !== undefined && chain.length < 8; n = d.causes[n - d.first]) chain.push(n);
-    const by = d.by[i] ? `resumed by <b>${escape(d.by[i])}</b>${chain.length ? ", " : ""}` : "";
-    this.why.innerHTML = "<span>" + (by || chain.length ? "" : "it comes from outside: nothing in the trace made it due") + by
-      + (chain.length ? "because of " : "")
+    const by = d.by[i] ? this.word("by", {by: `<b>${escape(d.by[i])}</b>`}) + (chain.length ? this.word("comma") : "") : "";
+    this.why.innerHTML = "<span>" + (by || chain.length ? "" : this.word("from_outside")) + by
+      + (chain.length ? this.word("because") : "")
       + chain.map((n) => {
-        const c = n - d.first, text = c < 0 ? `${n}, not shown` : `${n} ${d.coroutine[c]} ${d.kinds[c]}`.replace("  ", " ");
-        return `<button data-go="${c}"${c < 0 ? " disabled" : ""} data-lm-suppress-shortcuts="true" aria-label="Go to the cause, step ${n}" title="${escape(d.say[c] ?? "").replaceAll("**", "")}">${escape(text)}</button>`;
+        const c = n - d.first, text = c < 0 ? this.word("not_shown", {n}) : `${n} ${d.coroutine[c]} ${d.kinds[c]}`.replace("  ", " ");
+        return `<button data-go="${c}"${c < 0 ? " disabled" : ""} data-lm-suppress-shortcuts="true" aria-label="${this.word("cause", {n})}" title="${escape(d.say[c] ?? "").replaceAll("**", "")}">${escape(text)}</button>`;
       }).join(" ← ") + (chain.length === 8 ? " ← …" : "") + "</span>";
   }
 
@@ -606,7 +611,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       const list = rows(this.film.tables, card.service, card.name);
       const fresh = (k, v, n) => c && (c.keys.has(k) || c.values.includes(card.name === "timers" ? `${k.slice(5)} ${v}` : v)
         && (card.name === "timers" || n >= list.length - c.values.length));
-      this.fill(card, list.length ? list.map(([k, v], n) => [k, v, fresh(k, v, n) ? "new" : ""]) : [["", "empty", "none"]]);
+      this.fill(card, list.length ? list.map(([k, v], n) => [k, v, fresh(k, v, n) ? "new" : ""]) : [["", this.word("empty"), "none"]]);
       const gone = c?.gone.length ? `− ${c.gone.every((g) => g === "1") ? c.gone.length : c.gone.join(", ")}` : "";
       if (card.said !== gone) { card.gone.textContent = gone; card.said = gone; }
       card.el.classList.toggle("changed", !!c);
@@ -647,9 +652,9 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     }
     this.cardList = [];
     const name = this.named(s), unused = [];
-    const groups = [[0, s, QUEUES, `${name}: queues`], [1, s, SESSIONS, "sessions and sockets"],
-      [2, s, REQUESTS, "requests it serves"], [2, "", NODE, "the node"]];
-    if (!this.sources) this.columns[3].append(this.heading("the code"), ...this.sourceCards());
+    const groups = [[0, s, QUEUES, this.word("queues", {name})], [1, s, SESSIONS, this.word("sessions")],
+      [2, s, REQUESTS, this.word("requests")], [2, "", NODE, this.word("node")]];
+    if (!this.sources) this.columns[3].append(this.heading(this.word("code")), ...this.sourceCards());
     // A recording of the real skynet knows no lines.
     this.root.classList.toggle("bare", !this.data.stacks.length);
     for (const column of this.columns.slice(0, 3)) column.replaceChildren();
@@ -670,7 +675,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
         this.cardList.push({service, name: table, el, body, gone: el.querySelector(".gone"), nodes: [], said: ""});
       }
     }
-    if (unused.length) this.columns[0].append(this.heading(`never used in this trace: ${unused.join(", ")}`));
+    if (unused.length) this.columns[0].append(this.heading(this.word("unused", {tables: unused.join(", ")})));
     this.layouts.set(s, {cards: this.cardList, columns: this.columns.slice(0, 3).map((column) => [...column.children])});
   }
 
@@ -697,7 +702,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       el.innerHTML = `<h4><span class="what"></span></h4><div class="stack"></div><div class="code" role="group" tabindex="0" aria-label="${label}" data-lm-suppress-shortcuts="true"></div>`;
       return el;
     };
-    this.sources = [card("Source of the service"), card("Source of the runtime")];
+    this.sources = [card(this.word("source")), card(this.word("source.runtime"))];
     this.sources[0].querySelector(".stack").remove();
     return this.sources;
   }
@@ -707,17 +712,17 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const stack = index === null || index === undefined ? [] : d.stacks[index];
     const ours = stack.filter((p) => /\.py:\d+$/.test(p));
     const users = stack.find((p) => !/\.py:\d+$/.test(p));
-    const who = d.coroutine[i] || "nobody";
+    const who = d.coroutine[i] || this.word("nobody");
     const parks = /^\S+ +\S+ +yield +(SLEEP|CALL) /.test(d.lines[i]);
-    const state = parks ? "parks" : d.kinds[i] === "co_create" ? "begins" : d.kinds[i] === "yield" ? "yields, last seen" : "is";
+    const state = parks ? "parks" : d.kinds[i] === "co_create" ? "begins" : d.kinds[i] === "yield" ? "yields" : "is";
     const [other, where] = this.parked[i] ?? [];
-    this.listing(this.sources[0], users ?? where, users ? `${who} ${state} at ${users}`
-      : where ? `${other} was last seen at ${where}` : "the service", "no line of this service has run yet");
+    this.listing(this.sources[0], users ?? where, users ? this.word(state, {who, place: users})
+      : where ? this.word("seen", {who: other, place: where}) : this.word("service"), this.word("no_line"));
     const chosen = ours.includes(this.frame) ? this.frame : ours.find((p) => !/^(skynet|coroutine)\.py:/.test(p)) ?? ours[0];
-    this.listing(this.sources[1], chosen, chosen ? `in the runtime: ${chosen}` : "the runtime",
-      "no line of the runtime is noted for this step");
+    this.listing(this.sources[1], chosen, chosen ? this.word("in_runtime", {place: chosen}) : this.word("runtime"),
+      this.word("no_runtime"));
     const box = this.sources[1].querySelector(".stack");
-    const buttons = ours.map((p) => `<button data-frame="${escape(p)}" data-lm-suppress-shortcuts="true" class="${p === chosen ? "on" : ""}" aria-label="Show ${escape(p)}">${escape(p)}</button>`).join("");
+    const buttons = ours.map((p) => `<button data-frame="${escape(p)}" data-lm-suppress-shortcuts="true" class="${p === chosen ? "on" : ""}" aria-label="${escape(this.word("show", {place: p}))}">${escape(p)}</button>`).join("");
     if (box.shown !== buttons) box.innerHTML = box.shown = buttons;
   }
 
@@ -733,7 +738,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     let html = "";
     for (let n = from; n <= to; n++)
       html += `<div${n === hit ? ' class="hit"' : ""}><i>${n}</i>${escape(lines[n - 1] ?? "")}</div>`;
-    box.innerHTML = html || `<div>the text of ${escape(label)} is not in this trace</div>`;
+    box.innerHTML = html || `<div>${escape(this.word("no_text", {label}))}</div>`;
   }
 
   // ---- the timeline
@@ -791,8 +796,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
     const path = (p, colour, w, dash = "") => out.push(`<path d="${p}" fill="none" stroke="${colour}" stroke-width="${w}"${dash && ` stroke-dasharray="${dash}"`}/>`);
     d.lanes.forEach((lane, k) => {
       if (k % 2 === 0) out.push(`<rect x="${LEFT}" y="${HEAD + k * ROW}" width="${width - LEFT}" height="${ROW}" fill="var(--band)"/>`);
-      const title = lane[1] === "mailbox" && lane[3] ? `mailbox` : lane[2];
-      out.push(`<text x="${LEFT - 8}" y="${y(k) + (lane[3] ? -2 : 4)}" text-anchor="end" font-weight="650">${escape(cut(title, 20))}</text>`);
+      out.push(`<text x="${LEFT - 8}" y="${y(k) + (lane[3] ? -2 : 4)}" text-anchor="end" font-weight="650">${escape(cut(lane[2], 20))}</text>`);
       if (lane[3]) out.push(`<text x="${LEFT - 8}" y="${y(k) + 11}" text-anchor="end" class="faint" style="font-size:9.5px">${escape(cut(lane[3], 24))}</text>`);
       if (k && lane[0] !== d.lanes[k - 1][0]) path(`M4 ${HEAD + k * ROW}H${width}`, "var(--rule)", 1);
     });
@@ -843,8 +847,8 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       if (label) labels.push([kind === "yield" ? 7 : kind === "resume" ? 6 : 5, label, kind === "yield" ? "mono" : kind === "state" ? "faint" : "",
         kind === "yield" ? [[cx, cy + 15], [cx, cy - 9]] : [[cx, cy - 9], [cx, cy + 15]]]);
     }
-    const axis = [`<path d="M14 6.5L23 11.5L14 16.5Z" fill="var(--resume)"/><text x="28" y="15.5" class="faint">resume</text>`
-      + `<rect x="75" y="7" width="9" height="9" fill="var(--stop)"/><text x="89" y="15.5" class="faint">yield</text>`];
+    const axis = [`<path d="M14 6.5L23 11.5L14 16.5Z" fill="var(--resume)"/><text x="28" y="15.5" class="faint">${this.word("resume")}</text>`
+      + `<rect x="75" y="7" width="9" height="9" fill="var(--stop)"/><text x="89" y="15.5" class="faint">${this.word("yield")}</text>`];
     for (let k = this.start; k <= last; k++)
       axis.push(`<text x="${this.x(d.columns[k])}" y="15" text-anchor="middle" class="faint" style="font-size:9.5px">${d.columns[k]}</text>`);
     this.axis.setAttribute("width", width);
@@ -865,7 +869,7 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
       const short = cut(text, 34), w = measure(short, style === "mono") + 4;
       if (room && w > room) {
         // Without the place, if there is no room for it.
-        const bare = cut(short.split(", at ")[0], 34), bw = measure(bare, false) + 4;
+        const bare = cut(short.split(this.word("at"))[0], 34), bw = measure(bare, false) + 4;
         if (bw > room) continue;
         this.spot(bare, bw, style, spots, colour, hits, taken, out, width, bottom);
       } else this.spot(short, w, style, spots, colour, hits, taken, out, width, bottom);
@@ -902,7 +906,12 @@ ${d.verdicts.length ? `<details><summary>${d.verdicts.length} finding${d.verdict
   }
 }
 
-const cut = (s, n) => (s.length > n ? s.slice(0, n - 1) + "…" : s);
+function cut(s, n) {
+  if ([...s].reduce((sum, c) => sum + wide(c), 0) <= n) return s;
+  let kept = "", room = n - 1;
+  for (const c of s) if ((room -= wide(c)) >= 0) kept += c; else break;
+  return kept + "…";
+}
 const widths = new Map();
 let pen = null;
 function measure(text, mono) {

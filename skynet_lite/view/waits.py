@@ -10,18 +10,35 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from .figure import DARK, LIGHT, SMALL, Page, Timeline, clean, extent
+from ..trace.language import speaking
+from .figure import DARK, LIGHT, SMALL, Page, Timeline, clean, extent, legible
 from .place import Box
+from .words import word
 
 if TYPE_CHECKING:
-    from ..trace.waits import Wait, Waits
+    from ..trace.waits import Wait, Waits, Who
 
 _WIDTH, _HEIGHT, _GAP, _ROW = 132.0, 34.0, 104.0, 58.0
 Point = tuple[float, float]
+Node = tuple[str, str]
+"""The two lines of a box."""
 
 
-def draw(waits: Waits, *, title: str = "who waits for whom", dark: bool = False) -> Timeline:
-    """A matplotlib figure. Boxes are coroutines, services, timers and sockets; an arrow leads to what is waited for."""
+def draw(waits: Waits, *, title: str | None = None, dark: bool = False, lang: str | None = None) -> Timeline:
+    """A matplotlib figure. Boxes are coroutines, services, timers and sockets; an arrow leads to what is waited for.
+
+    `lang`: as for a timeline. Raises ValueError for a language that is not there.
+    """
+    with speaking(lang) as wished:
+        with speaking(legible(wished)):
+            figure = _draw(waits, word("fig.waits.title") if title is None else title, dark)
+        title = word("fig.waits.title") if title is None else title
+        figure.summary = word("alt.waits.summary", n=len(waits), circles=len(waits.circles()))
+        figure.description = word("alt.waits", title=title, waits=str(waits)).replace("\n", "; ")
+    return figure
+
+
+def _draw(waits: Waits, title: str, dark: bool) -> Timeline:
     at = _places(waits)
     width = max(420.0, max((x for x, _ in at.values()), default=0.0) + _WIDTH + 24)
     height = max((y for _, y in at.values()), default=60.0) + _HEIGHT + (48 if waits.circles() else 24)
@@ -29,7 +46,7 @@ def draw(waits: Waits, *, title: str = "who waits for whom", dark: bool = False)
     t = page.theme
     page.fixed(24, height - 26, clean(title, limit=int(width / 8)), t.ink, "left", bold=True, size=12)
     circled = {wait.who for circle in waits.circles() for wait in circle}
-    red = {waits.label(who) for who in circled}
+    red = {_box(waits, who) for who in circled}
     corners = {node: (x, height - y - _HEIGHT) for node, (x, y) in at.items()}  # as the page counts: upwards
     for node, (x, y) in corners.items():
         page.axes.add_patch(
@@ -38,7 +55,7 @@ def draw(waits: Waits, *, title: str = "who waits for whom", dark: bool = False)
                 ec=t.failed if node in red else t.rule,
             )
         )  # fmt: skip
-        head, _, rest = node.partition(" of ")
+        head, rest = node
         middle = y + _HEIGHT / 2
         page.fixed(x + _WIDTH / 2, middle + (7 if rest else 0), clean(head, limit=22), t.ink, bold=True)
         if rest:
@@ -46,58 +63,61 @@ def draw(waits: Waits, *, title: str = "who waits for whom", dark: bool = False)
         page.placer.avoid((x, y, x + _WIDTH, y + _HEIGHT), 1000)
     for wait in waits:
         colour = t.failed if wait.who in circled else t.ink
-        _arrow(page, corners[waits.label(wait.who)], corners[_target(waits, wait)], _label(wait), colour)
+        _arrow(page, corners[_box(waits, wait.who)], corners[_target(waits, wait)], _label(wait), colour)
     if not len(waits):
-        page.fixed(24, height - 60, "nobody waits", t.faint, "left")
-    page.figure.summary = f"waits: {len(waits)} parked coroutines, {len(waits.circles())} circles"
-    page.figure.description = f"{title}: {waits!s}".replace("\n", "; ")
+        page.fixed(24, height - 60, word("fig.waits.none"), t.faint, "left")
     return page.figure
 
 
-def _target(waits: Waits, wait: Wait) -> str:
+def _box(waits: Waits, who: Who) -> Node:
+    return who[1], waits.named(who[0])
+
+
+def _target(waits: Waits, wait: Wait) -> Node:
     """The box that an arrow leads to."""
     if wait.target is not None:
-        return waits.label(wait.target)
+        return _box(waits, wait.target)
     if wait.kind == "call":
-        name = waits.names.get(wait.to, "")
-        return {"nobody": "nobody", "coming": "an answer on its way"}.get(
-            wait.state, f"{'mailbox' if wait.state == 'queued' else 'service'} of {name} {wait.to}"
-        )
+        if wait.state in ("nobody", "coming"):
+            return word(f"fig.waits.{wait.state}"), ""
+        what = word("fig.waits.mailbox" if wait.state == "queued" else "fig.waits.service")
+        return what, f"{waits.names.get(wait.to, '')} {wait.to}"
     if wait.kind == "socket":
-        return wait.on.partition(",")[0]
-    return "a wakeup" if wait.kind == "sleep" else "the timer"
+        return f"socket {wait.id}", ""
+    return word("fig.waits.wakeup" if wait.kind == "sleep" else "fig.waits.timer"), ""
 
 
 def _label(wait: Wait) -> str:
     what = {
-        "call": f"CALL {wait.session}", "queue": f"SLEEP {wait.session}, in queue", "sleep": f"SLEEP {wait.session}",
-        "timer": wait.on.removeprefix("its timer, "),
-    }.get(wait.kind, wait.on.rpartition(", in ")[2])  # fmt: skip
-    return f"{what}\nat {wait.place}" if wait.place else what
+        "call": f"CALL {wait.session}", "queue": word("fig.waits.queue", session=wait.session),
+        "sleep": f"SLEEP {wait.session}", "socket": wait.function,
+        "timer": word("fig.waits.fired") if wait.tick is None else word("fig.waits.tick", tick=wait.tick),
+    }[wait.kind]  # fmt: skip
+    return f"{what}\n{clean(word('fig.waits.at', place=wait.place))}" if wait.place else what
 
 
-def _places(waits: Waits) -> dict[str, tuple[float, float]]:
+def _places(waits: Waits) -> dict[Node, tuple[float, float]]:
     """Left upper corners of the boxes. A chain of waits has a row of its own, as far as its boxes have no other."""
-    follows = {waits.label(w.who): _target(waits, w) for w in waits}
+    follows = {_box(waits, w.who): _target(waits, w) for w in waits}
     circles = waits.circles()
-    depth: dict[str, int] = dict.fromkeys([*follows, *follows.values()], 0)
+    depth: dict[Node, int] = dict.fromkeys([*follows, *follows.values()], 0)
     for circle in circles:
         for k, wait in enumerate(circle):
-            depth[waits.label(wait.who)] = k
+            depth[_box(waits, wait.who)] = k
     for _ in depth:  # at most so many rounds: whatever waits stands left of what it waits for
         behind = [n for n, target in follows.items() if depth[target] <= depth[n] and not _leads(follows, target, n)]
         for node in behind:
             depth[follows[node]] = depth[node] + 1
         if not behind:
             break
-    chains = [[waits.label(w.who) for w in circle] for circle in circles]
+    chains = [[_box(waits, w.who) for w in circle] for circle in circles]
     heads = [n for n in follows if n not in follows.values()]
     for node in [*heads, *follows]:
         chain = [node]
         while chain[-1] in follows and follows[chain[-1]] not in chain:
             chain.append(follows[chain[-1]])
         chains.append(chain)
-    at: dict[str, tuple[float, float]] = {}
+    at: dict[Node, tuple[float, float]] = {}
     y = 60.0
     for n, chain in enumerate(chains):
         fresh = [node for node in chain if node not in at]
@@ -108,9 +128,9 @@ def _places(waits: Waits) -> dict[str, tuple[float, float]]:
     return at
 
 
-def _leads(follows: dict[str, str], start: str, goal: str) -> bool:
-    seen: set[str] = set()
-    here: str | None = start
+def _leads(follows: dict[Node, Node], start: Node, goal: Node) -> bool:
+    seen: set[Node] = set()
+    here: Node | None = start
     while here is not None and here not in seen:
         if here == goal:
             return True

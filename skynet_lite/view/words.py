@@ -2,8 +2,8 @@
 
 One idea: what a step means depends on the tables at that step, so the tables are
 moved along while the sentences are made. The sentences themselves are data, a form
-for each case with names for what goes in: another language is another dictionary.
-`**bold**` marks the words to look at.
+for each case with names for what goes in: another language is another dictionary
+(words_en.py, words_zh.py). `**bold**` marks the words to look at.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
+from ..trace.language import close_up, language
 from ..trace.state import socket_waits
+from .words_en import ENGLISH
+from .words_zh import CHINESE
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,153 +24,52 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-ENGLISH: dict[str, str] = {
-    "message.timer": "**{who}** takes the **response** for session {session} from its mailbox: a timer has fired. {finds}",
-    "message.response": "**{who}** takes the **response** for session {session}, sent by {source}, from its mailbox. {finds}",
-    "message.error": "**{who}** takes an **error** message from {source} from its mailbox: {fails}.",
-    "message.request": "**{who}** takes a {ptype} message from {source} from its mailbox. It has session {session}: {source} waits for an answer.",
-    "message.sent": "**{who}** takes a {ptype} message from {source} from its mailbox. Its session is 0: nobody waits for an answer.",
-    "message.CONNECT": "**{who}** takes **CONNECT** of socket {id} from its mailbox: the socket works from now on.",
-    "message.DATA": "**{who}** takes **DATA** of socket {id} from its mailbox: {size} bytes, {data}.",
-    "message.CLOSE": "**{who}** takes **CLOSE** of socket {id} from its mailbox.",
-    "message.ACCEPT": "**{who}** takes **ACCEPT** from its mailbox: a client came to socket {id} and is socket {new} now.",
-    "message.ERROR": "**{who}** takes **ERROR** of socket {id} from its mailbox: {info}.",
-    "message.UDP": "**{who}** takes a datagram of socket {id} from its mailbox: {size} bytes.",
-    "message.WARNING": "**{who}** takes **WARNING** of socket {id} from its mailbox: {size} K wait to be sent.",
-    "finds.co": "session_id_coroutine says that **{co}** waits for it.",
-    "finds.BREAK": "session_id_coroutine says BREAK: whoever waited has gone on, so it is thrown away.",
-    "finds.nobody": "Nobody waits for it.",
-    "fails.call": "the call with session {session} has failed",
-    "fails.service": "that service has gone, and all calls to it have failed",
-    "co_create.new.message": "**co_create** makes **{co}** for the message: no coroutine is free in the pool.",
-    "co_create.pool.message": "**co_create** takes **{co}** from coroutine_pool for the message.",
-    "co_create.new.fork": "**co_create** makes **{co}** for the function that {by} forks.",
-    "co_create.pool.fork": "**co_create** takes **{co}** from coroutine_pool for the function that {by} forks.",
-    "co_create.new.timeout": "**co_create** makes **{co}** for a function that a timer will start.",
-    "co_create.pool.timeout": "**co_create** takes **{co}** from coroutine_pool for a function that a timer will start.",
-    "resume.request": "**raw_dispatch_message** resumes **{co}** with the message{runs}.",
-    "resume.response": "**raw_dispatch_message** resumes **{co}**: what it waited for has come{goes_on}.",
-    "resume.first": "**raw_dispatch_message** resumes **{co}** for the first time: its timer has fired{runs}.",
-    "resume.dispatch_wakeup": '**dispatch_wakeup** resumes **{co}** with (False, "BREAK"): it was in wakeup_queue{goes_on}.',
-    "resume.dispatch_error_queue": "**dispatch_error_queue** resumes **{co}** with False: its call has failed{goes_on}.",
-    "resume.fork": "The message is done, and **{co}** comes next in fork_queue: it is resumed{runs}.",
-    "resume.answered": "**suspend** has sent the answer and resumes **{co}** at once{goes_on}.",
-    "resume.unanswered": "**suspend** resumes **{co}** at once with False: nobody waits for an answer{goes_on}.",
-    "resume.function": "**suspend** resumes **{co}** at once and hands it the response function{goes_on}.",
-    "resume.co_create": "**co_create** resumes **{co}** to hand it its new function.",
-    "resume.other": "**{by}** resumes **{co}**.",
-    "yield.SLEEP": "**{co}** yields **SLEEP** with session {session}{at}: it parks until somebody wakes it.",
-    "yield.SLEEP.timer": "**{co}** yields **SLEEP** with session {session}{at}: it parks until its timer fires or somebody wakes it.",
-    "yield.SLEEP.socket": "**{co}** yields **SLEEP** with session {session}{at}: it parks in socket.{function} until socket {id} wakes it.",
-    "yield.SLEEP.queue": "**{co}** yields **SLEEP** with session {session}{at}: {holder} is inside the critical section.",
-    "yield.CALL": "**{co}** yields **CALL** with session {session}{at}: it parks until {to} answers.",
-    "yield.CALL.blind": "**{co}** yields **CALL** with session {session}{at}: it parks until its call is answered.",
-    "yield.RETURN": "**{co}** yields **RETURN**{at}: **suspend** is to send its answer.",
-    "yield.RESPONSE": "**{co}** yields **RESPONSE**{at}: it wants a function that can answer later.",
-    "yield.EXIT": "**{co}** yields **EXIT**: its task is done, and it goes into coroutine_pool.",
-    "yield.QUIT": "**{co}** yields **QUIT**: its service has ended.",
-    "yield.null": "**{co}** has its function and yields: the next resume starts it.",
-    "wakeup.queued": "**{by}** calls **wakeup({co})**{at}: {co} sleeps on session {session}, so it is put into **wakeup_queue**. It does not run yet; **dispatch_wakeup** takes it when {by} yields.",
-    "wakeup.idle": "**{by}** calls **wakeup({co})**{at}: it does not sleep, so nothing happens, and nothing is remembered.",
-    "wakeup.nobody": "**{by}** calls **wakeup**{at} for a token that nobody sleeps with: nothing happens.",
-    "wakeup_skip": "**dispatch_wakeup** takes {co} from wakeup_queue: it sleeps no more. The chain ends here.",
-    "mark": "**{by}** marks: {text}.",
-    "mark.outside": "A mark is made outside of the services: {text}.",
-    "co_error": "**{co}** raises{at}: {text}. It ends, and does not go into the pool.",
-    "send": "**{by}** sends a {ptype} message to {to}{at}.",
-    "send.call": "**{by}** sends a {ptype} message to {to}{at}, with session {session}: the answer will carry it.",
-    "send.response": "The answer for session {session} goes to {to}.",
-    "send.error": "An error message for session {session} goes to {to}: the call there fails.",
-    "send.error.end": "An error message with session 0 goes to {to}: this service has gone.",
-    "send.nobody": "**{by}** sends to {to}{at}, which does not exist.",
-    "table.session_id_coroutine.set": "session_id_coroutine[{session}] = {co}: whoever brings session {session} resumes {co}.",
-    "table.session_id_coroutine.clear": "session_id_coroutine[{session}] is cleared.",
-    "table.session_id_coroutine.break": "session_id_coroutine[{session}] = BREAK: a response that comes late will be thrown away.",
-    "table.sleep_session.set": "sleep_session[{co}] = {session}: {co} may be woken.",
-    "table.sleep_session.clear": "sleep_session[{co}] is cleared: {co} sleeps no more.",
-    "table.watching_session.set": "watching_session[{session}] = {address}: should that service go, the call fails.",
-    "table.watching_session.set.blind": "watching_session[{session}] is set: a call waits for its answer.",
-    "table.watching_session.clear": "watching_session[{session}] is cleared.",
-    "table.error_queue.push": "Session {session} goes into **error_queue**; **dispatch_error_queue** will fail its call.",
-    "table.error_queue.pop": "**dispatch_error_queue** takes session {session} from error_queue.",
-    "table.dead_service.set": "{address} is entered in dead_service: answers for it are not sent any more.",
-    "table.dead_service.set.blind": "A service is entered in dead_service: answers for it are not sent any more.",
-    "table.session_response.set": "session_response[{co}] is set: this request is answered, or its answer is promised.",
-    "table.unresponse.set": "A response function for session {session} of {address} is open.",
-    "table.unresponse.clear": "The response function for session {session} of {address} is used.",
-    "table.session_coroutine_id.clear": "{co} owes no answer any more.",
-    "table.fork_queue.clear": "fork_queue is thrown away.",
-    "table.queue.push": "**{co}** stands in critical section {session}: {queue}.",
-    "table.queue.pop": "**{co}** leaves critical section {session}: {queue}.",
-    "table.socket_pool.set": "socket_pool[{session}] is now: {value}.",
-    "table.socket_pool.clear": "Socket {session} leaves socket_pool.",
-    "table.other": "{table} changes: {op}.",
-    "dispatch_failed": "The dispatch of this message is over; something was raised on the way.",
-    "birth": "The service **{label}** is born as {service}.",
-    "exit": "The service **{label}** ends; its handle is free.",
-    "load": "The code of **{label}** is run.",
-    "handled": "**{who}** handles a {ptype} message from {source}.",
-    "push.launch": "A message that says run your code lies in the mailbox of **{who}**.",
-    "push.socket": "The socket server pushes **{type}** of socket {id} into the mailbox of **{who}**.",
-    "push.timer": "The timer pushes the response for session {session} into the mailbox of **{who}**.",
-    "push.outside": "A {ptype} message with session {session} from outside lies in the mailbox of **{who}**.",
-    "push.other": "The {ptype} message from {source} lies in the mailbox of **{who}**.",
-    "requeue": "**{who}** has more messages, and goes to the end of the global queue.",
-    "fork": "**{by}** forks{at}: **{co}** goes into fork_queue and runs when this message is done.",
-    "log": "**{who}** logs: {text}.",
-    "timer_set": "**{by}** sets a timer{at}: session {session} will be answered {when}.",
-    "when.at_once": "at once, by a message",
-    "when.tick": "at tick {tick}",
-    "timer_fired": "The timer of session {session} fires.",
-    "clock": "Nothing can run: the virtual clock jumps to tick {tick}.",
-    "driver": "**{by}** leaves the command **{command}** for socket {id} to the socket server{at}. Nothing has happened yet.",
-    "command": "The socket server carries out **{command}** of socket {id}.",
-    "ready": "epoll says: socket {id} is ready to {what}.",
-    "socket": "Socket {id} is now **{state}**.",
-    "write": "**{by}** writes {sent} of {size} bytes to socket {id}{at}, straight to the kernel.",
-    "write.later": "The socket server writes {sent} of {size} bytes to socket {id}.",
-    "client.connect": "**{client}** connects.",
-    "client.eof": "**{client}** sees the end of the stream.",
-    "client.close": "**{client}** closes.",
-    "client.reset": "**{client}** closes with a reset.",
-    "client.shutdown": "**{client}** has finished writing.",
-    "client.other": "**{client}**: {action} {detail}.",
-    "other": "{e}.",
-    "at": ", at {place}",
-    "runs": ", and it begins with {place}",
-    "goes_on": "; it goes on at {place}",
-    "holds": "{co} is inside",
-    "holds.waiting": "{co} is inside, {waiting} waits",
-    "empty": "it is free",
-    "main": "the scheduler",
-    "timer": "the timer",
-    "outside": "outside",
-    "system": "the system",
-    "more": "… and {n} more events.",
-}
-LANGUAGES = {"en": ENGLISH}
+LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
 
+_SCHEDULER = (None, "main")
 _QUIET = frozenset(("table", "requeue", "load", "handled", "dispatch_failed", "log"))
 
 
-def sentences(trace: Trace, lang: str = "en") -> list[str]:
+def word(key: str, **fields: Any) -> str:
+    """A form of the tables in the language that holds, filled in."""
+    return LANGUAGES[language()][key].format_map(fields)
+
+
+def form(key: str, otherwise: str) -> str:
+    """A form that stands for a word of a trace; the word itself, if a foreign trace has one of its own."""
+    return LANGUAGES[language()].get(key, otherwise)
+
+
+def forms(prefix: str) -> dict[str, str]:
+    """The forms of one part of the view in the language that holds, under their names without `prefix`."""
+    return {key.removeprefix(prefix): form for key, form in LANGUAGES[language()].items() if key.startswith(prefix)}
+
+
+def count(n: int, what: str) -> str:
+    """One event, seven events: the forms `fig.n.…`."""
+    return word(f"fig.n.{what}.one" if n == 1 else f"fig.n.{what}", n=n)
+
+
+def sentences(trace: Trace, lang: str | None = None) -> list[str]:
     """One sentence for each event of the trace, in order; `**` about the words to look at.
 
+    `lang`: "en", "zh", or that of the process (`skynet_lite.language`).
     Raises ValueError for a language that is not there.
     """
-    teller = _Teller(trace.whole, lang)
+    teller = _Teller(trace.whole, lang or language())
     told = [teller.tell(event) for event in trace.whole.events]
     return told if trace.whole is trace else [told[n] for n in trace.numbers]
 
 
 def describe(
     trace: Trace, *, detail: bool = False, services: Collection[str] | None = None, limit: int | None = None,
-    lang: str = "en",
+    lang: str | None = None,
 ) -> str:  # fmt: skip
     """The story as plain sentences, one a line: what the timeline shows, in words.
 
     Without `detail` tables and bookkeeping are left out, and the services that every
     node boots, or all but `services` (addresses). `limit`: at most so many sentences.
+    `lang`: "en", "zh", or that of the process. Raises ValueError for another.
     """
     names = trace.names()
     wanted = services if services is not None else getattr(trace, "services", None)
@@ -178,7 +80,7 @@ def describe(
         if detail or (event["e"] not in _QUIET and event.get("service") not in quiet)
     ]
     if limit is not None and len(told) > limit:
-        told[limit:] = [LANGUAGES[lang]["more"].format(n=len(told) - limit)]
+        told[limit:] = [LANGUAGES[lang or language()]["more"].format(n=len(told) - limit)]
     return "\n".join(told)
 
 
@@ -193,7 +95,7 @@ class _Teller:
     def __init__(self, trace: Trace, lang: str) -> None:
         if lang not in LANGUAGES:
             raise ValueError(f"no sentences in {lang!r}; there are {', '.join(LANGUAGES)}")
-        self.forms = LANGUAGES[lang]
+        self.forms, self.finish = LANGUAGES[lang], close_up if lang == "zh" else _capital
         self.names = trace.names()
         self.tables = trace.tables()
         self.parked: dict[tuple[str, str], str] = {}  # where a coroutine goes on
@@ -224,11 +126,7 @@ class _Teller:
             form = self._message(e, fields, finds)
         elif rule is not None:
             form = rule(e, fields, t)
-        said = self.forms.get(form, self.forms["other"]).format_map(_Fields(fields))
-        start = 2 if said.startswith(f"**{self.forms['main']}") else 0  # names keep their letters: co1, client#1
-        if "_" in said.split(" ")[0]:
-            return said  # a table
-        return said[:start] + said[start : start + 1].upper() + said[start + 1 :]
+        return self.finish(self.forms.get(form, self.forms["other"]).format_map(_Fields(fields)))
 
     # ---- names
 
@@ -237,7 +135,7 @@ class _Teller:
         return f"{name} {service}".strip() if name and name != service else service or self.forms["outside"]
 
     def _co(self, co: Any) -> str:
-        return self.forms["main"] if co in (None, "main") else str(co)
+        return self.forms["main"] if co in _SCHEDULER else str(co)
 
     def _at(self, form: str, place: str | None) -> str:
         return self.forms[form].format(place=place) if place else ""
@@ -322,7 +220,7 @@ class _Teller:
         return "wakeup_skip"
 
     def _mark(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        return "mark" if e.get("service") or self._co(e.get("co")) != self.forms["main"] else "mark.outside"
+        return "mark" if e.get("service") or e.get("co") not in _SCHEDULER else "mark.outside"
 
     def _send(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         if e["session"] is None:
@@ -341,7 +239,9 @@ class _Teller:
         if e["table"] == "queue":
             members = t.get("queue", {}).get(e.get("session"), [])
             key = "holds.waiting" if members[1:] else "holds" if members else "empty"
-            fields["queue"] = self.forms[key].format(co=members[0] if members else "", waiting=", ".join(members[1:]))
+            fields["queue"] = self.forms[key].format(
+                co=members[0] if members else "", waiting=self.forms["comma"].join(members[1:])
+            )
         form = f"table.{e['table']}.{e['op']}"
         if form + ".blind" in self.forms and "address" not in e:
             return form + ".blind"  # a recording of the real skynet does not say whom
@@ -367,13 +267,16 @@ class _Teller:
         return "timer_set"
 
     def _ready(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        fields["what"] = ", ".join(e["what"])
+        fields["what"] = self.forms["comma"].join(self.forms.get(f"ready.{what}", what) for what in e["what"])
         return "ready"
 
     def _write(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        return "write.later" if self._co(e.get("co")) == self.forms["main"] else "write"
+        return "write.later" if e.get("co") in _SCHEDULER else "write"
 
     def _client(self, e: Event, fields: dict[str, Any], t: Any) -> str:
+        number, _, unit = str(e.get("detail", "")).partition(" ")
+        if unit == "bytes":
+            fields["detail"] = self.forms["bytes"].format(n=number)
         form = f"client.{e['action']}"
         return form if form in self.forms else "client.other"
 
@@ -383,6 +286,14 @@ class _Fields(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         return "?"
+
+
+def _capital(said: str) -> str:
+    """English begins with a capital letter; tables and names keep theirs: co1, client#1."""
+    start = 2 if said.startswith(f"**{ENGLISH['main']}") else 0
+    if "_" in said.split(" ")[0]:
+        return said
+    return said[:start] + said[start : start + 1].upper() + said[start + 1 :]
 
 
 def _quote(text: str) -> str:
