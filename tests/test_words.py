@@ -10,7 +10,7 @@ from chinese import foreign, said
 from harness import TRACES, Play
 
 import skynet_lite
-from skynet_lite import Node, Trace, mark
+from skynet_lite import Node, Trace, mark, skynet
 from skynet_lite.trace.language import close_up, language, say, speaking
 from skynet_lite.view.payload import payload
 from skynet_lite.view.story import Story
@@ -187,3 +187,20 @@ def test_a_language_for_a_while() -> None:
 def test_no_space_between_two_chinese_characters(told: str, closed: str) -> None:
     """A sentence is made for names in Latin letters; what stands in quotes is the user's."""
     assert close_up(told) == closed
+
+
+def test_a_fork_that_calls_at_once_is_answered_and_no_timer_has_fired() -> None:
+    """`fork(call, ...)` parks without a line of the user's: its resume is a response all the same."""
+
+    def echo() -> None:
+        skynet.dispatch("lua", lambda session, source, x: skynet.retpack(x))
+
+    def asker(addr: int) -> None:
+        skynet.fork(skynet.call, addr, "lua", 1)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(asker, node.newservice(echo))
+        node.run_until_idle()
+    said = trace[trace.find("resume", co="co2", by="raw_dispatch_message") :].describe()
+    assert "resumes co2: what it waited for has come" in said
+    assert "timer has fired" not in said

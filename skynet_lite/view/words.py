@@ -101,6 +101,7 @@ class _Teller:
         self.parked: dict[tuple[str, str], str] = {}  # where a coroutine goes on
         self.begins: dict[tuple[str, str], str] = {}  # where the task of a coroutine begins
         self.timers: set[tuple[str, int]] = set()
+        self.timed: set[tuple[str, str]] = set()  # made for a timer that has not fired yet
         self.waits: dict[tuple[str, str], tuple[int, str]] = {}  # coroutine → socket and function
 
     def tell(self, e: Event) -> str:
@@ -168,6 +169,7 @@ class _Teller:
         key = (e.get("service", ""), e["co"])
         self.parked.pop(key, None)
         self.begins.pop(key, None)
+        (self.timed.add if e["for"] == "timeout" else self.timed.discard)(key)
         if "runs" in e and not e["runs"].rpartition(":")[0].endswith(".py"):
             self.begins[key] = e["runs"]
         return f"co_create.{e['how']}.{e['for']}"
@@ -177,10 +179,12 @@ class _Teller:
         fields["by"] = e["by"]
         fields["runs"] = self._at("runs", self.begins.get(key))
         goes_on = self.parked.pop(key, None)
+        first = key in self.timed
+        self.timed.discard(key)
         fields["goes_on"] = self._at("goes_on", goes_on)
         by, args = e["by"], e.get("args") or [None]
         if by == "raw_dispatch_message":
-            return "resume.request" if args == ["request"] else "resume.response" if goes_on else "resume.first"
+            return "resume.request" if args == ["request"] else "resume.first" if first else "resume.response"
         if by == "suspend":
             return "resume.function" if args == ["response"] else "resume.answered" if args[0] else "resume.unanswered"
         return f"resume.{by}" if f"resume.{by}" in self.forms else "resume.other"
