@@ -35,6 +35,15 @@ def lab(**keys: Any) -> tuple[Node, Trace]:
     return node, trace
 
 
+@cache
+def recording(name: str) -> Trace:
+    """A recording of the real skynet that came with the course. Raises FileNotFoundError."""
+    for folder in (HOME / "notebooks", HOME.parent / "notebooks"):
+        if (folder / "data" / f"{name}.json").exists():
+            return Trace.load(folder / "data" / f"{name}.json")
+    raise FileNotFoundError(f"no recording {name!r} here: install skynet_lite from its wheel or its source checkout")
+
+
 def show(node: Node, addr: int, *names: str) -> None:
     """Print tables of a service of `node`, one a line; without `names` all that are not empty.
 

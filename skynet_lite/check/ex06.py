@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from ..trace import Trace
+from ..lab import recording
 from ..trace.language import say
 from .engine import Hint, Run, client, exercise, heard, plain, port_of, run
 
@@ -15,16 +13,6 @@ FRAMES = (
     "driver start", "SLEEP of co1", "CONNECT in the mailbox", "co_create co2", "wakeup", "EXIT of co2", "BREAK",
     "resume of co1 by dispatch_wakeup",
 )  # fmt: skip
-
-
-@cache
-def recording(name: str) -> Trace:
-    """A recording of the real skynet that came with the course. Raises FileNotFoundError."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "notebooks", package.parent / "notebooks"):
-        if (folder / "data" / f"{name}.json").exists():
-            return Trace.load(folder / "data" / f"{name}.json")
-    raise FileNotFoundError(f"the recording {name}.json is not there: install skynet_lite from its wheel or checkout")
 
 
 @exercise("06.1", "this is the run, whichever socket it is.", "无论哪个 socket，过程都是这样。")
