@@ -122,7 +122,7 @@ addEventListener("hashchange", () => {
   if (n !== undefined) viewers[0].goto(viewers[0].nearest(n - viewers[0].data.first), true);
 });
 window.viewers = viewers;
-viewers[0].root.focus({preventScroll: true});
+if (window === top) viewers[0].root.focus({preventScroll: true}); // in a frame the page around it keeps the keyboard
 }
 </script>
 </html>
@@ -197,3 +197,20 @@ def _compared(diff: Diff) -> str:
 def write(trace: Trace, path: str | os.PathLike[str], **options: Any) -> None:
     """Write the page into a file. Raises OSError, and ValueError as `payload` does."""
     Path(path).write_text(page(trace, **options), encoding="utf-8")
+
+
+def standalone(data: dict[str, Any]) -> str:
+    """The page of a payload (payload.py): of a stepper whose trace is not at hand any more."""
+    lang = data.get("lang", "en")
+    parts = {
+        "title": html.escape(data["title"] or "a trace"),
+        "lang": lang,
+        "noscript": {"zh": "本页用 JavaScript 逐步展示一次运行。用文字说："}.get(
+            lang, "This page steps through a trace with JavaScript. In words:"
+        ),
+        "words": html.escape("\n".join(data["say"])),
+        "compared": "",
+        "data": json.dumps({"traces": [data], "rows": None}, separators=(",", ":")).replace("<", "\\u003c"),
+        "script": script().replace("</script", "<\\/script"),
+    }
+    return re.sub("@(title|lang|noscript|words|compared|data|script)@", lambda m: parts[m[1]], _PAGE)
