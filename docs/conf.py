@@ -27,7 +27,9 @@ nitpicky = False
 nb_execution_mode = "off"
 nb_merge_streams = True
 myst_heading_anchors = 3
-suppress_warnings = ["myst.header"]  # of performance.md, a part of which is made; the notebooks have a test of their own
+suppress_warnings = [
+    "myst.header"
+]  # of performance.md, a part of which is made; the notebooks have a test of their own
 myst_enable_extensions = ["deflist"]
 
 autodoc_member_order = "bysource"

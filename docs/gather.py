@@ -216,7 +216,7 @@ def _rows(notebook: Any) -> list[list[str]]:
 
 def _entry(term: str, entry: dict[str, Any]) -> str:
     said = [entry["meaning"][lang] for lang in ("en", "zh") if lang in entry["meaning"]]
-    lines = [*said, f"*{'、'.join(entry['zh'])}* · {', '.join(entry['links'])}"]
+    lines = [*said, f"{'、'.join(entry['zh'])} · {', '.join(entry['links'])}"]
     return f"{_plain(term)}\n" + "\n\n".join(f"  {line}" for line in lines)
 
 
