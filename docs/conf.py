@@ -37,6 +37,8 @@ autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_preserve_defaults = True
 
+viewcode_follow_imported_members = False
+
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
