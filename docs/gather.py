@@ -34,6 +34,7 @@ STEPPER = {
            "On a page of its own", "As a picture"),
     "zh": ("先点进去，再用 ← → 单步，Home、End 跳到两端，n 跟随同一协程，/ 搜索。", "单独一页", "图片"),
 }  # fmt: skip
+SOLUTION = {"en": ("Show the solution", "Hide the solution"), "zh": ("显示解答", "隐藏解答")}
 
 
 def gather(root: Path, docs: Path) -> None:
@@ -87,7 +88,11 @@ class Gathering:
         notebook = nbformat.read(file, as_version=4)
         page = Path("course") / name
         steppers = 0
+        shown, hidden = SOLUTION["zh" if CHINESE in name.parts else "en"]
         for cell in notebook.cells:
+            if "solution" in cell.metadata.get("tags", []):  # folded with its output, which would give it away
+                cell.metadata["tags"] = ["hide-cell"]
+                cell.metadata["mystnb"] = {"code_prompt_show": shown, "code_prompt_hide": hidden}
             if cell.cell_type == "markdown":
                 cell.source = self.relinked(cell.source, file.parent, page.parent)
             for output in cell.get("outputs", ()):
@@ -97,7 +102,7 @@ class Gathering:
                     self._stepper(output, kept, page, steppers)
                 alt = output.get("metadata", {}).get("image/png", {}).get("alt")
                 if alt and "image/png" in output.data:
-                    cell.metadata["mystnb"] = {"image": {"alt": alt}}
+                    cell.metadata.setdefault("mystnb", {})["image"] = {"alt": alt}
         if name.name == INDEX:
             notebook.cells.append(nbformat.v4.new_markdown_cell(self.toctree(file.parent, hidden=True)))
         text: str = nbformat.writes(notebook)

@@ -183,6 +183,17 @@ def test_a_stored_stepper_becomes_a_viewer(tmp_path: Path) -> None:
     assert json.loads(kept) == {"traces": [json.loads(json.dumps(data))], "rows": None}
 
 
+def test_a_solution_is_folded_with_its_output(tmp_path: Path) -> None:
+    """The output would give it away."""
+    told = nbformat.v4.new_output("stream", text="05.1 · right")
+    cell = nbformat.v4.new_code_cell("check()", metadata={"tags": ["hide-input", "solution"]}, outputs=[told])
+    docs = course(tmp_path, _00_a=[md("# 00"), cell])
+    gather.gather(tmp_path, docs)
+    shown = read(docs / "course" / "00_a.ipynb").cells[1]
+    assert shown.metadata["tags"] == ["hide-cell"] and shown.outputs == [told]
+    assert shown.metadata["mystnb"]["code_prompt_show"] == "Show the solution"
+
+
 def test_packed_data_come_back_or_are_refused() -> None:
     data = {"title": "中文", "say": ["x"] * 500}
     packed = pack(json.dumps(data))
