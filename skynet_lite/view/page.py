@@ -158,6 +158,10 @@ def _page(trace: Trace, beside: Trace | None, diff: Diff | None, title: str | No
         diff = diff or trace.diff(beside)
         rows = diff.rows
         compared = _compared(diff)
+    return _filled(traces, trace.describe(limit=200), rows, compared)
+
+
+def _filled(traces: list[dict[str, Any]], words: str, rows: Any = None, compared: str = "") -> str:
     data = json.dumps(
         {"traces": traces, "rows": rows, "words": forms("page.")}, ensure_ascii=True, separators=(",", ":")
     )
@@ -165,7 +169,7 @@ def _page(trace: Trace, beside: Trace | None, diff: Diff | None, title: str | No
         "title": html.escape(traces[0]["title"] or word("page.title")),
         "lang": traces[0]["lang"],
         "noscript": word("page.noscript"),
-        "words": html.escape(trace.describe(limit=200)),
+        "words": html.escape(words),
         "compared": compared,
         # `</script>` in a string of the program must not end the element it stands in.
         "data": data.replace("<", "\\u003c"),
@@ -200,17 +204,6 @@ def write(trace: Trace, path: str | os.PathLike[str], **options: Any) -> None:
 
 
 def standalone(data: dict[str, Any]) -> str:
-    """The page of a payload (payload.py): of a stepper whose trace is not at hand any more."""
-    lang = data.get("lang", "en")
-    parts = {
-        "title": html.escape(data["title"] or "a trace"),
-        "lang": lang,
-        "noscript": {"zh": "本页用 JavaScript 逐步展示一次运行。用文字说："}.get(
-            lang, "This page steps through a trace with JavaScript. In words:"
-        ),
-        "words": html.escape("\n".join(data["say"])),
-        "compared": "",
-        "data": json.dumps({"traces": [data], "rows": None}, separators=(",", ":")).replace("<", "\\u003c"),
-        "script": script().replace("</script", "<\\/script"),
-    }
-    return re.sub("@(title|lang|noscript|words|compared|data|script)@", lambda m: parts[m[1]], _PAGE)
+    """The page of a payload (payload.py): of a stepper whose trace is not at hand any more. It keeps its language."""
+    with speaking(data["lang"]):
+        return _filled([data], "\n".join(data["say"]))
