@@ -24,8 +24,9 @@ from skynet_lite.view.page import standalone
 from skynet_lite.view.payload import unpack
 
 PROJECT = {
-    "README.md": "project/readme.md", "README.zh.md": "project/readme.zh.md",
-    "CONTRIBUTING.md": "project/contributing.md", "CHANGELOG.md": "project/changelog.md",
+    "README.md": ("project/readme.md", "README"), "README.zh.md": ("project/readme.zh.md", "README 中文"),
+    "CONTRIBUTING.md": ("project/contributing.md", "Contributing"),
+    "CHANGELOG.md": ("project/changelog.md", "Changelog"),
 }  # fmt: skip
 CHINESE = "zh"
 GLOSSARY = re.compile(r"^\| term \| 中文 \| meaning \|\n\|[ :|-]+\|\n((?:\|.*\n?)+)", re.MULTILINE)
@@ -64,10 +65,13 @@ class Gathering:
                 self._write(Path("course") / name, file.read_bytes())
         if not (notebooks / INDEX).exists():
             self._write(Path("course/index.md"), "# The course\n\n" + self.toctree(notebooks))
-        for source, page in PROJECT.items():
+        entries = []
+        for source, (page, title) in PROJECT.items():
             if (self.root / source).exists():
                 text = (self.root / source).read_text(encoding="utf-8")
                 self._write(Path(page), self.relinked(text, self.root, Path(page).parent))
+                entries.append(f"{title} </{Path(page).with_suffix('')}>")
+        self._write(Path("project/index.md"), "# The project\n\n```{toctree}\n" + "\n".join(entries) + "\n```\n")
         self._write(Path("glossary.md"), glossary(notebooks))
         for folder in ("course", "project", "viewers"):
             for file in (self.docs / folder).rglob("*"):
@@ -170,7 +174,7 @@ class Gathering:
     def _home(self, path: Path) -> Path:
         """Where a file of the repository is found from the folder of the sources."""
         if path.as_posix() in PROJECT:
-            return Path(PROJECT[path.as_posix()])
+            return Path(PROJECT[path.as_posix()][0])
         if path.parts[:1] == ("notebooks",):
             return Path("course", *path.parts[1:])
         if path.parts[:1] == ("docs",):
