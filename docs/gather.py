@@ -63,8 +63,10 @@ class Gathering:
                 self._write(Path("course") / name, self.notebook(file, name))
             else:
                 self._write(Path("course") / name, file.read_bytes())
-        if not (notebooks / INDEX).exists():
-            self._write(Path("course/index.md"), "# The course\n\n" + self.toctree(notebooks))
+        for folder, title in ((notebooks, "The course"), (notebooks / CHINESE, "课程")):
+            if numbered(folder) and not (folder / INDEX).exists():
+                page = Path("course") / folder.relative_to(notebooks) / "index.md"
+                self._write(page, f"# {title}\n\n{self.toctree(folder)}")
         entries = []
         for source, (page, title) in PROJECT.items():
             if (self.root / source).exists():
@@ -115,7 +117,7 @@ class Gathering:
     def toctree(self, folder: Path, hidden: bool = False) -> str:
         """The notebooks of a folder, in order; below the English ones the Chinese ones."""
         entries = [path.stem for path in numbered(folder)]
-        if (folder / CHINESE / INDEX).exists():
+        if numbered(folder / CHINESE):
             entries.append(f"{CHINESE}/index")
         options = ":hidden:\n" if hidden else ""
         return "```{toctree}\n" + options + "\n" + "\n".join(entries) + "\n```\n"

@@ -136,10 +136,12 @@ def test_the_table_of_contents_is_that_of_the_folder(tmp_path: Path) -> None:
     assert read(docs / "course" / "zh" / "index.ipynb").cells[-1].source == "```{toctree}\n:hidden:\n\n00_a\n```\n"
     nbformat.write(nbformat.v4.new_notebook(cells=[md("# Map")]), tmp_path / "notebooks" / "index.ipynb")
     (tmp_path / "notebooks" / "01_b.ipynb").unlink()
+    (tmp_path / "notebooks" / "zh" / "index.ipynb").unlink()
     gather.gather(tmp_path, docs)
     assert not (docs / "course" / "index.md").exists() and not (docs / "course" / "01_b.ipynb").exists()
     assert read(docs / "course" / "index.ipynb").cells[-1].source == "```{toctree}\n:hidden:\n\n00_a\nzh/index\n```\n"
     assert len(read(tmp_path / "notebooks" / "index.ipynb").cells) == 1
+    assert (docs / "course" / "zh" / "index.md").read_text() == "# 课程\n\n```{toctree}\n\n00_a\n```\n"
 
 
 def test_the_glossary_is_collected(tmp_path: Path) -> None:
