@@ -75,11 +75,15 @@ def _main(argv: list[str] | None) -> int:
         return view(options.file, options.step)
     if options.command == "diff":
         return diff(options)
-    from . import learn
+    from . import doctor, learn
 
     try:
+        if options.doctor:
+            return doctor.doctor()
         if options.check:
             return learn.check()
+        if options.student is not None:
+            return learn.student_copies(options.student)
         return learn.open_course(options.dir, options.port, options.browser)
     except learn.LearnError as e:
         raise UsageError(str(e)) from e
@@ -147,6 +151,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--no-browser", dest="browser", action="store_false", help="print the address, open nothing")
     sub.add_argument("--check", action="store_true", help="run the first notebook without a browser, print its trace")
+    sub.add_argument("--doctor", action="store_true", help="tell whether the set-up is complete, and what mends it")
+    sub.add_argument("--student", metavar="FOLDER", help="write the notebooks there without solutions and outputs")
     sub.add_argument("--dir", metavar="FOLDER", help="copy the notebooks there, and open the copies")
     sub.add_argument("--port", metavar="N", type=int, default=0, help="the port to use instead of a free one")
     return parser

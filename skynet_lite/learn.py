@@ -2,22 +2,25 @@
 
 In a source checkout the notebooks are opened where they are. A wheel carries them
 inside the package, which is no place to work in: there they are copied into a
-folder of the reader's, and what the reader has changed is never overwritten.
+folder of the reader's, and what the reader has changed is never overwritten. A student
+copy is such a copy without solutions.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import secrets
-import shutil
 import socket
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 DEFAULT_FOLDER = "skynet_lite_notebooks"
+INDEX = "index.ipynb"
 TRACE_LINE = re.compile(r" *\d+ (:[0-9a-f]{8}|client#\d+| {9}) ")
 CELL_SECONDS = 120
 
@@ -30,19 +33,20 @@ def course() -> Path:
     """The folder of the notebooks as they came. Raises LearnError."""
     package = Path(__file__).resolve().parent
     for folder in (package / "notebooks", package.parent / "notebooks"):
-        if _notebooks(folder):
+        if numbered(folder):
             return folder
     raise LearnError("the notebooks are missing: install skynet_lite from its wheel or its source checkout")
 
 
-def _notebooks(folder: Path) -> list[Path]:
+def numbered(folder: Path) -> list[Path]:
+    """The notebooks of the course in `folder`, without its index."""
     return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
 
 
-def lay_out(source: Path, folder: Path) -> list[str]:
+def lay_out(source: Path, folder: Path, change: Callable[[Path], bytes] = Path.read_bytes) -> list[str]:
     """Copy the course into `folder`; the names of files that were there already and differ.
 
-    Raises OSError.
+    `change`: what to write for a file, if not what is in it. Raises OSError.
     """
     kept = []
     for file in sorted(source.rglob("*")):
@@ -50,13 +54,50 @@ def lay_out(source: Path, folder: Path) -> list[str]:
         hidden = any(part.startswith((".", "__")) for part in name.parts)
         if hidden or file.suffix == ".py" or not file.is_file():  # the .py files keep the course, readers need none
             continue
-        copy = folder / name
-        if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
-        elif copy.read_bytes() != file.read_bytes():
+        theirs, wanted = folder / name, change(file)
+        if not theirs.exists():
+            theirs.parent.mkdir(parents=True, exist_ok=True)
+            theirs.write_bytes(wanted)
+        elif theirs.read_bytes() != wanted:
             kept.append(str(name))
     return kept
+
+
+def student(notebook: Any) -> Any:
+    """A notebook as a student gets it: without cells tagged `solution`, outputs and counts. The given one stays."""
+    made = copy.deepcopy(notebook)
+    made.cells = [cell for cell in made.cells if "solution" not in cell.metadata.get("tags", [])]
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return made
+
+
+def student_copies(folder: str) -> int:
+    """Write the course without solutions into `folder`. Raises LearnError."""
+    source, root = course(), Path(folder).resolve()
+    _need("nbformat")
+    import nbformat
+
+    def change(file: Path) -> bytes:
+        if file.suffix != ".ipynb":
+            return file.read_bytes()
+        text: str = nbformat.writes(student(nbformat.read(file, as_version=4)))
+        return text.encode() + b"\n"
+
+    _laid_out(source, root, "another folder", change)
+    print(f"{len(numbered(root))} notebooks without solutions are in {root}")
+    return 0
+
+
+def _laid_out(source: Path, root: Path, remedy: str, change: Callable[[Path], bytes] = Path.read_bytes) -> None:
+    """`lay_out`, and say which files were kept. Raises LearnError."""
+    try:
+        kept = lay_out(source, root, change)
+    except OSError as e:
+        raise LearnError(f"cannot write to {root}: {e.strerror}; choose {remedy}") from e
+    for name in kept:
+        print(f"kept as it is: {name} (delete it to get the course's own)")
 
 
 def open_course(folder: str | None, port: int, browser: bool) -> int:
@@ -67,15 +108,10 @@ def open_course(folder: str | None, port: int, browser: bool) -> int:
     root = source
     if folder is not None or installed:
         root = Path(folder or DEFAULT_FOLDER).resolve()
-        try:
-            kept = lay_out(source, root)
-        except OSError as e:
-            raise LearnError(f"cannot write to {root}: {e.strerror}; choose another folder with --dir") from e
-        for name in kept:
-            print(f"kept as it is: {name} (delete it to get the course's own)")
+        _laid_out(source, root, "another folder with --dir")
     port = _free_port(port)
     token = secrets.token_hex(16)
-    first = _notebooks(root)[0].name
+    first = INDEX if (root / INDEX).exists() else numbered(root)[0].name
     print(f"the course: http://127.0.0.1:{port}/lab/tree/{first}?token={token}   (Ctrl-C twice ends it)", flush=True)
     options = [
         f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
@@ -92,7 +128,7 @@ def open_course(folder: str | None, port: int, browser: bool) -> int:
 
 def check() -> int:
     """Run the first notebook without a browser and print its trace; 1 if it fails. Raises LearnError."""
-    first = _notebooks(course())[0]
+    first = numbered(course())[0]
     for module in ("nbclient", "nbformat", "ipykernel", "matplotlib"):
         _need(module)
     import nbformat

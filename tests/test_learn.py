@@ -14,8 +14,11 @@ import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from skynet_lite import learn
 
@@ -49,9 +52,9 @@ def test_the_wheel_is_complete(site: Path) -> None:
     assert (package / "py.typed").exists()
     ours = {str(p.relative_to(ROOT / "skynet_lite")) for p in (ROOT / "skynet_lite").rglob("*.py")}
     assert ours <= {str(p.relative_to(package)) for p in package.rglob("*.py")}
-    assert {p.name for p in (package / "notebooks").glob("*.ipynb")} == {
-        p.name for p in (ROOT / "notebooks").glob("*.ipynb")
-    }
+    course = ROOT / "notebooks"
+    files = {p.relative_to(course) for p in course.rglob("*.*") if p.suffix in (".ipynb", ".json", ".svg", ".png")}
+    assert files <= {p.relative_to(package / "notebooks") for p in (package / "notebooks").rglob("*")}
     (metadata,) = site.glob("*.dist-info/METADATA")
     required = re.findall(r"^Requires-Dist: (.*)$", metadata.read_text(), re.MULTILINE)
     assert [r for r in required if "extra ==" not in r] == ["greenlet>=3.0"]
@@ -83,17 +86,82 @@ def test_what_the_reader_changed_is_kept(tmp_path: Path) -> None:
     source, folder = tmp_path / "course", tmp_path / "mine"
     (source / "data").mkdir(parents=True)
     (source / "__pycache__").mkdir()
-    for name in ("00_a.ipynb", "01_b.ipynb", "data/d.json", "regenerate.py", "__pycache__/x.pyc", ".hidden"):
+    (source / "zh").mkdir()
+    (source / "images").mkdir()
+    theirs = ["00_a.ipynb", "01_b.ipynb", "data/d.json", "images/map.svg", "index.ipynb", "zh/00_a.ipynb"]
+    for name in (*theirs, "regenerate.py", "__pycache__/x.pyc", ".hidden"):
         (source / name).write_text("theirs")
     assert learn.lay_out(source, folder) == []
-    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
-        "00_a.ipynb", "01_b.ipynb", "data/d.json",
-    ]  # fmt: skip
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == theirs
     (folder / "00_a.ipynb").write_text("mine")
     (folder / "01_b.ipynb").unlink()
     assert learn.lay_out(source, folder) == ["00_a.ipynb"]
     assert (folder / "00_a.ipynb").read_text() == "mine"
     assert (folder / "01_b.ipynb").read_text() == "theirs"
+
+
+def folded(source: str) -> Any:
+    return nbformat.v4.new_markdown_cell(source, metadata={"tags": ["solution"]})
+
+
+def test_a_student_copy_of_a_notebook() -> None:
+    """Without solutions, outputs and counts; prose, exercises and tags stay, and so does the notebook it was made of."""
+    new = nbformat.v4
+    ran = new.new_output("execute_result", {"text/plain": ["2"]}, execution_count=1)
+    notebook = new.new_notebook(cells=[
+        new.new_markdown_cell("# A title"),
+        new.new_code_cell("1 + 1", outputs=[ran], execution_count=1),
+        new.new_code_cell('check("00.1", ...)', metadata={"tags": ["exercise"]}),
+        new.new_code_cell('check("00.1", 2)', metadata={"tags": ["hide-input", "solution"]}, execution_count=3),
+        folded("It is 2."),
+    ])  # fmt: skip
+    before = nbformat.writes(notebook)
+    copy = learn.student(notebook)
+    assert nbformat.writes(notebook) == before
+    assert [cell.source for cell in copy.cells] == ["# A title", "1 + 1", 'check("00.1", ...)']
+    assert copy.cells[2].metadata == {"tags": ["exercise"]}
+    assert all((cell.outputs, cell.execution_count) == ([], None) for cell in copy.cells[1:])
+    nbformat.validate(copy)
+
+
+def test_student_copies_of_the_course(tmp_path: Path) -> None:
+    """By the command: every notebook, whole but for its solutions; pictures and data; what was changed is kept."""
+    folder = tmp_path / "class"
+    done = installed(ROOT, tmp_path, "learn", "--student", "class")
+    assert (done.returncode, done.stderr) == (0, "")
+    source = ROOT / "notebooks"
+    names = {
+        p.relative_to(source) for p in source.rglob("*")
+        if p.is_file() and p.suffix != ".py" and not p.parent.name.startswith((".", "__"))
+    }  # fmt: skip
+    assert {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()} == names
+    removed = 0
+    for name in names:
+        if name.suffix != ".ipynb":
+            assert (folder / name).read_bytes() == (source / name).read_bytes()
+            continue
+        whole, copy = (nbformat.read(home / name, as_version=4) for home in (source, folder))
+        kept = [cell for cell in whole.cells if "solution" not in cell.metadata.get("tags", [])]
+        assert [(c.cell_type, c.source) for c in copy.cells] == [(c.cell_type, c.source) for c in kept]
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in copy.cells)
+        removed += len(whole.cells) - len(kept)
+    assert removed > 0
+    (folder / "00_tour.ipynb").write_text("my answers")
+    again = installed(ROOT, tmp_path, "learn", "--student", "class")
+    assert "kept as it is: 00_tour.ipynb" in again.stdout and again.stdout.count("kept") == 1
+    assert (folder / "00_tour.ipynb").read_text() == "my answers"
+
+
+def test_a_student_copy_runs(tmp_path: Path) -> None:
+    """A cell that waits for an answer is no error: the copy can be run from top to bottom."""
+    assert learn.student_copies(str(tmp_path)) == 0
+    (first,) = tmp_path.glob("00_*.ipynb")
+    notebook = nbformat.read(first, as_version=4)
+    NotebookClient(
+        notebook, timeout=60, kernel_name="python3", allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    failed = [c for c in notebook.cells if any(o.output_type == "error" for o in c.get("outputs", []))]
+    assert [c.source for c in failed if "exercise" not in c.metadata.get("tags", [])] == []
 
 
 def fetched(url: str) -> bytes:
@@ -111,7 +179,7 @@ def fetched(url: str) -> bytes:
 
 
 def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
-    """From a wheel: copies in ./skynet_lite_notebooks, the first of them at the address, only with the token."""
+    """From a wheel: copies in ./skynet_lite_notebooks, the index of the course at the address, only with the token."""
     process = subprocess.Popen(
         [sys.executable, "-m", "skynet_lite", "learn", "--no-browser"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -120,7 +188,7 @@ def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        match = re.search(r"http://127.0.0.1:(\d+)/lab/tree/(00_\w+\.ipynb)\?token=(\w+)", process.stdout.readline())
+        match = re.search(r"http://127.0.0.1:(\d+)/lab/tree/(index\.ipynb)\?token=(\w+)", process.stdout.readline())
         assert match is not None
         port, first, token = match.groups()
         url = f"http://127.0.0.1:{port}/api/contents/{first}?token={token}"

@@ -299,3 +299,8 @@ def around(x: float, heights: Iterable[float], shifts: Iterable[float]) -> Calla
         ]
 
     return boxes
+
+
+def wider_font() -> str | None:
+    """The installed font for letters that matplotlib's own have not, Chinese ones first of all, or None."""
+    return _wider()

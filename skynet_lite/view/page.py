@@ -122,7 +122,7 @@ addEventListener("hashchange", () => {
   if (n !== undefined) viewers[0].goto(viewers[0].nearest(n - viewers[0].data.first), true);
 });
 window.viewers = viewers;
-viewers[0].root.focus({preventScroll: true});
+if (window === top) viewers[0].root.focus({preventScroll: true}); // in a frame the page around it keeps the keyboard
 }
 </script>
 </html>
@@ -158,6 +158,10 @@ def _page(trace: Trace, beside: Trace | None, diff: Diff | None, title: str | No
         diff = diff or trace.diff(beside)
         rows = diff.rows
         compared = _compared(diff)
+    return _filled(traces, trace.describe(limit=200), rows, compared)
+
+
+def _filled(traces: list[dict[str, Any]], words: str, rows: Any = None, compared: str = "") -> str:
     data = json.dumps(
         {"traces": traces, "rows": rows, "words": forms("page.")}, ensure_ascii=True, separators=(",", ":")
     )
@@ -165,7 +169,7 @@ def _page(trace: Trace, beside: Trace | None, diff: Diff | None, title: str | No
         "title": html.escape(traces[0]["title"] or word("page.title")),
         "lang": traces[0]["lang"],
         "noscript": word("page.noscript"),
-        "words": html.escape(trace.describe(limit=200)),
+        "words": html.escape(words),
         "compared": compared,
         # `</script>` in a string of the program must not end the element it stands in.
         "data": data.replace("<", "\\u003c"),
@@ -197,3 +201,9 @@ def _compared(diff: Diff) -> str:
 def write(trace: Trace, path: str | os.PathLike[str], **options: Any) -> None:
     """Write the page into a file. Raises OSError, and ValueError as `payload` does."""
     Path(path).write_text(page(trace, **options), encoding="utf-8")
+
+
+def standalone(data: dict[str, Any]) -> str:
+    """The page of a payload (payload.py): of a stepper whose trace is not at hand any more. It keeps its language."""
+    with speaking(data["lang"]):
+        return _filled([data], "\n".join(data["say"]))

@@ -7,7 +7,10 @@ So it gets lanes and arrows ready made (story.py), a sentence for each event
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
@@ -123,3 +126,19 @@ def _steps(trace: Trace, first: int, end: int) -> tuple[dict[str, Any], list[lis
         steps.append([])
         tables.apply(event)
     return before, steps
+
+
+def pack(text: str) -> str:
+    """The JSON of a payload, small, in letters that a notebook can keep."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
+
+
+def unpack(packed: str) -> dict[str, Any]:
+    """The payload again. Raises ValueError if it is damaged."""
+    try:
+        data = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
+    except zlib.error as e:
+        raise ValueError(f"the data of a stepper are damaged: {e}") from None
+    if not isinstance(data, dict):
+        raise ValueError("the data of a stepper are none")
+    return data

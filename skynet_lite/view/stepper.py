@@ -2,7 +2,9 @@
 
 One idea: whatever can go wrong with a widget (no kernel, no trust, a page made by
 nbconvert) leaves the picture of the timeline, which is stored beside it. The state
-of the widget itself is in no saved notebook.
+of the widget itself is in no saved notebook; its data, packed, are in the metadata of
+the output, where Jupyter passes over them. Who builds pages from stored notebooks
+can make viewers of them again (page.standalone).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
 from .page import script
-from .payload import payload
+from .payload import pack, payload
 from .words import word
 
 try:
@@ -58,6 +60,7 @@ class Stepper(anywidget.AnyWidget):
         shown = super()._repr_mimebundle_(**kwargs)
         data, metadata = shown if isinstance(shown, tuple) else (shown, {})
         data = {**(data or {}), "text/plain": self.summary}
+        metadata = {**metadata, "skynet_lite": {"stepper": pack(self.payload), "step": self.step, "theme": self.theme}}
         try:
             from .timeline import timeline
         except ImportError:
