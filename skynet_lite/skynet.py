@@ -475,7 +475,7 @@ class Scheduler:
         return True
 
     def set_timer(self, session: int, ti: int, n: int) -> None:
-        """Answer `session` in `ti` ticks; if that is 0, now, by a message (cmd_timeout)."""
+        """Answer `session` in `ti` ticks; if that is 0, now, by a message (cmd_timeout). DOC: set-timer"""
         emit = self.emit
         if ti <= 0:
             if emit is not None:
@@ -1000,7 +1000,7 @@ def _shown(payload: Any) -> str:
 def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     """Run `func` in a coroutine of its own after `ti` ticks (10 ms each); 0: as a message, soon.
 
-    The coroutine is taken now, not when the time has come.
+    The coroutine is taken now, not when the time has come. DOC: timeout
     """
     s, co = _service(), running()
     session = next(s.sessions)
