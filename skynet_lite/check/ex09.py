@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import skynet
-from ..core.errors import CallError
 from ..trace.language import say
+from .asking import FAILED, NOTHING, ask, said_twice
 from .engine import Hint, Run, among, exercise, plain, run
 
 
@@ -88,41 +88,15 @@ def _order(answer: Any) -> Hint:
 
 # --------------------------------------------------------------------------- programs
 
-NOTHING = "no answer"
-FAILED = "failed"
-
-
-def _ask(r: Run, *requests: tuple[Any, ...]) -> list[Any]:
-    """A service that makes all these calls at once; the answers stand in the list as soon as they are there."""
-    answers: list[Any] = [NOTHING] * len(requests)
-
-    def one(i: int) -> None:
-        try:
-            answers[i] = skynet.call(r.addr, "lua", *requests[i])
-        except CallError:
-            answers[i] = FAILED
-
-    def asker() -> None:
-        for i in range(len(requests)):
-            skynet.fork(one, i)
-
-    r.node.newservice(asker)
-    r.node.run_until_idle()
-    return answers
-
-
-def _said_twice(found: Run) -> bool:
-    return any("a second time" in line or "has answered already" in line for line in found.node.log_lines)
-
 
 @exercise("09.3", "one way in, one answer out, whatever was asked.", "无论问什么，一个请求恰好一个回答。")
 def _repaired(program: Any) -> Hint:
     requests = [("get", "x"), ("set", "x", 1), ("set", "x", 2), ("get", "x"), ("pop", "x"), ("pop", "x"), ("jump", "x"),
                 ("get", "x")]  # fmt: skip
     expected = [None, None, 1, 2, 2, None, FAILED, None]
-    found = run(program, lambda r: r.said.append(_ask(r, *requests)))
+    found = run(program, lambda r: r.said.append(ask(r, *requests)))
     answers = found.said[0]
-    if _said_twice(found):
+    if said_twice(found):
         return say(
             "A request is answered twice. Look at trace.verdicts(): it names the line.",
             "有请求被回答了两次。看 trace.verdicts()：它指出了行号。",
@@ -174,16 +148,16 @@ def _careful(program: Any) -> Hint:
         program(skynet.newservice(lambda: _backend(tries)))
 
     def script(r: Run) -> None:
-        r.said.append(_ask(r, (2,)))
-        r.said.append(_ask(r, (1,)))
-        r.said.append(_ask(r, (9,)))
-        answers = _ask(r, (8,), (3,))
+        r.said.append(ask(r, (2,)))
+        r.said.append(ask(r, (1,)))
+        r.said.append(ask(r, (9,)))
+        answers = ask(r, (8,), (3,))
         r.said.append(list(answers))
         r.node.advance(10)
         r.said.append(answers)
 
     found = run(whole, script)
-    if _said_twice(found):
+    if said_twice(found):
         return say(
             "A request is answered twice: the try has retpack in it, or the loop goes on behind it.",
             "有请求被回答了两次：retpack 在 try 里，或者循环在它之后还继续。",
@@ -230,7 +204,7 @@ def _trio(program: Any) -> Hint:
     def one_by_one(r: Run) -> list[list[Any]]:
         answers = []
         for _ in range(3):
-            answers.append(_ask(r, ()))
+            answers.append(ask(r, ()))
             waits.append(len(r.node.service(r.addr).session_id_coroutine))
         return answers
 
@@ -242,24 +216,24 @@ def _trio(program: Any) -> Hint:
 
     def script(r: Run) -> None:
         addr.append(r.addr)
-        two = [_ask(r, ()), _ask(r, ())]
+        two = [ask(r, ()), ask(r, ())]
         r.said.append([list(a) for a in two])
         waits.append(len(r.node.service(r.addr).session_id_coroutine))
-        two.append(_ask(r, ()))
+        two.append(ask(r, ()))
         r.said.append(two)
         r.said.append(one_by_one(r))
-        first = _ask(r, ())
+        first = ask(r, ())
         r.node.newservice(mayfly)
         r.node.advance(2)
-        second = _ask(r, ())
+        second = ask(r, ())
         r.said.append([list(first), list(second)])
-        third = _ask(r, ())
+        third = ask(r, ())
         r.said.append([first, second, third])
 
     found = run(program, script)
     if found.errors:
         return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
-    if _said_twice(found):
+    if said_twice(found):
         return say(
             "A request is answered twice: skynet.response comes instead of skynet.ret.",
             "有请求被回答了两次：skynet.response 是代替 skynet.ret 的。",
