@@ -546,7 +546,7 @@ class Node:
     def _wait(self, deadline: float | None, what: str, limit: float) -> None:
         """Nothing can run. Virtual time jumps; real time is waited for, at most `limit` seconds.
 
-        The limit is short when `until` is somebody's function: what makes it true need not wake us.
+        The limit is short when `until` is somebody's function: what makes it true need not wake us. DOC: clock-jump
         """
         tick = self.timer.next_deadline()
         if self.clock.virtual and tick is not None and not self.socket_server.flushing():

@@ -35,6 +35,7 @@ class CriticalSection:
         self._waiting: deque[Any] = deque()
 
     def __enter__(self) -> CriticalSection:
+        """Go in, or stand in the queue until we are let in. DOC: queue-enter"""
         co = self._running()
         if self._current is None:
             self._current = co
@@ -47,6 +48,7 @@ class CriticalSection:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        """Leave, however that came about, and let the next one in. DOC: queue-exit"""
         self._depth -= 1
         if self._depth == 0:
             left, self._current = self._current, self._waiting.popleft() if self._waiting else None

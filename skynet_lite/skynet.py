@@ -367,7 +367,7 @@ class Scheduler:
         return None
 
     def _return(self, co: Coroutine, payload: Any) -> bool:
-        """RETURN: send the answer. False if nobody waits for one."""
+        """RETURN: send the answer. False if nobody waits for one. DOC: command-return"""
         session = co.session
         if session == 0:
             return False
@@ -385,7 +385,7 @@ class Scheduler:
         return self.send(co.address, PTYPE_RESPONSE, session or 0, payload, 0)
 
     def _response(self, co: Coroutine, pack: Callable[[tuple[Any, ...]], Any]) -> Response:
-        """RESPONSE: a function that answers later."""
+        """RESPONSE: a function that answers later. DOC: command-response"""
         if co.responded:
             self._abandon(co)
             raise SkynetError(
@@ -405,7 +405,10 @@ class Scheduler:
     # ---- failure and end
 
     def _failed(self, error: BaseException) -> str:
-        """Something was raised under dispatch: tell the caller, keep the service. Returns the log text."""
+        """Something was raised under dispatch: tell the caller, keep the service. DOC: handler-failed
+
+        Returns the log text.
+        """
         co = self.running
         self.running = None
         if co is not None and co.dead:
@@ -475,7 +478,7 @@ class Scheduler:
         return True
 
     def set_timer(self, session: int, ti: int, n: int) -> None:
-        """Answer `session` in `ti` ticks; if that is 0, now, by a message (cmd_timeout)."""
+        """Answer `session` in `ti` ticks; if that is 0, now, by a message (cmd_timeout). DOC: set-timer"""
         emit = self.emit
         if ti <= 0:
             if emit is not None:
@@ -501,7 +504,7 @@ class Scheduler:
         self.node.log(self.handle, text)
 
     def watch_error(self, session: int, source: int | str) -> None:
-        """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service."""
+        """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service. DOC: watch-error"""
         emit = self.emit
         if session == 0:
             if isinstance(source, int) and self._watches(source):
@@ -1000,7 +1003,7 @@ def _shown(payload: Any) -> str:
 def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     """Run `func` in a coroutine of its own after `ti` ticks (10 ms each); 0: as a message, soon.
 
-    The coroutine is taken now, not when the time has come.
+    The coroutine is taken now, not when the time has come. DOC: timeout
     """
     s, co = _service(), running()
     session = next(s.sessions)
@@ -1213,7 +1216,7 @@ def _init_service(s: Scheduler, func: Callable[[], Any]) -> None:
 
 
 def exit() -> None:
-    """End the current service; does not return. Whoever waits for it is told."""
+    """End the current service; does not return. Whoever waits for it is told. DOC: exit"""
     s, co = _service(), running()
     hub, n = co.hub, co.n
     forks, s.fork_queue = s.fork_queue, _NOTHING

@@ -110,6 +110,7 @@ def pause_socket(s: PoolSocket, size: int | None = None) -> None:
 
 
 def _on_data(service: Scheduler, id: int, size: int, data: bytes) -> None:
+    """DATA: fill the buffer; wake the reader if it has what it needs. DOC: socket-message-data"""
     s = _pool(service).get(id)
     if s is None:
         service.error(f"socket: drop package from {id}")
@@ -164,6 +165,7 @@ def _on_close(service: Scheduler, id: int, ud: int, data: str) -> None:
 
 
 def _on_accept(service: Scheduler, id: int, new: int, address: str) -> None:
+    """ACCEPT: a new socket, which nobody owns before `start`. DOC: socket-message-accept"""
     s = _pool(service).get(id)
     if s is None or s.callback is None:
         service.node.socket_server.close(service.handle, new)
@@ -460,6 +462,7 @@ def block(id: int) -> bool:
 
 
 def _park(s: PoolSocket, needed: Any, what: str) -> None:
+    """Wait as the only reader until `needed` is there, or the end. DOC: socket-park"""
     if s.read_required is not None:
         who = s.co.label if s.co is not None else "a coroutine"
         raise SocketError(f"socket {s.id}: {who} reads from it already; one reader for each socket")

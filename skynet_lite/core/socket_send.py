@@ -23,7 +23,7 @@ class Sending(Slots):
     """The part of the socket server that writes."""
 
     def send(self, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
-        """True: taken over. False: no such socket, or it is closing."""
+        """True: taken over. False: no such socket, or it is closing. DOC: server-send"""
         s = self._sockets.get(id)
         if s is None or s.closing:
             return False

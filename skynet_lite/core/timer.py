@@ -95,7 +95,7 @@ class Timer:
     def expire(self, now: int) -> Iterator[tuple[int, int, int]]:
         """Take out all that is due, in order: `(tick, handle, session)`.
 
-        After a jump of the clock the late ones still come tick by tick.
+        After a jump of the clock the late ones still come tick by tick. DOC: timer-expire
         """
         while self._ticks and self._ticks[0] <= now:
             tick = self._ticks[0]
