@@ -450,7 +450,7 @@ class Scheduler:
     # ---- sending
 
     def send(self, to: int | str, ptype: int, session: int, payload: Any, n: int) -> bool:
-        """Put a message into a mailbox; False if there is no such service. `n`: the sending coroutine."""
+        """Put a message into a mailbox; False if there is no such service. `n`: the sending coroutine. DOC: send"""
         try:
             target = self.contexts.get(to)  # type: ignore[arg-type]  # a name is looked up below
         except TypeError:
@@ -1213,7 +1213,7 @@ def _init_service(s: Scheduler, func: Callable[[], Any]) -> None:
 
 
 def exit() -> None:
-    """End the current service; does not return. Whoever waits for it is told."""
+    """End the current service; does not return. Whoever waits for it is told. DOC: exit"""
     s, co = _service(), running()
     hub, n = co.hub, co.n
     forks, s.fork_queue = s.fork_queue, _NOTHING
