@@ -111,7 +111,7 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
     here: for such a one give them, or `luaservice=`, where to look for them. `keys`: for the node,
     as `log=` (default: list); the clock, the bootstrap and the environment are those of the
     recording. Raises SkynetError for a trace that was not recorded from birth, and for a service
-    that is missing.
+    that is missing. DOC: replay
     """
     world = trace.world
     if world is None or trace.whole is not trace:

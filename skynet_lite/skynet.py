@@ -453,7 +453,7 @@ class Scheduler:
     # ---- sending
 
     def send(self, to: int | str, ptype: int, session: int, payload: Any, n: int) -> bool:
-        """Put a message into a mailbox; False if there is no such service. `n`: the sending coroutine."""
+        """Put a message into a mailbox; False if there is no such service. `n`: the sending coroutine. DOC: send"""
         try:
             target = self.contexts.get(to)  # type: ignore[arg-type]  # a name is looked up below
         except TypeError:

@@ -174,6 +174,7 @@ def _on_accept(service: Scheduler, id: int, new: int, address: str) -> None:
 
 
 def _on_error(service: Scheduler, id: int, ud: int, text: str) -> None:
+    """ERROR: the connection is broken, or was never made. DOC: socket-message-error"""
     s = _pool(service).get(id)
     server = service.node.socket_server
     if s is None:

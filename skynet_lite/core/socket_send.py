@@ -48,7 +48,7 @@ class Sending(Slots):
         return True
 
     def _append(self, s: Socket, data: bytes, low: bool) -> None:
-        """A send command: queue behind what waits (send_socket)."""
+        """A send command: queue behind what waits (send_socket). DOC: write-queue"""
         s.pending -= 1
         if s.closing or s.state is PACCEPT:
             return

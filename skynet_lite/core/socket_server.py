@@ -193,6 +193,7 @@ class SocketServer(Udp):
             self._post(opaque, SOCKET_CONNECT, id, 0, "start" if fresh else "transfer")
 
     def _close(self, s: Socket, at_once: bool) -> None:
+        """Close now, or when the last byte is written. DOC: server-close"""
         self._say_close(s)
         if at_once or not s.unsent():
             self._force_close(s)
@@ -306,6 +307,7 @@ class SocketServer(Udp):
             self._flush(s)
 
     def _read(self, s: Socket) -> None:
+        """Whatever is there, as one DATA message. No bytes: the other side has finished. DOC: server-read"""
         try:
             data = self.outside.recv(s.sock, READ_SIZE)
         except OSError as e:

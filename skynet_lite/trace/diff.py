@@ -231,7 +231,10 @@ class Diff:
 
 
 def align(a: Sequence[Event], b: Sequence[Event]) -> Iterator[Row]:
-    """Pairs of indexes, in order: equal events, then within what is left those that are at least of a kind."""
+    """Pairs of indexes, in order: equal events, then within what is left those that are at least of a kind.
+
+    DOC: diff-align
+    """
     start = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if not _equal(x, y)), min(len(a), len(b)))
     yield from ((k, k, True) for k in range(start))
     keys = [_key(e) for e in a[start:]], [_key(e) for e in b[start:]]

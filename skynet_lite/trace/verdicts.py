@@ -77,7 +77,10 @@ class Verdicts(list[Verdict]):
 
 
 def judge(trace: Trace, slow: float = SLOW) -> Verdicts:
-    """All findings in a trace. `slow`: seconds after which the dispatch of a message is too long."""
+    """All findings in a trace. `slow`: seconds after which the dispatch of a message is too long.
+
+    DOC: judge
+    """
     walk = _Walk(trace, slow)
     found = list(walk.happened())
     found += standing(walk.tables.view(), walk.places, walk, foreign=bool(trace.origin))

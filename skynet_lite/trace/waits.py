@@ -92,7 +92,7 @@ class Waits:
         return self._by_who.get((service, co))
 
     def circles(self) -> list[list[Wait]]:
-        """The circles: each waits for the next, the last for the first. Each is named once."""
+        """The circles: each waits for the next, the last for the first. Each is named once. DOC: wait-circles"""
         found, seen = [], set[Who]()
         for wait in self.edges:
             path: list[Wait] = []
@@ -209,7 +209,10 @@ def _answerer(
     session: int,
     to: str,
 ) -> tuple[str, Who | None]:
-    """Who can still answer a call. A request may have been passed on, so all services are asked."""
+    """Who can still answer a call. A request may have been passed on, so all services are asked.
+
+    DOC: who-can-answer
+    """
     if (address, session, True) in mail:
         return "coming", None
     if (address, session) in serving:
