@@ -182,38 +182,41 @@ def index(abouts: list[About], lang: str, preface: str) -> Any:
 def map_svg(abouts: list[About], lang: str) -> str:
     """The map: a box for each notebook, a line from each to those that build on it.
 
-    Its column is how many notebooks have to be read before it. It brings its own
-    ground, so that it can be read in a dark theme.
+    Its row is how many notebooks have to be read before it; a line that another way
+    implies is left out. It brings its own ground, so that it can be read in a dark theme.
     """
-    by_number = {a.number: a for a in abouts}
+    needs = {a.number: {b for b in a.before if any(b == c.number for c in abouts)} for a in abouts}
+    all_before: dict[str, set[str]] = {}
+    for a in abouts:  # in the order of their numbers: what comes before has been seen
+        all_before[a.number] = needs[a.number].union(*(all_before[b] for b in needs[a.number]))
     depth: dict[str, int] = {}
     for a in abouts:
-        depth[a.number] = max((depth[b] + 1 for b in a.before if b in depth), default=0)
-    columns: dict[int, list[str]] = {}
-    for number in by_number:
-        columns.setdefault(depth[number], []).append(number)
-    width, height, gap_x, gap_y = 168, 44, 44, 18
-    rows = max(len(column) for column in columns.values())
-    total_w = len(columns) * (width + gap_x) + gap_x
-    total_h = rows * (height + gap_y) + gap_y
+        depth[a.number] = max((depth[b] + 1 for b in needs[a.number]), default=0)
+    rows: dict[int, list[str]] = {}
+    for number, row in depth.items():
+        rows.setdefault(row, []).append(number)
+    width, height, gap_x, gap_y = 176, 42, 24, 26
+    total_w = max(len(row) for row in rows.values()) * (width + gap_x) + gap_x
+    total_h = len(rows) * (height + gap_y) + gap_y
     place = {}
-    for column, numbers in columns.items():
-        top = (total_h - len(numbers) * (height + gap_y) + gap_y) / 2
-        for row, number in enumerate(numbers):
-            place[number] = (gap_x + column * (width + gap_x), top + row * (height + gap_y))
+    for row, numbers in rows.items():
+        left = (total_w - len(numbers) * (width + gap_x) + gap_x) / 2
+        for column, number in enumerate(numbers):
+            place[number] = (left + column * (width + gap_x), gap_y + row * (height + gap_y))
     lines, boxes = [], []
     for a in abouts:
         x, y = place[a.number]
-        for b in a.before:
-            if b in place:
-                x0, y0 = place[b][0] + width, place[b][1] + height / 2
-                x1, y1, mid = x, y + height / 2, (place[b][0] + width + x) / 2
-                lines.append(f'<path d="M{x0:g} {y0:g} C{mid:g} {y0:g} {mid:g} {y1:g} {x1:g} {y1:g}"/>')
+        for b in sorted(needs[a.number]):
+            if any(b in all_before[c] for c in needs[a.number]):
+                continue
+            x0, y0, x1 = place[b][0] + width / 2, place[b][1] + height, x + width / 2
+            mid = (y0 + y) / 2
+            lines.append(f'<path d="M{x0:g} {y0:g} C{x0:g} {mid:g} {x1:g} {mid:g} {x1:g} {y:g}"/>')
         name = re.sub(r"^\d\d · ", "", a.title).partition(":")[0].partition("：")[0]
         boxes.append(
             f'<a href="{a.path.name}"><rect x="{x:g}" y="{y:g}" width="{width}" height="{height}" rx="7"/>'
-            f'<text x="{x + 10:g}" y="{y + 18:g}" class="n">{a.number}</text>'
-            f'<text x="{x + 10:g}" y="{y + 34:g}">{_xml(name)}</text></a>'
+            f'<text x="{x + 10:g}" y="{y + 17:g}" class="n">{a.number}</text>'
+            f'<text x="{x + 10:g}" y="{y + 33:g}">{_xml(name)}</text></a>'
         )
     title = {"en": "Map of the course", "zh": "课程地图"}[lang]
     return "\n".join([

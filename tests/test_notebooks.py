@@ -86,7 +86,9 @@ def test_it_asks_before_it_tells_and_sums_up(path: Path, notebook: Any) -> None:
     assert text.count(predict) >= 2
     assert all(text.count(part) == 1 for part in parts), [part for part in parts if text.count(part) != 1]
     assert re.search(rf"^### .*{broken}", text, re.MULTILINE)
-    glossary = re.search(r"^\| (?:term \| 中文 \| meaning|英文 \| 中文 \| 含义) \|\n\|[- |]+\|\n((?:\|.*\|\n?)+)", text, re.MULTILINE)
+    glossary = re.search(
+        r"^\| (?:term \| 中文 \| meaning|英文 \| 中文 \| 含义) \|\n\|[- |]+\|\n((?:\|.*\|\n?)+)", text, re.MULTILINE
+    )
     assert glossary and len(glossary[1].splitlines()) >= 4
     questions = text[text.index(parts[1]) : text.index(parts[2])]
     assert 5 <= len(re.findall(r"^\d+\. ", questions, re.MULTILINE)) <= 8
