@@ -12,6 +12,7 @@ from socket_harness import Serving, Spied, descriptors, in_service
 
 from skynet_lite import Node, SkynetError, SocketError, skynet, socket
 from skynet_lite.core.errors import DriveTimeout
+from skynet_lite.core.outside import Outside
 
 
 def echo(id: int) -> None:
@@ -34,6 +35,39 @@ def test_the_whole_of_a_conversation() -> None:
             client.expect(b"rest: tail")
             client.expect_eof()
         assert client.closed and repr(client) == "<client#1 closed>"
+
+
+class Late(Outside):
+    """A busy kernel: what it has taken it delivers at the third poll after that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way: list[list[Any]] = []
+
+    def send(self, sock: Any, data: bytes | memoryview) -> int:
+        self.under_way.append([3, sock, bytes(data)])
+        return len(data)
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        for entry in self.under_way:
+            entry[0] -= 1
+        for _, sock, data in [entry for entry in self.under_way if entry[0] <= 0]:
+            super().send(sock, data)
+        self.under_way = [entry for entry in self.under_way if entry[0] > 0]
+        return super().poll(timeout)
+
+
+def test_all_that_was_written_is_heard() -> None:
+    """What the kernel still holds is waited for: a client hears the same on a busy machine."""
+
+    def handler(id: int) -> None:
+        socket.write(id, b"good ")
+        socket.write(id, b"morning")
+
+    with Serving(handler, Late()) as s:
+        client = s.client()
+        assert client.recv_until(lambda: True) == b"good morning"
+        assert client.recv_until(lambda: True) == b""
 
 
 def test_what_is_wrong_is_said() -> None:
