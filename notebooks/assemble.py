@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parent
 CHINESE = FOLDER / "zh"
 NUMBERED = "[0-9][0-9]_*.ipynb"
 GENERATED = "navigation"
+FOLDED = "# solution\n"
 
 WORDS = {
     "en": ("contents", "中文", "reading", "exercises", "minutes"),
@@ -91,6 +92,14 @@ def navigate(notebook: Any, bar: str) -> None:
 
 def _generated(text: str) -> Any:
     return nbformat.v4.new_markdown_cell(text, metadata={"tags": [GENERATED]})
+
+
+def fold(notebook: Any) -> None:
+    """A folded cell shows its first line, which must not be the solution."""
+    for cell in notebook.cells:
+        solution = cell.cell_type == "code" and "solution" in cell.metadata.get("tags", [])
+        if solution and not cell.source.startswith(FOLDED):
+            cell.source = FOLDED + cell.source
 
 
 # --------------------------------------------------------------------------- Chinese

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from assemble import CHINESE, FOLDER, about, course, in_chinese, index, map_svg, navigate, navigation, stamp
+from assemble import CHINESE, FOLDER, about, course, fold, in_chinese, index, map_svg, navigate, navigation, stamp
 from nbclient import NotebookClient
 
 PICTURES = ("image/png", "image/svg+xml")
@@ -52,7 +52,7 @@ def normalise(notebook: Any) -> Any:
         cell["id"] = f"cell-{i:02}"
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT and v})
         if "solution" in cell.metadata.get("tags", []):
-            cell.metadata["jupyter"] = {"source_hidden": True}  # folded; myst-nb knows the tag
+            cell.metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}  # myst-nb knows the tag
             cell.metadata["tags"] = sorted({*cell.metadata["tags"], "hide-input"})
         if cell.cell_type != "code":
             continue
@@ -100,6 +100,8 @@ def assembled() -> tuple[dict[Path, Any], dict[Path, str], list[str]]:
     files: dict[Path, str] = {}
     wrong: list[str] = []
     english = {path.name: nbformat.read(path, as_version=4) for path in course(FOLDER)}
+    for notebook in english.values():
+        fold(notebook)
     for lang, folder in (("en", FOLDER), ("zh", CHINESE)):
         names = course(folder)
         ready: dict[Path, Any] = {}
@@ -111,6 +113,8 @@ def assembled() -> tuple[dict[Path, Any], dict[Path, str], list[str]]:
                     continue
                 notebook, stale = in_chinese(english[path.name], notebook)
                 wrong += [f"zh/{path.name}: does not render the English any more: {line}" for line in stale]
+            else:
+                notebook = english[path.name]
             ready[path] = notebook
         abouts = [about(path, notebook) for path, notebook in ready.items()]
         titles = {a.path.name: a.title for a in abouts}

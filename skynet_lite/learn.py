@@ -116,7 +116,8 @@ def open_course(folder: str | None, port: int, browser: bool) -> int:
     options = [
         f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--LabApp.default_url=/lab/tree/{first}",
-        f"--ServerApp.open_browser={browser}",
+        f"--ServerApp.open_browser={browser}", "--LabApp.news_url=None",  # it needs no internet, and asks for none
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
     ]  # fmt: skip
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")  # containers; Jupyter listens on 127.0.0.1 only, and wants the token

@@ -101,6 +101,14 @@ def test_one_can_go_on_and_back(path: Path, notebook: Any) -> None:
     assert "index.ipynb" in notebook.cells[1].source
 
 
+def test_a_folded_solution_gives_nothing_away(notebook: Any) -> None:
+    """JupyterLab shows the first line of a folded cell; input and output are both folded."""
+    for cell in notebook.cells:
+        if "solution" in cell.metadata.get("tags", []):
+            assert cell.source.startswith("# solution\n")
+            assert cell.metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
+
+
 def test_pictures_are_described(notebook: Any) -> None:
     """Each has a text for those who cannot see it."""
     for cell in notebook.cells:
