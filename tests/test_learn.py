@@ -55,6 +55,9 @@ def test_the_wheel_is_complete(site: Path) -> None:
     course = ROOT / "notebooks"
     files = {p.relative_to(course) for p in course.rglob("*.*") if p.suffix in (".ipynb", ".json", ".svg", ".png")}
     assert files <= {p.relative_to(package / "notebooks") for p in (package / "notebooks").rglob("*")}
+    for folder in ("data", "images", "zh"):  # recordings that notebooks show, the map, the Chinese course
+        ours = {p.name for p in (ROOT / "notebooks" / folder).iterdir() if p.is_file()}
+        assert ours and ours == {p.name for p in (package / "notebooks" / folder).iterdir() if p.is_file()}
     (metadata,) = site.glob("*.dist-info/METADATA")
     required = re.findall(r"^Requires-Dist: (.*)$", metadata.read_text(), re.MULTILINE)
     assert [r for r in required if "extra ==" not in r] == ["greenlet>=3.0"]
