@@ -64,7 +64,7 @@ def _tables(answer: Any) -> Hint:
 @exercise(
     "00.3",
     "accepted by the kernel, known to the socket server, read by nobody.",
-    "内核已接受，socket server 也知道它，但没有人读它。",
+    "内核已接受，socket 服务器也知道它，但没有人读它。",
 )
 def _forgotten(answer: Any) -> Hint:
     return among(

@@ -19,7 +19,7 @@ def _states(answer: Any) -> Hint:
     if after == "listen":
         return say(
             "Only the command start leads to listen. What did the poll print in the notebook?",
-            "只有 start 命令才会变成 listen。笔记本里那次 poll 之后打印了什么？",
+            "只有 start 命令才会变成 listen。笔记本里那次轮询之后打印了什么？",
         )
     if (before, after) == ("plisten", "reserve"):
         return say("The right two, in the wrong order.", "两个都对，顺序反了。")
@@ -88,7 +88,7 @@ def _messages(answer: Any) -> Hint:
         },
         say(
             "Look at the mailbox that was printed before the second passed. The answer is a number.",
-            "看一秒过去之前打印的 mailbox。答案是一个数字。",
+            "看一秒过去之前打印的消息队列。答案是一个数字。",
         ),
     )
 

@@ -32,14 +32,14 @@ def _types(answer: Any) -> Hint:
 @exercise(
     "03.2",
     "the poll changes the socket server and the mailbox; the service learns of it by the dispatch.",
-    "poll 只改动 socket 服务器和 mailbox；服务要到派发时才知道。",
+    "轮询只改动 socket 服务器和消息队列；服务要到派发时才知道。",
 )
 def _touches(answer: Any) -> Hint:
     pool, state = plain(answer)
     if pool == "connected":
         return say(
             "Who writes `connected`: the poll, or `_on_connect`? Look at what was printed behind the poll.",
-            "`connected` 是谁写的：poll 还是 `_on_connect`？看 poll 之后打印的内容。",
+            "`connected` 是谁写的：轮询还是 `_on_connect`？看轮询之后打印的内容。",
         )
     if pool != "connecting":
         return say("The first word stands in socket_pool.", "第一个词在 socket_pool 里。")
@@ -51,7 +51,7 @@ def _touches(answer: Any) -> Hint:
     if state != "listen":
         return say(
             "The second: node.tables()['sockets'] was printed behind the poll.",
-            "第二个：poll 之后打印过 node.tables()['sockets']。",
+            "第二个：轮询之后打印过 node.tables()['sockets']。",
         )
     return None
 

@@ -50,7 +50,7 @@ def _early(answer: Any) -> Hint:
     if one is not None:
         return say(
             "Three bytes were asked for and can never come. Look for `readline None` in the tasting.",
-            "要三个字节，但永远等不到。看品尝那一节里的 `readline None`。",
+            "要三个字节，但永远等不到。看 tasting 那一节里的 `readline None`。",
         )
     if two is None or isinstance(two, str):
         return say("readall returns bytes, always.", "readall 总是返回 bytes。")

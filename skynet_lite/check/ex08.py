@@ -14,7 +14,7 @@ Timed = list[tuple[str, int]]
 @exercise(
     "08.1",
     "a fork runs before the next message; the three others stand in the mailbox in the order of the calls.",
-    "fork 在下一条消息之前运行；另外三个按调用顺序排在邮箱里。",
+    "fork 在下一条消息之前运行；另外三个按调用顺序排在消息队列里。",
 )
 def _soon(answer: Any) -> Hint:
     given = plain(answer)
@@ -35,12 +35,12 @@ def _soon(answer: Any) -> Hint:
     if given.index("zero") > given.index("message"):
         return say(
             "timeout(0) pushes its answer at once: the order in the mailbox is that of the calls.",
-            "timeout(0) 立即把响应放进邮箱：邮箱里的顺序就是调用的顺序。",
+            "timeout(0) 立即把响应放进消息队列：队列里的顺序就是调用的顺序。",
         )
     if given[-1] != "yielded":
         return say(
             "yield_ is sleep(0): its answer stands behind everything that is in the mailbox already.",
-            "yield_ 就是 sleep(0)：它的响应排在邮箱中已有消息的后面。",
+            "yield_ 就是 sleep(0)：它的响应排在消息队列中已有消息的后面。",
         )
     return None
 

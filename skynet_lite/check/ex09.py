@@ -40,7 +40,7 @@ def _middle(answer: Any) -> Hint:
     if sleep != 0:
         return say(
             "The handler has yielded CALL, not SLEEP. Look at the asker's tables at the beginning of this notebook.",
-            "处理函数让出的是 CALL，不是 SLEEP。看本课开头提问者的表。",
+            "处理函数让出的是 CALL，不是 SLEEP。看本章开头提问者的表。",
         )
     if later != 0:
         return say(
@@ -53,7 +53,7 @@ def _middle(answer: Any) -> Hint:
 @exercise(
     "09.2",
     "ret goes on at once; the caller goes on when its mailbox has its turn; time stands still, so no end.",
-    "ret 之后立即继续；调用者要等轮到自己的邮箱；时间不动，所以没有 end。",
+    "ret 之后立即继续；调用者要等轮到自己的消息队列；时间不动，所以没有 end。",
 )
 def _order(answer: Any) -> Hint:
     return among(

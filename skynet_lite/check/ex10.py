@@ -15,7 +15,7 @@ from .engine import Hint, Run, among, exercise, plain, run
 @exercise(
     "10.1",
     "the forks first, also the one made in a fork; then the mailbox: timer, message, and the answer to the yield.",
-    "先是所有 fork，包括 fork 里的 fork；然后是邮箱：timer、message，最后是 yield 的响应。",
+    "先是所有 fork，包括 fork 里的 fork；然后是消息队列：timer、message，最后是 yield 的响应。",
 )
 def _order(answer: Any) -> Hint:
     given = plain(answer)
@@ -39,10 +39,10 @@ def _order(answer: Any) -> Hint:
     if given.index("timer") > given.index("message"):
         return say(
             "The timer of 0 ticks was set before the message was sent: who is first in the mailbox?",
-            "0 tick 的定时器先设，消息后发：邮箱里谁在前？",
+            "0 tick 的定时器先设，消息后发：消息队列里谁在前？",
         )
     if given[-1] != "b":
-        return say("When yield_ is called, what lies in the mailbox already?", "调用 yield_ 时，邮箱里已经有什么？")
+        return say("When yield_ is called, what lies in the mailbox already?", "调用 yield_ 时，消息队列里已经有什么？")
     return None
 
 

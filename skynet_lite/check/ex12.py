@@ -202,7 +202,7 @@ def _sender(program: Any) -> Hint:
         return say(
             f"Up to {most[0] // 1024} KB were queued. A warning is a message: does your coroutine wait long enough between two writes "
             "for the socket server to be asked, and does it stop when the warning has come?",
-            f"队列最多达到 {most[0] // 1024} KB。警告是一条消息：两次写之间，你的协程等到 socket server 被轮询了吗？警告来了之后停下了吗？",
+            f"队列最多达到 {most[0] // 1024} KB。警告是一条消息：两次写之间，你的协程等到 socket 服务器轮询了吗？警告来了之后停下了吗？",
         )
     if len(found.said) == 1:
         return say(
