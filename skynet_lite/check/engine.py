@@ -180,6 +180,12 @@ def run(program: Any, script: Callable[[Run], Any] | None = None, *args: Any) ->
     return found
 
 
+def raised(found: Run) -> str:
+    """What to say of a program in which a coroutine has ended with an error."""
+    error = found.errors[0]
+    return say(f"A coroutine ends with {error!r}.", f"有协程以 {error!r} 结束。")
+
+
 def port_of(found: Run) -> int | None:
     """The port on which the program listens, None if it does not."""
     for id, (state, _) in found.node.tables()["sockets"].items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..trace.language import say
-from .engine import Hint, Run, among, client, exercise, heard, plain, port_of, run
+from .engine import Hint, Run, among, client, exercise, heard, plain, port_of, raised, run
 
 
 @exercise(
@@ -115,7 +115,7 @@ def _shout(program: Any) -> Hint:
             "没有监听端口。先 socket.listen，再 socket.start(lid, accept)？",
         )
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if not any(found.said):
         return say(
             "The clients hear nothing. Does each connection get its socket.start(id), in a coroutine that may wait?",

@@ -6,7 +6,7 @@ import socket as pysocket
 from typing import Any
 
 from ..trace.language import say
-from .engine import Hint, Run, among, exercise, heard, plain, run
+from .engine import Hint, Run, among, exercise, heard, plain, raised, run
 
 
 @exercise(
@@ -109,7 +109,7 @@ def _doors(program: Any) -> Hint:
     found = run(program, visit)
     n, *said = found.said
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if n < 2:
         return say(
             f"{n} of two sockets is in the state listen. Does the second wait for a start that never comes?",

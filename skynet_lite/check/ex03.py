@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..trace.language import say
-from .engine import Hint, Run, among, client, exercise, heard, plain, port_of, run
+from .engine import Hint, Run, among, client, exercise, heard, plain, port_of, raised, run
 
 
 @exercise("03.1", "6 chooses the protocol, 1 chooses the function.", "6 决定协议，1 决定函数。")
@@ -112,7 +112,7 @@ def _reception(program: Any) -> Hint:
 
     found = run(program, visit)
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if not found.said:
         return say("Nobody listens on a port.", "没有监听端口。")
     *said, owners = found.said

@@ -7,7 +7,7 @@ from typing import Any
 from .. import skynet
 from ..node import mark
 from ..trace.language import say
-from .engine import Hint, Run, among, exercise, plain, run
+from .engine import Hint, Run, among, exercise, plain, raised, run
 
 
 @exercise(
@@ -105,7 +105,7 @@ def _stubborn(program: Any) -> Hint:
     if not marks:
         return say('Nothing is marked. Is there a handler for "lua"?', "没有标记。设置了 lua 的处理函数吗？")
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if not any(e["e"] == "timer_set" and e["tick"] for e in found.trace):
         return say("The handler has to call skynet.sleep(1).", "处理函数里要调用 skynet.sleep(1)。")
     if marks[:2] == ["in 1", "in 2"]:
@@ -141,7 +141,7 @@ def _counting(program: Any) -> Hint:
     found = run(program, ask)
     _, answers = _split(found)
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if answers == ["3", "2", "1", "1"]:
         return None
     if answers == ["1", "1", "1", "1"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..lab import recording
 from ..trace.language import say
-from .engine import Hint, Run, client, exercise, heard, plain, port_of, run
+from .engine import Hint, Run, client, exercise, heard, plain, port_of, raised, run
 
 FRAMES = (
     "driver start", "SLEEP of co1", "CONNECT in the mailbox", "co_create co2", "wakeup", "EXIT of co2", "BREAK",
@@ -127,7 +127,7 @@ def _echo(program: Any) -> Hint:
     if not found.said:
         return say("Nobody listens on a port.", "没有监听端口。")
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if found.said != [b"hello\n"]:
         return say(f"For hello the client hears {found.said[0]!r}.", f"对 hello，客户端收到 {found.said[0]!r}。")
     real = recording("accept_echo_line")

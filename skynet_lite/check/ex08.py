@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import skynet
 from ..trace.language import say
-from .engine import Hint, Run, among, exercise, plain, run
+from .engine import Hint, Run, among, exercise, plain, raised, run
 
 Timed = list[tuple[str, int]]
 
@@ -99,7 +99,7 @@ def _timed(found: Run, what: str = "") -> Timed:
 def _steady(program: Any) -> Hint:
     found = run(program, lambda r: r.node.advance(45))
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if not found.marks:
         return say(
             "Nothing is marked in 45 ticks. Is the first timer set?", "45 个 tick 里没有标记。第一个定时器设了吗？"
@@ -152,7 +152,7 @@ def _patient(program: Any) -> Hint:
     found = run(whole, lambda r: r.node.advance(60))
     marks = _timed(found)
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if not marks:
         return say(
             "Nothing is marked. Run it with a service that answers, and look at node.log_lines.",

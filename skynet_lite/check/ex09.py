@@ -7,7 +7,7 @@ from typing import Any
 from .. import skynet
 from ..trace.language import say
 from .asking import FAILED, NOTHING, ask, said_twice
-from .engine import Hint, Run, among, exercise, plain, run
+from .engine import Hint, Run, among, exercise, plain, raised, run
 
 
 @exercise(
@@ -232,7 +232,7 @@ def _trio(program: Any) -> Hint:
 
     found = run(program, script)
     if found.errors:
-        return say(f"A coroutine ends with {found.errors[0]!r}.", f"有协程以 {found.errors[0]!r} 结束。")
+        return raised(found)
     if said_twice(found):
         return say(
             "A request is answered twice: skynet.response comes instead of skynet.ret.",
