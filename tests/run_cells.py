@@ -1,7 +1,7 @@
 """Run a notebook's code cells in this process: `run_cells.py NOTEBOOK`. Prints one JSON object.
 
-They are run twice, and a third time half way only: what they print must be the same,
-and when all is over and the next `lab()` has come and gone, nothing may be left.
+They are run twice, then interrupted while a node is at work, and run again. What they
+print must be the same, and when all is over, nothing may be left.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import gc
 import io
 import json
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import nbformat
 from IPython.core.interactiveshell import InteractiveShell
 
+from skynet_lite import Node
 from skynet_lite.lab import lab
 
 
@@ -32,15 +34,34 @@ def left() -> tuple[int, int]:
     return sum(not kind.startswith("/") for kind in kinds), threading.active_count()
 
 
-def run(shell: Any, cells: list[str]) -> list[str]:
-    printed = []
-    for source in cells:
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out):
-            result = shell.run_cell(source, silent=False, store_history=True)
-        result.raise_error()
-        printed.append(out.getvalue())
-    return printed
+def run(shell: Any, cells: list[str], at: int | None = None) -> tuple[list[str], int]:
+    """What each cell prints, and how many rounds of messages nodes have begun meanwhile.
+
+    `at`: in this round comes a Ctrl-C, and what comes out of a cell then is the end.
+    """
+    printed, rounds = [], 0
+
+    def count(frame: Any, event: str, arg: Any) -> None:
+        nonlocal rounds
+        if event == "call" and frame.f_code is Node._dispatch.__code__:
+            rounds += 1
+            if rounds == at:
+                signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.setprofile(count)
+    try:
+        for source in cells:
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                result = shell.run_cell(source, silent=False, store_history=True)
+            if at is not None and isinstance(result.error_in_exec, KeyboardInterrupt):
+                return printed, rounds
+            result.raise_error()
+            printed.append(out.getvalue())
+    finally:
+        sys.setprofile(None)
+    return printed, rounds if at is None else -1
 
 
 def main(path: Path) -> None:
@@ -53,13 +74,19 @@ def main(path: Path) -> None:
     shell.displayhook.write_format_data = lambda *args, **keys: print(args[0].get("text/plain"))
     lab()[0].close()
     before = left()
-    first = run(shell, cells)
+    first, rounds = run(shell, cells)
     after_first = left()
-    second = run(shell, cells)
-    run(shell, cells[: len(cells) // 2])  # as if interrupted there
+    second, _ = run(shell, cells)
+    _, reached = run(shell, cells, rounds // 2)
+    third, _ = run(shell, cells)
     lab()[0].close()
-    print(json.dumps({"before": before, "first": after_first, "after": left(),
-                      "same": first == second, "differ": [k for k, (a, b) in enumerate(zip(first, second)) if a != b]}))  # fmt: skip
+    found = {
+        "same": first == second == third,
+        "differ": [k for k, texts in enumerate(zip(first, second, third, strict=True)) if len(set(texts)) > 1],
+        "interrupted": reached == rounds // 2 > 0,
+        "left": [before, after_first, left()],
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
