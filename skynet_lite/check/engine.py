@@ -119,6 +119,11 @@ def among(answer: Any, expected: Any, hints: dict[Any, str], otherwise: str) -> 
     return hints.get(_frozen(given), otherwise)
 
 
+def first_wrong(given: list[Any], right: list[Any], hints: list[str]) -> Hint:
+    """The hint of the first value that is wrong, None if none is. All three have the same length."""
+    return next((hint for g, r, hint in zip(given, right, hints, strict=True) if g != r), None)
+
+
 def _frozen(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_frozen(v) for v in value)

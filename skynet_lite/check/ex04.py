@@ -7,7 +7,7 @@ from typing import Any
 from .. import skynet
 from ..node import mark
 from ..trace.language import say
-from .engine import Hint, Run, among, exercise, plain, raised, run
+from .engine import Hint, Run, among, exercise, first_wrong, plain, raised, run
 
 
 @exercise(
@@ -79,7 +79,7 @@ def _half(answer: Any) -> Hint:
         ),
         say("The answer to our call is a response to somebody who waits.", "对我们 call 的回答是给等待者的 response。"),
     ]
-    return next((hint for g, r, hint in zip(given, right, hints, strict=True) if g != r), None)
+    return first_wrong(given, right, hints)
 
 
 def _questions(found: Run, *questions: int) -> None:

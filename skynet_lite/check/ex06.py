@@ -7,7 +7,7 @@ from typing import Any
 
 from ..lab import recording
 from ..trace.language import say
-from .engine import Hint, Run, client, exercise, heard, plain, port_of, raised, run
+from .engine import Hint, Run, client, exercise, first_wrong, heard, plain, port_of, raised, run
 
 FRAMES = (
     "driver start", "SLEEP of co1", "CONNECT in the mailbox", "co_create co2", "wakeup", "EXIT of co2", "BREAK",
@@ -63,7 +63,7 @@ def _functions(answer: Any) -> Hint:
             "第五个：wakeup_queue 的 popleft。哪个函数以它开头？",
         ),
     ]
-    return next((hint for g, r, hint in zip(given, right, hints, strict=True) if g != r), None)
+    return first_wrong(given, right, hints)
 
 
 @exercise(

@@ -9,7 +9,7 @@ from .. import skynet, socket
 from ..client import Client
 from ..core.errors import DriveTimeout, SocketError
 from ..trace.language import say
-from .engine import Hint, Run, client, exercise, plain, run
+from .engine import Hint, Run, client, exercise, first_wrong, plain, run
 
 Service = Callable[..., Any]
 
@@ -159,7 +159,7 @@ def _ghost(answer: Any) -> Hint:
     given = plain(answer)
     if not isinstance(given, list) or len(given) != 4 or not all(value in ("yes", "no") for value in given):
         return say("The answer is a list of four words, yes or no.", "答案是四个词（yes 或 no）的列表。")
-    return next((hint for value, right, hint in zip(given, expected, hints, strict=True) if value != right), None)
+    return first_wrong(given, expected, hints)
 
 
 @exercise(
