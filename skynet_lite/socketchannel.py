@@ -137,7 +137,7 @@ class ChannelSocket:
     # ---- the dispatch thread
 
     def dispatch(self) -> None:
-        """Read answers until the connection ends. DOC: channel-dispatch"""
+        """Read answers until the connection ends."""
         step = self._by_order if self._channel.response_function is None else self._by_session
         while not self.closed:
             try:
@@ -215,7 +215,6 @@ class Channel:
         `response`: the function that reads the answer, in session mode the session. The
         parts of `padding` follow the request, all with low priority. Raises SocketError
         if the connection cannot be made or is lost, and what the server answers as error.
-        DOC: channel-request
         """
         sock = self._block_connect(True)
         write = socket.write if padding is None else socket.lwrite
@@ -276,7 +275,7 @@ class Channel:
         return None
 
     def _block_connect(self, once: bool) -> ChannelSocket:
-        """The connection; one coroutine makes it, the others wait. DOC: channel-connect"""
+        """The connection; one coroutine makes it, the others wait."""
         sock = self._usable()
         if sock is not None:
             return sock

@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-import hiredis
+try:
+    import hiredis
+except ImportError:
+    raise ImportError("skynet_lite.contrib.redis needs hiredis: pip install 'skynet_lite[contrib]'") from None
 
 from ..core.errors import SkynetError
 from ..socketchannel import Channel, ChannelSocket, channel
@@ -31,7 +34,8 @@ def _encode(value: Any) -> bytes:
 
 def _pack(command: Iterable[Any]) -> bytes:
     words: Any = tuple(map(_encode, command))  # its stub knows tuples of one word only
-    return hiredis.pack_command(words)
+    packed: bytes = hiredis.pack_command(words)
+    return packed
 
 
 class _Replies:
