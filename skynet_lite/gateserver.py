@@ -84,7 +84,7 @@ class Gate:
             error(f"Drop message from fd ({fd}) : {netpack.tostring(msg)}")
 
     def on_more(self) -> None:
-        """Several packets. The fork goes on with them, should a handler block or raise. DOC: gate-more"""
+        """Several packets. The fork goes on with them, should a handler block or raise."""
         packet = self.queue.pop()
         if packet is not None:
             fork(self.on_more)

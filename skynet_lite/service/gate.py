@@ -28,7 +28,7 @@ def connect(fd: int, addr: str) -> None:
 
 
 def message(fd: int, msg: bytes, sz: int) -> None:
-    """A packet: to the agent as it is, or as text to the watchdog. DOC: gate-message"""
+    """A packet: to the agent as it is, or as text to the watchdog."""
     c = connection[fd]
     if c.agent is not None:
         skynet.redirect(c.agent, c.client or skynet.self(), "client", fd, msg)
