@@ -12,6 +12,7 @@ After lualib/skynet/socket.lua. In this version `listen` does not wait; `start` 
 
 from __future__ import annotations
 
+import socket as pysocket
 from collections.abc import Callable
 from typing import Any
 
@@ -564,6 +565,25 @@ def nodelay(id: int) -> None:
     """Send small packets at once (TCP_NODELAY)."""
     service = _service()
     service.node.socket_server.nodelay(service.handle, id)
+
+
+def resolve(host: str) -> list[str]:
+    """The addresses of a name, as text; the node stands still meanwhile, as a worker of skynet does.
+
+    Raises SocketError if there is none.
+    """
+    try:
+        found = _service().node.outside.resolve(host, 0, pysocket.SOCK_STREAM)
+    except OSError as e:
+        raise SocketError(f"resolve {host!r}: {e.strerror}") from None
+    return list(dict.fromkeys(address[0] for *_, address in found))
+
+
+def header(data: bytes) -> int:
+    """The number in 1 to 4 bytes, big-endian: the length in front of a packet. Raises SocketError."""
+    if not 1 <= len(data) <= 4:
+        raise SocketError(f"Invalid read {data!r}: a header has 1 to 4 bytes")
+    return int.from_bytes(data, "big")
 
 
 # --------------------------------------------------------------------------- UDP

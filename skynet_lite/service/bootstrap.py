@@ -19,7 +19,7 @@ def main() -> None:
     start = skynet.getenv("start")
     if start:
         try:
-            skynet.newservice(start)
+            skynet.call(".launcher", "lua", "LAUNCH", "snlua", start)  # a main that has done its work may have ended
         except SkynetError as e:
             skynet.error(f"start {start} failed: {e}")
     skynet.exit()
