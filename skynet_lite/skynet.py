@@ -109,6 +109,7 @@ class Scheduler:
     """
 
     __slots__ = (
+        "cell",
         "contexts",
         "coroutine_pool",
         "coroutines",
@@ -125,6 +126,7 @@ class Scheduler:
         "init_error",
         "init_functions",
         "launch_args",
+        "libs",
         "mailbox",
         "name",
         "node",
@@ -178,6 +180,8 @@ class Scheduler:
         self.queues: dict[int, CriticalSection] | None = None  # those that somebody is in, by number
         self.init_functions: list[Callable[[], Any]] | None = []  # None once they have run
         self.launch_args: tuple[Any, ...] = ()
+        self.libs: dict[str, Any] = {}  # what libraries keep for the service: Python shares modules, Lua does not
+        self.cell: list[Callable[..., Any]] | None = None  # service_cell: takes what skynet.start is given
         self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
         self.init_error: str = ""
         self.unknown_request: Callable[..., Any] = _unknown_request
@@ -1174,7 +1178,9 @@ def start(func: F) -> F:
     The start function runs in a coroutine of its own, after a timer of 0 ticks.
     """
     s = getattr(running(), "service", None)
-    if s is not None:
+    if s is not None and s.cell is not None:
+        s.cell.append(func)
+    elif s is not None:
         start_with(s, func)
     return func
 
@@ -1262,18 +1268,24 @@ def newservice(service: str | Callable[..., Any], *args: Any) -> int:
     return int(handle)
 
 
-def uniqueservice(name: str, *args: Any) -> int:
-    """Start a service unless it runs already; everybody gets the same one (service_mgr)."""
-    return _manager("LAUNCH", _service().node.service_name(name), *args)
+def uniqueservice(name: str | bool, *args: Any) -> int:
+    """Start a service unless it runs already; everybody gets the same one (service_mgr).
+
+    `uniqueservice(True, name, *args)`: one for all nodes of a network. Raises CallError if its
+    start failed, now or ever before.
+    """
+    return _manager("LAUNCH", name, *args)
 
 
-def queryservice(name: str) -> int:
-    """The service that `uniqueservice` started; waits until somebody does."""
-    return _manager("QUERY", _service().node.service_name(name))
+def queryservice(name: str | bool, *args: Any) -> int:
+    """What `uniqueservice` started; waits until somebody does. `queryservice(True, name)`: the global one."""
+    return _manager("QUERY", name, *args)
 
 
-def _manager(command: str, *args: Any) -> int:
-    answer = call(".service", "lua", command, *args)
+def _manager(command: str, name: str | bool, *args: Any) -> int:
+    if name is True:
+        command, (name, *args) = "G" + command, args  # type: ignore[assignment]  # a tuple before, a list now
+    answer = call(".service", "lua", command, _service().node.service_name(name), *args)  # type: ignore[arg-type]
     if not isinstance(answer, int):
         raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
     return answer

@@ -1,0 +1,79 @@
+"""Keeps the names of `service.new`: who runs, who boots, who waits, what failed. After service/service_provider.lua."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from skynet_lite import SkynetError, skynet
+
+
+@dataclass
+class Named:
+    address: int | None = None
+    booting: bool = False
+    error: str = ""
+    queue: list[Any] = field(default_factory=list)  # response functions of those who wait for it
+
+
+svr: dict[str, Named] = {}
+
+
+def query(name: str) -> None:
+    s = svr.setdefault(name, Named())
+    if s.error:
+        raise SkynetError(s.error)
+    if s.address is None:
+        s.queue.append(skynet.response())
+    else:
+        skynet.retpack(s.address)
+
+
+def launch(name: str, main: str, *args: Any) -> None:
+    s = svr.setdefault(name, Named())
+    if s.booting or s.address is not None or s.error:
+        query(name)
+        return
+    s.booting = True
+    cell = None
+    try:
+        cell = skynet.newservice("service_cell", name)
+        skynet.call(cell, "lua", "init", main, *args)
+    except SkynetError as e:
+        s.error = f"service {name} did not start: {e}"
+        if cell is not None:
+            skynet.kill(cell)
+    else:
+        s.address = cell
+    s.booting = False
+    waiting, s.queue = s.queue, []
+    for answer in waiting:
+        answer(s.address is not None, s.address)
+    query(name)
+
+
+def test(name: str) -> None:
+    s = svr.setdefault(name, Named())
+    if s.booting:
+        skynet.retpack(None, True)
+    elif s.error:
+        raise SkynetError(s.error)
+    else:
+        skynet.retpack(s.address)
+
+
+def close(name: str) -> None:
+    s = svr.get(name)
+    if s is None or s.booting or s.queue:
+        skynet.retpack(None)
+    else:
+        del svr[name]
+        skynet.retpack(s.address)
+
+
+commands = {f.__name__: f for f in (query, launch, test, close)}
+
+
+@skynet.start
+def main() -> None:
+    @skynet.dispatch("lua")
+    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
+        commands[cmd](*args)
