@@ -92,7 +92,7 @@ class Service:
         fix = own.pop("hotfix", None)
         for name, old in before.items():
             new = own.get(name)
-            if name == "hotfix" or new is not old and not (isinstance(new, FunctionType) and new.__globals__ is own):
+            if name == "hotfix" or (new is not old and not (isinstance(new, FunctionType) and new.__globals__ is own)):
                 own[name] = old
         self.methods |= methods
         return None if fix is before.get("hotfix") else fix
