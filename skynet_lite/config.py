@@ -50,6 +50,8 @@ class Config:
     """The folder for files of messages (see the debug console)."""
     daemon: str | None = None
     """A pid file: `skynet-lite run` then goes to the background. A Node that a program makes stays where it is."""
+    profile: bool = False
+    """Whether the CPU time of each service is measured (skynet.stat "cpu"). Costs a part of each message."""
     env: dict[str, Any] = field(default_factory=dict)
     """The program's own values."""
 
@@ -146,7 +148,7 @@ def _convert(key: str, text: str, name: str) -> Any:
             return int(text)
         except ValueError:
             raise ConfigError(f"{name}={text!r}: a whole number is needed") from None
-    if key == "bootstrap":
+    if key in ("bootstrap", "profile"):
         if text.lower() not in ("1", "0", "true", "false"):
             raise ConfigError(f"{name}={text!r}: say true or false")
         return text.lower() in ("1", "true")
@@ -175,8 +177,9 @@ def _check_values(config: Config) -> None:
         raise wrong("thread", "several workers are not there yet; use thread=1")
     if config.harbor != 0:
         raise wrong("harbor", "only single nodes exist here; use harbor=0")
-    if type(config.bootstrap) is not bool:
-        raise wrong("bootstrap", "use true or false")
+    for key in ("bootstrap", "profile"):
+        if type(getattr(config, key)) is not bool:
+            raise wrong(key, "use true or false")
     for key in ("start", "luaservice", "snax", "preload", "logger", "logpath", "daemon"):
         value = getattr(config, key)
         if value is not None and not isinstance(value, str):

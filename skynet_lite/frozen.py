@@ -30,6 +30,9 @@ class Version:
         self.number = number
         (self._data,) = unpack(pack((value,)))  # also a check: what may not travel may not be shared
 
+    def __len__(self) -> int:
+        return len(self._data)
+
     def __repr__(self) -> str:
         return f"<{self.name} version {self.number}>"
 

@@ -36,6 +36,10 @@ def sharetable_service() -> None:
 
     commands = {f.__name__: f for f in (loadfile, loadstring, query, queryall)} | {"loadtable": keep}
 
+    @skynet.info_func
+    def info() -> dict[str, dict[str, int]]:
+        return {name: {"current": version.number, "size": len(version)} for name, version in files.items()}
+
     @skynet.dispatch("lua")
     def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
         commands[cmd](*args)

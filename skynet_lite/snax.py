@@ -234,6 +234,6 @@ def printf(fmt: str, *args: Any) -> None:
 
 
 def profile_info(obj: Object) -> dict[str, dict[str, Any]]:
-    """How often each method was called, and how long it ran in all: {"NAME": {"count": 2, "time": seconds}}."""
+    """How often each method was called, and its CPU seconds in all: {"NAME": {"count": 2, "time": 0.01}}."""
     found: dict[str, dict[str, Any]] = _system(obj.handle, obj.type, "profile")
     return found

@@ -1,6 +1,7 @@
 """Keeps the names of `service.new`: who runs, who boots, who waits, what failed. After service/service_provider.lua."""
 
 from dataclasses import dataclass, field
+from time import localtime, strftime
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
@@ -11,6 +12,8 @@ class Named:
     address: int | None = None
     booting: bool = False
     error: str = ""
+    init: str = ""
+    time: float = 0.0
     queue: list[Any] = field(default_factory=list)  # response functions of those who wait for it
 
 
@@ -43,6 +46,8 @@ def launch(name: str, main: str, *args: Any) -> None:
             skynet.kill(cell)
     else:
         s.address = cell
+        s.init = ",".join(map(str, args))
+        s.time = skynet.time()
     s.booting = False
     waiting, s.queue = s.queue, []
     for answer in waiting:
@@ -69,6 +74,16 @@ def close(name: str) -> None:
         skynet.retpack(s.address)
 
 
+def info() -> dict[str, dict[str, str]]:
+    """By address, or by name where there is none yet."""
+    found = {}
+    for name, s in svr.items():
+        status = "booting" if s.booting else f"waiting({len(s.queue)})" if s.queue else s.error
+        told = {"name": name, "init": s.init, "time": strftime("%Y %b %d %T %z", localtime(s.time)), "status": status}
+        found[name if s.address is None else skynet.address(s.address)] = {k: v for k, v in told.items() if v}
+    return found
+
+
 commands = {f.__name__: f for f in (query, launch, test, close)}
 
 
@@ -77,3 +92,5 @@ def main() -> None:
     @skynet.dispatch("lua")
     def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
         commands[cmd](*args)
+
+    skynet.info_func(info)

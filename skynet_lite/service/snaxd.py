@@ -5,7 +5,7 @@ PRELOADED = dict(globals())  # what the preload file has left here is for the sn
 from types import FunctionType  # noqa: E402
 from typing import Any  # noqa: E402
 
-from skynet_lite import SkynetError, skynet, snax  # noqa: E402
+from skynet_lite import SkynetError, profile, skynet, snax  # noqa: E402
 
 METHODS = snax.METHODS
 
@@ -32,13 +32,13 @@ class Service:
             return
         if not self.inited:
             raise SkynetError("Init first")
-        begin = skynet.hpc()
+        profile.start()
         try:
             answer = self.methods[group, name](*args)
         finally:
             row = self.times.setdefault(name, {"count": 0, "time": 0.0})
             row["count"] += 1
-            row["time"] += (skynet.hpc() - begin) / 1e9
+            row["time"] += profile.stop()
         if group == "response":
             self.answer(answer)
 
@@ -52,6 +52,7 @@ class Service:
         if "init" in self.namespace:
             self.namespace["init"](*args)
         skynet.retpack()
+        skynet.info_func(lambda: self.times)
         self.inited = True
 
     def exit(self, *args: Any) -> None:
