@@ -857,7 +857,8 @@ def address(addr: int | str) -> str:
 
 def localname(name: str) -> int | None:
     """The handle behind a local name (".name"), None if there is none."""
-    return _service().node.handles.query(name) or None
+    handles = _service().node.handles
+    return handles.query(name) or None if name.startswith(".") else None
 
 
 def register(name: str) -> None:
