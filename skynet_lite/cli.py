@@ -98,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run a program until it has nothing more to do, Ctrl-C or SIGTERM",
         description="Runs the service that CONFIG.toml names with its key start, until Ctrl-C or SIGTERM; "
-        "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket.",
+        "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket. "
+        'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.',
     )
     sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
     args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")

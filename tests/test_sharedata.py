@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from skynet_lite import CallError, FrozenError, Node, PackError, SkynetError, mark, sharedata, sharetable, skynet
+from skynet_lite import CallError, FrozenError, Node, PackError, SkynetError, Trace, mark, sharedata, sharetable, skynet
 from skynet_lite.frozen import View, copy
 
 VALUE = {"name": "ann", "items": [1, {"id": 7}], "pair": (1, 2), 5: None}
@@ -317,3 +317,25 @@ def test_shared_tables_leave_traces_the_same_each_time() -> None:
         texts.append(trace.text())
     assert texts[0] == texts[1]
     assert '"2 <t version 2>"' in texts[0]
+
+
+def test_a_run_with_shared_tables_can_be_replayed(tmp_path: Path) -> None:
+    """What travels in place of a pointer is made anew by the same program: also from a stored recording."""
+
+    def main() -> None:
+        sharedata.new("t", {"n": [1]})
+        t = sharedata.query("t")
+        sharedata.update("t", {"n": [2]})
+        skynet.sleep(1)
+        sharetable.loadtable("u", [3])
+        skynet.error(str(t), str(sharetable.query("u")))
+
+    with Node(log=list, record=True) as node:
+        node.newservice(main)
+        node.run()
+        trace = node.trace
+    trace.save(str(tmp_path / "run.json"))
+    for recorded in (trace, Trace.load(str(tmp_path / "run.json"))):
+        replayed = Node.replay(recorded, main)
+        assert replayed.same, replayed
+        assert len(replayed.trace) == len(trace)
