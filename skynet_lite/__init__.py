@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import (
+        datacenter as datacenter,
         gateserver as gateserver,
+        harbor as harbor,
+        multicast as multicast,
         netpack as netpack,
+        service as service,
+        sharedata as sharedata,
+        sharetable as sharetable,
         skynet as skynet,
+        snax as snax,
         socket as socket,
         socketchannel as socketchannel,
     )
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
         CallError as CallError,
         ConfigError as ConfigError,
         DriveTimeout as DriveTimeout,
+        FrozenError as FrozenError,
+        MethodError as MethodError,
         PackError as PackError,
         SkynetError as SkynetError,
         SocketError as SocketError,
@@ -34,13 +43,30 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "skynet": "skynet", "socket": "socket", "socketchannel": "socketchannel",
-    "netpack": "netpack", "gateserver": "gateserver", "core": "core", "trace": "trace", "view": "view",
+_MODULES = (
+    "core",
+    "datacenter",
+    "gateserver",
+    "harbor",
+    "mqueue",
+    "multicast",
+    "netpack",
+    "service",
+    "sharedata",
+    "sharetable",
+    "skynet",
+    "snax",
+    "socket",
+    "socketchannel",
+    "trace",
+    "view",
+)
+_HOME = {name: name for name in _MODULES} | {
     "Node": "node", "mark": "node", "Client": "client", "Trace": "trace", "Outside": "core.outside",
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",
-    "DriveTimeout": "core.errors", "language": "trace.language",
+    "DriveTimeout": "core.errors", "FrozenError": "core.errors", "MethodError": "core.errors",
+    "language": "trace.language",
 }  # fmt: skip
 
 __all__ = ["__version__", *_HOME]  # computed from the table above
