@@ -1,12 +1,12 @@
 """Services that are called by methods, each with a number, and that can be mended while they run.
 
-A snax service is a file:
+A snax service is a file::
 
     from skynet_lite.snax import accept, response
 
     total = 0
 
-    def init(start):            # also: exit(*args), hotfix(*args)
+    def init(start):            # also: exit
         global total
         total = start
 
