@@ -18,11 +18,11 @@ from skynet_lite import Node, skynet, socket
 class Listening:
     """A virtual node with a service that hands each connection (not started) to `accept(id)`."""
 
-    def __init__(self, accept: Callable[[int], Any], node: Node | None = None) -> None:
+    def __init__(self, accept: Callable[[int], Any], node: Node | None = None, host: str = "127.0.0.1") -> None:
         self.node = node if node is not None else Node(clock="virtual", log=list)
 
         def main() -> None:
-            lid = socket.listen("127.0.0.1", 0, 1024)
+            lid = socket.listen(host, 0, 1024)
             socket.start(lid, lambda id, addr: accept(id))
             self.port = socket.sockname(lid)[1]
 

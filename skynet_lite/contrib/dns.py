@@ -75,7 +75,7 @@ class Resolver:
         if known and until > skynet.now():
             return known
         try:
-            question = dns.message.make_query(key[0], key[1])
+            question = dns.message.make_query(key[0] or "..", key[1])  # the root has no address
         except dns.exception.DNSException as e:
             raise SocketError(f"dns: {key[0]!r} is no name: {e}") from None
         if not self.servers:
