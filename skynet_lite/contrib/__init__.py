@@ -1,1 +1,1 @@
-"""Adapters to other libraries. Nothing else here needs them; each names what to install."""
+"""Thin adapters of well-known libraries to skynet sockets; each needs `pip install skynet_lite[contrib]`."""
