@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from .core.errors import ConfigError
+from .core.poller import POLLERS
 
 ENV_PREFIX = "SKYNET_LITE_"
+MAX_THREAD = 256
 
 
 @dataclass
@@ -30,7 +32,11 @@ class Config:
     clock: str = "real"
     """ "real", or "virtual": time moves only when nothing can run."""
     thread: int = 1
-    """Worker threads."""
+    """Worker threads. 1: one loop does everything, and the same program makes the same trace."""
+    memory: int = 1024
+    """With several workers: MiB of the process above which the monitor warns, then at each doubling; 0: never."""
+    poller: str = ""
+    """ "epoll", "selectors", or "": epoll where there is one."""
     harbor: int = 0
     """0: a single node, the only kind there is here."""
     bootstrap: bool = True
@@ -143,7 +149,7 @@ def _environment() -> dict[str, Any]:
 def _convert(key: str, text: str, name: str) -> Any:
     if key == "env":
         raise ConfigError(f"{name}: the table env cannot come from one variable; put it into a TOML file")
-    if key in ("thread", "harbor"):
+    if key in ("thread", "harbor", "memory"):
         try:
             return int(text)
         except ValueError:
@@ -173,8 +179,12 @@ def _check_values(config: Config) -> None:
         raise wrong("clock", 'use "real" or "virtual"')
     if type(config.thread) is not int or config.thread < 1:
         raise wrong("thread", "a number of worker threads is needed, 1 or more")
-    if config.thread > 1:
-        raise wrong("thread", "several workers are not there yet; use thread=1")
+    if config.thread > MAX_THREAD:
+        raise wrong("thread", f"more than {MAX_THREAD} worker threads help nobody")
+    if type(config.memory) is not int or config.memory < 0:
+        raise wrong("memory", "a number of MiB is needed, or 0")
+    if config.poller not in POLLERS:
+        raise wrong("poller", f"use one of {', '.join(map(repr, POLLERS))}, or nothing")
     if config.harbor != 0:
         raise wrong("harbor", "only single nodes exist here; use harbor=0")
     for key in ("bootstrap", "profile"):

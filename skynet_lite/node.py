@@ -5,7 +5,8 @@
      the node a thread of its own.
   2  With one worker, the loop dispatches messages one by one, and polls the socket
      server and the timer when no mailbox has anything, or after every 16 messages.
-     Nothing else moves anything: the same program makes the same trace.
+     Nothing else moves anything: the same program makes the same trace. With several
+     (`thread=N`) a node is a WorkerNode, see workers.py.
   3  Under the virtual clock time moves only when nothing can run.
 
 After skynet-src/skynet_start.c, skynet_server.c (commands) and skynet_imp.h.
@@ -47,8 +48,10 @@ from .core.message import (
     pack,
     unpack,
 )  # fmt: skip
+from .core.monitor import resident_mib
 from .core.mq import OVERLOAD, GlobalQueue, ignore
 from .core.outside import Outside
+from .core.poller import POLLERS
 from .core.socket_server import SocketServer
 from .core.timer import Clock, Timer, VirtualClock
 from .coroutine import Hub, running
@@ -62,10 +65,12 @@ from .where import Places, here, is_ours, stack_of
 if TYPE_CHECKING:
     from .record import Recorded
     from .replay import Replay
+    from .workers import Monitors
 
 T = TypeVar("T")
 
 MESSAGES_PER_POLL = 16
+_ARGUMENTS = ("log", "outside", "record")  # of Node that are no configuration
 BARE, BOOTING, BOOTED = "bare", "booting", "booted"
 _recording: weakref.WeakSet[Node] = weakref.WeakSet()  # for marks made outside services
 
@@ -88,6 +93,15 @@ class Node:
     Raises ConfigError.
     """
 
+    scheduler: type[Scheduler] = Scheduler  # what moves the coroutines of a service
+
+    def __new__(cls, config: str | os.PathLike[str] | None = None, **keys: Any) -> Node:
+        if cls is Node and load_config(config, {k: v for k, v in keys.items() if k not in _ARGUMENTS}).thread > 1:
+            from .workers import WorkerNode
+
+            return super().__new__(WorkerNode)
+        return super().__new__(cls)
+
     def __init__(
         self, config: str | os.PathLike[str] | None = None, *, log: Any = None, outside: Outside | None = None,
         record: bool = False, **keys: Any,
@@ -103,14 +117,13 @@ class Node:
             self.env.set("start", self.registry.name_of(start))
 
         self._code: dict[int, tuple[str, str | None]] = {}  # handle → name and file, for the names of places
-        self.outside = outside if outside is not None else Outside()
+        self.outside = outside if outside is not None else Outside(POLLERS[self.config.poller]())
+        self.monitor: Monitors | None = None  # with several workers
         self._recorder = Recorder(self.tables, Places(self._code)) if record else None
         self._world: Recorded | None = self._recorded(self._recorder) if self._recorder is not None else None
         self.clock: Clock = self.outside.clock(self.config.clock == "virtual")
-        self.timer = Timer()
         self.handles = HandleStorage()
-        self.global_queue: GlobalQueue = deque()
-        self.socket_server = SocketServer(self.outside, self._post_socket, self._log_system, self.clock.now, here)
+        self._shared()
         self.emit: Callable[[tuple[Any, ...]], Any] | None = None
 
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
@@ -125,7 +138,6 @@ class Node:
         self._calls: dict[int, _Call] = {}
         self._sessions = 0
         self._newest: dict[str, Scheduler] = {}
-        self._launched = 0
         self._clients: list[Client] = []
         self._client_count = 0
         self._sinks: list[Callable[[tuple[Any, ...]], Any]] = []
@@ -138,6 +150,12 @@ class Node:
         self._stop = self._aborted = self.closed = False
         if self._recorder is not None:
             self._begin(self._recorder)
+
+    def _shared(self) -> None:
+        """Make what several workers would have to share."""
+        self.timer = Timer()
+        self.global_queue: GlobalQueue = deque()
+        self.socket_server = SocketServer(self.outside, self._post_socket, self._log_system, self.clock.now, here)
 
     # ----------------------------------------------------------------- services
 
@@ -160,9 +178,9 @@ class Node:
             return int(handle)
         if self.config.bootstrap:
             self._on_thread(self._boot)
-            before = self._launched
+            before = self._newest.get(name)
             self._on_thread(lambda: self._post_call(".launcher", "lua", ("LAUNCH", "snlua", name, *args), 0))
-            self._drive_until(lambda: self._launched > before, None, "the launch", budget=1)
+            self._drive_until(lambda: self._newest.get(name) is not before, None, "the launch", budget=1)
             return self._newest[name].handle
         handle = self._on_thread(lambda: self._drive(lambda: self._launch(name, args)))
         if wait:
@@ -256,9 +274,9 @@ class Node:
                 return None
         handle = ctx.handle = self.handles.register(ctx)
         if kind == "snlua":
-            ctx.state = self._newest[name] = Scheduler(self, ctx)
+            ctx.state = self._newest[name] = self.scheduler(self, ctx)
         if self.emit is not None:
-            self.emit(("birth", handle, ctx.label))
+            self.emit(("birth", handle, ctx.label, *self._worker_of(handle)))
         if kind == "logger":
             self._logger = ctx
             self.handles.name("logger", handle)
@@ -272,10 +290,13 @@ class Node:
             ctx.close = s.close
             ctx.mailbox.callback = lambda message: self._load(s, message[3])
             self.push(ctx, (PTYPE_SYSTEM, 0, handle, Launch(name, args)), "launch")
-        self._launched += 1
         if kind != "logger":
             self.log(handle, f"LAUNCH {ctx.label}")
         return handle
+
+    def _worker_of(self, handle: int) -> tuple[int, ...]:
+        """The number of its worker, if there are several."""
+        return ()
 
     def _handled(self, ctx: Context, callback: Callable[[Message], None]) -> Callable[[Message], None]:
         """Tell of each message of a service that has no scheduler to do so."""
@@ -288,7 +309,7 @@ class Node:
         return tell
 
     def _load(self, s: Scheduler, message: Launch) -> None:
-        self.hub.service = s
+        s.hub.service = s
         if self.emit is not None:
             self.emit(("load", s.handle, s.name))
         ok = load(self.registry, s, message)
@@ -400,21 +421,38 @@ class Node:
         ctx.mailbox.callback = ignore
         if self.emit is not None:
             self.emit(("exit", ctx.handle, ctx.label))
-        for ptype, session, source, _ in ctx.mailbox:
-            if session != 0 and source != ctx.handle and ptype not in (PTYPE_RESPONSE, PTYPE_ERROR):
-                if source == 0:
-                    self._answer_outside(PTYPE_ERROR, session, None)
-                else:
-                    self._deliver(source, PTYPE_ERROR, session, ctx.handle, None)
+        for message in ctx.mailbox:
+            self._turn_away(ctx, message)
         ctx.mailbox.clear()
         self._ended.append(ctx)
         self._attention = True
+
+    def _turn_away(self, ctx: Context, message: Message) -> None:
+        """A message that nobody will read: its sender gets an error, if it waits for an answer."""
+        ptype, session, source, _ = message
+        if session != 0 and source != ctx.handle and ptype not in (PTYPE_RESPONSE, PTYPE_ERROR):
+            if source == 0:
+                self._answer_outside(PTYPE_ERROR, session, None)
+            else:
+                self._deliver(source, PTYPE_ERROR, session, ctx.handle, None)
 
     def abort(self, s: Scheduler) -> None:
         for ctx in list(self.handles.contexts.values()):
             if ctx is not self._logger:
                 self._retire(ctx)
         self._aborted = self._attention = True
+
+    def signal(self, addr: int | str, sig: int = 0) -> bool:
+        """Signal 0 breaks off a handler that does not come back: it gets a SignalError. True if one was.
+
+        That takes a second worker: with `thread=1` whoever could call this waits for the handler, too. Signal 1
+        logs the memory of the process. Raises AddressError. After cmd_signal of skynet_server.c, snlua_signal.
+        """
+        handle = self.service(addr).handle
+        self.log(handle, f"recv a signal {sig}")
+        if sig == 1:
+            self.log(handle, f"Current Memory {resident_mib() * 1024:.3f}K (of the process: services share one heap)")
+        return False
 
     def interrupt(self, error: BaseException) -> None:
         """Something that is no Exception (Ctrl-C) came up in a service: hand it to the driver."""
@@ -952,12 +990,7 @@ class Node:
 
     def _set_emit(self) -> None:
         sinks = list(self._sinks)
-
-        def fan_out(event: tuple[Any, ...]) -> None:
-            for sink in sinks:
-                sink(event)
-
-        emit = None if not sinks else sinks[0] if len(sinks) == 1 else fan_out
+        emit = self._emitter(sinks) if sinks else None
         self.emit = self.socket_server.emit = emit
         self.socket_server.stamp = self._stamp if self._stamps else None
         for ctx in self.handles.contexts.values():
@@ -967,6 +1000,15 @@ class Node:
             if ctx.state is not None:
                 ctx.state.emit = emit
         (_recording.add if sinks else _recording.discard)(self)
+
+    def _emitter(self, sinks: list[Callable[[tuple[Any, ...]], Any]]) -> Callable[[tuple[Any, ...]], Any]:
+        """One function that hands an event to all of them."""
+
+        def fan_out(event: tuple[Any, ...]) -> None:
+            for sink in sinks:
+                sink(event)
+
+        return sinks[0] if len(sinks) == 1 else fan_out
 
     def waits(self) -> Waits:
         """Who waits for whom now: iterate, print or `draw()` it."""
@@ -1038,13 +1080,7 @@ class Node:
         """In the hub: what only the driving thread can do."""
         if self._world is not None:
             self._world.note("close")
-        for ctx in [*self._ended, *list(self.handles.contexts.values())]:
-            if ctx.close is not None:
-                try:
-                    ctx.close()
-                except Exception as e:
-                    self.log(ctx.handle, f"error while closing: {e}")
-        self._ended.clear()
+        self._close_services()
         while self._logger is not None and self._logger.mailbox:
             self._logger.mailbox.callback(self._logger.mailbox.popleft())
         for call in self._calls.values():
@@ -1055,6 +1091,15 @@ class Node:
         self._stamps.clear()
         _recording.discard(self)
         self.socket_server.release()
+
+    def _close_services(self) -> None:
+        for ctx in [*self._ended, *list(self.handles.contexts.values())]:
+            if ctx.close is not None:
+                try:
+                    ctx.close()
+                except Exception as e:
+                    self.log(ctx.handle, f"error while closing: {e}")
+        self._ended.clear()
 
     def __enter__(self) -> Node:
         return self

@@ -114,6 +114,11 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
     that is missing. DOC: replay
     """
     world = trace.world
+    if "workers" in trace.snapshot:
+        raise SkynetError(
+            "this trace cannot be replayed: it is of several workers, and which of them was faster is in no recording; "
+            "record with thread=1"
+        )
     if world is None or trace.whole is not trace:
         what = "a part of a trace" if trace.whole is not trace else "this trace"
         raise SkynetError(
@@ -129,7 +134,7 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
     folder = "." if world.stored or "luaservice" in keys else world.config["folder"]
     known = _known(world, services, Registry(config["luaservice"], folder))
     outside = Replayed(world)
-    config |= {key: world.config[key] for key in ("clock", "bootstrap", "env")}
+    config |= {key: world.config[key] for key in ("clock", "bootstrap", "env")} | {"thread": 1}
     node = make(outside=outside, record=True, **config)
     node.registry = Registry(config["luaservice"], folder, keys.get("snax"), keys.get("preload"))
     for name, service in known.items():

@@ -370,7 +370,7 @@ def test_configuration_from_file_environment_and_keywords(tmp_path: Path, monkey
         ({"zzz": 1}, "known keys"),
         ({"clock": "fast"}, '"real" or "virtual"'),
         ({"thread": 0}, "1 or more"),
-        ({"thread": 4}, "use thread=1"),
+        ({"thread": 257}, "help nobody"),
         ({"harbor": 1}, "use harbor=0"),
         ({"luaservice": 3}, "a string"),
         ({"log": 3}, "no place for lines"),

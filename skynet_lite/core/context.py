@@ -32,6 +32,7 @@ class Context:
         self.close: Callable[[], None] | None = None  # releases what the callback holds
         self.endless = False  # set by the monitor, cleared by skynet.endless
         self.state: Any = None  # the scheduler, for services that have one
+        self.endless = False  # set by the monitor, read and cleared by skynet.endless
 
     @property
     def label(self) -> str:

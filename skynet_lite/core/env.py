@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from .errors import SkynetError
 
 
@@ -10,6 +12,7 @@ class Env:
 
     def __init__(self, values: dict[str, str]) -> None:
         self._values = dict(values)
+        self._lock = threading.Lock()  # services on several workers may set
 
     def get(self, key: str) -> str | None:
         return self._values.get(key)
@@ -20,6 +23,7 @@ class Env:
 
     def set(self, key: str, value: object) -> None:
         """Raises SkynetError if the key is there already."""
-        if key in self._values:
-            raise SkynetError(f"Can't setenv exist key : {key} (it is {self._values[key]!r}; choose another name)")
-        self._values[key] = str(value)
+        with self._lock:
+            if key in self._values:
+                raise SkynetError(f"Can't setenv exist key : {key} (it is {self._values[key]!r}; choose another name)")
+            self._values[key] = str(value)

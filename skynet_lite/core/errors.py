@@ -36,5 +36,16 @@ class FrozenError(SkynetError, TypeError):
     """A shared table was written to, or a view's place has gone with an update."""
 
 
+class SignalError(SkynetError):
+    """Raised in the middle of a handler that `Node.signal` has broken off."""
+
+    def __init__(self) -> None:
+        super().__init__("signal 0")
+
+
 class DriveTimeout(SkynetError, TimeoutError):
     """What `Node.run`, `Node.call` or a client waited for did not happen in time."""
+
+
+class NodeClosed(BaseException):
+    """Raised in a handler that did not come back when its node was closed. No Exception: handlers catch those."""

@@ -19,7 +19,8 @@ import time
 from collections import deque
 from typing import Any
 
-from .poller import READ, EpollPoller, Poller
+from . import poller as pollers
+from .poller import READ, Poller
 from .timer import Clock, RealClock, VirtualClock
 
 AddressInfo = tuple[int, int, int, str, Any]
@@ -28,17 +29,54 @@ Lookup = tuple[Any, "list[AddressInfo] | OSError"]
 LOOKUP_THREADS = 8
 
 
-class Outside:
-    """The real world. Subclass it to make another one."""
+class Bell:
+    """Ends a wait from another thread: an eventfd, or a pair of sockets where there is none."""
 
     def __init__(self) -> None:
-        self.poller: Poller = EpollPoller()
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.poller.add(self._wake_fd, READ)
+        self._pair: tuple[pysocket.socket, pysocket.socket] | None = None
+        if hasattr(os, "eventfd"):
+            self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self._pair = pysocket.socketpair()
+            for end in self._pair:
+                end.setblocking(False)
+            self.fd = self._pair[0].fileno()
+
+    def ring(self) -> None:
+        if self._pair is None:
+            os.eventfd_write(self.fd, 1)
+            return
+        try:
+            self._pair[1].send(b"\0")
+        except BlockingIOError:
+            pass  # it rings already
+
+    def quiet(self) -> None:
+        """It was heard."""
+        if self._pair is None:
+            os.eventfd_read(self.fd)
+        else:
+            self._pair[0].recv(4096)
+
+    def close(self) -> None:
+        if self._pair is None:
+            os.close(self.fd)
+        else:
+            for end in self._pair:
+                end.close()
+
+
+class Outside:
+    """The real world. Subclass it to make another one. `poller`: None for the best that the system has."""
+
+    def __init__(self, poller: Poller | None = None) -> None:
+        self.poller: Poller = poller if poller is not None else pollers.default()
+        self._bell = Bell()
+        self.poller.add(self._bell.fd, READ)
         self._lookups: deque[Lookup] = deque()  # results
         self._wanted: deque[tuple[Any, str, int, int]] = deque()  # names that no thread has taken yet
         self._threads: list[threading.Thread] = []
-        self._spare = os.dup(self._wake_fd)
+        self._spare = os.open(os.devnull, os.O_RDONLY)
         self._lock = threading.RLock()  # for what other threads touch
         self._closed = False
 
@@ -60,9 +98,9 @@ class Outside:
         """Wait at most `timeout` seconds (None: for ever) for `(fd, mask)` pairs."""
         events = self.poller.wait(timeout)
         for fd, _ in events:
-            if fd == self._wake_fd:
-                os.eventfd_read(self._wake_fd)
-                return [event for event in events if event[0] != self._wake_fd]
+            if fd == self._bell.fd:
+                self._bell.quiet()
+                return [event for event in events if event[0] != fd]
         return events
 
     def watch(self, fd: int, mask: int) -> None:
@@ -71,6 +109,8 @@ class Outside:
 
     def rewatch(self, fd: int, mask: int) -> None:
         self.poller.enable(fd, mask)
+        if self.poller.deaf:
+            self.wake()
 
     def unwatch(self, fd: int) -> None:
         """Never raises."""
@@ -80,7 +120,7 @@ class Outside:
         """End a `poll` that is under way; the only method other threads may call."""
         with self._lock:
             if not self._closed:  # the descriptor may be somebody else's by then
-                os.eventfd_write(self._wake_fd, 1)
+                self._bell.ring()
 
     # ---- sockets
 
@@ -145,7 +185,7 @@ class Outside:
         except OSError:
             address = None  # the client has left by itself
         try:
-            self._spare = os.dup(self._wake_fd)
+            self._spare = os.open(os.devnull, os.O_RDONLY)
         except OSError:
             self._spare = -1  # another thread was faster; perhaps next time
         return address
@@ -196,7 +236,7 @@ class Outside:
             self._closed = True
             threads = list(self._threads)
             self.poller.close()
-            os.close(self._wake_fd)
+            self._bell.close()
             if self._spare >= 0:
                 os.close(self._spare)
         end = time.monotonic() + 5

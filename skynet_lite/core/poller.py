@@ -1,13 +1,17 @@
 """Readiness: which descriptors can be read or written now.
 
-One small interface with one implementation (epoll); another on `selectors` can
-stand beside it, as skynet keeps socket_epoll.h and socket_kqueue.h behind
-socket_poll.h. Level triggered, as there.
+One small interface with two implementations: epoll, and the module `selectors` for
+systems that have none. skynet keeps socket_epoll.h and socket_kqueue.h behind
+socket_poll.h in the same way. Level triggered, as there.
 """
 
 from __future__ import annotations
 
+import os
 import select
+import selectors
+import threading
+from collections.abc import Callable
 from typing import Protocol
 
 READ = 1
@@ -17,7 +21,12 @@ HANGUP = 8
 
 
 class Poller(Protocol):
-    """After skynet-src/socket_poll.h (sp_add, ...). Raises OSError; `remove` never."""
+    """After skynet-src/socket_poll.h (sp_add, ...). Raises OSError; `remove` never.
+
+    `enable` may be called while another thread waits. `deaf`: that wait does not hear of it; wake it.
+    """
+
+    deaf: bool
 
     def add(self, fd: int, mask: int) -> None: ...
     def enable(self, fd: int, mask: int) -> None: ...
@@ -28,6 +37,8 @@ class Poller(Protocol):
 
 class EpollPoller:
     """epoll. `wait` answers `(fd, READ | WRITE | ERROR | HANGUP)`; timeout in seconds, None for ever."""
+
+    deaf = False
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -49,6 +60,96 @@ class EpollPoller:
 
     def close(self) -> None:
         self._epoll.close()
+
+
+class SelectorPoller:
+    """Any selector of the module `selectors`: kqueue on macOS, select on Windows.
+
+    Selectors tell of READ and WRITE only: an error or a hangup shows as both, and comes out
+    of the next read or write. A descriptor that is watched for nothing is not shown to them.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        self._selector = selector if selector is not None else selectors.DefaultSelector()
+        self._masks: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self.deaf = False  # while a thread is in `wait`: what changes now counts from the next one on
+        self._changed: set[int] = set()
+
+    def add(self, fd: int, mask: int) -> None:
+        with self._lock:
+            self._selector.register(fd, selectors.EVENT_READ)  # refuses what cannot be watched, now
+            self._selector.unregister(fd)
+            self._masks[fd] = mask
+            self._show(fd)
+
+    def enable(self, fd: int, mask: int) -> None:
+        with self._lock:
+            if fd not in self._masks:
+                raise FileNotFoundError(2, "this descriptor is not watched")
+            self._masks[fd] = mask
+            if self.deaf:
+                self._changed.add(fd)
+            else:
+                self._show(fd)
+
+    def remove(self, fd: int) -> None:
+        with self._lock:
+            self._masks.pop(fd, None)
+            self._show(fd)
+
+    def wait(self, timeout: float | None) -> list[tuple[int, int]]:
+        with self._lock:
+            while self._changed:
+                self._show(self._changed.pop())
+            self.deaf = True
+        try:
+            return [(key.fd, events) for key, events in self._selector.select(timeout)]
+        except (OSError, ValueError):
+            # select() refuses them all when one was closed by its owner: say which, as epoll would.
+            gone = [fd for fd in list(self._masks) if _is_closed(fd)]
+            if not gone:
+                raise
+            for fd in gone:
+                self.remove(fd)
+            return [(fd, ERROR) for fd in gone]
+        finally:
+            with self._lock:
+                self.deaf = False
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def _show(self, fd: int) -> None:
+        """Bring the selector in line with `_masks`."""
+        mask = self._masks.get(fd, 0)
+        try:
+            if fd not in self._selector.get_map():
+                if mask:
+                    self._selector.register(fd, mask)
+            elif mask:
+                self._selector.modify(fd, mask)
+            else:
+                self._selector.unregister(fd)
+        except (OSError, ValueError, KeyError):
+            pass  # its owner has closed it
+
+
+def _is_closed(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return True
+    return False
+
+
+def default() -> Poller:
+    """The best that this system has."""
+    return EpollPoller() if hasattr(select, "epoll") else SelectorPoller()
+
+
+POLLERS: dict[str, Callable[[], Poller]] = {"": default, "epoll": EpollPoller, "selectors": SelectorPoller}
+"""By the names that a configuration may give."""
 
 
 def _to_epoll(mask: int) -> int:

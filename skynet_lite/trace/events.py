@@ -68,6 +68,8 @@ class Builder:
         self._failed: dict[tuple[str, int], int] = {}
         self._running: dict[str, str] = {}
         self._current: dict[str, int] = {}  # service → index of the message being dispatched
+        self._woken_cause: dict[str, int | None] = {}  # of the entry that each service has just taken from a queue
+        self._error_cause: dict[str, int | None] = {}
         self._outer: int | None = None  # the last thing the world, or a command, did
         for name, tables in snapshot.get("services", {}).items():
             self._pushed[name] = deque([None] * len(tables["mailbox"]))
@@ -106,15 +108,12 @@ class Builder:
         if by == "raw_dispatch_message":
             event["cause"] = self._current.get(service)
         elif by == "dispatch_wakeup":
-            event["cause"] = self._woken_cause
+            event["cause"] = self._woken_cause.get(service)
         elif by == "fork":
             event["cause"] = self._pop(self._forked, service)
         elif by == "dispatch_error_queue":
-            event["cause"] = self._error_cause
+            event["cause"] = self._error_cause.get(service)
         self._running[service] = event["co"]
-
-    _woken_cause: int | None = None
-    _error_cause: int | None = None
 
     def _yield(self, event: Event, service: str, n: int, command: str, session: int | None, at: Any) -> None:
         event |= {"co": coroutine(n), "command": command}
@@ -177,11 +176,11 @@ class Builder:
         elif table == "socket_pool" and value:
             event["value"] = value
         if (table, op) == ("session_id_coroutine", "break"):
-            self._woken_cause = self._pop(self._woken, service)
+            self._woken_cause[service] = self._pop(self._woken, service)
         elif (table, op) == ("error_queue", "push"):
             self._failed[service, session or 0] = len(self.events)
         elif (table, op) == ("error_queue", "pop"):
-            self._error_cause = self._failed.pop((service, session or 0), None)
+            self._error_cause[service] = self._failed.pop((service, session or 0), None)
         elif (table, op) == ("fork_queue", "clear"):
             self._forked.pop(service, None)
 
@@ -190,8 +189,10 @@ class Builder:
 
     # ---- the node
 
-    def _birth(self, event: Event, service: str, label: str) -> None:
+    def _birth(self, event: Event, service: str, label: str, worker: int | None = None) -> None:
         event["label"] = label
+        if worker is not None:
+            event["worker"] = worker
 
     def _exit(self, event: Event, service: str, label: str) -> None:
         event["label"] = label

@@ -29,7 +29,7 @@ _EVENTS = {
     "tracetag": "service:s co:s tag:sn text:s",
     "table": "service:s table:s op:s session:i? co:s? address:s? value:s?",
     "dispatch_failed": "service:s",
-    "birth": "service:s label:s",
+    "birth": "service:s label:s worker:i?",
     "exit": "service:s label:s",
     "load": "service:s name:s",
     "handled": "service:s ptype:s session:i source:s",
@@ -62,7 +62,7 @@ _PLACE = re.compile(r".*:\d{1,9}", re.DOTALL)
 
 _NODE: dict[str, Any] = {
     "global_queue": [str], "timers": [(int, str, int)], "sockets": {int: (str, str)}, "commands": [(str, int)],
-    "now": int,
+    "now": int, "workers": {str: int},
 }  # fmt: skip
 _SERVICE: dict[str, Any] = {
     "name": str, "mailbox": [str], "session_id_coroutine": {int: str}, "sleep_session": {str: int},

@@ -127,10 +127,13 @@ class Tables:
         born = service_tables(rest.split(" ")[0]) if kind == "snlua" else {"name": kind, "mailbox": []}
         self.all["services"][service] = born
         self._tell("born", service, copy.deepcopy(born))
+        if "worker" in event:
+            self._put("", "workers", service, event["worker"])
 
     def on_exit(self, event: Event, service: str) -> None:
         if self.all["services"].pop(service, None) is not None:
             self._tell("gone", service)
+            self._drop("", "workers", service)
         self._take("", "global_queue", service)
 
     def on_push(self, event: Event, service: str) -> None:

@@ -122,7 +122,7 @@ _WORDS: dict[str, Callable[[Event], str]] = {
     "send": _send_words,
     "table": _table_words,
     "dispatch_failed": lambda e: "failed    this dispatch had an error",
-    "birth": lambda e: f"birth     {e['label']}",
+    "birth": lambda e: f"birth     {e['label']}" + (f" on worker {e['worker']}" if "worker" in e else ""),
     "exit": lambda e: f"exit      {e['label']}",
     "load": lambda e: f"load      {e['name']}",
     "handled": lambda e: f"handled   {e['ptype']} from {e['source']}",

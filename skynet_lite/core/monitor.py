@@ -1,0 +1,77 @@
+"""The monitor: has a worker been in the same message since the last look?
+
+One idea: a worker counts up when it takes a message and when it is done with it. Whoever
+looks in every few seconds and finds the same number, and a destination, has found a
+handler that does not come back. Nothing is stopped by that, it is only told.
+
+After skynet-src/skynet_monitor.c, and thread_monitor of skynet_start.c.
+"""
+
+from __future__ import annotations
+
+import sys
+
+SECONDS = 5
+"""Between two looks."""
+
+
+class Monitor:
+    """What one worker tells (`trigger`), and what was seen of it at the last `check`.
+
+    Written and read under the lock of the node.
+    """
+
+    __slots__ = ("check_version", "destination", "source", "version")
+
+    def __init__(self) -> None:
+        self.version = self.check_version = 0
+        self.source = self.destination = 0
+
+    def trigger(self, source: int, destination: int) -> None:
+        """A message is taken; with (0, 0): it is done (skynet_monitor_trigger). DOC: monitor-trigger"""
+        self.source = source
+        self.destination = destination
+        self.version += 1
+
+    def check(self) -> bool:
+        """Whether the worker has been in one message since the last check (skynet_monitor_check). DOC: monitor-check"""
+        if self.version == self.check_version:
+            return self.destination != 0
+        self.check_version = self.version
+        return False
+
+
+class MemoryWatch:
+    """Tells once when the memory of the process passes a threshold, then when it has doubled.
+
+    skynet warns of each Lua VM by itself (service_snlua.c, from 32 MB on, doubling). The
+    services of a Python process share one heap, so only the whole can be measured.
+    """
+
+    def __init__(self, mib: int) -> None:
+        self._threshold = float(mib)
+
+    def check(self, mib: float) -> bool:
+        """Whether `mib` MiB are news; never if the threshold is 0."""
+        if not 0 < self._threshold < mib:
+            return False
+        while self._threshold < mib:
+            self._threshold *= 2
+        return True
+
+
+def resident_mib() -> float:
+    """Memory that this process uses, in MiB; at its peak, where the system tells no more; 0.0 where nothing."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+        import resource
+
+        return pages * resource.getpagesize() / 2**20
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,130 @@
+"""What the threads of a node share, and the two locks that make it safe.
+
+  1  The lock of the node: mailboxes, queues of the workers, handles, timers, calls from
+     outside, and the order in which events are recorded.
+  2  The lock of the socket server, held around everything but the wait for readiness.
+
+Whoever holds the second may take the first, never the other way round. No code of a
+service runs while one of them is held; so a service that loops for ever holds none.
+
+After the spinlocks of skynet-src/skynet_mq.c, skynet_handle.c, skynet_timer.c and
+socket_server.c. There each mailbox has its own; here one is enough, for a section is a
+few lines, and with one lock the order of a recording is the order of the node.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from .mq import MessageQueue
+from .socket_server import SocketServer
+from .timer import Timer
+
+T = TypeVar("T")
+
+
+def locked(*names: str) -> Callable[[type[T]], type[T]]:
+    """Let these inherited methods of a class run under `self.lock`."""
+
+    def under_lock(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **keys: Any) -> Any:
+            with self.lock:
+                return method(self, *args, **keys)
+
+        return call
+
+    def wrap(cls: type[T]) -> type[T]:
+        for name in names:
+            setattr(cls, name, under_lock(getattr(cls, name)))
+        return cls
+
+    return wrap
+
+
+class SharedQueue(deque[MessageQueue]):
+    """Stands for the global queue: what is put in goes to the worker that `deliver(mailbox, ticket)` knows.
+
+    Tickets count what was put in, so that the queues of all workers have one order, too.
+    """
+
+    def __init__(self, deliver: Callable[[MessageQueue, int], Any], waiting: Callable[[], list[MessageQueue]]) -> None:
+        super().__init__()
+        self._deliver = deliver
+        self._waiting = waiting
+        self.tickets = 0
+
+    def append(self, mailbox: MessageQueue) -> None:
+        self.tickets += 1
+        self._deliver(mailbox, self.tickets)
+
+    def __iter__(self) -> Iterator[MessageQueue]:
+        return iter(self._waiting())
+
+    def __len__(self) -> int:
+        return len(self._waiting())
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+
+class SharedTimer(Timer):
+    """`earlier()` is called when a timer comes before all others. To be used under the lock of the node."""
+
+    def __init__(self, earlier: Callable[[], Any]) -> None:
+        super().__init__()
+        self._earlier = earlier
+
+    def add(self, deadline: int, handle: int, session: int) -> None:
+        first = self.next_deadline()
+        super().add(deadline, handle, session)
+        if first is None or deadline < first:
+            self._earlier()
+
+
+@locked(
+    "listen", "connect", "bind", "start", "pause", "close", "shutdown", "nodelay", "send", "udp", "udp_listen",
+    "udp_dial", "udp_connect", "udp_send", "sockname", "peername", "netstat", "table", "listener", "fd_of", "release",
+)  # fmt: skip
+class SharedSocketServer(SocketServer):
+    """One thread polls; any may call the rest. A command ends a wait that is under way."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.lock = threading.RLock()
+        self._waiting = False
+
+    def _command(self, name: str, id: int, opaque: int, *rest: Any) -> None:
+        super()._command(name, id, opaque, *rest)
+        if self._waiting:
+            self._waiting = False
+            self.outside.wake()
+
+    def poll(self, timeout: float | None) -> int:
+        """As SocketServer.poll; the lock is not held while it waits."""
+        with self.lock:
+            done = len(self.commands)
+            while self.commands:
+                self._carry_out(self.commands.popleft())
+            self._waiting = not done
+        try:
+            events = self.outside.poll(0 if done else timeout)
+        except InterruptedError:
+            events = []
+        with self.lock:
+            self._waiting = False
+            if self.stamp is not None:
+                self.stamp()
+            ready = [(s, mask) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
+            for s, mask in sorted(ready, key=lambda found: found[0].id):
+                if self._by_fd.get(s.fd) is s:
+                    self._ready(s, mask)
+                    done += 1
+            for s, result in self.outside.lookups():
+                self._looked_up(s, result)
+                done += 1
+        return done
