@@ -84,7 +84,7 @@ class Gate:
             error(f"Drop message from fd ({fd}) : {netpack.tostring(msg)}")
 
     def on_more(self) -> None:
-        """Several packets. The fork goes on with them, should a handler block or raise."""
+        """Several packets. The fork goes on with them, should a handler block or raise. DOC: gate-more"""
         packet = self.queue.pop()
         if packet is not None:
             fork(self.on_more)
@@ -93,6 +93,7 @@ class Gate:
                 packet = self.queue.pop()
 
     def on_open(self, fd: int, address: str) -> None:
+        """ACCEPT: a client; in vain, if there are enough. DOC: gate-open"""
         self.client_number += 1
         if self.client_number >= self.maxclient:  # so one less than maxclient get in, as in the original
             self.server.shutdown(self.service.handle, fd)
@@ -119,6 +120,7 @@ class Gate:
         self._tell("error", fd, text)
 
     def on_warning(self, fd: int, size: int) -> None:
+        """WARNING: so many KB wait for a client that does not read. DOC: gate-warning"""
         self._tell("warning", fd, size)
         if self.maxwbuffer and size >= self.maxwbuffer and fd in self.connection:
             error(f"Drop slow client fd ({fd}) : {size} K bytes need to send out, maxwbuffer is {self.maxwbuffer} K")

@@ -48,7 +48,7 @@ class Unpacker:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Add what has arrived; the packets that are complete now."""
+        """Add what has arrived; the packets that are complete now. DOC: netpack-feed"""
         rest = self._rest
         rest += data
         packets = []

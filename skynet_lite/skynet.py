@@ -974,12 +974,15 @@ def tracecall(tag: str, addr: int | str, typename: str, message: Any) -> Any:
 
 
 def redirect(dest: int | str, source: int, typename: str, session: int, message: Any) -> int | None:
-    """Send on behalf of another: `dest` sees `source` as the sender (c.redirect)."""
+    """Send on behalf of another: `dest` sees `source` (0: this service) as the sender (c.redirect)."""
     s = _service()
     target = s.contexts.get(s.node.resolve(dest))  # type: ignore[arg-type]  # a global name is no key
     if target is None:
         return None
-    s.node.push(target, (_protocol(s, typename).id, session, source, _payload(message)), "redirect")
+    ptype = _protocol(s, typename).id
+    if s.emit is not None:
+        s.emit(("send", s.handle, target.handle, ptype, session, getattr(running(), "n", 0), here()))
+    s.node.push(target, (ptype, session, source or s.handle, _payload(message)), "redirect")
     return session
 
 

@@ -783,6 +783,34 @@ def test_the_gate_service_tells_its_watchdog() -> None:
         assert "fd 999 is no connection of this gate" in "".join(node.log_lines)
 
 
+def test_a_redirect_is_seen_as_what_it_is() -> None:
+    """In the trace the gate's coroutine sends it, so that a picture has its arrow; the source may be another."""
+    heard: list[tuple[int, int, str]] = []
+
+    def agent() -> None:
+        def client(fd: int, source: int, text: str) -> None:
+            skynet.ignoreret()
+            heard.append((fd, source, text))
+
+        skynet.register_protocol(name="client", id=skynet.PTYPE_CLIENT, unpack=skynet.tostring, dispatch=client)
+
+    def gate(to: int) -> None:
+        skynet.register_protocol(name="client", id=skynet.PTYPE_CLIENT)
+        assert skynet.redirect(to, 77, "client", 5, b"as 77") == 5
+        assert skynet.redirect(to, 0, "client", 6, b"as myself") == 6
+        assert skynet.redirect(0xFFFF, 0, "client", 6, b"to nobody") is None
+
+    with Node(clock="virtual", log=list) as node:
+        to = node.newservice(agent)
+        with node.record() as trace:
+            me = node.newservice(gate, to)
+            node.run_until_idle()
+        assert heard == [(5, 77, "as 77"), (6, me, "as myself")]
+        sends = [i for i, e in enumerate(trace) if e["e"] == "send" and e["ptype"] == "client"]
+        assert [(trace[i]["session"], trace[i]["in"]) for i in sends] == [(5, "co1"), (6, "co1")]
+        assert [e["cause"] for e in trace if e["e"] == "push" and e["by"] == "redirect"] == sends
+
+
 @pytest.mark.skipif(
     shutil.which("nc") is None and os.environ.get("BROWSER_TESTS") != "required",
     reason="no nc here: apt-get install netcat-openbsd, and this test runs",

@@ -52,7 +52,7 @@ def heartbeat() -> int:
 
 
 def on_client(fd: int, source: int, text: str) -> None:
-    """A packet. Its session is the fd, so there is nobody to answer by skynet.ret."""
+    """A packet. Its session is the fd, so there is nobody to answer by skynet.ret. DOC: agent-client"""
     skynet.ignoreret()
     try:
         send_package(request(text))

@@ -34,7 +34,7 @@ def data(fd: int, text: str) -> None:
 
 
 def close_agent(fd: int) -> None:
-    """Let go of the connection, and of the agent; it does not answer."""
+    """Let go of the connection, and of the agent; it does not answer. DOC: close-agent"""
     a = agent.pop(fd, None)
     if a is not None:
         skynet.call(gate, "lua", "kick", fd)

@@ -28,10 +28,10 @@ def connect(fd: int, addr: str) -> None:
 
 
 def message(fd: int, msg: bytes, sz: int) -> None:
-    """A packet: to the agent as it is, or as text to the watchdog."""
+    """A packet: to the agent as it is, or as text to the watchdog. DOC: gate-message"""
     c = connection[fd]
     if c.agent is not None:
-        skynet.redirect(c.agent, c.client or skynet.self(), "client", fd, msg)
+        skynet.redirect(c.agent, c.client, "client", fd, msg)
     else:
         skynet.send(watchdog, "lua", "socket", "data", fd, netpack.tostring(msg))
 
