@@ -112,6 +112,7 @@ def _execute(s: Scheduler, path: str, args: tuple[Any, ...]) -> None:
     with open(path, encoding="utf-8") as file:
         code = compile(file.read(), path, "exec")
     s.launch_args = args
-    exec(code, {"__name__": s.name, "__file__": path, "__builtins__": __builtins__})
+    s.namespace = {"__name__": s.name, "__file__": path, "__builtins__": __builtins__}
+    exec(code, s.namespace)
     if s.start_state == "loading":
         raise SkynetError(f"{os.path.basename(path)} never called skynet.start(f)")
