@@ -1,0 +1,3 @@
+print("injected", *_ARGS)
+print("commands" in globals(), _U.name == "dcsvc")
+print("handler", _P["lua"])
