@@ -37,6 +37,8 @@ class Config:
     """Where services are looked for by name: patterns with a ?, separated by semicolons."""
     logger: str | None = None
     """A file to append log lines to."""
+    profile: bool = False
+    """Whether the CPU time of each service is measured (skynet.stat "cpu"). Costs a part of each message."""
     env: dict[str, Any] = field(default_factory=dict)
     """The program's own values."""
 
@@ -92,7 +94,7 @@ def _convert(key: str, text: str, name: str) -> Any:
             return int(text)
         except ValueError:
             raise ConfigError(f"{name}={text!r}: a whole number is needed") from None
-    if key == "bootstrap":
+    if key in ("bootstrap", "profile"):
         if text.lower() not in ("1", "0", "true", "false"):
             raise ConfigError(f"{name}={text!r}: say true or false")
         return text.lower() in ("1", "true")
@@ -119,8 +121,9 @@ def _check_values(config: Config) -> None:
         raise wrong("thread", "several workers are not there yet; use thread=1")
     if config.harbor != 0:
         raise wrong("harbor", "only single nodes exist here; use harbor=0")
-    if type(config.bootstrap) is not bool:
-        raise wrong("bootstrap", "use true or false")
+    for key in ("bootstrap", "profile"):
+        if type(getattr(config, key)) is not bool:
+            raise wrong(key, "use true or false")
     for key in ("start", "luaservice", "logger"):
         value = getattr(config, key)
         if value is not None and not isinstance(value, str):

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
 
 from .core.errors import SkynetError
 
@@ -32,6 +32,24 @@ running: Callable[[], Any] = getcurrent
 CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE", "EXIT", "QUIT"
 """What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0)."""
 
+KILL, SUSPEND = "KILL", "SUSPEND"
+"""Of ours: close another coroutine (killthread); wait for sessions that are in the table already (request)."""
+
+
+def current() -> Scheduler:
+    """The current service: the one whose coroutine, or whose message, is running in this thread."""
+    try:
+        s: Scheduler | None = running().service
+    except AttributeError:
+        s = None
+    if s is None:
+        raise outside()
+    return s
+
+
+def outside() -> SkynetError:
+    return SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
+
 
 class Coroutine(greenlet):
     """A coroutine of a service; when its task has ended it waits in the pool for another.
@@ -40,7 +58,8 @@ class Coroutine(greenlet):
     """
 
     __slots__ = (
-        "address", "args", "f", "hub", "n", "pool", "responded", "serial", "service", "session", "sleeping", "token",
+        "address", "args", "f", "hub", "inner", "n", "pool", "responded", "serial", "service", "session", "sleeping",
+        "tag", "token",
     )  # fmt: skip
 
     def __init__(self, service: Scheduler, hub: Hub, n: int, pool: list[Coroutine]) -> None:
@@ -57,6 +76,8 @@ class Coroutine(greenlet):
         self.responded = False  # session_response: answered, or the answer is in a response function
         self.sleeping: int | None = None  # sleep_session
         self.token: Any = None  # what wakes it, if not itself
+        self.tag: str | bool | None = None  # session_coroutine_tracetag; False: not to be traced
+        self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (usercoroutine.py)
 
     def run(self, *_: Any) -> None:  # a timer's first resume hands in what nobody wants
         """The body of every coroutine (co_create): a task, then the pool, then the next task.
@@ -74,6 +95,16 @@ class Coroutine(greenlet):
     def label(self) -> str:
         return f"co{self.n}"
 
+    @property
+    def frame(self) -> Any:
+        """Where it is parked: the innermost frame, None if it does not run or has not begun."""
+        return (self if self.inner is None else self.inner).gr_frame
+
+    @property
+    def thread(self) -> Coroutine:
+        """Itself; of a coroutine of the user, the one it runs in."""
+        return self
+
     def __repr__(self) -> str:
         return f"<co{self.n} of {self.service.name}>"
 
@@ -83,6 +114,7 @@ class Hub(greenlet):
 
     __slots__ = ("_driver", "_outcome", "_task", "service")
     n = 0  # "main" in a trace: no coroutine
+    tag = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,3 +190,10 @@ def coroutine_close(co: Coroutine) -> None:
         if co.dead:
             return
         error = SkynetError("this coroutine is being closed and cannot block any more: leave the function")
+
+
+def coroutine_drop(co: Coroutine) -> None:
+    """End a coroutine of the runtime itself, which neither catches nor blocks; from anywhere, at once."""
+    if co and not co.dead:
+        co.parent = getcurrent()  # it comes back to us, not to the hub
+        co.throw(GreenletExit)

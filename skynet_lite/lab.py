@@ -19,6 +19,7 @@ from .trace import Trace
 
 HOME = Path(__file__).parent
 ANCHOR = re.compile(r"DOC: ([\w-]+\w)")
+HOOK = re.compile(r"emit is not None|\btag\b|trac|PTYPE_TRACE")  # of the recorder, and of skynet.trace
 
 _left = ExitStack()
 
@@ -64,8 +65,8 @@ def marks(trace: Trace) -> list[str]:
 def code(anchor: str) -> None:
     """Print the code at a `DOC:` anchor, under the name of its file and function.
 
-    Its docstring is left out, and so are the hooks of the recorder: they stand in
-    every function of the scheduler and say nothing about it.
+    Its docstring is left out, and so are the hooks of the recorder and of `skynet.trace`: they
+    stand in every function of the scheduler and say nothing about it.
     Raises KeyError for an anchor that is not there.
     """
     if anchor not in anchors():
@@ -107,7 +108,7 @@ def _named(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Named, str]]:
 def _essence(lines: list[str], node: Named) -> list[str]:
     dropped: set[int] = set()
     for part in ast.walk(node):
-        hook = isinstance(part, ast.If) and "emit is not None" in ast.unparse(part.test) and not part.orelse
+        hook = isinstance(part, ast.If) and HOOK.search(ast.unparse(part.test)) and not part.orelse
         name = isinstance(part, ast.Assign) and ast.unparse(part) == "emit = self.emit"
         doc = isinstance(part, ast.Expr) and part is getattr(node, "body", [None])[0]
         if hook or name or doc:

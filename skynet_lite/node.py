@@ -999,7 +999,7 @@ class Node:
         found = {}
         for ctx in self.handles.contexts.values():
             for co in ctx.state.coroutines.values() if isinstance(ctx.state, Scheduler) else ():
-                stack = stack_of(co.gr_frame)
+                stack = stack_of(co.frame)
                 if stack and not is_ours(stack[-2]):
                     found[address_text(ctx.handle), co.label] = named.stack(ctx.handle, stack)[-1]
         return found

@@ -56,6 +56,15 @@ class CriticalSection:
             if self._current is not None:
                 self._wakeup(self._current)
 
+    def leave(self, thread: Any) -> None:
+        """A coroutine that stands in the queue is being killed; who is inside leaves by `__exit__`."""
+        for co in [co for co in self._waiting if co.thread is thread]:
+            self._waiting.remove(co)
+            self._changed(self, "leave", co)
+        if self._depth == 0 and self._current is not None and self._current.thread is thread:
+            self._depth = 1  # it was let in, and never got to run
+            self.__exit__()
+
     def busy(self) -> bool:
         return self._current is not None
 

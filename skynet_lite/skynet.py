@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .core.context import sessions
 from .core.errors import AddressError as AddressError, CallError as CallError, SkynetError as SkynetError
-from .core.handle import address_text
+from .core.handle import REMOTE_SHIFT, address_text
 from .core.message import (
     PTYPE_CLIENT as PTYPE_CLIENT,
     PTYPE_DEBUG as PTYPE_DEBUG,
@@ -54,19 +54,43 @@ from .coroutine import (
     RESPONSE,
     RETURN,
     SLEEP,
+    SUSPEND,
     Coroutine,
     Hub,
     coroutine_close,
     coroutine_resume,
     coroutine_yield,
+    current,
+    outside,
     running as running,
 )  # fmt: skip
+from .profile import cpu_time, timed_dispatch
 from .queue import CriticalSection
-from .where import format_error, format_stack, here, place_label, stack_of, stack_of_error, task_of
+from .task import (
+    killthread as killthread,
+    task as task,
+    trace_timeout as trace_timeout,
+    traced_timeout,
+    uniqtask as uniqtask,
+)  # fmt: skip
+from .tracetag import (
+    end_trace,
+    log as trace_line,
+    trace as trace,
+    trace_call,
+    trace_log,
+    trace_request,
+    trace_source,
+    tracelog as tracelog,
+    tracetag as tracetag,
+)  # fmt: skip
+from .where import format_error, here, place_label, stack_of, stack_of_error, task_of
 
 if TYPE_CHECKING:
     from .core.context import Context
     from .node import Node
+
+_service, _outside = current, outside
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,7 +109,7 @@ _REQUEST, _TRUE, _FALSE, _BROKEN, _FUNCTION, _NO_ARGS = (
 class Protocol:
     """How messages of one type are packed, unpacked and dispatched (register_protocol)."""
 
-    __slots__ = ("dispatch", "id", "name", "pack", "unpack")
+    __slots__ = ("dispatch", "id", "name", "pack", "trace", "unpack")
 
     def __init__(
         self, name: str, id: int, pack: Callable[[tuple[Any, ...]], Any], unpack: Callable[[Any], tuple[Any, ...]],
@@ -96,6 +120,7 @@ class Protocol:
         self.pack = pack  # from the tuple of arguments to the payload
         self.unpack = unpack  # and back
         self.dispatch = dispatch
+        self.trace: bool | None = None  # traceproto: trace all, or none; None: those that come with a tag
 
 
 # --------------------------------------------------------------------------- the scheduler
@@ -112,6 +137,8 @@ class Scheduler:
         "contexts",
         "coroutine_pool",
         "coroutines",
+        "cpu_cost",
+        "cpu_start",
         "created",
         "ctx",
         "dead_service",
@@ -122,8 +149,10 @@ class Scheduler:
         "global_queue",
         "handle",
         "hub",
+        "info_func",
         "init_error",
         "init_functions",
+        "init_thread",
         "launch_args",
         "mailbox",
         "name",
@@ -139,6 +168,10 @@ class Scheduler:
         "socket_onclose",
         "socket_pool",
         "start_state",
+        "timeout_traceback",
+        "trace_ids",
+        "trace_source",
+        "tracing",
         "unknown_request",
         "unknown_response",
         "unresponse",
@@ -179,11 +212,18 @@ class Scheduler:
         self.sections = 0  # critical sections made so far
         self.queues: dict[int, CriticalSection] | None = None  # those that somebody is in, by number
         self.init_functions: list[Callable[[], Any]] | None = []  # None once they have run
+        self.init_thread: Coroutine | None = None  # the start function, until it has ended
         self.launch_args: tuple[Any, ...] = ()
         self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
         self.init_error: str = ""
         self.unknown_request: Callable[..., Any] = _unknown_request
         self.unknown_response: Callable[..., Any] = _unknown_response
+        self.info_func: Callable[..., Any] | None = None  # what the debug command INFO asks
+        self.timeout_traceback: dict[int, str] | None = None  # trace_timeout: session → who set the timer
+        self.tracing = False  # whether requests are to be looked at: see tracetag.py
+        self.trace_source: dict[int, str] = {}  # who sent a tag, which his next request will carry
+        self.trace_ids = 0
+        self.cpu_cost = self.cpu_start = 0.0  # seconds, under the key `profile`
 
     # ---- coroutines
 
@@ -249,6 +289,8 @@ class Scheduler:
                 emit(("table", self.handle, "session_id_coroutine", "clear", session, 0))
             if co is BREAK:
                 return
+            if co.tag:
+                trace_log(co, "resume")
             if emit is not None:
                 emit(("resume", self.handle, co.n, "raw_dispatch_message", _TRUE))
             self.running = co
@@ -256,6 +298,8 @@ class Scheduler:
             return
         p = self.proto.get(ptype)
         if p is None or p.dispatch is None:
+            if (self.tracing or ptype == PTYPE_TRACE) and trace_source(self, ptype, source, payload):
+                return
             if session != 0:
                 self.send(source, PTYPE_ERROR, session, None, 0)
             else:
@@ -267,6 +311,8 @@ class Scheduler:
         co.session = session
         co.address = source
         co.serial = self.mailbox.popped
+        if self.tracing:
+            trace_request(co, p)
         if emit is not None:
             emit(("resume", self.handle, co.n, "raw_dispatch_message", _REQUEST))
         self.running = co
@@ -282,6 +328,8 @@ class Scheduler:
         while True:
             command, param = yielded
             if command is EXIT:
+                if co.tag is not None:
+                    end_trace(co, "end")
                 forgotten = 0 if co.responded else co.session
                 co.session = None
                 co.responded = False
@@ -293,7 +341,7 @@ class Scheduler:
                     )
             elif command is CALL or command is SLEEP:
                 if emit is not None:
-                    emit(("yield", self.handle, co.n, command, param, stack_of(co.gr_frame)))
+                    emit(("yield", self.handle, co.n, command, param, stack_of(co.frame)))
                 self.session_id_coroutine[param] = co
                 if emit is not None:
                     emit(("table", self.handle, "session_id_coroutine", "set", param, co.n))
@@ -305,11 +353,15 @@ class Scheduler:
                 if emit is not None:
                     emit(("yield", self.handle, co.n, QUIT, None, None))
                 return
-            else:
-                # RETURN and RESPONSE: done at once, and the coroutine goes on; nobody else comes in between.
+            elif command is SUSPEND:
+                # Of skynet.request: what it waits for is in the table already.
                 if emit is not None:
-                    emit(("yield", self.handle, co.n, command, None, stack_of(co.gr_frame)))
-                done = self._return(co, param) if command is RETURN else self._response(co, param)
+                    emit(("yield", self.handle, co.n, SUSPEND, None, None))
+            else:
+                # RETURN, RESPONSE, KILL: done at once, and the coroutine goes on; nobody else comes in between.
+                if emit is not None:
+                    emit(("yield", self.handle, co.n, command, None, stack_of(co.frame)))
+                done = self._return(co, param) if command is RETURN else self._at_once(co, command, param)
                 emit = self.emit
                 if emit is not None:
                     args = _FUNCTION if command is RESPONSE else _TRUE if done else _FALSE
@@ -344,6 +396,8 @@ class Scheduler:
                 emit(("wakeup_skip", self.handle, 0 if co is None else co.n))
             return None
         self.session_id_coroutine[co.sleeping] = BREAK
+        if co.tag:
+            trace_log(co, "resume")
         if emit is not None:
             emit(("table", self.handle, "session_id_coroutine", "break", co.sleeping, 0))
             emit(("resume", self.handle, co.n, "dispatch_wakeup", _BROKEN))
@@ -386,6 +440,13 @@ class Scheduler:
             return False
         return self.send(co.address, PTYPE_RESPONSE, session or 0, payload, 0)
 
+    def _at_once(self, co: Coroutine, command: str, param: Any) -> Any:
+        if command is RESPONSE:
+            return self._response(co, param)
+        self.kill_coroutine(param, co.n)
+        self.running = co
+        return True
+
     def _response(self, co: Coroutine, pack: Callable[[tuple[Any, ...]], Any]) -> Response:
         """RESPONSE: a function that answers later. DOC: command-response"""
         if co.responded:
@@ -415,6 +476,8 @@ class Scheduler:
         self.running = None
         if co is not None and co.dead:
             session = co.session
+            if co.tag is not None:
+                end_trace(co, "error" if session else None)
             self._forget(co)
             if self.emit is not None:
                 self.emit(("co_error", self.handle, co.n, str(error).split("\n")[0], stack_of_error(error)))
@@ -432,7 +495,44 @@ class Scheduler:
         if self.emit is not None:
             self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
 
+    def kill_coroutine(self, co: Coroutine, by: int) -> None:
+        """End a parked coroutine (killthread). In the hub only, for its `finally` blocks run."""
+        emit = self.emit
+        if emit is not None:
+            emit(("kill", self.handle, co.n, by))
+        co.sleeping = None
+        if co.token is not None and self.sleep_tokens is not None:
+            self.sleep_tokens.pop(co.token, None)
+        if co in self.fork_queue:
+            self.fork_queue.remove(co)
+        for session in [s for s, waiting in self.session_id_coroutine.items() if waiting is co]:
+            self.abandon(session)
+        if co.session and not co.responded:
+            self.send(co.address, PTYPE_ERROR, co.session, None, 0)
+        for section in list((self.queues or {}).values()):
+            section.leave(co)
+        self._forget(co)
+        coroutine_close(co)
+        if co in self.coroutine_pool:  # it was told to end, and did: by returning
+            self.coroutine_pool.remove(co)
+
+    def abandon(self, session: int) -> None:
+        """Nobody waits for `session` any more: throw its answer away, if one will come."""
+        called = self.watching_session.pop(session, None)
+        comes = called is not None or any(m[:2] == (PTYPE_RESPONSE, session) for m in self.mailbox)
+        if comes or (self.handle, session) in {timer[1:] for timer in self.node.timer.pending()}:
+            self.session_id_coroutine[session] = BREAK
+        else:
+            del self.session_id_coroutine[session]
+        if self.emit is not None:
+            if called is not None:
+                self.emit(("table", self.handle, "watching_session", "clear", session, 0))
+            op = "abandon" if session in self.session_id_coroutine else "clear"
+            self.emit(("table", self.handle, "session_id_coroutine", op, session, 0))
+
     def _forget(self, co: Coroutine) -> None:
+        if co.tag is not None:
+            end_trace(co, None)
         co.session = None
         co.responded = False
         self.coroutines.pop(co.n, None)
@@ -549,6 +649,10 @@ class Scheduler:
         return {co.label: address_text(co.address) for co in self.coroutines.values() if co.session is not None}
 
     @property
+    def session_coroutine_tracetag(self) -> dict[str, str]:
+        return {co.label: co.tag for co in self.coroutines.values() if isinstance(co.tag, str)}
+
+    @property
     def session_response(self) -> list[str]:
         return [co.label for co in self.coroutines.values() if co.responded]
 
@@ -582,19 +686,12 @@ class Scheduler:
             "dead_service": sorted(address_text(a) for a in self.dead_service or ()),
             "session_coroutine_id": self.session_coroutine_id,
             "session_coroutine_address": self.session_coroutine_address,
+            "session_coroutine_tracetag": self.session_coroutine_tracetag,
             "session_response": self.session_response,
             "unresponse": sorted([r.session, address_text(r.address)] for r in self.unresponse or ()),
             "coroutine_pool": [co.label for co in self.coroutine_pool],
             "queue": {n: section.labels() for n, section in sorted((self.queues or {}).items())},
             "socket_pool": {id: s.label() for id, s in sorted((self.socket_pool or {}).items())},
-        }
-
-    def parked(self) -> dict[int, str]:
-        """session → stack of the coroutine that waits for it."""
-        return {
-            s: format_stack(co.gr_frame, self.name, self.file)
-            for s, co in self.session_id_coroutine.items()
-            if co is not BREAK
         }
 
     def place(self, place: Any) -> str:
@@ -687,8 +784,13 @@ def _payload(message: Any) -> Any:
 def _error_dispatch(session: int, source: int) -> None:
     # In this order: the message that is being served counts as watching its source (as in v1.1.0),
     # so a service that reports its own end is always entered as dead.
-    _service().watch_error(session, source)
+    s = _service()
+    s.watch_error(session, source)
     ignoreret()
+    if s.session_id_coroutine.get(session) is BREAK:  # the answer to a call that was given up
+        del s.session_id_coroutine[session]
+        if s.emit is not None:
+            s.emit(("table", s.handle, "session_id_coroutine", "clear", session, 0))
 
 
 _PROTO: dict[str | int, Protocol] = {}
@@ -739,21 +841,6 @@ def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> N
 
 
 # --------------------------------------------------------------------------- who am I
-
-
-def _service() -> Scheduler:
-    """The current service: the one whose coroutine, or whose message, is running in this thread."""
-    try:
-        s: Scheduler | None = running().service
-    except AttributeError:
-        s = None
-    if s is None:
-        raise _outside()
-    return s
-
-
-def _outside() -> SkynetError:
-    return SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
 
 
 def self() -> int:
@@ -822,6 +909,8 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
     except (AttributeError, KeyError):
         raise _misuse(typename) from None
     payload = p.pack(args)
+    if co.tag:
+        trace_call(co, addr)
     hub = co.hub
     session = next(s.sessions)
     if not s.send(addr, p.id, session, payload, co.n):
@@ -856,6 +945,12 @@ def rawsend(addr: int | str, typename: str, message: Any) -> int | None:
 
 def rawcall(addr: int | str, typename: str, message: Any) -> Any:
     """Like call, packed in and packed out."""
+    if running().tag:
+        trace_call(running(), addr)
+    return _rawcall(addr, typename, message)
+
+
+def _rawcall(addr: int | str, typename: str, message: Any) -> Any:
     s, co = _service(), running()
     hub = co.hub
     session = next(s.sessions)
@@ -863,6 +958,16 @@ def rawcall(addr: int | str, typename: str, message: Any) -> Any:
         raise _unreachable(addr)
     payload = _yield_call(s, hub, addr, session)
     return payload if isinstance(payload, str) else Packed(payload)
+
+
+def tracecall(tag: str, addr: int | str, typename: str, message: Any) -> Any:
+    """`rawcall` under a trace tag that is given, with a line in the log before and after it."""
+    s = _service()
+    trace_line(s, tag, "tracecall begin")
+    s.send(addr, PTYPE_TRACE, 0, tag, running().n)
+    answer = _rawcall(addr, typename, message)
+    trace_line(s, tag, "tracecall end")
+    return answer
 
 
 def redirect(dest: int | str, source: int, typename: str, session: int, message: Any) -> int | None:
@@ -881,6 +986,8 @@ def ret(message: Any = None) -> bool:
     False if nobody waits (the message was sent, not called). DOC: ret
     """
     co = _serving("skynet.ret")
+    if co.tag:
+        trace_log(co, "response")
     answered: bool = coroutine_yield(co.hub, RETURN, _payload(message))
     return answered
 
@@ -890,6 +997,8 @@ def retpack(*values: Any) -> bool:
     co = running()
     if type(co) is not Coroutine or co.session is None:
         _serving("skynet.retpack")
+    if co.tag:
+        trace_log(co, "response")
     answered: bool = coroutine_yield(co.hub, RETURN, _pack(values))
     return answered
 
@@ -902,8 +1011,8 @@ def response(pack: Callable[..., Any] | None = None) -> Response:
 
 
 def _serving(what: str) -> Coroutine:
-    co = running()
-    if isinstance(co, Coroutine) and co.session is not None:
+    co: Coroutine = running()
+    if getattr(co, "session", None) is not None:
         return co
     _service()
     raise SkynetError(f"{what}: no session; only the coroutine that a request came to can answer it")
@@ -969,6 +1078,14 @@ def dispatch(typename: str, func: Callable[..., Any] | None = None) -> Any:
     return before
 
 
+def traceproto(typename: str, flag: bool | None) -> None:
+    """Whether requests of a type are traced: True all, False none, None those that come with a tag."""
+    s = _service()
+    _protocol(s, typename)
+    _own_proto(s)[typename].trace = flag
+    s.tracing = True
+
+
 def dispatch_unknown_request(f: Callable[..., Any]) -> Callable[..., Any]:
     """Set `f(session, source, message, typename)` for messages nobody handles; returns the one before."""
     s = _service()
@@ -1009,6 +1126,8 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     """
     s, co = _service(), running()
     session = next(s.sessions)
+    if s.timeout_traceback is not None:
+        func = traced_timeout(s, session, ti, func)
     s.set_timer(session, ti, co.n)
     task = s.co_create(func, (), "timeout", co.n)
     s.session_id_coroutine[session] = task
@@ -1029,6 +1148,8 @@ def sleep(ti: int, token: Any = None) -> str | None:
         raise _outside() from None
     if token is not None:
         _hold_token(s, co, token)
+    if co.tag:
+        trace_log(co, "sleep", True)
     session = next(s.sessions)
     s.set_timer(session, ti, co.n)
     succ, _ = coroutine_yield(hub, SLEEP, session)
@@ -1054,6 +1175,8 @@ def wait(token: Any = None) -> None:
         raise _outside() from None
     if token is not None:
         _hold_token(s, co, token)
+    if co.tag:
+        trace_log(co, "sleep", True)
     session = next(s.sessions)
     coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
@@ -1156,7 +1279,7 @@ def queue() -> CriticalSection:
 
 
 def _queue_changed(s: Scheduler, number: int, section: CriticalSection, op: str, co: Any) -> None:
-    """Somebody stands at the end of the queue (push), or its first, who was inside, has left (pop)."""
+    """Somebody stands at the end of the queue (push), its first, who was inside, has left (pop), or another (leave)."""
     if s.queues is None:
         s.queues = {}
     if section.busy():
@@ -1186,8 +1309,8 @@ def start_with(s: Scheduler, func: Callable[..., Any]) -> None:
     if s.start_state != "loading":
         raise SkynetError("skynet.start was called already: a service has one start function")
     s.start_state = "starting"
-    s.mailbox.callback = s.dispatch_message
-    timeout(0, partial(_init_service, s, partial(func, *s.launch_args)))
+    s.mailbox.callback = partial(timed_dispatch, s) if s.node.config.profile else s.dispatch_message
+    s.init_thread = timeout(0, partial(_init_service, s, partial(func, *s.launch_args)))
 
 
 def init(func: F) -> F:
@@ -1213,7 +1336,7 @@ def _init_service(s: Scheduler, func: Callable[[], Any]) -> None:
         error("init service failed: " + format_error(e, s.name, s.file))
         send(".launcher", "lua", "ERROR")
         exit()
-    s.start_state = "ok"
+    s.start_state, s.init_thread = "ok", None
     send(".launcher", "lua", "LAUNCHOK")
 
 
@@ -1316,29 +1439,53 @@ def mqlen() -> int:
     return len(_service().mailbox)
 
 
-def stat(what: str) -> int:
-    """ "mqlen" or "message" (how many were dispatched)."""
+def stat(what: str) -> int | float:
+    """A figure of the current service (cmd_stat in skynet_server.c).
+
+    "mqlen": messages that wait; "message": how many were dispatched; "endless": 1 if the
+    monitor found it in an endless loop since it was asked last; "cpu", "time": CPU
+    seconds, of the service and of this dispatch so far, 0.0 without the key `profile`.
+    Raises SkynetError for another.
+    """
     s = _service()
     if what == "mqlen":
         return len(s.mailbox)
     if what == "message":
         return s.mailbox.popped
-    raise SkynetError(f"stat {what!r} is unknown: ask for mqlen or message")
+    if what == "endless":
+        return int(endless())
+    if what == "cpu":
+        return s.cpu_cost
+    if what == "time":
+        return cpu_time(s.node) - s.cpu_start if s.node.config.profile else 0.0
+    raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
 
 
-def task(ret: Any = None) -> Any:
-    """Parked coroutines: how many; with a dict, their stacks by session; with a session, its stack;
-    with a coroutine, the session it waits for (None if it does not wait)."""
-    s = _service()
-    waiting = {session: co for session, co in s.session_id_coroutine.items() if co is not BREAK}
-    if ret is None:
-        return len(waiting)
-    if isinstance(ret, dict):
-        ret.update(s.parked())
-        return None
-    if isinstance(ret, Coroutine):
-        return next((session for session, co in waiting.items() if co is ret), None)
-    return s.parked().get(ret, "No session")
+def endless() -> bool:
+    """Whether the monitor has found this service in an endless loop; asking takes the mark away."""
+    ctx = _service().ctx
+    found, ctx.endless = ctx.endless, False
+    return found
+
+
+def info_func(func: F) -> F:
+    """Set what the debug command INFO answers: `func(*args)`. Decorates (lualib/skynet/debug.lua)."""
+    _service().info_func = func
+    return func
+
+
+def memlimit(limit: int) -> None:
+    """Raises SkynetError always: what one service holds cannot be told here, so it cannot be limited."""
+    raise SkynetError(
+        "skynet.memlimit: all services of a node share one Python heap, so the memory of one can be neither measured "
+        "nor limited; limit the process instead (ulimit -v, or a cgroup)"
+    )
+
+
+def harbor(addr: int) -> tuple[int, bool]:
+    """The harbor that a handle belongs to, and whether that is another node (skynet_isremote)."""
+    _service()
+    return addr >> REMOTE_SHIFT, addr >> REMOTE_SHIFT != 0
 
 
 def is_start_function(f: Any) -> bool:

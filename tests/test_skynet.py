@@ -463,10 +463,10 @@ def test_task_counts_and_shows_who_waits() -> None:
     def main() -> None:
         co = skynet.fork(skynet.wait)
         skynet.yield_()
-        stacks: dict[int, str] = {}
+        stacks: dict[str, str] = {}
         skynet.task(stacks)
         session = skynet.task(co)
-        seen.append((skynet.task(), session, session in stacks, skynet.task(99)))
+        seen.append((skynet.task(), session, f"{co.label} session: {session}" in stacks, skynet.task(99)))
 
         def sleeper() -> None:
             skynet.sleep(5)

@@ -158,6 +158,13 @@ class Builder:
         self._at(event, service, at)
         self._running.pop(service, None)
 
+    def _kill(self, event: Event, service: str, n: int, by: int) -> None:
+        event |= {"co": coroutine(n), "in": coroutine(by)}
+        self._running.pop(service, None)
+
+    def _tracetag(self, event: Event, service: str, n: int, tag: str | None, text: str) -> None:
+        event |= {"co": coroutine(n), "tag": tag, "text": text}
+
     def _send(self, event: Event, service: str, to: Any, ptype: int, session: int | None, n: int, at: Any) -> None:
         event |= {"to": address(to), "ptype": ptype_name(ptype), "session": session, "in": coroutine(n)}
         self._at(event, service, at)

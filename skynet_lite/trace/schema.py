@@ -25,6 +25,8 @@ _EVENTS = {
     "mark": "co:s text:s",
     "co_error": "service:s co:s error:s",
     "send": "service:s to:s ptype:s session:in in:s",
+    "kill": "service:s co:s in:s",
+    "tracetag": "service:s co:s tag:sn text:s",
     "table": "service:s table:s op:s session:i? co:s? address:s? value:s?",
     "dispatch_failed": "service:s",
     "birth": "service:s label:s",
@@ -66,10 +68,11 @@ _SERVICE: dict[str, Any] = {
     "name": str, "mailbox": [str], "session_id_coroutine": {int: str}, "sleep_session": {str: int},
     "wakeup_queue": [str], "fork_queue": [str], "error_queue": [int], "watching_session": {int: str},
     "watching_service": {str: int}, "dead_service": [str], "session_coroutine_id": {str: int},
-    "session_coroutine_address": {str: str}, "session_response": [str], "unresponse": [(int, str)],
+    "session_coroutine_address": {str: str}, "session_coroutine_tracetag": {str: str}, "session_response": [str],
+    "unresponse": [(int, str)],
     "coroutine_pool": [str], "queue": {int: [str]}, "socket_pool": {int: str},
 }  # fmt: skip
-_LATER = ("queue",)  # tables that version 1 did not have
+_LATER = ("queue", "session_coroutine_tracetag")  # tables that older versions did not have
 
 
 def _compiled(fields: str) -> list[tuple[str, frozenset[type], bool]]:

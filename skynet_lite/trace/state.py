@@ -30,7 +30,8 @@ def service_tables(name: str) -> dict[str, Any]:
     return {
         "name": name, "mailbox": [], "session_id_coroutine": {}, "sleep_session": {}, "wakeup_queue": [],
         "fork_queue": [], "error_queue": [], "watching_session": {}, "watching_service": {}, "dead_service": [],
-        "session_coroutine_id": {}, "session_coroutine_address": {}, "session_response": [], "unresponse": [],
+        "session_coroutine_id": {}, "session_coroutine_address": {}, "session_coroutine_tracetag": {},
+        "session_response": [], "unresponse": [],
         "coroutine_pool": [], "queue": {}, "socket_pool": {},
     }  # fmt: skip
 
@@ -175,6 +176,17 @@ class Tables:
     def on_co_error(self, event: Event, service: str) -> None:
         self._forget(service, event["co"])
 
+    def on_kill(self, event: Event, service: str) -> None:
+        self._forget(service, event["co"])
+        self._drop(service, "sleep_session", event["co"])
+        self._take(service, "fork_queue", event["co"])
+
+    def on_tracetag(self, event: Event, service: str) -> None:
+        if event["tag"] is None:
+            self._drop(service, "session_coroutine_tracetag", event["co"])
+        else:
+            self._put(service, "session_coroutine_tracetag", event["co"], event["tag"])
+
     def on_wakeup(self, event: Event, service: str) -> None:
         if event["queued"]:
             self._push(service, "wakeup_queue", event["co"])
@@ -193,6 +205,8 @@ class Tables:
             elif op == "break":
                 self._put(service, name, session, "BREAK")
                 self._pop(service, "wakeup_queue")
+            elif op == "abandon":
+                self._put(service, name, session, "BREAK")
             else:
                 self._drop(service, name, session)
         elif name == "sleep_session":
@@ -232,7 +246,7 @@ class Tables:
     def _in_queue(self, service: str, op: str, number: Any, co: Any) -> None:
         """A critical section: who is inside comes first, then who waits."""
         queue = (self._table(service, "queue") or {}).get(number, [])
-        queue = [*queue, co] if op == "push" else queue[1:]
+        queue = [*queue, co] if op == "push" else queue[1:] if op == "pop" else [c for c in queue if c != co]
         if queue:
             self._put(service, "queue", number, queue)
         else:
@@ -293,8 +307,8 @@ def _number(label: str) -> int:
 
 def _in_order(t: dict[str, Any]) -> None:
     """Tables keyed by coroutine come in the order of creation, those keyed by number sorted."""
-    for name in ("sleep_session", "session_coroutine_id", "session_coroutine_address"):
-        t[name] = dict(sorted(t[name].items(), key=lambda item: _number(item[0])))
+    for name in ("sleep_session", "session_coroutine_id", "session_coroutine_address", "session_coroutine_tracetag"):
+        t[name] = dict(sorted(t.get(name, {}).items(), key=lambda item: _number(item[0])))
     for name in ("session_id_coroutine", "watching_session", "queue", "socket_pool"):
         t[name] = dict(sorted(t.get(name, {}).items()))
     t["session_response"].sort(key=_number)

@@ -18,7 +18,7 @@ def line(event: Event) -> str:
     """`who | what happened`, without its number."""
     kind = event["e"]
     who = event.get("service", "")
-    co = event.get("co") if kind not in ("fork", "wakeup", "co_create") else event["in"]
+    co = event.get("co") if kind not in ("fork", "wakeup", "co_create", "kill") else event["in"]
     if kind in ("message", "push", "birth", "exit", "load", "handled", "requeue", "dispatch_failed", "log"):
         co = None
     text = f"{who:9} {co or '':5} {_WORDS.get(kind, _unknown)(event)}".rstrip()
@@ -117,6 +117,8 @@ _WORDS: dict[str, Callable[[Event], str]] = {
     "wakeup_skip": lambda e: f"skip      {e['co']} sleeps no more",
     "mark": lambda e: f"mark      {_value(e['text'])}",
     "co_error": lambda e: f"error     {_short(e['error'])}",
+    "kill": lambda e: f"kill      {e['co']}",
+    "tracetag": lambda e: f"tracetag  {e['tag'] or 'ends'} {e['text']}".rstrip(),
     "send": _send_words,
     "table": _table_words,
     "dispatch_failed": lambda e: "failed    this dispatch had an error",

@@ -486,6 +486,11 @@ class _Reader:
         self._yielded[service] = (i, e["co"])
         self._mark(key, i, "error", word("fig.raises", error=e["error"]))
 
+    def on_kill(self, i: int, e: Event, service: str) -> None:
+        key = self._lane(service, e["co"])
+        self._leave(key, i)
+        self._mark(key, i, "exit", word("fig.killed"))
+
     def on_fork(self, i: int, e: Event, service: str) -> None:
         self._forks[self._lane(service, e["co"])] = (i, self._lane(service, e["in"]))
 
@@ -512,8 +517,10 @@ class _Reader:
             queue = self._queues.setdefault(service, {}).setdefault(e["session"], [])
             if e["op"] == "push":
                 queue.append(e["co"])
-            else:
+            elif e["op"] == "pop":
                 del queue[:1]
+            elif e.get("co") in queue:
+                queue.remove(e["co"])
         elif (e["table"], e["op"]) == ("error_queue", "push"):
             working = self._working(service)
             since = self._message.get(service) if working[1] == MAILBOX else i

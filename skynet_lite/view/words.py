@@ -102,6 +102,7 @@ class _Teller:
         self.begins: dict[tuple[str, str], str] = {}  # where the task of a coroutine begins
         self.timers: set[tuple[str, int]] = set()
         self.timed: set[tuple[str, str]] = set()  # made for a timer that has not fired yet
+        self.asked: dict[tuple[str, str], str | None] = {}  # what a coroutine has yielded last
         self.waits: dict[tuple[str, str], tuple[int, str]] = {}  # coroutine → socket and function
 
     def tell(self, e: Event) -> str:
@@ -185,12 +186,15 @@ class _Teller:
         by, args = e["by"], e.get("args") or [None]
         if by == "raw_dispatch_message":
             return "resume.request" if args == ["request"] else "resume.first" if first else "resume.response"
+        if by == "suspend" and self.asked.get(key) == "KILL":
+            return "resume.killed"
         if by == "suspend":
             return "resume.function" if args == ["response"] else "resume.answered" if args[0] else "resume.unanswered"
         return f"resume.{by}" if f"resume.{by}" in self.forms else "resume.other"
 
     def _yield(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         service, co, command = e.get("service", ""), e["co"], e["command"]
+        self.asked[service, co] = command
         if command not in ("EXIT", "QUIT", None):
             self.parked[service, co] = e.get("at") or "?"
             if "at" not in e:
@@ -225,6 +229,9 @@ class _Teller:
 
     def _mark(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         return "mark" if e.get("service") or e.get("co") not in _SCHEDULER else "mark.outside"
+
+    def _tracetag(self, e: Event, fields: dict[str, Any], t: Any) -> str:
+        return "tracetag" if e["tag"] else "tracetag.end"
 
     def _send(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         if e["session"] is None:
