@@ -149,8 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = commands.add_parser(
         "console",
         help="talk to the debug console of a running node",
-        description="Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says the "
-        "lines of its input, and ends with status 1 if one was answered with <CMD Error>.",
+        description="Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says "
+        "the lines of its input, and ends with status 1 if one was answered with <CMD Error>.",
     )
     sub.add_argument("address", metavar="[HOST:]PORT")
 

@@ -164,7 +164,7 @@ class Words:
 
     def after(self, line: str) -> None:
         """Look again after what may have changed the list."""
-        if line.split()[:1] and line.split()[0] in ("start", "snax", "log", "kill", "exit") and not self._connection.closed:
+        if (line.split() or [""])[0] in ("start", "snax", "log", "kill", "exit") and not self._connection.closed:
             rows = [row.split("\t", 1) for row in self._connection.ask("list") if "\t" in row]
             self.addresses = {row[0]: row[1] for row in rows if _ADDRESS.match(row[0])}
 
@@ -193,7 +193,7 @@ class Words:
 
 def run(address: str) -> int:
     """The command. Raises ValueError for what is no address, OSError if nobody answers there, ImportError."""
-    host, colon, text = address.rpartition(":")
+    host, _, text = address.rpartition(":")
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ValueError(f"{address!r} is no address: give HOST:PORT, or PORT of this machine")
     host = host.strip("[]") or "127.0.0.1"

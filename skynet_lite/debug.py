@@ -152,10 +152,10 @@ def LINK() -> None:
 
 
 def TRACELOG(proto: str | bool | None = None, flag: bool | None = None) -> None:
-    if not isinstance(proto, str):
-        proto, flag = "lua", proto
-    skynet.error(f"Turn trace log {_lua(flag)} for {proto}")
-    skynet.traceproto(proto, flag)
+    """`proto` may be left out: "lua" then. No flag: what comes with a tag is traced."""
+    name, on = (proto, flag) if isinstance(proto, str) else ("lua", proto)
+    skynet.error(f"Turn trace log {_lua(on)} for {name}")
+    skynet.traceproto(name, on)
     skynet.ret()
 
 

@@ -31,7 +31,7 @@ def size(s: Scheduler) -> int:
     roots += [p.dispatch for p in s.proto.values()]
     for co in s.coroutines.values():
         roots.append(co.args)
-        frame = co.gr_frame
+        frame = co.frame
         while frame is not None:
             roots.append(frame.f_locals)
             frame = frame.f_back

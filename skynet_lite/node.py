@@ -139,6 +139,7 @@ class Node:
         self._thread: threading.Thread | None = None
         self._serving = False
         self._jobs: deque[tuple[Callable[[], Any], _Call]] = deque()
+        self._looks: deque[tuple[Callable[[], Any], _Call]] = deque()  # jobs of services, see later
         self._wanted = threading.Event()  # wakes the serving thread while it is stopped
         self._stop = self._aborted = self.closed = False
         if self._recorder is not None:
@@ -484,8 +485,8 @@ class Node:
             ctx = self._ended.popleft()
             if ctx.close is not None:
                 ctx.close()
-        while self._jobs and self._state is BOOTED:
-            job, call = self._jobs.popleft()
+        while self._looks or (self._jobs and self._state is BOOTED):
+            job, call = (self._looks or self._jobs).popleft()
             try:
                 call.payload, call.ok = job(), True
             except BaseException as e:
@@ -830,7 +831,7 @@ class Node:
     def later(self, job: Callable[[], Any]) -> _Call:
         """Have `job` run between two messages, where all tables agree: for a service that looks at the node."""
         call = _Call()
-        self._jobs.append((job, call))
+        self._looks.append((job, call))
         self._attention = True
         return call
 

@@ -34,10 +34,9 @@ class MessageLog:
         """The callback of the mailbox: write, then let the service have it."""
         self._write(line(message, self._now()))
         self._callback(message)
-        if self._mailbox.callback is not self and not self._file.closed:
-            # The service has started, and set its own; or it has gone, and `ignore` stays.
-            if self._mailbox.callback is not ignore:
-                self._callback, self._mailbox.callback = self._mailbox.callback, self
+        # The service has started, and set its own; one that has gone is left its `ignore`.
+        if self._mailbox.callback not in (self, ignore) and not self._file.closed:
+            self._callback, self._mailbox.callback = self._mailbox.callback, self
 
     def off(self) -> None:
         """Write that it ends, and give the mailbox back."""

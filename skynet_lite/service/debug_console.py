@@ -541,9 +541,8 @@ def trace(line: str, fd: int) -> None:
     elif first == "off":
         trace_off(fd, *rest[:1])
     else:
-        flags = {"on": True, "true": True, "off": False}
-        proto = rest[0] if rest else None
-        words = [flags.get(proto, proto)] if len(rest) < 2 else [proto, flags.get(rest[1], False)]
+        flags: dict[str, Any] = {"on": True, "true": True, "off": False}
+        words = [rest[0], flags.get(rest[1], False)] if rest[1:] else [flags.get(w, w) for w in rest] or [None]
         skynet.call(adjust_address(word(line, 1)), "debug", "TRACELOG", *words)
 
 

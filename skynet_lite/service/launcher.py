@@ -96,10 +96,10 @@ def list_srv(ti: int | None, shown: Callable[[Any, int], Any], command: str) -> 
 
     for handle in asked:
         skynet.fork(ask, handle)
-    if asked and ti is None:
-        skynet.wait(over)
-    elif asked:
+    if ti is not None and asked:
         skynet.sleep(ti, over)
+    elif asked:
+        skynet.wait(over)
     return {skynet.address(handle): shown(found.get(handle, "TIMEOUT"), handle) for handle in asked}
 
 

@@ -8,4 +8,4 @@ def main():
     skynet.newservice("debug_console", "0")
     skynet.name(".demo", skynet.newservice("dcsvc", "wait"))
     skynet.newservice("echo")
-    skynet.wait()
+    skynet.fork(skynet.wait)
