@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import skynet_api
 
 from skynet_lite.learn import INDEX, numbered
 from skynet_lite.view.page import standalone
@@ -75,6 +76,8 @@ class Gathering:
                 entries.append(f"{title} </{Path(page).with_suffix('')}>")
         self._write(Path("project/index.md"), "# The project\n\n```{toctree}\n" + "\n".join(entries) + "\n```\n")
         self._write(Path("glossary.md"), glossary(notebooks))
+        if (self.docs / "skynet_api.toml").exists():
+            self._write(Path("skynet_api.md"), skynet_api.page(skynet_api.load(self.docs)))
         for folder in ("course", "project", "viewers"):
             for file in (self.docs / folder).rglob("*"):
                 if file.is_file() and file not in self.written:

@@ -10,13 +10,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import skynet as skynet, socket as socket
+    from . import (
+        datacenter as datacenter,
+        harbor as harbor,
+        multicast as multicast,
+        service as service,
+        sharedata as sharedata,
+        sharetable as sharetable,
+        skynet as skynet,
+        snax as snax,
+        socket as socket,
+    )
     from .client import Client as Client
     from .core.errors import (
         AddressError as AddressError,
         CallError as CallError,
         ConfigError as ConfigError,
         DriveTimeout as DriveTimeout,
+        FrozenError as FrozenError,
+        MethodError as MethodError,
         PackError as PackError,
         SkynetError as SkynetError,
         SocketError as SocketError,
@@ -29,11 +41,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "skynet": "skynet", "socket": "socket", "core": "core", "trace": "trace", "view": "view",
+    "skynet": "skynet", "socket": "socket", "service": "service", "snax": "snax", "datacenter": "datacenter",
+    "multicast": "multicast", "sharedata": "sharedata", "sharetable": "sharetable", "harbor": "harbor",
+    "mqueue": "mqueue", "core": "core", "trace": "trace", "view": "view",
     "Node": "node", "mark": "node", "Client": "client", "Trace": "trace", "Outside": "core.outside",
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",
-    "DriveTimeout": "core.errors", "language": "trace.language",
+    "DriveTimeout": "core.errors", "FrozenError": "core.errors", "MethodError": "core.errors",
+    "language": "trace.language",
 }  # fmt: skip
 
 __all__ = ["__version__", *_HOME]  # computed from the table above

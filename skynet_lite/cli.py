@@ -100,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run a program until it has nothing more to do, Ctrl-C or SIGTERM",
         description="Runs the service that CONFIG.toml names with its key start, until Ctrl-C or SIGTERM; "
-        "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket.",
+        "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket. "
+        'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.',
     )
     sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
     args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
@@ -172,15 +173,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(program: str, args: list[str]) -> int:
-    """Run a configuration or a service in the foreground. Raises UsageError, SkynetError."""
+    """Run a configuration or a service, in the background if `daemon` is set. Raises UsageError, SkynetError."""
+    from .config import load
+
     path = _file(program, (".toml", ".py"), "CONFIG.toml or SERVICE.py")
     configured = path.suffix == ".toml"
     if configured and args:
         raise UsageError(f"{program} takes no arguments: put them into its table [env]")
-    node, log = _node(path)
-    if configured and node.config.start is None:
-        node.close()
+    config = load(path if configured else None, {})
+    if configured and config.start is None:
         raise UsageError(f'{program} names no service to start: add start = "name"')
+    with _daemon(config.daemon):  # before there is a node: threads and epoll do not survive a fork
+        return _run(path, program, args, configured)
+
+
+def _run(path: Path, program: str, args: list[str], configured: bool) -> int:
+    node, log = _node(path)
     with node, _stop_signals(node) as stopped:
         service = _configured(node) if configured else _launched(node, program, args)
         node.run(until=lambda: stopped.is_set() or not node.global_queue)
@@ -193,7 +201,8 @@ def run(program: str, args: list[str]) -> int:
             node._drive_until(stopped.is_set, None, "the end")
         except DriveTimeout:  # no limit was given: this says that nothing is left that could run
             if configured:
-                stopped.wait()  # a node of a configuration is there until it is told to go
+                while not stopped.wait(1):  # a node of a configuration is there until it is told to go
+                    node.run_until_idle()  # SIGHUP
     return 0
 
 
@@ -401,6 +410,22 @@ def _check_start(service: Scheduler, log: _Log) -> None:
 
 
 @contextlib.contextmanager
+def _daemon(pidfile: str | None) -> Iterator[None]:
+    """Be a daemon inside the block, if there is a pid file."""
+    if pidfile is None:
+        yield
+        return
+    from .daemon import daemon_exit, daemon_init
+
+    path = os.path.abspath(pidfile)
+    file = daemon_init(path)
+    try:
+        yield
+    finally:
+        daemon_exit(path, file)
+
+
+@contextlib.contextmanager
 def _stop_signals(node: Node) -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, from before the start on; the second signal kills.
 
@@ -414,6 +439,8 @@ def _stop_signals(node: Node) -> Iterator[threading.Event]:
         node.stop()
 
     before = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGHUP") and (node.config.logger or node.config.daemon):
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: node.reopen_log())
     try:
         yield stopped
     finally:

@@ -106,7 +106,7 @@ def KILLTASK(threadname: str) -> None:
         skynet.error(f"Kill {threadname} : Not found")
         skynet.retpack("Not found")
     else:
-        skynet.error(f"Kill {killed}")
+        skynet.error(f"Kill {killed.label}")
         skynet.ret()
 
 

@@ -97,7 +97,7 @@ def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> t
     before = {name: env[name] for name in given if name in env}
     env.update(given)
     try:
-        exec(compile(source, filename, "exec"), env)
+        exec(compile(source, filename, "exec", dont_inherit=True), env)
     except Exception as e:
         output.append(format_error(e, s.name, s.file))
         return False, output

@@ -2,7 +2,7 @@
 
 A service is a start function, or a Python file that calls `skynet.start`. The file
 is executed anew for each instance, in a namespace of its own: like the Lua VMs of
-skynet, two instances share no global.
+skynet, two instances share no global. A preload file is run first, in that namespace.
 
 After lualib/loader.lua and service-src/service_snlua.c.
 """
@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
-from .core.errors import SkynetError
+from .core.errors import ConfigError, SkynetError
 from .core.message import Launch
 from .skynet import Scheduler, error, is_start_function, send, start_with
 from .where import format_error
@@ -39,10 +40,12 @@ def _is_file(service: str) -> bool:
 class Registry:
     """The services a node can start: functions it was given, and files on its path."""
 
-    def __init__(self, patterns: str, folder: str) -> None:
-        self._patterns = [p.strip() for p in patterns.split(";") if p.strip()]
+    def __init__(self, patterns: str, folder: str, snax: str | None = None, preload: str | None = None) -> None:
+        self._patterns = _split(patterns)
+        self._snax = _split(snax) if snax else self._patterns
         self._folder = folder
         self._given: dict[str, StartFunction | str] = {}
+        self.preload = self._compiled(preload) if preload else None
 
     def name_of(self, service: str | StartFunction) -> str:
         """The name to launch by. Raises SkynetError for what cannot be a service."""
@@ -79,13 +82,34 @@ class Registry:
             return self._given[name]
         if _is_file(name):
             return self._given[self.name_of(name)]
-        if name.isidentifier() or all(part.isidentifier() for part in name.replace("/", ".").split(".")):
-            own = os.path.join(_OWN, "?.py")
-            for pattern in [own] if name in BOOT_SERVICES else [*self._patterns, own]:
+        own = os.path.join(_OWN, "?.py")
+        return self._search(name, [own] if name in BOOT_SERVICES else [*self._patterns, own], "service", self._patterns)
+
+    def find_snax(self, name: str) -> str:
+        """The file of a snax service. Raises SkynetError."""
+        return self._search(name, self._snax, "snax service", self._snax)
+
+    def _search(self, name: str, patterns: list[str], what: str, shown: list[str]) -> str:
+        if all(part.isidentifier() for part in name.replace("/", ".").split(".")):
+            for pattern in patterns:
                 path = os.path.join(self._folder, pattern.replace("?", name))
                 if os.path.isfile(path):
                     return path
-        raise SkynetError(f"no service {name!r}: looked for {'; '.join(p.replace('?', name) for p in self._patterns)}")
+        raise SkynetError(f"no {what} {name!r}: looked for {'; '.join(p.replace('?', name) for p in shown)}")
+
+    def _compiled(self, preload: str) -> CodeType:
+        path = os.path.join(self._folder, preload)
+        try:
+            with open(path, encoding="utf-8") as file:
+                return compile(file.read(), path, "exec", dont_inherit=True)
+        except OSError as e:
+            raise ConfigError(f"preload: cannot read {path}: {e.strerror}") from e
+        except (SyntaxError, ValueError) as e:
+            raise ConfigError(f"preload: {path} is no Python: {e}") from e
+
+
+def _split(patterns: str) -> list[str]:
+    return [p.strip() for p in patterns.split(";") if p.strip()]
 
 
 def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
@@ -94,8 +118,10 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         found = registry.find(message.name)
         if isinstance(found, str):
             s.file = found
-            _execute(s, found, message.args)
+            _execute(s, found, message.args, registry.preload)
         else:
+            if registry.preload is not None:  # a function has globals of its own: what counts is what the file does
+                exec(registry.preload, _namespace(s, "preload"))
             code = getattr(found, "__code__", None)
             s.file = code.co_filename if code is not None else None
             s.launch_args = message.args
@@ -108,11 +134,17 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         return False
 
 
-def _execute(s: Scheduler, path: str, args: tuple[Any, ...]) -> None:
+def _namespace(s: Scheduler, path: str) -> dict[str, Any]:
+    return {"__name__": s.name, "__file__": path, "__builtins__": __builtins__}
+
+
+def _execute(s: Scheduler, path: str, args: tuple[Any, ...], preload: CodeType | None) -> None:
     with open(path, encoding="utf-8") as file:
-        code = compile(file.read(), path, "exec")
+        code = compile(file.read(), path, "exec", dont_inherit=True)
     s.launch_args = args
-    s.namespace = {"__name__": s.name, "__file__": path, "__builtins__": __builtins__}
+    s.namespace = _namespace(s, path)
+    if preload is not None:
+        exec(preload, s.namespace)
     exec(code, s.namespace)
     if s.start_state == "loading":
         raise SkynetError(f"{os.path.basename(path)} never called skynet.start(f)")

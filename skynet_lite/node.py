@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import debug as debug  # every service speaks PTYPE_DEBUG
 from .client import Client
-from .config import load as load_config
+from .config import environment, load as load_config
 from .core.context import Context
 from .core.env import Env
-from .core.errors import AddressError, CallError, DriveTimeout, SkynetError
+from .core.errors import AddressError, CallError, ConfigError, DriveTimeout, SkynetError
 from .core.handle import HandleStorage, address_text
 from .core.harbor import Harbor, RemoteMessage
 from .core.logger import logger_callback, open_log
@@ -97,12 +97,10 @@ class Node:
         self.config = load_config(config, keys)
         self._write, self._log_file, lines = open_log(log, self.config.logger)
         self.log_lines: list[str] = lines if lines is not None else []
-        self.registry = Registry(self.config.luaservice, self.config.folder)
-        start = self.config.start
-        self.env = Env({key: str(value) for key, value in self.config.env.items()})
-        for key in ("thread", "harbor"):
-            if self.env.get(key) is None:
-                self.env.set(key, getattr(self.config, key))
+        own = self.config
+        self.registry = Registry(own.luaservice, own.folder, own.snax, own.preload)
+        start = own.start
+        self.env = Env(environment(own))
         if start is not None:
             self.env.set("start", self.registry.name_of(start))
 
@@ -375,6 +373,20 @@ class Node:
             self.push(self._logger, (PTYPE_TEXT, 0, source, text), "log")
         else:
             self._write(f"[{address_text(source)}] {text}")
+
+    def reopen_log(self) -> None:
+        """Open the file `logger` anew, as SIGHUP has skynet do; from any thread, or a signal handler."""
+        self._jobs.append((self._reopen_log, _Call()))
+        self._attention = True
+        self._wanted.set()
+        self.outside.wake()
+
+    def _reopen_log(self) -> None:
+        if self._log_file is not None:
+            try:
+                self._log_file.reopen()
+            except ConfigError as e:
+                self.log(0, str(e))
 
     def _log_system(self, text: str) -> None:
         self.log(0, text)
@@ -883,10 +895,15 @@ class Node:
         config = self.config
         world = recorder.trace.world = World(
             {"clock": config.clock, "bootstrap": config.bootstrap, "luaservice": config.luaservice}
-            | {"folder": config.folder, "env": self.env.values()}
+            | {"folder": config.folder, "env": self._told_env()}
         )
         found = self.outside = Recorded(self.outside, world, recorder.count, lambda fd: self.socket_server.id_of(fd))
         return found
+
+    def _told_env(self) -> dict[str, str]:
+        """The environment without what names files: a recording is read on other machines."""
+        kept = {*self.config.env, "thread", "harbor", "start"}
+        return {key: value for key, value in self.env.values().items() if key in kept}
 
     @classmethod
     def replay(cls, trace: Trace, *services: str | Callable[..., Any], **keys: Any) -> Replay:

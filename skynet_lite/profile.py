@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import SkynetError
-from .coroutine import Coroutine, current, gettrace, running, settrace
+from .coroutine import Coroutine, Hub, current, gettrace, running, settrace
 
 if TYPE_CHECKING:
     from .core.message import Message
@@ -99,7 +99,7 @@ def _switched(event: str, args: tuple[Any, Any]) -> None:
     clocks = _clocks.by_coroutine
     clock = clocks.get(origin)
     # Into a coroutine of the user's own: that is a part of what its resumer does (usercoroutine.py).
-    if clock is not None and (isinstance(target, Coroutine) or getattr(target, "hub", None) is not origin):
+    if clock is not None and (isinstance(target, (Coroutine, Hub)) or getattr(target, "hub", None) is not origin):
         clock.stand()
     if origin.dead:
         clocks.pop(origin, None)

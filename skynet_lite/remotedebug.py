@@ -102,9 +102,9 @@ class Debugger:
         seen = ChainMap(env if frame is None else self._locals, own)  # what is set goes to the first
         try:
             try:
-                code = compile(line, "(debug)", "eval")
+                code = compile(line, "(debug)", "eval", dont_inherit=True)
             except SyntaxError:
-                exec(compile(line, "(debug)", "exec"), env, seen)
+                exec(compile(line, "(debug)", "exec", dont_inherit=True), env, seen)
                 self.print()
                 return
             value = eval(code, env, seen)

@@ -131,7 +131,7 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
     outside = Replayed(world)
     config |= {key: world.config[key] for key in ("clock", "bootstrap", "env")}
     node = make(outside=outside, record=True, **config)
-    node.registry = Registry(config["luaservice"], folder)
+    node.registry = Registry(config["luaservice"], folder, keys.get("snax"), keys.get("preload"))
     for name, service in known.items():
         node.registry.give(name, service)
     run = _Run(node, outside, trace, expected)

@@ -134,6 +134,7 @@ class Scheduler:
     """
 
     __slots__ = (
+        "cell",
         "contexts",
         "coroutine_pool",
         "coroutines",
@@ -154,6 +155,7 @@ class Scheduler:
         "init_functions",
         "init_thread",
         "launch_args",
+        "libs",
         "mailbox",
         "name",
         "namespace",
@@ -214,6 +216,8 @@ class Scheduler:
         self.init_functions: list[Callable[[], Any]] | None = []  # None once they have run
         self.init_thread: Coroutine | None = None  # the start function, until it has ended
         self.launch_args: tuple[Any, ...] = ()
+        self.libs: dict[str, Any] = {}  # what libraries keep for the service: Python shares modules, Lua does not
+        self.cell: list[Callable[..., Any]] | None = None  # service_cell: takes what skynet.start is given
         self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
         self.init_error: str = ""
         self.unknown_request: Callable[..., Any] = _unknown_request
@@ -855,7 +859,8 @@ def address(addr: int | str) -> str:
 
 def localname(name: str) -> int | None:
     """The handle behind a local name (".name"), None if there is none."""
-    return _service().node.handles.query(name) or None
+    handles = _service().node.handles
+    return handles.query(name) or None if name.startswith(".") else None
 
 
 def register(name: str) -> None:
@@ -1299,7 +1304,9 @@ def start(func: F) -> F:
     The start function runs in a coroutine of its own, after a timer of 0 ticks.
     """
     s = getattr(running(), "service", None)
-    if s is not None:
+    if s is not None and s.cell is not None:
+        s.cell.append(func)
+    elif s is not None:
         start_with(s, func)
     return func
 
@@ -1387,18 +1394,24 @@ def newservice(service: str | Callable[..., Any], *args: Any) -> int:
     return int(handle)
 
 
-def uniqueservice(name: str, *args: Any) -> int:
-    """Start a service unless it runs already; everybody gets the same one (service_mgr)."""
-    return _manager("LAUNCH", _service().node.service_name(name), *args)
+def uniqueservice(name: str | bool, *args: Any) -> int:
+    """Start a service unless it runs already; everybody gets the same one (service_mgr).
+
+    `uniqueservice(True, name, *args)`: one for all nodes of a network. Raises CallError if its
+    start failed, now or ever before.
+    """
+    return _manager("LAUNCH", name, *args)
 
 
-def queryservice(name: str) -> int:
-    """The service that `uniqueservice` started; waits until somebody does."""
-    return _manager("QUERY", _service().node.service_name(name))
+def queryservice(name: str | bool, *args: Any) -> int:
+    """What `uniqueservice` started; waits until somebody does. `queryservice(True, name)`: the global one."""
+    return _manager("QUERY", name, *args)
 
 
-def _manager(command: str, *args: Any) -> int:
-    answer = call(".service", "lua", command, *args)
+def _manager(command: str, name: str | bool, *args: Any) -> int:
+    if name is True:
+        command, (name, *args) = "G" + command, args  # type: ignore[assignment]  # a tuple before, a list now
+    answer = call(".service", "lua", command, _service().node.service_name(name), *args)  # type: ignore[arg-type]
     if not isinstance(answer, int):
         raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
     return answer

@@ -28,5 +28,13 @@ class PackError(SkynetError, TypeError):
     """A value that cannot travel in a message; the text names its type and place."""
 
 
+class MethodError(SkynetError, AttributeError):
+    """A snax service has no such method."""
+
+
+class FrozenError(SkynetError, TypeError):
+    """A shared table was written to, or a view's place has gone with an update."""
+
+
 class DriveTimeout(SkynetError, TimeoutError):
     """What `Node.run`, `Node.call` or a client waited for did not happen in time."""

@@ -9,6 +9,7 @@ After service-src/service_logger.c.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import IO, Any
@@ -19,18 +20,42 @@ from .message import PTYPE_TEXT, Message
 Writer = Callable[[str], Any]
 
 
-def open_log(log: Any, path: str | None) -> tuple[Writer, IO[str] | None, list[str] | None]:
+class LogFile:
+    """A file that lines are appended to. `reopen` follows one that was moved away (logrotate)."""
+
+    def __init__(self, path: str) -> None:
+        """Raises ConfigError if it cannot be opened."""
+        self._path = os.path.abspath(path)
+        self._file = self._opened()
+
+    def _opened(self) -> IO[str]:
+        try:
+            return open(self._path, "a", encoding="utf-8")
+        except OSError as e:
+            raise ConfigError(f"logger: cannot open {self._path!r} for appending: {e.strerror}") from e
+
+    def reopen(self) -> None:
+        """Raises ConfigError, and goes on with the old file, if it cannot be opened."""
+        before, self._file = self._file, self._opened()
+        before.close()
+
+    def write(self, line: str) -> None:
+        self._file.write(line + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def open_log(log: Any, path: str | None) -> tuple[Writer, LogFile | None, list[str] | None]:
     """Where lines go: `(write one line, file to close at the end, list that collects)`.
 
     `log` may be None (stderr, or the file `path`), the type `list` or a list, a
     `logging.Logger`, a file open for writing text, or a function of one line.
     """
     if log is None and path:
-        try:
-            file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # lives as long as the node
-        except OSError as e:
-            raise ConfigError(f"logger: cannot open {path!r} for appending: {e.strerror}") from e
-        return _file_writer(file), file, None
+        file = LogFile(path)
+        return file.write, file, None
     if log is None:
         # sys.stderr is looked up for each line: notebooks and tests replace it.
         return lambda line: print(line, file=sys.stderr, flush=True), None, None

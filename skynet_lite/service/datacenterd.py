@@ -9,7 +9,7 @@ wait_queue: dict[tuple[Any, ...], list[Any]] = {}  # path → response functions
 
 
 def find(path: tuple[Any, ...]) -> Any:
-    node: Any = database
+    node: Any = database if path else None
     for key in path:
         if not isinstance(node, dict) or key not in node:
             return None
@@ -35,16 +35,29 @@ def UPDATE(*words: Any) -> None:
     else:
         node[key] = value
     skynet.retpack(before)
-    for answer in wait_queue.pop((*path, key), []):
-        answer(True, value)
+    if before is not None or value is None:
+        return
+    whole = (*path, key)
+    for waited in [p for p in wait_queue if p[: len(whole)] == whole]:  # also below, if the value is a branch
+        found = find(waited)
+        for answer in wait_queue.pop(waited) if found is not None else ():
+            answer(True, found)
+    # Who waits above for a value now meets a branch, and can never be answered.
+    for n in range(1, len(whole)):
+        for answer in wait_queue.pop(whole[:n], []):
+            answer(False)
 
 
 def WAIT(*path: Any) -> None:
     value = find(path)
     if value is not None:
         skynet.retpack(value)
-    else:
-        wait_queue.setdefault(path, []).append(skynet.response())
+        return
+    for other in wait_queue:
+        n = min(len(other), len(path))
+        if other[:n] == path[:n] and len(other) != len(path):
+            raise SkynetError(f"datacenter: {other} is waited for, so {path} cannot be: one of them is a branch")
+    wait_queue.setdefault(path, []).append(skynet.response())
 
 
 commands = {f.__name__: f for f in (QUERY, UPDATE, WAIT)}

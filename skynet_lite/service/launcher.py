@@ -16,7 +16,7 @@ launch_session: dict[int, int | None] = {}  # handle → session of that request
 NORET = object()
 
 
-def launch_service(kind: str, name: str, *args: Any) -> int | None:
+def launch_service(kind: str, name: str = "", *args: Any) -> int | None:
     handle = skynet.launch(kind, name, *args)
     session, _ = skynet.context()
     answer = skynet.response()
@@ -29,14 +29,14 @@ def launch_service(kind: str, name: str, *args: Any) -> int | None:
     return handle
 
 
-def LAUNCH(source: int, kind: str, name: str, *args: Any) -> object:
-    launch_service(kind, name, *args)
+def LAUNCH(source: int, kind: str, *args: Any) -> object:
+    launch_service(kind, *args)
     return NORET
 
 
-def LOGLAUNCH(source: int, kind: str, name: str, *args: Any) -> object:
+def LOGLAUNCH(source: int, kind: str, *args: Any) -> object:
     """Its message log begins before its first message."""
-    handle = launch_service(kind, name, *args)
+    handle = launch_service(kind, *args)
     if handle is not None:
         me = skynet._service()
         me.node.logon(me, handle)

@@ -1,0 +1,96 @@
+"""Keeps the names of `service.new`: who runs, who boots, who waits, what failed. After service/service_provider.lua."""
+
+from dataclasses import dataclass, field
+from time import localtime, strftime
+from typing import Any
+
+from skynet_lite import SkynetError, skynet
+
+
+@dataclass
+class Named:
+    address: int | None = None
+    booting: bool = False
+    error: str = ""
+    init: str = ""
+    time: float = 0.0
+    queue: list[Any] = field(default_factory=list)  # response functions of those who wait for it
+
+
+svr: dict[str, Named] = {}
+
+
+def query(name: str) -> None:
+    s = svr.setdefault(name, Named())
+    if s.error:
+        raise SkynetError(s.error)
+    if s.address is None:
+        s.queue.append(skynet.response())
+    else:
+        skynet.retpack(s.address)
+
+
+def launch(name: str, main: str, *args: Any) -> None:
+    s = svr.setdefault(name, Named())
+    if s.booting or s.address is not None or s.error:
+        query(name)
+        return
+    s.booting = True
+    cell = None
+    try:
+        cell = skynet.newservice("service_cell", name)
+        skynet.call(cell, "lua", "init", main, *args)
+    except SkynetError as e:
+        s.error = f"service {name} did not start: {e}"
+        if cell is not None:
+            skynet.kill(cell)
+    else:
+        s.address = cell
+        s.init = ",".join(map(str, args))
+        s.time = skynet.time()
+    s.booting = False
+    waiting, s.queue = s.queue, []
+    for answer in waiting:
+        answer(s.address is not None, s.address)
+    query(name)
+
+
+def test(name: str) -> None:
+    s = svr.setdefault(name, Named())
+    if s.booting:
+        skynet.retpack(None, True)
+    elif s.error:
+        raise SkynetError(s.error)
+    else:
+        skynet.retpack(s.address)
+
+
+def close(name: str) -> None:
+    s = svr.get(name)
+    if s is None or s.booting or s.queue:
+        skynet.retpack(None)
+    else:
+        del svr[name]
+        skynet.retpack(s.address)
+
+
+def info() -> dict[str, dict[str, str]]:
+    """By address, or by name where there is none yet."""
+    found = {}
+    for name, s in svr.items():
+        status = "booting" if s.booting else f"waiting({len(s.queue)})" if s.queue else s.error
+        told = {"name": name, "init": s.init, "time": strftime("%Y %b %d %T %z", localtime(s.time)), "status": status}
+        found[name if s.address is None else skynet.address(s.address)] = {k: v for k, v in told.items() if v}
+    return found
+
+
+commands = {f.__name__: f for f in (query, launch, test, close)}
+
+
+@skynet.start
+def main() -> None:
+    @skynet.dispatch("lua")
+    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
+        commands[cmd](*args)
+
+    skynet.info_func(info)
