@@ -1,5 +1,12 @@
-"""A snax service, as skynet's examples have one."""
+"""A snax service that says its argument when it starts."""
 
 from skynet_lite import snax
 
-accept, response = snax.accept, snax.response
+
+def init(word):
+    snax.printf("ping server start:\t%s", word)
+
+
+@snax.response
+def ping(word):
+    return word
