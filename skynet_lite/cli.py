@@ -1,4 +1,4 @@
-"""The command skynet-lite: run a program, see its trace, compare two, open the course.
+"""The command skynet-lite: run a program, see its trace, compare two, talk to a node, open the course.
 
 What a user gets wrong on the command line is answered by one line on stderr and
 exit status 2. The log of a node goes to stderr too; it is held back for as long as
@@ -75,6 +75,8 @@ def _main(argv: list[str] | None) -> int:
         return view(options.file, options.step)
     if options.command == "diff":
         return diff(options)
+    if options.command == "console":
+        return console(options.address)
     from . import doctor, learn
 
     try:
@@ -144,6 +146,14 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--width", type=int, default=160, help="columns of the text (default: 160)")
     sub.add_argument("--context", type=int, default=3, help="equal events around each difference (default: 3)")
     sub.add_argument("--html", metavar="FILE", help="write the viewer with both")
+
+    sub = commands.add_parser(
+        "console",
+        help="talk to the debug console of a running node",
+        description="Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says "
+        "the lines of its input, and ends with status 1 if one was answered with <CMD Error>.",
+    )
+    sub.add_argument("address", metavar="[HOST:]PORT")
 
     sub = commands.add_parser(
         "learn",
@@ -247,6 +257,20 @@ def _unescaped(text: str) -> bytes:
     known = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\"}
     raw = text.encode("utf-8", "surrogateescape")
     return re.sub(rb"\\(?:x([0-9a-fA-F]{2})|([nrt\\]))", lambda m: known.get(m[2]) or bytes([int(m[1], 16)]), raw)
+
+
+def console(address: str) -> int:
+    """Talk to a debug console. Raises UsageError."""
+    from . import console as client
+
+    try:
+        return client.run(address)
+    except ValueError as e:
+        raise UsageError(str(e)) from e
+    except OSError as e:
+        raise UsageError(f"cannot reach a console at {address}: {e.strerror or e}") from e
+    except ImportError as e:
+        raise UsageError(f"the console on a terminal needs {e.name}: pip install 'skynet_lite[console]'") from e
 
 
 # ---------------------------------------------------------------------- traces

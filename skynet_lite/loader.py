@@ -142,9 +142,9 @@ def _execute(s: Scheduler, path: str, args: tuple[Any, ...], preload: CodeType |
     with open(path, encoding="utf-8") as file:
         code = compile(file.read(), path, "exec", dont_inherit=True)
     s.launch_args = args
-    namespace = _namespace(s, path)
+    s.namespace = _namespace(s, path)
     if preload is not None:
-        exec(preload, namespace)
-    exec(code, namespace)
+        exec(preload, s.namespace)
+    exec(code, s.namespace)
     if s.start_state == "loading":
         raise SkynetError(f"{os.path.basename(path)} never called skynet.start(f)")

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import debug as debug  # every service speaks PTYPE_DEBUG
 from .client import Client
 from .config import environment, load as load_config
 from .core.context import Context
@@ -48,6 +49,7 @@ from .core.message import (
     pack,
     unpack,
 )  # fmt: skip
+from .core.message_log import MessageLog
 from .core.monitor import resident_mib
 from .core.mq import OVERLOAD, GlobalQueue, ignore
 from .core.outside import Outside
@@ -135,6 +137,7 @@ class Node:
         self._attention = False  # something below wants the loop to look up
         self._interrupt: BaseException | None = None
         self._ended: deque[Context] = deque()  # services to be closed by the loop
+        self._message_logs: dict[int, MessageLog] = {}  # by handle
         self._calls: dict[int, _Call] = {}
         self._sessions = 0
         self._newest: dict[str, Scheduler] = {}
@@ -146,6 +149,7 @@ class Node:
         self._thread: threading.Thread | None = None
         self._serving = False
         self._jobs: deque[tuple[Callable[[], Any], _Call]] = deque()
+        self._looks: deque[tuple[Callable[[], Any], _Call]] = deque()  # jobs of services, see later
         self._wanted = threading.Event()  # wakes the serving thread while it is stopped
         self._stop = self._aborted = self.closed = False
         if self._recorder is not None:
@@ -410,15 +414,16 @@ class Node:
 
     def kill(self, s: Scheduler, handle: int) -> None:
         """Retire a service: names gone, queued requests answered by errors (handle_exit)."""
-        ctx = self.handles.contexts.get(handle)
-        if ctx is None:
-            return
         self.log(s.handle, "KILL self" if handle == s.handle else f"KILL :{handle:x}")
-        self._retire(ctx)
+        ctx = self.handles.contexts.get(handle)
+        if ctx is not None:
+            self._retire(ctx)
 
     def _retire(self, ctx: Context) -> None:
         self.handles.retire(ctx.handle)
         ctx.mailbox.callback = ignore
+        if ctx.handle in self._message_logs:
+            self._message_logs.pop(ctx.handle).close()
         if self.emit is not None:
             self.emit(("exit", ctx.handle, ctx.label))
         for message in ctx.mailbox:
@@ -458,6 +463,27 @@ class Node:
         """Something that is no Exception (Ctrl-C) came up in a service: hand it to the driver."""
         self._interrupt = error
         self._attention = True
+
+    def logon(self, s: Scheduler, handle: int) -> None:
+        """Log the messages of a service to `logpath`/HANDLE.log; without `logpath` nothing happens (cmd_logon)."""
+        ctx, folder = self.handles.contexts.get(handle), self.env.get("logpath")
+        if ctx is None or folder is None or handle in self._message_logs:
+            return
+        path = f"{folder}/{handle:08x}.log"
+        try:
+            log = MessageLog(path, ctx.mailbox, self.clock.now, self.clock.starttime)
+        except OSError as e:
+            self.log(s.handle, f"Open log file {path} fail: {e.strerror}")
+            return
+        self._message_logs[handle] = log
+        self.log(s.handle, f"Open log file {path}")
+
+    def logoff(self, s: Scheduler, handle: int) -> None:
+        """End the message log of a service, if there is one (cmd_logoff)."""
+        log = self._message_logs.pop(handle, None)
+        if log is not None:
+            self.log(s.handle, f"Close log file {address_text(handle)}")
+            log.off()
 
     def _post_socket(self, to: int, type: int, id: int, ud: int, data: Any) -> None:
         """What the socket server has to say, as a message in a mailbox (forward_message). DOC: post-socket"""
@@ -509,8 +535,8 @@ class Node:
             ctx = self._ended.popleft()
             if ctx.close is not None:
                 ctx.close()
-        while self._jobs and self._state is BOOTED:
-            job, call = self._jobs.popleft()
+        while self._looks or (self._jobs and self._state is BOOTED):
+            job, call = (self._looks or self._jobs).popleft()
             try:
                 call.payload, call.ok = job(), True
             except BaseException as e:
@@ -852,6 +878,13 @@ class Node:
                 if event is None:
                     time.sleep(0.001)
 
+    def later(self, job: Callable[[], Any]) -> _Call:
+        """Have `job` run between two messages, where all tables agree: for a service that looks at the node."""
+        call = _Call()
+        self._looks.append((job, call))
+        self._attention = True
+        return call
+
     def _check_open(self) -> None:
         if self.closed:
             raise SkynetError("this node is closed: make a new one")
@@ -1081,6 +1114,8 @@ class Node:
         if self._world is not None:
             self._world.note("close")
         self._close_services()
+        for message_log in self._message_logs.values():
+            message_log.close()
         while self._logger is not None and self._logger.mailbox:
             self._logger.mailbox.callback(self._logger.mailbox.popleft())
         for call in self._calls.values():

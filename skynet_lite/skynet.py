@@ -158,6 +158,7 @@ class Scheduler:
         "libs",
         "mailbox",
         "name",
+        "namespace",
         "node",
         "proto",
         "queues",
@@ -187,6 +188,7 @@ class Scheduler:
         self.handle = ctx.handle
         self.name = ctx.name
         self.file: str | None = None  # where its code stands, for the names of places
+        self.namespace: dict[str, Any] | None = None  # the globals of its code, if it is a file
         self.mailbox = ctx.mailbox
         self.contexts = node.handles.contexts
         self.global_queue = node.global_queue

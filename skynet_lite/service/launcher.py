@@ -4,9 +4,10 @@
 the new service has reported LAUNCHOK or ERROR, or has gone. After service/launcher.lua.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from skynet_lite import skynet
+from skynet_lite import SkynetError, skynet
 
 services: dict[int, str] = {}
 instance: dict[int, Any] = {}  # handle → response function of whoever waits for its start
@@ -15,16 +16,30 @@ launch_session: dict[int, int | None] = {}  # handle → session of that request
 NORET = object()
 
 
-def LAUNCH(source: int, kind: str, name: str, *args: Any) -> object:
+def launch_service(kind: str, name: str = "", *args: Any) -> int | None:
     handle = skynet.launch(kind, name, *args)
     session, _ = skynet.context()
     answer = skynet.response()
     if handle is None:
         answer(False)
-        return NORET
+        return None
     services[handle] = " ".join([kind, name, *map(str, args)])
     instance[handle] = answer
     launch_session[handle] = session
+    return handle
+
+
+def LAUNCH(source: int, kind: str, *args: Any) -> object:
+    launch_service(kind, *args)
+    return NORET
+
+
+def LOGLAUNCH(source: int, kind: str, *args: Any) -> object:
+    """Its message log begins before its first message."""
+    handle = launch_service(kind, *args)
+    if handle is not None:
+        me = skynet._service()
+        me.node.logon(me, handle)
     return NORET
 
 
@@ -55,21 +70,71 @@ def REMOVE(source: int, handle: int, kill: bool) -> object:
     return NORET  # the sender is gone, or going
 
 
-def KILL(source: int, handle: int) -> dict[str, str]:
-    label = services.pop(handle, "None")
+def KILL(source: int, handle: int | str) -> dict[str, str]:
+    if isinstance(handle, str) and handle.startswith(":"):
+        handle = int(handle[1:], 16)
     skynet.kill(handle)
-    return {skynet.address(handle): label}
+    return {skynet.address(handle): services.pop(handle, "nil") if isinstance(handle, int) else "nil"}
 
 
 def LIST(source: int) -> dict[str, str]:
     return {skynet.address(handle): label for handle, label in services.items()}
 
 
+def list_srv(ti: int | None, shown: Callable[[Any, int], Any], command: str) -> dict[str, Any]:
+    """What each service answers to a debug command; TIMEOUT for those that do not in `ti` ticks."""
+    found: dict[int, Any] = {}
+    asked, over = list(services), object()
+
+    def ask(handle: int) -> None:
+        try:
+            found[handle] = skynet.call(handle, "debug", command)
+        except SkynetError:
+            found[handle] = "ERROR"
+        if len(found) == len(asked):
+            skynet.wakeup(over)
+
+    for handle in asked:
+        skynet.fork(ask, handle)
+    if ti is not None and asked:
+        skynet.sleep(ti, over)
+    elif asked:
+        skynet.wait(over)
+    return {skynet.address(handle): shown(found.get(handle, "TIMEOUT"), handle) for handle in asked}
+
+
+def STAT(source: int, ti: int | None = None) -> dict[str, Any]:
+    return list_srv(ti, lambda stat, handle: stat, "STAT")
+
+
+def MEM(source: int, ti: int | None = None) -> dict[str, Any]:
+    def shown(kb: float | str, handle: int) -> str:
+        return f"{kb if isinstance(kb, str) else f'{kb:.2f} Kb'} ({services.get(handle)})"
+
+    return list_srv(ti, shown, "MEM")
+
+
+def GC(source: int, ti: int | None = None) -> dict[str, Any]:
+    for handle in services:
+        skynet.send(handle, "debug", "GC")
+    return MEM(source, ti)
+
+
 def QUERY(source: int, session: int) -> int | None:
     return next((handle for handle, s in launch_session.items() if s == session), None)
 
 
-commands = {f.__name__: f for f in (LAUNCH, LAUNCHOK, ERROR, REMOVE, KILL, LIST, QUERY)}
+commands = {f.__name__: f for f in (LAUNCH, LOGLAUNCH, LAUNCHOK, ERROR, REMOVE, KILL, LIST, STAT, MEM, GC, QUERY)}
+
+
+def text(session: int, source: int, cmd: str) -> None:
+    """Services in C report their start as a text: "" or "ERROR"."""
+    if cmd not in ("", "ERROR"):
+        raise SkynetError(f"Invalid text command {cmd}")
+    (ERROR if cmd else LAUNCHOK)(source)
+
+
+skynet.register_protocol(name="text", id=skynet.PTYPE_TEXT, unpack=skynet.tostring, dispatch=text)
 
 
 # Not in the start function: the first request is waiting when this file is run.

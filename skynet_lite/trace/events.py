@@ -84,6 +84,11 @@ class Builder:
         getattr(self, "_" + kind)(event, event.get("service", ""), *rest)
         self.events.append({k: v for k, v in event.items() if k != "cause" or v is not None})
 
+    def forget(self) -> None:
+        """Let go of what causes are found by: what was due before now has none."""
+        for notes in (self._pushed, self._woken, self._forked, self._commands, self._timers, self._failed):
+            notes.clear()
+
     # ---- the scheduler
 
     def _message(self, event: Event, service: str, ptype: int, session: int, source: int, payload: Any) -> None:

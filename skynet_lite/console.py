@@ -1,0 +1,202 @@
+"""The client of a debug console: `skynet-lite console HOST:PORT`.
+
+One idea: whatever the node says is printed as it comes, for traces come at any time; an
+answer is over when <CMD OK> or <CMD Error> stands there, or the prompt of the debugger.
+On a terminal it has a history and completes commands and addresses (prompt_toolkit);
+in a pipe it says one line after the other, and its status tells whether all went well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+ENDS = ("<CMD OK>", "<CMD Error>")
+_PROMPT = re.compile(r"\S*[:(][0-9a-f]+\)?>$")  # of the debugger: ":0000000a>", "main(7)>"
+_ADDRESS = re.compile(r":[0-9a-f]{8}$")
+
+
+class Connection:
+    """A connection to a console. A thread reads; `show` gets what is to be printed. Raises OSError."""
+
+    def __init__(self, host: str, port: int, show: Callable[[str], Any]) -> None:
+        self._sock = socket.create_connection((host, port), timeout=10)
+        self._sock.settimeout(None)
+        self._show = show
+        self._changed = threading.Condition()
+        self._ends = 0  # answers that are over
+        self._kept: list[str] | None = None  # lines of an answer that nobody is to see
+        self.prompt = ""  # of the debugger, if it waits for a line
+        self.errors = 0
+        self.streams = 0  # traces that run
+        self.closed = False
+        threading.Thread(target=self._read, name="console", daemon=True).start()
+
+    def say(self, line: str) -> bool:
+        """Send a line and wait until its answer is over; False if the connection has ended."""
+        with self._changed:
+            before, self.prompt = self._ends, ""
+            self.streams += line.split()[:2] == ["trace", "on"]
+        try:
+            self._sock.sendall(line.encode("utf-8", "surrogateescape") + b"\n")
+        except OSError:
+            return False
+        if line:
+            self.wait(lambda: self._ends > before or bool(self.prompt))
+        return not self.closed
+
+    def ask(self, line: str) -> list[str]:
+        """The lines of an answer, instead of printing them."""
+        self._kept = []
+        self.say(line)
+        kept, self._kept = self._kept, None
+        return kept
+
+    def wait(self, over: Callable[[], bool]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.closed or over())
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _read(self) -> None:
+        rest = ""
+        while data := self._receive():
+            *lines, rest = (rest + data.decode("utf-8", "replace")).split("\n")
+            with self._changed:
+                for line in lines:
+                    self._line(line)
+                if _PROMPT.search(rest):
+                    self.prompt, rest = rest, ""
+                self._changed.notify_all()
+        with self._changed:
+            if rest:
+                self._show(rest)
+            self.closed = True
+            self._changed.notify_all()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._sock.recv(65536)
+        except OSError:
+            return b""
+
+    def _line(self, line: str) -> None:
+        self.streams -= line.startswith("--- trace of ")
+        self._ends += line in ENDS
+        self.errors += line == ENDS[1]
+        if self._kept is not None and ("\t" in line or line in ENDS):
+            self._kept.append(line)
+        else:
+            self._show(line)
+
+
+def pipe(host: str, port: int, lines: Iterable[str], out: IO[str]) -> int:
+    """Say each line, print all answers; 1 if one was <CMD Error>, or the connection ended early. Raises OSError."""
+    connection = Connection(host, port, lambda line: print(line, file=out, flush=True))
+    try:
+        for line in lines:
+            if not connection.say(line.rstrip("\n")):
+                return 1
+            if connection.prompt:
+                print(connection.prompt, file=out, flush=True)
+        connection.wait(lambda: connection.streams <= 0)
+        return 1 if connection.errors else 0
+    finally:
+        connection.close()
+
+
+def history_file() -> Path:
+    """In the user's folder for state (XDG)."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "skynet_lite"
+    state.mkdir(parents=True, exist_ok=True)
+    return state / "console_history"
+
+
+def terminal(host: str, port: int) -> int:
+    """Read lines from the terminal until Ctrl-D. Raises OSError, ImportError."""
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+    from prompt_toolkit.history import FileHistory
+    from prompt_toolkit.patch_stdout import patch_stdout
+
+    with patch_stdout(raw=True):
+        connection = Connection(host, port, print)
+        words = Words(connection)
+        session: PromptSession[str] = PromptSession(
+            history=FileHistory(str(history_file())), completer=words.completer(), complete_while_typing=False,
+            auto_suggest=AutoSuggestFromHistory(), refresh_interval=0.5,
+        )  # fmt: skip
+        try:
+            while not connection.closed:
+                try:
+                    line = session.prompt(lambda: connection.prompt or f"{host}:{port}> ")
+                except KeyboardInterrupt:
+                    continue
+                except EOFError:
+                    break
+                try:
+                    connection.say(line)
+                except KeyboardInterrupt:
+                    continue  # its answer comes when it comes
+                words.after(line)
+            if connection.closed:
+                print("the node has closed the connection")
+        finally:
+            connection.close()
+    return 0
+
+
+class Words:
+    """What can be completed: commands as `help` names them, addresses as `list` does."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.commands = {line.split("\t")[0]: line.split("\t")[1] for line in connection.ask("help") if "\t" in line}
+        self.addresses: dict[str, str] = {}
+        self.after("start")
+
+    def after(self, line: str) -> None:
+        """Look again after what may have changed the list."""
+        if (line.split() or [""])[0] in ("start", "snax", "log", "kill", "exit") and not self._connection.closed:
+            rows = [row.split("\t", 1) for row in self._connection.ask("list") if "\t" in row]
+            self.addresses = {row[0]: row[1] for row in rows if _ADDRESS.match(row[0])}
+
+    def matching(self, before: str) -> list[tuple[str, str]]:
+        """Words that can stand at the end of `before`, with what they mean."""
+        *earlier, start = before.split(" ")
+        known = self.addresses if earlier else self.commands
+        found = [(word, meaning) for word, meaning in known.items() if word.startswith(start)]
+        if earlier[:1] == ["trace"]:
+            found += [(word, "") for word in ("on", "off") if word.startswith(start)]
+        return found
+
+    def completer(self) -> Any:
+        from prompt_toolkit.completion import Completer, Completion
+
+        words = self
+
+        class Known(Completer):
+            def get_completions(self, document: Any, complete_event: Any) -> Iterable[Any]:
+                before = document.text_before_cursor
+                for word, meaning in words.matching(before):
+                    yield Completion(word, -len(before.split(" ")[-1]), display_meta=meaning)
+
+        return Known()
+
+
+def run(address: str) -> int:
+    """The command. Raises ValueError for what is no address, OSError if nobody answers there, ImportError."""
+    host, _, text = address.rpartition(":")
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ValueError(f"{address!r} is no address: give HOST:PORT, or PORT of this machine")
+    host = host.strip("[]") or "127.0.0.1"
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return terminal(host, int(text))
+    return pipe(host, int(text), sys.stdin, sys.stdout)

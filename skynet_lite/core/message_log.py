@@ -1,0 +1,123 @@
+"""The message log: a file with every message that one service gets, a line each.
+
+One idea: the log stands in the mailbox in front of the callback. So a service that is
+not logged pays nothing, and what is logged is what was dispatched, in that order.
+
+After skynet-src/skynet_log.c, and the format of lualib-src/lua-seri.c for the bytes of
+messages: what a real skynet writes for the same message.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from .message import PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
+from .mq import MessageQueue, ignore
+
+
+class MessageLog:
+    """The log of one mailbox. Raises OSError if its file cannot be opened."""
+
+    def __init__(self, path: str, mailbox: MessageQueue, now: Callable[[], int], starttime: int) -> None:
+        self._now = now
+        self._file: IO[str] = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # until close
+        date = time.asctime(time.localtime(starttime + now() // 100))
+        self._write(f"open time: {now()} {date}")
+        self._mailbox = mailbox
+        self._callback = mailbox.callback
+        mailbox.callback = self
+
+    def __call__(self, message: Message) -> None:
+        """The callback of the mailbox: write, then let the service have it."""
+        self._write(line(message, self._now()))
+        self._callback(message)
+        # The service has started, and set its own; one that has gone is left its `ignore`.
+        if self._mailbox.callback not in (self, ignore) and not self._file.closed:
+            self._callback, self._mailbox.callback = self._mailbox.callback, self
+
+    def off(self) -> None:
+        """Write that it ends, and give the mailbox back."""
+        self._write(f"close time: {self._now()}")
+        if self._mailbox.callback is self:
+            self._mailbox.callback = self._callback
+        self._file.close()
+
+    def close(self) -> None:
+        """The service has gone: no more lines."""
+        self._file.close()
+
+    def _write(self, text: str) -> None:
+        self._file.write(text + "\n")
+        self._file.flush()
+
+
+def line(message: Message, now: int) -> str:
+    """`:SOURCE TYPE SESSION TICKS HEX`, or `[socket] TYPE ID UD DATA` (skynet_log_output)."""
+    ptype, session, source, payload = message
+    if ptype == PTYPE_SOCKET:
+        type, id, ud, data = payload
+        if type == SOCKET_UDP:
+            data = data[0]
+        shown = data.hex() if type in (SOCKET_DATA, SOCKET_UDP) else f"[{data}]"
+        return f"[socket] {type} {id} {ud} {shown}"
+    if isinstance(payload, Launch):  # skynet's first message is the text of the launch, of type 0
+        ptype, payload = 0, " ".join(map(str, (payload.name, *payload.args)))
+    return f":{source:08x} {ptype} {session} {now} {_bytes(ptype, payload).hex()}"
+
+
+def _bytes(ptype: int, payload: Any) -> bytes:
+    if isinstance(payload, str):
+        return payload.encode("utf-8", "surrogateescape")
+    if isinstance(payload, Packed):
+        payload = payload.payload
+    if isinstance(payload, bytes) and ptype in (0, 3, 5):  # text, client, harbor: bytes as they are
+        return payload
+    values = unpack(payload) if isinstance(payload, (tuple, bytes)) else () if payload is None else (payload,)
+    return b"".join(part for value in values for part in _seri(value))
+
+
+def _seri(value: Any) -> Iterator[bytes]:
+    """A value as lua-seri writes it; what Lua has no number for (beyond 64 bits) as its text."""
+    if value is None:
+        yield b"\0"
+    elif isinstance(value, bool):
+        yield bytes((1 | value << 3,))
+    elif isinstance(value, int):
+        if value == 0:
+            yield b"\2"
+        elif 0 < value < 0x100:
+            yield struct.pack("<BB", 0x0A, value)
+        elif 0 < value < 0x10000:
+            yield struct.pack("<BH", 0x12, value)
+        elif -(1 << 31) <= value < 1 << 31:
+            yield struct.pack("<Bi", 0x22, value)
+        elif -(1 << 63) <= value < 1 << 63:
+            yield struct.pack("<Bq", 0x32, value)
+        else:
+            yield from _seri(str(value))
+    elif isinstance(value, float):
+        yield struct.pack("<Bd", 0x42, value)
+    elif isinstance(value, (list, tuple)):
+        yield bytes((6 | min(len(value), 31) << 3,))
+        if len(value) > 30:
+            yield from _seri(len(value))
+        for item in value:
+            yield from _seri(item)
+        yield b"\0"
+    elif isinstance(value, dict):
+        yield b"\6"
+        for key, item in value.items():
+            yield from _seri(key)
+            yield from _seri(item)
+        yield b"\0"
+    else:
+        data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+        if len(data) < 32:
+            yield bytes((4 | len(data) << 3,)) + data
+        elif len(data) < 0x10000:
+            yield struct.pack("<BH", 0x15, len(data)) + data
+        else:
+            yield struct.pack("<BI", 0x25, len(data)) + data

@@ -1,0 +1,128 @@
+"""The command skynet-lite console: a client for people, and for pipes."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skynet_lite import Node, skynet
+
+ASK = [sys.executable, "-m", "skynet_lite", "console"]
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The port of a console in a node that is served."""
+    ports: list[int] = []
+
+    def counter() -> None:
+        skynet.register(".counter")
+        skynet.dispatch("lua", lambda session, source, n: skynet.retpack(n + 1))
+
+    def main() -> None:
+        skynet.newservice("debug_console", 0)
+        ports.append(skynet._service().node.socket_server.sockname(1)[1])
+
+    with Node(log=list) as node:
+        node.serve()
+        node.newservice(main)
+        node.newservice(counter)
+        yield ports[0]
+
+
+def piped(address: str, text: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ASK, address], input=text, capture_output=True, text=True, timeout=30)
+
+
+def test_a_pipe_gets_the_answers_one_after_the_other(port: int) -> None:
+    """Plain text and status 0: fit for scripts. The address may be a port alone."""
+    done = piped(str(port), "getenv thread\ncall .counter 41\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "Welcome to skynet console\nthread\t1\n<CMD OK>\n1\t42\nn\t1\n<CMD OK>\n"
+
+
+def test_an_error_is_the_status(port: int) -> None:
+    """All lines are said; 1 tells that one of them went wrong."""
+    done = piped(f"127.0.0.1:{port}", "nosuch\ngetenv thread\n")
+    assert done.returncode == 1 and done.stdout.endswith("<CMD Error>\nthread\t1\n<CMD OK>\n")
+
+
+def test_a_pipe_can_debug_and_trace(port: int) -> None:
+    """The debugger's prompt ends an answer, too; a trace with an end is waited for."""
+    done = piped(str(port), "debug .counter\n1 + 2\ncont\ntrace on .counter 0.3\ncall .counter 1\n")
+    assert done.returncode == 0
+    assert re.search(r":[0-9a-f]{8}>\n3\t\n:[0-9a-f]{8}>\n<CMD OK>\n", done.stdout)
+    assert "message   lua session" in done.stdout and "--- trace of :" in done.stdout.splitlines()[-1]
+
+
+def test_nobody_there() -> None:
+    """One line that says what is wrong, status 2, as all commands do it."""
+    done = piped("127.0.0.1:1", "")
+    assert done.returncode == 2 and "cannot reach a console at 127.0.0.1:1: Connection refused" in done.stderr
+    done = piped("nonsense", "")
+    assert done.returncode == 2 and "give HOST:PORT, or PORT of this machine" in done.stderr
+
+
+class Terminal:
+    """The command on a terminal of its own."""
+
+    def __init__(self, port: int, home: Path) -> None:
+        self.master, slave = pty.openpty()
+        env = {**os.environ, "XDG_STATE_HOME": str(home), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        self.process = subprocess.Popen(
+            [*ASK, str(port)], stdin=slave, stdout=slave, stderr=slave, env=env, close_fds=True
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def until(self, pattern: str) -> str:
+        """What was shown up to there, without the terminal's own signs."""
+        end = time.monotonic() + 20
+        while not (found := re.search(pattern, self.seen)):
+            assert time.monotonic() < end, f"{pattern!r} did not come: {self.seen!r}"
+            if select.select([self.master], [], [], 0.2)[0]:
+                raw = os.read(self.master, 65536).decode("utf-8", "replace")
+                self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", raw)
+        before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
+        return before
+
+    def close(self) -> int:
+        self.type("\x04")
+        status = self.process.wait(20)
+        os.close(self.master)
+        return status
+
+
+def test_a_terminal_completes_and_remembers(port: int, tmp_path: Path) -> None:
+    """Tab completes commands and addresses; the arrow up brings back what was said in an earlier session."""
+    terminal = Terminal(port, tmp_path)
+    terminal.until(r"127\.0\.0\.1:\d+> ")
+    terminal.type("geten\t thread\r")
+    assert "thread\t1" in terminal.until("<CMD OK>")
+    terminal.type("call .counter 41\r")
+    assert "42" in terminal.until("<CMD OK>")
+    assert terminal.close() == 0
+    assert (tmp_path / "skynet_lite" / "console_history").read_text().count("+call .counter 41") == 1
+    terminal = Terminal(port, tmp_path)
+    terminal.until(r"127\.0\.0\.1:\d+> ")
+    terminal.type("\x1b[A\r")
+    assert "42" in terminal.until("<CMD OK>")
+    terminal.type("debug .counter\r")
+    terminal.until(r":[0-9a-f]{8}>")
+    terminal.type("6 * 7\r")
+    terminal.until("42")
+    terminal.type("cont\r")
+    terminal.until("<CMD OK>")
+    assert terminal.close() == 0

@@ -1,0 +1,585 @@
+"""The debug console: every command, answered as the real skynet does, and what is ours alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket as pysocket
+import subprocess
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from console import DATA, Asking, console_node, port_of
+
+from skynet_lite import CallError, Node, skynet
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "debug_console.json").read_text())
+EXCHANGES = GOLDEN["exchanges"]
+WELCOME = "Welcome to skynet console\n"
+INVALID = "Invalid command, type help for command list\n\n<CMD Error>\n"
+TASK = "task .demo\n"
+
+
+def need(program: str) -> str:
+    """The path of an external program; skips where there is none, and fails where nothing may be skipped."""
+    path = shutil.which(program)
+    if path is None:
+        text = f"no {program} here: apt-get install netcat-openbsd telnet curl, and this test runs"
+        (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(text)
+    return path
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with console_node() as node:
+        yield node
+
+
+@pytest.fixture
+def console(node: Node) -> Asking:
+    return Asking(node)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Files that commands write go into a folder of the test, and no heap profile is left running."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    tracemalloc.stop()
+
+
+# --------------------------------------------------------------------------- the recording
+
+
+OURS = {
+    # A text of Lua: what ours says there.
+    "ping\n": "ping needs address: ping address : the way there and back, in ticks",
+    "getenv\n": "getenv needs name: getenv name : skynet.getenv(name)",
+    "setenv onlykey\n": "setenv needs value: setenv name value : skynet.setenv(name, value)",
+    "setenv newkey again\n": "Can't setenv exist key : newkey (it is 'some'; choose another name)",
+    "call .demo nosuchvar.x\n": "nothing is called 'nosuchvar' here: give literals, as \"ADD\", 1, 2",
+}
+FIGURES = {  # true ones of Python where the recorded build, without jemalloc, has none
+    "cmem\n": r"block\t[1-9]\d+\ntotal\t[1-9]\d+\n<CMD OK>\n",
+    "profactive on\n": r"heap profilling is active\n<CMD OK>\n",
+}
+ONE_WORKER = "one worker: while it runs this command no service can be in a loop; with thread=2 signal breaks one\n"
+
+
+def comparable(text: str) -> str:
+    """An answer without what varies from run to run, or from Lua to Python."""
+    text = re.sub(r"Traceback .*\n(?: +.*\n)*\w+: ", "", text)
+    text = re.sub(r"^\S+\.(?:lua|py):\d+: ", "", text, flags=re.MULTILINE)  # where it was raised
+    text = re.sub(r"\bPORT\b|(?<=debug_console )0\b|(?<=127\.0\.0\.1:)\w+", "N", text)
+    text = re.sub(r":[0-9a-f]{8}", ":HANDLE", text)
+    text = re.sub(r"\b(cpu|message|mqlen|task)([:\t])[\d.e-]+", r"\1\2N", text)
+    text = re.sub(r"[\d.]+ Kb", "N Kb", text)
+    text = re.sub(r"table: 0x[0-9a-f]+|\[1, 2, 3\]", "TABLE", text)
+    text = re.sub(r"^(thread|harbor)\t\d$", r"\1\tN", text, flags=re.MULTILINE)
+    text = text.replace("True", "true").replace(".lua", ".py")
+    # Parked coroutines: one entry each, with its session; the stack is another language's.
+    text = re.sub(r"^(?:thread: 0x\w+|co\d+) session: (\d+)\t.*(?:\n[\t ].*)+", r"thread \1", text, flags=re.MULTILINE)
+    text = re.sub(r"^(\d+)\tsessions:(\[[\d,]+\])(?:\n[\t ].*)+", r"\1 sessions \2", text, flags=re.MULTILINE)
+    # A socket: its fields stay, counters and ages go.
+    return re.sub(r"\b(read|write|rtime|wtime|id|accept):[\d.]+[KMs]?\b", r"\1:N", text)
+
+
+def said_by(exchange: dict[str, Any]) -> str:
+    return str(exchange["request"]).replace(".lua", ".py").replace("./dc", f"{DATA}/dc")
+
+
+def test_the_recording_of_a_real_console_is_answered_the_same(tmp_path: Path) -> None:
+    """Every command once or more, with success and failure: byte for byte, but for what must vary.
+
+    What differs on purpose stands in OURS and FIGURES; help, the debugger and HTTP have tests of
+    their own below.
+    """
+    different = {}
+    with console_node(logpath=str(tmp_path)) as node:
+        console = Asking(node)
+        for exchange in EXCHANGES[2:102]:
+            said, expected = said_by(exchange), exchange["response"]
+            if exchange.get("new_connection"):
+                console = Asking(node)
+            said, expected = prepared(node, console, said, expected)
+            got = console.ask(said, 50 if said in ("stat 30\n", "mem 30\n") else 0)
+            if exchange.get("connection_closed"):
+                console.client.expect_eof()
+            if said in FIGURES:
+                assert re.fullmatch(FIGURES[said], got), (said, got)
+            elif said in OURS:
+                assert got == OURS[said] + "\n<CMD Error>\n"
+            elif comparable(got) != comparable(expected):
+                different[said] = (got, expected)
+    assert different == {}
+
+
+def prepared(node: Node, console: Asking, said: str, expected: str) -> tuple[str, str]:
+    """What happened besides on the recorded node, before a request."""
+    if said == "stat 30\n" and "TIMEOUT" in expected:  # a busy service; see DEAF
+        busy = node.newservice("dcsvc")
+        node.call(busy, "lua", "DEAF")
+        node.handles.name("busy", busy)
+    elif said == "stat 30\n":  # it is busy no more
+        node.service(".busy").proto["debug"].dispatch = node.service(".demo").proto["debug"].dispatch
+    elif said == "kill 30\n":
+        return f"kill {node.newservice('dcsvc'):x}\n", expected
+    elif said.startswith("killtask .demo 0x"):
+        return f"killtask .demo {console.ask(TASK).split()[0]}\n", expected
+    elif said == "signal .busy\n":
+        return said, ONE_WORKER + expected
+    elif said == "netstat\n":  # the recorded node had a connection of its driver besides
+        rows = expected.splitlines()
+        return said, "\n".join([rows[0], "2" + rows[3][1:], rows[4]]) + "\n"
+    return said, expected
+
+
+def test_the_log_tells_what_the_recorded_one_does(tmp_path: Path) -> None:
+    """Who connects and goes, message logs opened and closed, traces turned on, tasks killed."""
+    kinds = (
+        "connected",
+        "disconnect",
+        "Open log file",
+        "Close log file",
+        "Turn trace log",
+        "Kill ",
+        "KILL :",
+        "recv a",
+    )
+    with console_node(logpath=".") as node:
+        console = Asking(node)
+        for said in ("trace .demo on", "trace .demo lua off", "trace .demo nosuchproto on", "trace .demo", "logon .demo",
+                     "logoff .demo", "logoff .demo", "killtask .demo nosuchthread", "signal .demo", "kill 77"):  # fmt: skip
+            console.ask(said + "\n")
+        console.client.close()
+        node.run_until_idle()
+        ours = [re.sub(r"(?<=0.1:)\d+", "CLIENTPORT", line) for line in node.log_lines]
+    wanted = [
+        "[:00000009] 127.0.0.1:CLIENTPORT connected", "[:0000000a] Turn trace log true for lua",
+        "[:0000000a] Turn trace log false for lua", "[:0000000a] Turn trace log true for nosuchproto",
+        "[:0000000a] Turn trace log nil for lua", "[:00000009] Open log file ./0000000a.log",
+        "[:00000009] Close log file :0000000a", "[:0000000a] Kill nosuchthread : Not found", "[:0000000a] recv a signal 0",
+        "[:00000003] KILL :77", "[:00000009] 127.0.0.1:CLIENTPORT disconnect",
+    ]  # fmt: skip
+    assert [line for line in ours if any(kind in line for kind in kinds)] == wanted
+    recorded = {line for exchange in EXCHANGES for line in exchange.get("node_log", ())}
+    assert set(wanted) - recorded == {"[:0000000a] recv a signal 0"}, "each is one of the recorded lines; .busy was :22"
+
+
+def test_message_logs_have_the_bytes_of_the_recorded_ones(tmp_path: Path) -> None:
+    """A line for each message, its payload as lua-seri packs it; also of the one that launches the service."""
+    with console_node(logpath=str(tmp_path)) as node:
+        console = Asking(node)
+        console.ask('logon .demo\ncall .demo "ADD", 5, 6\nlogoff .demo\n')
+        started = console.ask("log dcsvc\n")[1:9]
+        for said in ("stat 50\n", "mem 50\n", "stat 50\n"):
+            console.ask(said)
+
+    def lines(text: str) -> list[str]:
+        """Without times, dates and sessions."""
+        text = re.sub(r"^(open|close) time: .*", r"\1", text, flags=re.MULTILINE)
+        return re.sub(r"^(:\w+ \d+) (\d+) \d+ ", r"\1 ", text, flags=re.MULTILINE).splitlines()
+
+    recorded = GOLDEN["log_files"]
+    assert lines((tmp_path / "0000000a.log").read_text()) == lines(recorded["0000000a.log"])
+    ours = (tmp_path / f"{started}.log").read_text().replace(started, "0000001f")
+    assert lines(ours) == lines(recorded["0000001f.log"])
+
+
+def test_help_names_every_command(console: Asking) -> None:
+    """The recorded ones and ours, sorted, a line each; the words are ours."""
+    recorded = [line.split("\t")[0] for line in EXCHANGES[1]["response"].splitlines()[:-1]]
+    rows = console.rows("help")
+    assert list(rows) == sorted([*recorded, "waits", "verdicts", "timeline"])
+    assert all(rows.values())
+
+
+# --------------------------------------------------------------------------- HTTP
+
+
+@pytest.mark.parametrize("n", range(116, 129))
+def test_http_as_recorded(n: int, node: Node) -> None:
+    """A request line makes it HTTP: the plain answer, no header, and the connection is closed."""
+    exchange = EXCHANGES[n]
+    if "list" in exchange["request"]:
+        exchange = {**exchange, "response": re.sub(r":000000(0c|0d|1e|1f|32)\t.*\n", "", exchange["response"])}
+    with node.client(port_of(node)) as client:
+        client.send(exchange["request"].encode())
+        node.run_until_idle()
+        if not exchange["connection_closed"]:
+            assert client.recv_until(lambda: True).decode() == exchange["response"]
+            return
+        if n == 128:
+            client.shutdown()
+        got = client.recv(len(WELCOME)).decode()
+        while True:
+            try:
+                client.expect_eof()
+                break
+            except AssertionError:
+                got += client.recv(1).decode()
+        assert comparable(got) == comparable(exchange["response"])
+
+
+def test_a_header_or_body_that_is_too_long_ends_the_connection(node: Node) -> None:
+    """8192 bytes each, as skynet's console allows."""
+    for request in (b"GET /list HTTP/1.1\r\n" + b"X: y\r\n" * 2000, b"POST / HTTP/1.1\r\nContent-Length: 9000\r\n\r\n"):
+        client = node.client(port_of(node))
+        client.send(request)
+        client.expect(WELCOME.encode())
+        client.expect_eof()
+    assert sum("8192 are allowed" in line or "more than 8192" in line for line in node.log_lines) == 2
+
+
+# --------------------------------------------------------------------------- real clients
+
+
+@contextlib.contextmanager
+def served() -> Iterator[int]:
+    """A node with its own thread and the real clock, and the port of its console."""
+    ports: list[int] = []
+
+    def main() -> None:
+        skynet.newservice("debug_console", 0)
+        ports.append(skynet._service().node.socket_server.sockname(1)[1])
+
+    with Node(log=list) as node:
+        node.serve()
+        node.newservice(main)
+        yield ports[0]
+
+
+def test_nc_and_telnet_and_curl_are_clients() -> None:
+    """What is at hand on any machine talks to it; several at once."""
+    nc, telnet, curl = need("nc"), need("telnet"), need("curl")
+    with served() as port:
+        waiting = pysocket.create_connection(("127.0.0.1", port))
+        with waiting:
+            done = subprocess.run(
+                [nc, "-q", "1", "127.0.0.1", str(port)],
+                input="getenv thread\n",
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
+            assert done.stdout == WELCOME + "thread\t1\n<CMD OK>\n"
+            process = subprocess.Popen(
+                [telnet, "127.0.0.1", str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write("getenv harbor\n")
+            process.stdin.flush()
+            lines = []
+            while "<CMD OK>\n" not in lines:
+                lines.append(process.stdout.readline())
+            process.stdin.close()
+            process.wait(20)
+            process.stdout.close()
+            assert lines[-2] == "harbor\t0\n"
+            done = subprocess.run(
+                [curl, "-s", "--http0.9", f"http://127.0.0.1:{port}/getenv/thread"],
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
+            assert done.stdout == WELCOME + "thread\t1\n<CMD OK>\n"
+
+
+def test_one_who_sends_without_end_is_disconnected() -> None:
+    """10 MB without a line feed: the node keeps 64 KB of it at most, and serves the others."""
+    with served() as port:
+        flood = pysocket.create_connection(("127.0.0.1", port))
+        with flood, contextlib.suppress(ConnectionError):
+            flood.sendall(b"x" * 10_000_000)
+            flood.shutdown(pysocket.SHUT_WR)
+            while flood.recv(65536):
+                pass
+        with pysocket.create_connection(("127.0.0.1", port)) as other:
+            other.sendall(b"getenv thread\n")
+            other.shutdown(pysocket.SHUT_WR)
+            assert other.makefile().read().endswith("thread\t1\n<CMD OK>\n")
+
+
+def test_one_who_never_reads_is_disconnected() -> None:
+    """Its answers pile up to a megabyte; then the node would rather lose the client."""
+    with served() as port, pysocket.socket() as stalled:
+        stalled.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_RCVBUF, 4096)
+        stalled.connect(("127.0.0.1", port))
+        with pytest.raises(ConnectionError):
+            for _ in range(100_000):
+                stalled.sendall(b"help\n" * 100)
+
+
+def test_only_so_many_are_let_in(node: Node) -> None:
+    """The 65th is told, and goes; when one leaves there is room again."""
+    clients = [node.client(port_of(node)) for _ in range(64)]
+    node.run_until_idle()
+    late = node.client(port_of(node))
+    late.expect(b"64 clients are connected already: close one\n")
+    late.expect_eof()
+    clients[0].close()
+    node.run_until_idle()
+    assert Asking(node).ask("getenv thread\n").startswith("thread")
+
+
+def test_it_listens_on_this_machine_only_unless_told(node: Node) -> None:
+    """And where it is told otherwise, the log says what that means."""
+    assert node.socket_server.sockname(1)[0] == "127.0.0.1"
+    node.newservice("debug_console", "0.0.0.0", 0)
+    assert "whoever connects can run any code in this node" in node.log_lines[-1]
+    with pytest.raises(CallError, match=r"debug_console takes \[ip,\] port"):
+        node.newservice("debug_console")
+
+
+# --------------------------------------------------------------------------- inject
+
+
+def test_a_handler_is_replaced_and_its_state_is_kept(console: Asking, tmp_path: Path) -> None:
+    """Hot patch: a file that defines a function again takes its place in the running service."""
+    console.ask('call .demo "ADD", 1, 2\n')
+    (tmp_path / "patch.py").write_text(
+        "def ADD(a, b):\n    return a * b\ncommands['ADD'] = ADD\nprint('calls so far', calls)\n"
+    )
+    assert console.ask("inject .demo patch.py\n") == "calls so far\t1\n<CMD OK>\n"
+    assert console.ask('call .demo "ADD", 6, 7\n') == "1\t42\nn\t1\n<CMD OK>\n"
+    (tmp_path / "look.py").write_text("print(calls, 'print' in globals())\n")
+    assert console.ask("inject .demo look.py\n") == "2\tTrue\n<CMD OK>\n"
+    assert "print" not in (console.node.service(".demo").namespace or {}), "what inject gives is taken away again"
+
+
+def test_variables_of_a_start_function_can_be_set(node: Node, console: Asking, tmp_path: Path) -> None:
+    """A service that is a function keeps its state in closures: _P names them by message type."""
+
+    def counter() -> None:
+        total, secret = 5, "no part of the handler"
+
+        @skynet.dispatch("lua")
+        def add(session: int, source: int, n: int) -> None:
+            nonlocal total
+            total += n
+            skynet.retpack(total)
+
+        skynet.error(secret)
+
+    handle = node.newservice(counter)
+    (tmp_path / "set.py").write_text("print(dict(_P['lua']))\n_P['lua']['total'] = 100\n_P['lua']['secret'] = 1\n")
+    answer = console.ask(f"inject {handle:x} set.py\n")
+    assert answer.startswith("{'total': 5}\n") and answer.endswith("<CMD Error>\n")
+    assert "no variable of this handler; it has total" in answer
+    assert node.call(handle, "lua", 1) == 101
+
+
+def test_injected_code_may_block(console: Asking, tmp_path: Path) -> None:
+    """It runs in a coroutine of the service, as any of its code; the service goes on meanwhile."""
+    (tmp_path / "slow.py").write_text(
+        "from skynet_lite import skynet\nprint('before')\nskynet.sleep(10)\nprint('after')\n"
+    )
+    console.client.send(b"inject .demo slow.py\n")
+    console.node.run_until_idle()
+    other = Asking(console.node)
+    assert other.ask('call .demo "ADD", 1, 2\n') == "1\t3\nn\t1\n<CMD OK>\n"
+    console.node.advance(10)
+    assert console.client.recv_until(lambda: True) == b"before\nafter\n<CMD OK>\n"
+
+
+# --------------------------------------------------------------------------- debug
+
+
+def debugged(console: Asking, service: str = ".demo") -> str:
+    prompt = console.ask(f"debug {service}\n")
+    assert re.fullmatch(r":[0-9a-f]{8}>", prompt)
+    return prompt
+
+
+def test_the_debugger_as_recorded(node: Node, console: Asking) -> None:
+    """Expressions, statements, then one message followed line by line; the recorded session, in Python."""
+    prompt = debugged(console)
+    assert console.ask("1 + 2\n") == "3\t\n" + prompt
+    assert console.ask("x = 5\n") == "\n" + prompt
+    assert console.ask("x\n") == "5\t\n" + prompt
+    assert console.ask("return_nothing()\n") == "NameError: name 'return_nothing' is not defined\t\n" + prompt
+    assert console.ask('watch("lua")\n') == "\n" + prompt
+    answers: list[Any] = []
+    asker = threading_call(node, answers)
+    lines = (DATA / "dcsvc.py").read_text().splitlines()
+    at = {text.strip(): n for n, text in enumerate(lines, 1)}
+    first, second = f"dcsvc({at['calls += 1']})>", f"dcsvc({at['result = commands[cmd](*args)']})>"
+    inner = f"dcsvc({at['return a + b']})>"
+    assert console.ask("\n") == first + first, "what came since, and the prompt again"
+    assert console.ask("args\n") == "(20, 22)\t\n" + first
+    assert console.ask("n\n") == second
+    assert console.ask("s\n") == inner
+    assert console.ask("a = 21\n") == "\n" + inner
+    assert node.call(".demo", "lua", "ADD", 1, 1) == 2, "the service is not stopped, only one coroutine is"
+    assert console.ask("c\n") == prompt
+    node.run_until_idle()
+    assert node.service(asker).start_state == "ok" and answers == [43]
+    assert console.ask("cont\n") == "<CMD OK>\n"
+    assert console.ask("getenv thread\n").startswith("thread")
+    demo = [line for line in node.log_lines if "debug mode" in line]
+    assert demo == ["[:0000000a] Enter debug mode", "[:0000000a] Leave debug mode"]
+
+
+def threading_call(node: Node, answers: list[Any]) -> int:
+    """A service that calls .demo and keeps the answer."""
+
+    def asker() -> None:
+        skynet.fork(lambda: answers.append(skynet.call(".demo", "lua", "ADD", 20, 22)))
+
+    handle = node.newservice(asker)
+    node.run_until_idle()
+    return handle
+
+
+def test_lines_are_followed_through_calls_of_others(node: Node, console: Asking) -> None:
+    """While the coroutine that is followed is parked, the others run untraced; then it is at its next line."""
+    prompt = debugged(console)
+    console.ask('watch("lua", lambda session, source, cmd, *args: cmd == "SLEEP")\n')
+    assert node.call(".demo", "lua", "ADD", 1, 1) == 2, "the condition does not hold: nothing stops"
+
+    def sleeper() -> None:
+        skynet.fork(lambda: skynet.call(".demo", "lua", "SLEEP", 5))
+
+    node.newservice(sleeper)
+    node.run_until_idle()
+    assert console.ask("n\n").count(">") == 2  # the prompt of the stop, and that of the next line
+    assert console.ask("n\n") == "", "it sleeps"
+    assert node.call(".demo", "lua", "ADD", 2, 2) == 4
+    node.advance(5)
+    assert re.fullmatch(r"dcsvc\(\d+\)>", console.ask("\n")[: len("dcsvc(38)>")])
+    assert console.ask("c\n") == prompt
+
+
+def test_who_leaves_the_debugger_without_a_word(node: Node, console: Asking) -> None:
+    """The stopped coroutine runs on, and the next may debug; meanwhile a second one is refused."""
+    debugged(console)
+    console.ask('watch("lua")\n')
+    answers: list[Any] = []
+    threading_call(node, answers)
+    assert "call failed" in Asking(node).ask("debug .demo\n")
+    assert answers == []
+    console.client.close()
+    node.run_until_idle()
+    assert answers == [42]
+    debugged(Asking(node))
+
+
+def test_a_service_that_ends_under_the_debugger(node: Node, console: Asking) -> None:
+    """Whoever debugs it is told at the next line, and has the console again."""
+    debugged(console)
+    console.ask('watch("lua")\n')
+    threading_call(node, [])
+    Asking(node).ask("kill .demo\n")
+    console.client.recv_until(lambda: True)
+    assert console.ask("1\n") == "call to invalid address :0000000a\n<CMD Error>\n"
+    assert console.ask("debug .demo\n") == "Not a valid name\n<CMD Error>\n"
+
+
+# --------------------------------------------------------------------------- ours
+
+
+def test_waits_and_verdicts_of_a_live_node(node: Node, console: Asking) -> None:
+    """The same text as node.waits() and node.verdicts() give."""
+
+    def deadlocked() -> None:
+        skynet.dispatch(
+            "lua", lambda session, source, *words: skynet.retpack(skynet.call(skynet.self(), "lua", "again"))
+        )
+        skynet.fork(lambda: skynet.call(skynet.self(), "lua"))
+
+    handle = node.newservice(deadlocked)
+    node.run_until_idle()
+    waits = console.ask("waits\n")
+    assert f"co2 of deadlocked :{handle:08x}" in waits and waits.endswith("<CMD OK>\n")
+    assert console.ask("verdicts\n") == f"{node.verdicts()}\n<CMD OK>\n"
+
+
+def trace_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if re.match(r" *\d+ :", line)]
+
+
+def test_a_trace_is_streamed(node: Node, console: Asking) -> None:
+    """Canonical lines of one service, in the order of a recording, between the answers."""
+    assert console.ask("trace on .demo\n") == "<CMD OK>\n"
+    with node.record() as trace:
+        text = console.ask('call .demo "ADD", 1, 2\n')
+    recorded = [line[4:] for line in trace.text(service=0x0A).splitlines()]
+    assert [line[4:] for line in trace_lines(text)] == recorded
+    assert text.endswith("1\t3\nn\t1\n<CMD OK>\n")
+    assert console.ask("trace off .demo\n") == f"--- trace of :0000000a ends: {len(recorded)} lines\n<CMD OK>\n"
+    assert trace_lines(console.ask('call .demo "ADD", 1, 2\n')) == []
+    assert console.node._sinks == [], "nothing listens any more"
+
+
+def test_traces_end_by_time_and_with_their_connection(node: Node, console: Asking) -> None:
+    """Two at once; one has a second, the other goes with its client."""
+    other = Asking(node)
+    other.ask("trace on .demo\ntrace on b\n")
+    console.ask("trace on .demo 1\n")
+    assert len(node._sinks) == 3
+    node.advance(99)
+    assert trace_lines(console.ask("ping .demo\n")) != []
+    node.advance(1)
+    assert console.client.recv_until(lambda: True).startswith(b"--- trace of :0000000a ends: ")
+    assert trace_lines(other.ask("ping .demo\n")) != []
+    other.client.close()
+    node.run_until_idle()
+    assert node._sinks == []
+
+
+def test_a_trace_that_cannot_be(console: Asking) -> None:
+    """Of the console itself each line would make others; of nobody there is none. The tags of skynet stay."""
+    assert "cannot trace itself" in console.ask("trace on 9\n")
+    assert console.ask("trace on 77\n") == "no service has the address :00000077\n<CMD Error>\n"
+    for _ in range(16):
+        console.ask("trace on .demo\n")
+    assert "16 traces run in this connection already" in console.ask("trace on .demo\n")
+
+
+def test_a_console_that_ends_takes_its_traces_along(node: Node, console: Asking) -> None:
+    """Nobody is left to take the lines."""
+    console.ask("trace on .demo\n")
+    console.client.send(b"kill 9\n")
+    node.run_until_idle()
+    assert node._sinks == []
+
+
+def test_timeline_writes_the_page(console: Asking, tmp_path: Path) -> None:
+    """A recording of the time given; the file's place is the answer."""
+    console.client.send(b"timeline run.html 0.5\n")
+    console.node.run_until_idle()
+    console.node.call(".demo", "lua", "ADD", 1, 2)
+    console.node.advance(50)
+    path, count = console.client.recv_until(lambda: True).decode().splitlines()[0].split("\t")
+    assert Path(path) == tmp_path / "run.html" and int(count.split()[0]) > 20
+    assert "<title>" in Path(path).read_text()[:2000]
+    assert "Node(record=True)" in console.ask("timeline run.html 0\n")
+
+
+def test_a_heap_profile_can_be_written(console: Asking, tmp_path: Path) -> None:
+    """tracemalloc in the place of jemalloc's profile."""
+    console.ask("dumpheap\n")
+    assert "profactive on begins one" in console.node.log_lines[-1]
+    console.ask("profactive on\n")
+    console.ask("dumpheap heap.txt\n")
+    assert re.match(r"\d+\t\d+\t", (tmp_path / "heap.txt").read_text())
+    assert console.ask("profactive off\n") == "heap profilling is deactive\n<CMD OK>\n"
+
+
+def test_the_size_of_a_service_is_what_it_alone_holds(node: Node, console: Asking) -> None:
+    """A megabyte in a handler's variable is seen, once; modules and the runtime are not."""
+
+    def fat() -> None:
+        held = [bytes(1_000_000)]
+        skynet.dispatch("lua", lambda session, source: skynet.retpack(len(held)))
+
+    handle = node.newservice(fat)
+    sizes = {address: float(text.split(" ")[0]) for address, text in console.rows("mem").items()}
+    assert 976 < sizes.pop(f":{handle:08x}") < 1100
+    assert max(sizes.values()) < 200
