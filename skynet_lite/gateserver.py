@@ -23,6 +23,7 @@ from . import netpack
 from .core.errors import SkynetError
 from .core.message import PTYPE_SOCKET
 from .skynet import _service, dispatch, error, fork, register_protocol, retpack, start as _start_service
+from .socket import _address
 
 MAXCLIENT = 1024
 
@@ -47,7 +48,7 @@ class Gate:
     def open(self, source: int, conf: dict[str, Any]) -> Any:
         if self.socket is not None:
             raise SkynetError(f"this gate listens already (socket {self.socket}): close it, or start another gate")
-        address, port = conf.get("address") or "0.0.0.0", conf["port"]
+        address, port = _address(conf.get("address") or "0.0.0.0", conf.get("port"))
         self.maxclient = conf.get("maxclient") or MAXCLIENT
         self.maxwbuffer = conf.get("maxwbuffer")
         self.nodelay = bool(conf.get("nodelay"))
@@ -138,7 +139,7 @@ def start(handler: Any) -> None:
     """Make the current service a gate with this handler.
 
     It answers the "lua" commands open(conf) and close(), and hands others to
-    `handler.command`. conf: port, address ("0.0.0.0"), maxclient (1024; one less get in),
+    `handler.command`. conf: port, address ("0.0.0.0", or with the port in it), maxclient (1024; one less get in),
     nodelay, backlog (32), and maxwbuffer: KB not sent yet at which a client that does not
     read is dropped (looked at when there is a warning: 1 MB, 2 MB, 4 MB, ...; none: never).
     Raises SkynetError if the handler lacks connect or message.

@@ -692,6 +692,11 @@ def test_misuse_is_named() -> None:
                 rig.node.call(least, "lua", command)
             rig.node.run_until_idle()
             assert hint in rig.node.log_lines[-1]
+        with pytest.raises(CallError):
+            rig.node.call(least, "lua", "open", {})
+        rig.node.run_until_idle()
+        assert "Invalid address 0.0.0.0. It reads host:port" in rig.node.log_lines[-1]
+        assert rig.node.call(least, "lua", "open", {"address": "127.0.0.1:0"}) is None, "no open, no answer"
 
 
 # --------------------------------------------------------------------------- the gate service
