@@ -23,6 +23,7 @@ from weakref import WeakKeyDictionary
 
 from .. import skynet, socket
 from ..core.errors import SocketError
+from .dnsfiles import Key, Server, read_hosts, read_resolv_conf, version_of
 from .stream import Stream, connect
 
 try:
@@ -30,8 +31,6 @@ try:
     import dns.flags
     import dns.message
     import dns.rcode
-    import dns.rdatatype
-    import dns.resolver
 except ImportError as e:
     raise ImportError("skynet_lite.contrib.dns needs dnspython: pip install 'skynet_lite[contrib]'") from e
 
@@ -41,9 +40,6 @@ TIMEOUT = 500
 """Ticks for one server to answer, before the next one is asked."""
 ATTEMPTS = 2
 CACHE_SIZE = 1000
-
-Server = tuple[str, int]
-Key = tuple[str, Any]  # name, A or AAAA
 
 
 class Resolver:
@@ -58,11 +54,11 @@ class Resolver:
         self._tid = 0
 
     def resolve(self, name: str, ipv6: bool = False) -> tuple[str, list[str]]:
-        """(first address, all addresses). Raises SocketError: no such name, no answer in time. DOC: dns-resolve"""
+        """(first address, all addresses). Raises SocketError: no such name, no answer in time."""
         name = name.lower().rstrip(".")
-        kind = dns.rdatatype.AAAA if ipv6 else dns.rdatatype.A
-        if _version(name):
-            if _version(name) != (6 if ipv6 else 4):
+        kind = "AAAA" if ipv6 else "A"
+        if version_of(name):
+            if version_of(name) != (6 if ipv6 else 4):
                 raise SocketError(f"dns: {name} is an address of the other IP version")
             return name, [name]
         if self._hosts is None:
@@ -98,7 +94,7 @@ class Resolver:
         except dns.exception.DNSException as e:
             raise SocketError(f"dns: a wrong answer about {key[0]}: {e}") from None
         if chain.answer is None:
-            what = "no such name" if answer.rcode() == dns.rcode.NXDOMAIN else f"no {key[1].name} address"
+            what = "no such name" if answer.rcode() == dns.rcode.NXDOMAIN else f"no {key[1]} address"
             raise SocketError(f"dns: {key[0]}: {what}")
         found = [record.to_text() for record in chain.answer]
         if len(self._cache) >= CACHE_SIZE:
@@ -110,7 +106,7 @@ class Resolver:
     # ---- one question to one server
 
     def _ask(self, server: Server, question: dns.message.QueryMessage) -> dns.message.QueryMessage | None:
-        """None if no answer comes in time. DOC: dns-ask"""
+        """None if no answer comes in time."""
         tid = self._number()
         question.id = tid
         slot: list[Any] = []
@@ -169,42 +165,6 @@ class Resolver:
             stream.close()
 
 
-# ---- the files
-
-
-def read_hosts(path: str) -> dict[Key, list[str]]:
-    """hosts(5): names in lower case → addresses, in the order of the file; nothing if there is no file."""
-    found: dict[Key, list[str]] = {}
-    try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                address, *names = line.partition("#")[0].split() or [""]
-                version = _version(address)
-                for name in names if version else ():
-                    kind = dns.rdatatype.A if version == 4 else dns.rdatatype.AAAA
-                    found.setdefault((name.lower(), kind), []).append(address)
-    except OSError:
-        pass
-    return found
-
-
-def read_resolv_conf(path: str) -> list[Server]:
-    """The name servers of resolv.conf(5). Raises SocketError if there are none."""
-    resolver = dns.resolver.Resolver(configure=False)
-    try:
-        resolver.read_resolv_conf(path)
-    except (dns.resolver.NoResolverConfiguration, OSError):
-        raise SocketError(f"dns: no name server in {path}: call dns.server(ip) first") from None
-    return [(str(ip), 53) for ip in resolver.nameservers]
-
-
-def _version(address: str) -> int:
-    try:
-        return ip_address(address.partition("%")[0]).version
-    except ValueError:
-        return 0
-
-
 # ---- the functions of skynet's module: a resolver for each service
 
 _resolvers: WeakKeyDictionary[Any, dict[int, Resolver]] = WeakKeyDictionary()
@@ -222,7 +182,7 @@ def _resolver() -> Resolver:
 
 def server(ip: str, port: int = 53) -> None:
     """Ask this server from now on, instead of those of /etc/resolv.conf."""
-    if not _version(ip):
+    if not version_of(ip):
         raise SocketError(f"dns: a server is named by its address, not as {ip!r}: the name would have to be looked up")
     _resolver().servers = [(str(ip_address(ip)), port)]
 

@@ -134,7 +134,7 @@ def request(
     method: str, host: str, url: str = "/", header: Mapping[str, Any] | None = None, content: Content = None,
     *, timeout: int | None = TIMEOUT, context: ssl.SSLContext | None = None,
 ) -> Response:  # fmt: skip
-    """One request on a connection of its own; see Connection. DOC: http-request"""
+    """One request on a connection of its own; see Connection."""
     with Connection(host, timeout=timeout, context=context) as c:
         return c.request(method, url, header, content)
 

@@ -1,9 +1,6 @@
 """An HTTP server: h11 on a stream, a handler for each request.
 
-    def hello(request):
-        return 200, "hello\\n", {"content-type": "text/plain"}
-
-    socket.start(lid, lambda id, addr: httpd.serve(id, hello))
+    socket.start(lid, lambda id, addr: httpd.serve(id, lambda request: "hello"))
 
 `serve` may run in another service than the one that listens: hand the id over, as
 examples/simpleweb.lua does. Requests of one connection are answered one after the
@@ -63,7 +60,7 @@ def serve(
     id: int, handler: Handler, *, context: ssl.SSLContext | None = None, timeout: int = TIMEOUT,
     header_limit: int = HEADER_LIMIT, body_limit: int = BODY_LIMIT,
 ) -> None:  # fmt: skip
-    """Start an accepted socket and serve it until either side has enough; then it is closed. DOC: http-serve
+    """Start an accepted socket and serve it until either side has enough; then it is closed.
 
     `context`: HTTPS, see tls.server_context. `timeout`: ticks for one request to arrive whole, for a
     connection to stay without one, and for the client to take each megabyte of an answer. What
@@ -120,7 +117,7 @@ def write_response(
     stream: Stream, conn: h11.Connection, code: int, body: Any = None, header: Mapping[str, Any] | None = None,
     *, head: bool = False, timeout: int = TIMEOUT,
 ) -> None:  # fmt: skip
-    """Send an answer (see Handler); with `head` only how it would begin. DOC: http-write-response
+    """Send an answer (see Handler); with `head` only how it would begin.
 
     What cannot be sent raises TypeError or h11.LocalProtocolError before anything is.
     """
