@@ -285,16 +285,16 @@ def test_the_tables_that_a_trace_rebuilds_are_those_of_the_node() -> None:
         with node.record() as trace:
             thread = threading.Thread(target=load, args=(node, 4, 4, 60))
             thread.start()
-            looks = 0
-            while thread.is_alive():
+            looks = []
+            while thread.is_alive() and len(looks) < 30:
                 with node.stopped():
-                    tables, events = node.tables(), len(trace)
-                assert trace.state(events - 1) == tables
-                looks += 1
+                    looks.append((len(trace), node.tables()))
             thread.join()
+            for events, tables in looks:
+                assert trace.state(events - 1) == tables
+            assert looks
             node.run_until_idle()
             assert trace.state(len(trace) - 1) == node.tables()
-        assert looks > 3
         assert trace.state(0)["workers"][":00000001"] == 1
         for service in {e["service"] for e in trace.events if e["e"] == "message"}:
             causes = [e["cause"] for e in trace.events if e.get("service") == service and e["e"] == "message"]
