@@ -68,7 +68,7 @@ def _main(argv: list[str] | None) -> int:
         hint = " (what is for the service comes after --)" if options.command == "trace" else ""
         raise UsageError(f"unrecognized arguments: {' '.join(unknown)}{hint}; see skynet-lite {options.command} --help")
     if options.command == "run":
-        return run(options.program, options.args)
+        return run(options.program, options.args, options.thread)
     if options.command == "trace":
         return trace(options, [*rest, *argv[last + 1 :]])
     if options.command == "view":
@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs the service that CONFIG.toml names with its key start, until Ctrl-C or SIGTERM; "
         "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket.",
     )
+    sub.add_argument("--thread", metavar="N", type=int, help="worker threads (default: of the configuration, else 1)")
     sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
     args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
     args.required = False  # Python 3.11 and 3.12 would name it as missing
@@ -161,13 +162,13 @@ def _parser() -> argparse.ArgumentParser:
 # ---------------------------------------------------------------------- programs
 
 
-def run(program: str, args: list[str]) -> int:
+def run(program: str, args: list[str], thread: int | None = None) -> int:
     """Run a configuration or a service in the foreground. Raises UsageError, SkynetError."""
     path = _file(program, (".toml", ".py"), "CONFIG.toml or SERVICE.py")
     configured = path.suffix == ".toml"
     if configured and args:
         raise UsageError(f"{program} takes no arguments: put them into its table [env]")
-    node, log = _node(path)
+    node, log = _node(path, thread=thread)
     if configured and node.config.start is None:
         node.close()
         raise UsageError(f'{program} names no service to start: add start = "name"')
