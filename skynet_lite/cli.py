@@ -68,7 +68,7 @@ def _main(argv: list[str] | None) -> int:
         hint = " (what is for the service comes after --)" if options.command == "trace" else ""
         raise UsageError(f"unrecognized arguments: {' '.join(unknown)}{hint}; see skynet-lite {options.command} --help")
     if options.command == "run":
-        return run(options.program, options.args)
+        return run(options.program, options.args, options.thread)
     if options.command == "trace":
         return trace(options, [*rest, *argv[last + 1 :]])
     if options.command == "view":
@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket. "
         'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.',
     )
+    sub.add_argument("--thread", metavar="N", type=int, help="worker threads (default: of the configuration, else 1)")
     sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
     args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
     args.required = False  # Python 3.11 and 3.12 would name it as missing
@@ -172,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
 # ---------------------------------------------------------------------- programs
 
 
-def run(program: str, args: list[str]) -> int:
+def run(program: str, args: list[str], thread: int | None = None) -> int:
     """Run a configuration or a service, in the background if `daemon` is set. Raises UsageError, SkynetError."""
     from .config import load
 
@@ -184,11 +185,11 @@ def run(program: str, args: list[str]) -> int:
     if configured and config.start is None:
         raise UsageError(f'{program} names no service to start: add start = "name"')
     with _daemon(config.daemon):  # before there is a node: threads and epoll do not survive a fork
-        return _run(path, program, args, configured)
+        return _run(path, program, args, configured, thread)
 
 
-def _run(path: Path, program: str, args: list[str], configured: bool) -> int:
-    node, log = _node(path)
+def _run(path: Path, program: str, args: list[str], configured: bool, thread: int | None) -> int:
+    node, log = _node(path, thread=thread)
     with node, _stop_signals(node) as stopped:
         service = _configured(node) if configured else _launched(node, program, args)
         node.run(until=lambda: stopped.is_set() or not node.global_queue)

@@ -94,7 +94,7 @@ class Worker(threading.Thread):
             self._end(ctx)
 
     def next(self) -> tuple[Callable[[Any], Any], Any] | None:
-        """What to do now: a callback and its message; waits for it. None: the node is being closed. DOC: worker-next"""
+        """What to do now: a callback and its message; waits for it. None: the node is being closed."""
         node = self.node
         with node.lock:
             self._done()
@@ -113,7 +113,7 @@ class Worker(threading.Thread):
             return None
 
     def _take(self) -> Message | None:
-        """The next message of this turn, or the first of the next mailbox. DOC: worker-turn
+        """The next message of this turn, or the first of the next mailbox.
 
         Of a mailbox that is taken up, the first message always, and then, with a weight of 0 or
         more, as many as make up its rest shifted by the weight.
@@ -258,7 +258,7 @@ class Monitors:
         self._memory = MemoryWatch(mib)
 
     def check(self) -> list[Endless]:
-        """Look at each worker; what is told of them stands in the log, too. DOC: monitors-check"""
+        """Look at each worker; what is told of them stands in the log, too."""
         found = []
         for worker in self._node.workers:
             with self._node.lock:
@@ -381,7 +381,7 @@ class WorkerNode(Node):
         return [mailbox for _, mailbox in sorted(entries, key=lambda entry: entry[0])]
 
     def worker(self, handle: int) -> Worker:
-        """The worker of a service. DOC: worker-of"""
+        """The worker of a service."""
         return self.workers[handle % len(self.workers)]
 
     def _worker_of(self, handle: int) -> tuple[int, ...]:
@@ -454,7 +454,7 @@ class WorkerNode(Node):
     def stopped(self) -> Iterator[list[Worker]]:
         """All workers stand still between two messages. Yields those that did not within `patience` seconds.
 
-        May be used inside a service: its own message is then the only one that is not over. DOC: stop-the-world
+        May be used inside a service: its own message is then the only one that is not over.
         """
         me = threading.get_ident()
         if self._stopper == me or not self.workers:
@@ -564,7 +564,7 @@ class WorkerNode(Node):
             thread.start()
 
     def _poll_sockets(self) -> None:
-        """The socket thread. DOC: socket-thread"""
+        """The socket thread."""
         while True:
             with self.lock:
                 while self._halted and not self.ending:
@@ -620,7 +620,7 @@ class WorkerNode(Node):
         return self._stopper is None and not due and all(worker.at_rest() for worker in self.workers)
 
     def _quiet(self) -> bool:
-        """Whether nothing moves: all at rest, and a poll that began after that has found nothing. DOC: quiescence"""
+        """Whether nothing moves: all at rest, and a poll that began after that has found nothing."""
         if self._world_owes():
             return False
         with self.lock:

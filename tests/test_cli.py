@@ -272,3 +272,15 @@ def test_diff_says_by_its_status(tmp_path: Path) -> None:
     assert other.returncode == 1 and "skynet.sleep(4)" in other.stdout
     assert (tmp_path / "both.html").read_text().startswith("<!doctype html>")
     assert run("diff", RECORDING, RECORDING).returncode == 0
+
+
+def test_run_with_several_workers(tmp_path: Path) -> None:
+    """--thread N, or `thread` of a configuration: the same program, on N workers."""
+    (tmp_path / "once.py").write_text(
+        "import threading\nfrom skynet_lite import skynet\n\n@skynet.start\ndef main(*words):\n"
+        "    skynet.sleep(1)\n    print(threading.current_thread().name, *words, flush=True)\n"
+    )
+    done = run("run", "--thread", 3, tmp_path / "once.py", "a")
+    assert (done.returncode, done.stdout) == (0, "skynet_lite worker 2 a\n"), done.stderr
+    done = run("run", "--thread", 0, tmp_path / "once.py")
+    assert done.returncode == 2 and "1 or more" in done.stderr

@@ -807,8 +807,9 @@ def test_a_trace_without_its_world_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SkynetError, match="never driven"):
         Node.replay(unborn.trace, main)
     unborn.close()
-    with pytest.raises(SkynetError, match="several workers"):
-        Node(record=True, thread=2)
+    with Node(log=list, record=True, thread=2) as several, pytest.raises(SkynetError, match="several workers"):
+        several.run_until_idle()
+        Node.replay(several.trace, main)
 
 
 def test_a_missing_service_is_named() -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from bench.stress import stress
 
 from skynet_lite import CallError, Node, SkynetError, Trace, skynet, socket
 from skynet_lite.core.context import Context
@@ -285,16 +286,16 @@ def test_the_tables_that_a_trace_rebuilds_are_those_of_the_node() -> None:
         with node.record() as trace:
             thread = threading.Thread(target=load, args=(node, 4, 4, 60))
             thread.start()
-            looks = 0
-            while thread.is_alive():
+            looks = []
+            while thread.is_alive() and len(looks) < 30:
                 with node.stopped():
-                    tables, events = node.tables(), len(trace)
-                assert trace.state(events - 1) == tables
-                looks += 1
+                    looks.append((len(trace), node.tables()))
             thread.join()
+            for events, tables in looks:
+                assert trace.state(events - 1) == tables
+            assert looks
             node.run_until_idle()
             assert trace.state(len(trace) - 1) == node.tables()
-        assert looks > 3
         assert trace.state(0)["workers"][":00000001"] == 1
         for service in {e["service"] for e in trace.events if e["e"] == "message"}:
             causes = [e["cause"] for e in trace.events if e.get("service") == service and e["e"] == "message"]
@@ -764,3 +765,16 @@ def test_sockets_of_many_services_on_one_socket_thread(poller: str) -> None:
         node.run_until_idle()
         assert [s for s, _ in node.socket_server.table().values()] == ["listen"]
         assert not [c for c in node.handles.contexts.values() if c.name == "agent"]
+
+
+@pytest.mark.parametrize("thread", [2, 4, 7])
+def test_a_mixed_load_is_accounted_for(thread: int) -> None:
+    """Calls, numbered sends, sockets, timers, births and ends, errors; nothing lost, doubled or overtaken.
+
+    Counted by rounds, not by time; `python tests/bench/stress.py --seconds 60` is the long one.
+    """
+    with hurried():
+        counts = stress(thread, rounds=25)
+    assert counts["sent"] == counts["notes"] == 4 * 4 * 25
+    assert counts["connections"] == 3 * 25 and counts["born"] == 2 * 25
+    assert counts["timers fired"] == 2 * 25 * 10

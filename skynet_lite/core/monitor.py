@@ -28,13 +28,13 @@ class Monitor:
         self.source = self.destination = 0
 
     def trigger(self, source: int, destination: int) -> None:
-        """A message is taken; with (0, 0): it is done (skynet_monitor_trigger). DOC: monitor-trigger"""
+        """A message is taken; with (0, 0): it is done (skynet_monitor_trigger)."""
         self.source = source
         self.destination = destination
         self.version += 1
 
     def check(self) -> bool:
-        """Whether the worker has been in one message since the last check (skynet_monitor_check). DOC: monitor-check"""
+        """Whether the worker has been in one message since the last check (skynet_monitor_check)."""
         if self.version == self.check_version:
             return self.destination != 0
         self.check_version = self.version

@@ -107,6 +107,11 @@ class Trace:
                 names.setdefault(event.get("service", ""), "service")
         return names
 
+    def workers(self) -> dict[str, int]:
+        """Address → number of its worker, of every service that the trace has seen; empty with one worker."""
+        workers = dict(self.snapshot.get("workers", {}))
+        return workers | {e["service"]: e["worker"] for e in self.whole.events if "worker" in e}
+
     def seconds(self, i: int) -> float:
         """When event `i` happened, in seconds since the recording began.
 

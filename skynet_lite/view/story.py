@@ -101,6 +101,7 @@ class Story:
         limit: int = 120, *, fold: bool | Services = False,
     ) -> None:  # fmt: skip
         self.names = trace.whole.names()
+        self.workers = trace.whole.workers()
         self.shown = selected(trace, services)
         self.coroutines: set[str] | None = getattr(trace, "coroutines", None)
         named = set() if isinstance(fold, bool) else trace.find_services(fold)
@@ -243,6 +244,8 @@ class Story:
         for service, keys in members.items():
             name = self.names.get(service, "")
             about = f"{name} {service}" if name != service else service
+            if service in self.workers:
+                about += f" w{self.workers[service]}"
             if (service, FOLDED) in seen:
                 lanes.append(Lane((service, FOLDED), "folded", about.strip(), ""))
                 continue
