@@ -9,7 +9,6 @@ import re
 import shutil
 import socket as pysocket
 import subprocess
-import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,7 +142,16 @@ def prepared(node: Node, console: Asking, said: str, expected: str) -> tuple[str
 
 def test_the_log_tells_what_the_recorded_one_does(tmp_path: Path) -> None:
     """Who connects and goes, message logs opened and closed, traces turned on, tasks killed."""
-    kinds = ("connected", "disconnect", "Open log file", "Close log file", "Turn trace log", "Kill ", "KILL :", "recv a")
+    kinds = (
+        "connected",
+        "disconnect",
+        "Open log file",
+        "Close log file",
+        "Turn trace log",
+        "Kill ",
+        "KILL :",
+        "recv a",
+    )
     with console_node(logpath=".") as node:
         console = Asking(node)
         for said in ("trace .demo on", "trace .demo lua off", "trace .demo nosuchproto on", "trace .demo", "logon .demo",
@@ -253,9 +261,17 @@ def test_nc_and_telnet_and_curl_are_clients() -> None:
     with served() as port:
         waiting = pysocket.create_connection(("127.0.0.1", port))
         with waiting:
-            done = subprocess.run([nc, "-q", "1", "127.0.0.1", str(port)], input="getenv thread\n", capture_output=True, text=True, timeout=20)
+            done = subprocess.run(
+                [nc, "-q", "1", "127.0.0.1", str(port)],
+                input="getenv thread\n",
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
             assert done.stdout == WELCOME + "thread\t1\n<CMD OK>\n"
-            process = subprocess.Popen([telnet, "127.0.0.1", str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                [telnet, "127.0.0.1", str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write("getenv harbor\n")
             process.stdin.flush()
@@ -266,7 +282,12 @@ def test_nc_and_telnet_and_curl_are_clients() -> None:
             process.wait(20)
             process.stdout.close()
             assert lines[-2] == "harbor\t0\n"
-            done = subprocess.run([curl, "-s", "--http0.9", f"http://127.0.0.1:{port}/getenv/thread"], capture_output=True, text=True, timeout=20)
+            done = subprocess.run(
+                [curl, "-s", "--http0.9", f"http://127.0.0.1:{port}/getenv/thread"],
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
             assert done.stdout == WELCOME + "thread\t1\n<CMD OK>\n"
 
 
@@ -322,7 +343,9 @@ def test_it_listens_on_this_machine_only_unless_told(node: Node) -> None:
 def test_a_handler_is_replaced_and_its_state_is_kept(console: Asking, tmp_path: Path) -> None:
     """Hot patch: a file that defines a function again takes its place in the running service."""
     console.ask('call .demo "ADD", 1, 2\n')
-    (tmp_path / "patch.py").write_text("def ADD(a, b):\n    return a * b\ncommands['ADD'] = ADD\nprint('calls so far', calls)\n")
+    (tmp_path / "patch.py").write_text(
+        "def ADD(a, b):\n    return a * b\ncommands['ADD'] = ADD\nprint('calls so far', calls)\n"
+    )
     assert console.ask("inject .demo patch.py\n") == "calls so far\t1\n<CMD OK>\n"
     assert console.ask('call .demo "ADD", 6, 7\n') == "1\t42\nn\t1\n<CMD OK>\n"
     (tmp_path / "look.py").write_text("print(calls, 'print' in globals())\n")
@@ -354,7 +377,9 @@ def test_variables_of_a_start_function_can_be_set(node: Node, console: Asking, t
 
 def test_injected_code_may_block(console: Asking, tmp_path: Path) -> None:
     """It runs in a coroutine of the service, as any of its code; the service goes on meanwhile."""
-    (tmp_path / "slow.py").write_text("from skynet_lite import skynet\nprint('before')\nskynet.sleep(10)\nprint('after')\n")
+    (tmp_path / "slow.py").write_text(
+        "from skynet_lite import skynet\nprint('before')\nskynet.sleep(10)\nprint('after')\n"
+    )
     console.client.send(b"inject .demo slow.py\n")
     console.node.run_until_idle()
     other = Asking(console.node)
@@ -463,7 +488,9 @@ def test_waits_and_verdicts_of_a_live_node(node: Node, console: Asking) -> None:
     """The same text as node.waits() and node.verdicts() give."""
 
     def deadlocked() -> None:
-        skynet.dispatch("lua", lambda session, source, *words: skynet.retpack(skynet.call(skynet.self(), "lua", "again")))
+        skynet.dispatch(
+            "lua", lambda session, source, *words: skynet.retpack(skynet.call(skynet.self(), "lua", "again"))
+        )
         skynet.fork(lambda: skynet.call(skynet.self(), "lua"))
 
     handle = node.newservice(deadlocked)
