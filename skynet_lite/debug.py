@@ -9,7 +9,6 @@ After lualib/skynet/debug.lua.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,7 +73,7 @@ def GC() -> None:
     _collecting.add(s.handle)
     try:
         before, began = memory.size(s) / 1024, skynet.now()
-        gc.collect()
+        memory.collect()
         skynet.yield_()  # what asks again meanwhile is passed over
         after, ended = memory.size(s) / 1024, skynet.now()
         skynet.error(f"GC {before:.2f} Kb -> {after:.2f} Kb, cost {(ended - began) / 100:.2f} sec")

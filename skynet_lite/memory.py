@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 import tracemalloc
 from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
@@ -50,6 +51,17 @@ def size(s: Scheduler) -> int:
 
 def _runtime(found: Any) -> bool:
     return type(found).__module__.startswith("skynet_lite.")
+
+
+_collected = 0.0
+
+
+def collect() -> None:
+    """Let Python collect garbage. All services share one heap: if it was done a second ago, it is done."""
+    global _collected
+    if time.monotonic() - _collected > 1:
+        gc.collect()
+        _collected = time.monotonic()
 
 
 def total() -> int:

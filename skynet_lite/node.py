@@ -67,6 +67,7 @@ from .where import Places, here, is_ours, stack_of
 if TYPE_CHECKING:
     from .record import Recorded
     from .replay import Replay
+    from .view.dashboard import Dashboard
     from .workers import Monitors
 
 T = TypeVar("T")
@@ -141,6 +142,7 @@ class Node:
         self._calls: dict[int, _Call] = {}
         self._sessions = 0
         self._newest: dict[str, Scheduler] = {}
+        self._dashboards: list[Dashboard] = []
         self._clients: list[Client] = []
         self._client_count = 0
         self._sinks: list[Callable[[tuple[Any, ...]], Any]] = []
@@ -1053,6 +1055,41 @@ class Node:
             return self._on_thread(self._recorder.trace.verdicts)
         return self._on_thread(lambda: Verdicts(standing(self.tables(), self._parked_at())))
 
+    def dashboard(self, every: float = 0.5) -> Dashboard:
+        """A table of this node for a notebook: services, mailboxes, CPU, tasks, sockets, verdicts.
+
+        While a thread drives the node it looks every so many seconds, until `stop` or `close`;
+        else only at `refresh()`. Needs the extra `notebooks`.
+        """
+        from .view.dashboard import Dashboard
+
+        found = Dashboard(self._overview, every if self.served() else None)
+        self._dashboards.append(found)
+        return found
+
+    def _overview(self) -> dict[str, Any] | None:
+        """What a dashboard shows; None when this node has ended or does not run."""
+        if self.closed or (self._thread is not None and not self._serving):
+            return None
+        rows, tables = self._on_thread(self._rows)
+        # Outside the thread that drives: looking for circles takes time.
+        return {"services": rows, "verdicts": list(map(str, standing(*tables))) if tables else []}
+
+    def _rows(self) -> tuple[list[dict[str, Any]], tuple[Any, Any] | None]:
+        sockets: dict[int, int] = {}
+        for _, owner in self.socket_server.table().values():
+            sockets[owner] = sockets.get(owner, 0) + 1
+        rows = []
+        for ctx in self.handles.contexts.values():
+            s = ctx.state if isinstance(ctx.state, Scheduler) else None
+            rows.append({
+                "address": address_text(ctx.handle), "name": ctx.name or ctx.kind, "mailbox": len(ctx.mailbox),
+                "messages": ctx.mailbox.popped, "cpu": s.cpu_cost if s is not None and self.config.profile else None,
+                "tasks": 0 if s is None else len(s.session_id_coroutine), "sockets": sockets.get(ctx.handle, 0),
+            })  # fmt: skip
+        few = len(rows) <= 200  # what goes on in more services is too much for a look
+        return rows, (self.tables(), self._parked_at()) if few else None
+
     def _parked_at(self) -> dict[tuple[str, str], str]:
         """The user's line at which each coroutine is parked."""
         named = Places(self._code)
@@ -1090,6 +1127,8 @@ class Node:
         """End everything: coroutines (their `finally` blocks run), sockets, threads, files."""
         if self.closed:
             return
+        for dashboard in self._dashboards:
+            dashboard.stop()
         if self._owner is None:
             self.closed = True
             self.outside.close()

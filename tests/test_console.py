@@ -98,31 +98,46 @@ class Terminal:
         before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
         return before
 
-    def close(self) -> int:
+    def leave(self) -> int:
+        self.until(r"127\.0\.0\.1:\d+>")  # before that the terminal would take the key for itself
         self.type("\x04")
-        status = self.process.wait(20)
+        return self.process.wait(20)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.process.kill()
+        self.process.wait(20)
         os.close(self.master)
-        return status
 
 
 def test_a_terminal_completes_and_remembers(port: int, tmp_path: Path) -> None:
     """Tab completes commands and addresses; the arrow up brings back what was said in an earlier session."""
-    terminal = Terminal(port, tmp_path)
-    terminal.until(r"127\.0\.0\.1:\d+> ")
-    terminal.type("geten\t thread\r")
-    assert "thread\t1" in terminal.until("<CMD OK>")
-    terminal.type("call .counter 41\r")
-    assert "42" in terminal.until("<CMD OK>")
-    assert terminal.close() == 0
+    with Terminal(port, tmp_path) as terminal:
+        terminal.until(r"127\.0\.0\.1:\d+>")
+        terminal.type("geten\t")
+        terminal.until("getenv")
+        terminal.type(" thread\r")
+        assert "thread\t1" in terminal.until("<CMD OK>")
+        terminal.until(r"127\.0\.0\.1:\d+>")
+        terminal.type("call .counter 41\r")
+        assert "42" in terminal.until("<CMD OK>")
+        assert terminal.leave() == 0
     assert (tmp_path / "skynet_lite" / "console_history").read_text().count("+call .counter 41") == 1
-    terminal = Terminal(port, tmp_path)
-    terminal.until(r"127\.0\.0\.1:\d+> ")
-    terminal.type("\x1b[A\r")
-    assert "42" in terminal.until("<CMD OK>")
-    terminal.type("debug .counter\r")
-    terminal.until(r":[0-9a-f]{8}>")
-    terminal.type("6 * 7\r")
-    terminal.until("42")
-    terminal.type("cont\r")
-    terminal.until("<CMD OK>")
-    assert terminal.close() == 0
+    with Terminal(port, tmp_path) as terminal:
+        terminal.until(r"127\.0\.0\.1:\d+>")
+        terminal.type("\x1b[A\r")
+        assert "42" in terminal.until("<CMD OK>")
+        terminal.until(r"127\.0\.0\.1:\d+>")
+        terminal.type("ping :\t\t")
+        terminal.until("snlua counter")
+        terminal.type("\x03")
+        terminal.type("debug .counter\r")
+        terminal.until(r":[0-9a-f]{8}>")
+        terminal.type("6 * 7\r")
+        terminal.until("42")
+        terminal.until(r":[0-9a-f]{8}>")
+        terminal.type("cont\r")
+        terminal.until("<CMD OK>")
+        assert terminal.leave() == 0

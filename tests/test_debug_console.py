@@ -488,9 +488,8 @@ def test_waits_and_verdicts_of_a_live_node(node: Node, console: Asking) -> None:
     """The same text as node.waits() and node.verdicts() give."""
 
     def deadlocked() -> None:
-        skynet.dispatch(
-            "lua", lambda session, source, *words: skynet.retpack(skynet.call(skynet.self(), "lua", "again"))
-        )
+        section = skynet.queue()
+        skynet.dispatch("lua", lambda session, source: section(skynet.call, skynet.self(), "lua"))
         skynet.fork(lambda: skynet.call(skynet.self(), "lua"))
 
     handle = node.newservice(deadlocked)

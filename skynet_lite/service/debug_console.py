@@ -120,7 +120,10 @@ def say(fd: int, *lines: str) -> None:
 
 
 def accept(id: int, addr: str) -> None:
-    socket.start(id)
+    try:
+        socket.start(id)
+    except SkynetError:
+        return  # it has gone already
     if len(clients) >= CLIENTS:
         say(id, f"{CLIENTS} clients are connected already: close one")
         socket.close(id)
