@@ -32,6 +32,7 @@ from .core.handle import HandleStorage, address_text
 from .core.harbor import Harbor, RemoteMessage
 from .core.logger import logger_callback, open_log
 from .core.message import (
+    PTYPE_CLIENT,
     PTYPE_ERROR,
     PTYPE_LUA,
     PTYPE_NAMES,
@@ -121,6 +122,7 @@ class Node:
         self._logger: Context | None = None
         self._harbor: Context | None = None
         self._bootstrap = 0
+        self.monitor_exit = 0  # who is told of every exit (skynet.monitor)
         self._attention = False  # something below wants the loop to look up
         self._interrupt: BaseException | None = None
         self._ended: deque[Context] = deque()  # services to be closed by the loop
@@ -381,6 +383,8 @@ class Node:
         if ctx is None:
             return
         self.log(s.handle, "KILL self" if handle == s.handle else f"KILL :{handle:x}")
+        if self.monitor_exit:
+            self._deliver(self.monitor_exit, PTYPE_CLIENT, 0, handle, ())
         self._retire(ctx)
 
     def _retire(self, ctx: Context) -> None:
