@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import SkynetError
@@ -27,11 +28,11 @@ def cpu_time(node: Node) -> float:
     return 0.0 if node.clock.virtual else time.thread_time()
 
 
-def timed_dispatch(s: Scheduler, message: Message) -> None:
+def timed_dispatch(s: Scheduler, dispatch: Callable[[Message], None], message: Message) -> None:
     """The callback of a service where the key `profile` is on (dispatch_message in skynet_server.c)."""
     s.cpu_start = cpu_time(s.node)
     try:
-        s.dispatch_message(message)
+        dispatch(message)
     finally:
         s.cpu_cost += cpu_time(s.node) - s.cpu_start
 
