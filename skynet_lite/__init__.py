@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import skynet as skynet, socket as socket
+    from . import coroutine as coroutine, profile as profile, skynet as skynet, socket as socket
     from .client import Client as Client
     from .core.errors import (
         AddressError as AddressError,
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "skynet": "skynet", "socket": "socket", "core": "core", "trace": "trace", "view": "view",
+    "skynet": "skynet", "socket": "socket", "coroutine": "coroutine", "profile": "profile", "core": "core",
+    "trace": "trace", "view": "view",
     "Node": "node", "mark": "node", "Client": "client", "Trace": "trace", "Outside": "core.outside",
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",
