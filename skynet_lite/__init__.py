@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import (
+        coroutine as coroutine,
         datacenter as datacenter,
+        debug as debug,
         gateserver as gateserver,
         harbor as harbor,
+        inject as inject,
+        manager as manager,
         multicast as multicast,
         netpack as netpack,
+        profile as profile,
         service as service,
         sharedata as sharedata,
         sharetable as sharetable,
@@ -45,12 +50,17 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "core",
+    "coroutine",
     "datacenter",
+    "debug",
     "gateserver",
     "harbor",
+    "inject",
+    "manager",
     "mqueue",
     "multicast",
     "netpack",
+    "profile",
     "service",
     "sharedata",
     "sharetable",

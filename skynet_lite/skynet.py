@@ -371,13 +371,13 @@ class Scheduler:
         while True:
             command, param = yielded
             if command is EXIT:
-                if co.tag is not None:
-                    end_trace(co, "end")
                 forgotten = 0 if co.responded else co.session
                 co.session = None
                 co.responded = False
                 if emit is not None:
                     emit(("yield", self.handle, co.n, EXIT, None, None))
+                if co.tag is not None:
+                    end_trace(co, "end")
                 if forgotten:
                     self.error(
                         f"Maybe forgot response session {forgotten} from {address_text(co.address)} : {co.label}"
@@ -540,39 +540,46 @@ class Scheduler:
 
     def kill_coroutine(self, co: Coroutine, by: int) -> None:
         """End a parked coroutine (killthread). In the hub only, for its `finally` blocks run."""
-        emit = self.emit
-        if emit is not None:
-            emit(("kill", self.handle, co.n, by))
+        if co.tag is not None:
+            end_trace(co, None)
+        owes = 0 if co.responded else co.session
         co.sleeping = None
         _drop_token(self, co)
         if co in self.fork_queue:
             self.fork_queue.remove(co)
+        self._forget(co)
+        if self.emit is not None:
+            self.emit(("kill", self.handle, co.n, by))
         for session in [s for s, waiting in self.session_id_coroutine.items() if waiting is co]:
             self.abandon(session)
-        if co.session and not co.responded:
-            self.send(co.address, PTYPE_ERROR, co.session, None, 0)
+        if owes:
+            self.send(co.address, PTYPE_ERROR, owes, None, 0)
         for section in list((self.queues or {}).values()):
             section.leave(co)
-        self._forget(co)
         coroutine_close(co)
         if co in self.coroutine_pool:  # it was told to end, and did: by returning
             self.coroutine_pool.remove(co)
 
     def abandon(self, session: int) -> None:
         """Nobody waits for `session` any more: throw its answer away, if one will come."""
-        called = self.watching_session.pop(session, None)
         if session not in self.session_id_coroutine:
             return
-        comes = called is not None or any(m[:2] == (PTYPE_RESPONSE, session) for m in self.mailbox)
-        if comes or (self.handle, session) in {timer[1:] for timer in self.node.timer.pending()}:
+        emit = self.emit
+        comes = session in self.watching_session
+        if comes:
+            del self.watching_session[session]
+            if emit is not None:
+                emit(("table", self.handle, "watching_session", "clear", session, 0))
+        elif any(m[:2] == (PTYPE_RESPONSE, session) for m in self.mailbox):
+            comes = True
+        else:
+            comes = (self.handle, session) in {timer[1:] for timer in self.node.timer.pending()}
+        if comes:
             self.session_id_coroutine[session] = BREAK
         else:
             del self.session_id_coroutine[session]
-        if self.emit is not None:
-            if called is not None:
-                self.emit(("table", self.handle, "watching_session", "clear", session, 0))
-            op = "abandon" if session in self.session_id_coroutine else "clear"
-            self.emit(("table", self.handle, "session_id_coroutine", op, session, 0))
+        if emit is not None:
+            emit(("table", self.handle, "session_id_coroutine", "abandon" if comes else "clear", session, 0))
 
     def _forget(self, co: Coroutine) -> None:
         if co.tag is not None:
