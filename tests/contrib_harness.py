@@ -101,9 +101,12 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
     """(authority, certificate, key): a certificate for localhost and 127.0.0.1, signed by an authority of our own."""
     ca, ca_key, cert, key, request = (folder / n for n in ("ca.pem", "ca.key", "cert.pem", "cert.key", "cert.csr"))
     new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    run(*new, "-x509", "-days", "2", "-subj", "/CN=test authority", "-keyout", ca_key, "-out", ca)
+    signs = ("-addext", "keyUsage=critical,keyCertSign")  # newer Pythons insist on such things
+    run(*new, "-x509", "-days", "2", "-subj", "/CN=test authority", *signs, "-keyout", ca_key, "-out", ca)
     run(*new, "-subj", "/CN=localhost", "-keyout", key, "-out", request)
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    (folder / "names").write_text(
+        "subjectAltName=DNS:localhost,IP:127.0.0.1\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
     sign = ("openssl", "x509", "-req", "-days", "2", "-CAcreateserial")
     run(*sign, "-in", request, "-CA", ca, "-CAkey", ca_key, "-extfile", folder / "names", "-out", cert)
     return ca, cert, key

@@ -106,7 +106,7 @@ class Resolver:
     # ---- one question to one server
 
     def _ask(self, server: Server, question: dns.message.QueryMessage) -> dns.message.QueryMessage | None:
-        """None if no answer comes in time."""
+        """None if no answer comes in time. DOC: dns-ask"""
         tid = self._number()
         question.id = tid
         slot: list[Any] = []
@@ -116,6 +116,8 @@ class Resolver:
                 self._sockets[server] = socket.udp_dial(*server, self._arrived(server))
             socket.write(self._sockets[server], question.to_wire())
             skynet.sleep(TIMEOUT, ("dns", tid))
+        except SocketError:
+            pass  # it cannot even be asked
         finally:
             del self._asking[tid]
             if not any(other[0] == server for other in self._asking.values()) and server in self._sockets:

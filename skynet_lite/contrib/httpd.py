@@ -60,7 +60,7 @@ def serve(
     id: int, handler: Handler, *, context: ssl.SSLContext | None = None, timeout: int = TIMEOUT,
     header_limit: int = HEADER_LIMIT, body_limit: int = BODY_LIMIT,
 ) -> None:  # fmt: skip
-    """Start an accepted socket and serve it until either side has enough; then it is closed.
+    """Start an accepted socket and serve it until either side has enough; then it is closed. DOC: http-serve
 
     `context`: HTTPS, see tls.server_context. `timeout`: ticks for one request to arrive whole, for a
     connection to stay without one, and for the client to take each megabyte of an answer. What

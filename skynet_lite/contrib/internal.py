@@ -30,7 +30,7 @@ Header = dict[str, Any]
 
 
 def next_event(stream: Stream, conn: h11.Connection) -> Any:
-    """The next thing the other side says; waits for bytes if it must.
+    """The next thing the other side says; waits for bytes if it must. DOC: next-event
 
     Raises h11.RemoteProtocolError, TimedOut.
     """

@@ -76,7 +76,10 @@ class WebSocket:
         return (closing or self.ws.state is ConnectionState.OPEN) and self.stream.write(self.ws.send(event))
 
     def receive(self) -> Any:
-        """The next message (str, bytes), Ping or Pong; None at the end, and then the socket is closed."""
+        """The next message (str, bytes), Ping or Pong; None at the end, and then the socket is closed.
+
+        DOC: ws-receive
+        """
         if self._reading:
             raise SocketError(f"websocket {self.id}: another coroutine reads it already")
         if self.code is not None:

@@ -76,7 +76,7 @@ class Stream:
     # ---- patience
 
     def within(self, ticks: int | None) -> None:
-        """Cut the connection in so many ticks, unless this is called again before; None: never.
+        """Cut the connection in so many ticks, unless this is called again before; None: never. DOC: stream-within
 
         The coroutine that reads then gets TimedOut.
         """

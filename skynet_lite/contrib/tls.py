@@ -40,7 +40,7 @@ class TLSStream(Stream):
         self._do(self.ssl.do_handshake)
 
     def _do(self, operation: Callable[..., T], *args: object) -> T:
-        """Carry out `operation`, and whatever reading and writing it asks for on the way."""
+        """Carry out `operation`, and whatever reading and writing it asks for on the way. DOC: tls-step"""
         while True:
             try:
                 result = operation(*args)
