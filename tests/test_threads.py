@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -291,7 +292,7 @@ def test_the_tables_that_a_trace_rebuilds_are_those_of_the_node() -> None:
                 with node.stopped():
                     looks.append((len(trace), node.tables()))
             thread.join()
-            for events, tables in looks:
+            for events, tables in [(e, t) for e, t in looks if e]:
                 assert trace.state(events - 1) == tables
             assert looks
             node.run_until_idle()
@@ -778,3 +779,25 @@ def test_a_mixed_load_is_accounted_for(thread: int) -> None:
     assert counts["sent"] == counts["notes"] == 4 * 4 * 25
     assert counts["connections"] == 3 * 25 and counts["born"] == 2 * 25
     assert counts["timers fired"] == 2 * 25 * 10
+
+
+def test_run_forever_in_the_foreground_ends_by_a_signal_of_the_system() -> None:
+    """SIGTERM comes to the main thread, which only waits; the workers stand still afterwards."""
+    with node_of(2, clock="real") as node:
+        node.newservice(lambda: skynet.timeout(2, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        node.run_forever()
+        assert node.held()
+        assert node.call(node.newservice(echo), "lua", 1) == 1  # and go on when somebody drives
+
+
+def test_with_one_worker_a_signal_is_only_told() -> None:
+    """Whoever could send it waits for the same handler."""
+    with Node(clock="virtual", log=list) as node:
+        address = node.newservice(echo)
+        assert node.signal(address, 0) is False
+        assert node.signal(address, 1) is False
+        node.run_until_idle()
+        assert f"[:{address:08x}] recv a signal 0" in node.log_lines
+        assert node.log_lines[-1].startswith(f"[:{address:08x}] Current Memory ")
+        with pytest.raises(SkynetError):
+            node.signal(99)
