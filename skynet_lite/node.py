@@ -891,6 +891,10 @@ class Node:
         self._attention = True
         return call
 
+    def post(self, target: Context, message: Message) -> None:
+        """Push a message when this one is over: for a sink, which is called in the middle of somebody's."""
+        self.later(lambda: self.push(target, message, "send"))
+
     def _check_open(self) -> None:
         if self.closed:
             raise SkynetError("this node is closed: make a new one")

@@ -506,8 +506,8 @@ class Stream:
         me = skynet._service()
         node = me.node
 
-        def ready() -> None:  # in the middle of somebody's message: sending must wait for its end
-            node.later(lambda: node.push(me.ctx, (skynet.PTYPE_LUA, 0, me.handle, ("LINES", number)), "send"))
+        def ready() -> None:
+            node.post(me.ctx, (skynet.PTYPE_LUA, 0, me.handle, ("LINES", number)))
 
         def begin() -> None:
             self.live = Live(handle, Places(node._code), ready)
