@@ -78,7 +78,7 @@ def test_the_readmes_table_names_files_that_exist() -> None:
     rows = re.findall(r"^\| [\w./, -]+ \| (\[?.*?) \| .*\|$", README, re.MULTILINE)
     named = {path for row in rows for path in re.findall(r"\((skynet_lite/[\w/.]+)\)", row)}
     for row in rows:
-        folder = re.findall(r"\((skynet_lite/[\w/]*/)", row)
+        folder = re.findall(r"\((skynet_lite/(?:\w+/)*)", row)
         named |= {folder[0] + name for name in re.findall(r"(?<![\w/])\w+\.py(?=,|$)", row) if folder}
     assert len(named) > 15
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
