@@ -113,7 +113,7 @@ class Worker(threading.Thread):
             return None
 
     def _take(self) -> Message | None:
-        """The next message of this turn, or the first of the next mailbox.
+        """The next message of this turn, or the first of the next mailbox. DOC: worker-turn
 
         Of a mailbox that is taken up, the first message always, and then, with a weight of 0 or
         more, as many as make up its rest shifted by the weight.
@@ -381,7 +381,7 @@ class WorkerNode(Node):
         return [mailbox for _, mailbox in sorted(entries, key=lambda entry: entry[0])]
 
     def worker(self, handle: int) -> Worker:
-        """The worker of a service."""
+        """The worker of a service. DOC: worker-of"""
         return self.workers[handle % len(self.workers)]
 
     def _worker_of(self, handle: int) -> tuple[int, ...]:
@@ -620,7 +620,7 @@ class WorkerNode(Node):
         return self._stopper is None and not due and all(worker.at_rest() for worker in self.workers)
 
     def _quiet(self) -> bool:
-        """Whether nothing moves: all at rest, and a poll that began after that has found nothing."""
+        """Whether nothing moves: all at rest, and a poll that began after that has found nothing. DOC: quiescence"""
         if self._world_owes():
             return False
         with self.lock:

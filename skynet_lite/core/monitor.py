@@ -34,7 +34,7 @@ class Monitor:
         self.version += 1
 
     def check(self) -> bool:
-        """Whether the worker has been in one message since the last check (skynet_monitor_check)."""
+        """Whether the worker has been in one message since the last check (skynet_monitor_check). DOC: monitor-check"""
         if self.version == self.check_version:
             return self.destination != 0
         self.check_version = self.version

@@ -104,6 +104,8 @@ def wrong_event(event: Any, recorded: bool = False) -> str | None:
     for field in need:
         if field not in event and not (recorded and field == "id"):
             return f"a {kind} of {event[_NAMES[kind]]} without {field!r}"
+    if kind == "message" and "data" in event and "size" not in event:
+        return "a message of bytes without 'size'"
     if "sock" in event and not (type(event["sock"]) is str and re.fullmatch(r"s[0-9]{1,9}", event["sock"])):
         return f"a {kind} whose 'sock' is no label"
     if recorded and kind == "message" and event["ptype"] == "socket" and "sock" not in event:
