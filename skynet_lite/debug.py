@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _extern: dict[str, Callable[..., Any]] = {}
-_collecting: set[int] = set()  # handles of services that are at it
 
 
 def reg_debugcmd(name: str, func: Callable[..., Any]) -> None:
@@ -35,7 +34,7 @@ def reg_debugcmd(name: str, func: Callable[..., Any]) -> None:
 def look(job: Callable[[Node], T]) -> T:
     """`job(node)`, run between two messages, where all tables of the node agree; returns what it returns. Blocks."""
     node = _service().node
-    asked = node.later(lambda: job(node))
+    asked = node.later(lambda: node.look(lambda: job(node)))
     while not asked.done.is_set():
         skynet.yield_()
     if not asked.ok:
@@ -50,15 +49,9 @@ def signal(handle: int, sig: int) -> str | None:
     ctx = node.handles.contexts.get(handle)
     if ctx is None or ctx.state is None:
         return None
-    node.log(handle, f"recv a signal {sig}")
-    if sig == 1:
-        kilobytes = look(lambda _: memory.size(ctx.state)) / 1024
-        node.log(handle, f"Current Memory {kilobytes:.3f}K")
-    elif sig == 0:
-        interrupt = getattr(node, "signal", None)
-        if interrupt is None or node.config.thread == 1:
-            return "one worker: while it runs this command no service can be in a loop; with thread=2 signal breaks one"
-        interrupt(handle, sig)
+    node.signal(handle, sig)
+    if sig == 0 and node.config.thread == 1:
+        return "one worker: while it runs this command no service can be in a loop; with thread=2 signal breaks one"
     return None
 
 
@@ -68,9 +61,9 @@ def MEM() -> None:
 
 def GC() -> None:
     s = _service()
-    if s.handle in _collecting:
+    if "debug.gc" in s.libs:
         return
-    _collecting.add(s.handle)
+    s.libs["debug.gc"] = True
     try:
         before, began = memory.size(s) / 1024, skynet.now()
         memory.collect()
@@ -78,7 +71,7 @@ def GC() -> None:
         after, ended = memory.size(s) / 1024, skynet.now()
         skynet.error(f"GC {before:.2f} Kb -> {after:.2f} Kb, cost {(ended - began) / 100:.2f} sec")
     finally:
-        _collecting.discard(s.handle)
+        del s.libs["debug.gc"]
 
 
 def STAT() -> None:

@@ -21,10 +21,10 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import debug as debug  # every service speaks PTYPE_DEBUG
+from . import debug as debug, memory  # every service speaks PTYPE_DEBUG
 from .client import Client
 from .config import environment, load as load_config
 from .core.context import Context
@@ -51,7 +51,6 @@ from .core.message import (
     unpack,
 )  # fmt: skip
 from .core.message_log import MessageLog
-from .core.monitor import resident_mib
 from .core.mq import OVERLOAD, GlobalQueue, ignore
 from .core.outside import Outside
 from .core.poller import POLLERS
@@ -77,6 +76,7 @@ MESSAGES_PER_POLL = 16
 _ARGUMENTS = ("log", "outside", "record")  # of Node that are no configuration
 BARE, BOOTING, BOOTED = "bare", "booting", "booted"
 _recording: weakref.WeakSet[Node] = weakref.WeakSet()  # for marks made outside services
+_recording_lock = threading.Lock()  # several nodes may have several threads
 
 
 class _Call:
@@ -161,6 +161,7 @@ class Node:
 
     def _shared(self) -> None:
         """Make what several workers would have to share."""
+        self.lock: AbstractContextManager[Any] = nullcontext()
         self.timer = Timer()
         self.global_queue: GlobalQueue = deque()
         self.socket_server = SocketServer(self.outside, self._post_socket, self._log_system, self.clock.now, here)
@@ -428,8 +429,6 @@ class Node:
     def _retire(self, ctx: Context) -> None:
         self.handles.retire(ctx.handle)
         ctx.mailbox.callback = ignore
-        if ctx.handle in self._message_logs:
-            self._message_logs.pop(ctx.handle).close()
         if self.emit is not None:
             self.emit(("exit", ctx.handle, ctx.label))
         for message in ctx.mailbox:
@@ -457,12 +456,12 @@ class Node:
         """Signal 0 breaks off a handler that does not come back: it gets a SignalError. True if one was.
 
         That takes a second worker: with `thread=1` whoever could call this waits for the handler, too. Signal 1
-        logs the memory of the process. Raises AddressError. After cmd_signal of skynet_server.c, snlua_signal.
+        logs what memory.size says. Raises AddressError. After cmd_signal of skynet_server.c, snlua_signal.
         """
-        handle = self.service(addr).handle
-        self.log(handle, f"recv a signal {sig}")
+        s = self.service(addr)
+        self.log(s.handle, f"recv a signal {sig}")
         if sig == 1:
-            self.log(handle, f"Current Memory {resident_mib() * 1024:.3f}K (of the process: services share one heap)")
+            self.log(s.handle, f"Current Memory {memory.size(s) / 1024:.3f}K")
         return False
 
     def interrupt(self, error: BaseException) -> None:
@@ -538,21 +537,32 @@ class Node:
     def _attend(self) -> None:
         self._attention = False
         while self._ended:
-            ctx = self._ended.popleft()
-            if ctx.close is not None:
-                ctx.close()
+            self._end(self._ended.popleft())
         while self._looks or (self._jobs and self._state is BOOTED):
-            job, call = (self._looks or self._jobs).popleft()
-            try:
-                call.payload, call.ok = job(), True
-            except BaseException as e:
-                call.payload = e
-            call.done.set()
+            self._do((self._looks or self._jobs).popleft())
         if self._interrupt is not None:
             error, self._interrupt = self._interrupt, None
             if self._world is not None:
                 self._world.note("interrupt", type(error).__name__)
             raise error
+
+    def _do(self, asked: tuple[Callable[[], Any], _Call]) -> None:
+        """A job that somebody has left here."""
+        job, call = asked
+        try:
+            call.payload, call.ok = job(), True
+        except BaseException as e:
+            call.payload = e
+        call.done.set()
+
+    def _end(self, ctx: Context) -> None:
+        """Close a service that has gone, in the thread of its coroutines."""
+        if ctx.close is not None:
+            ctx.close()
+        with self.lock:
+            log = self._message_logs.pop(ctx.handle, None)
+        if log is not None:
+            log.close()
 
     def _poll(self, timeout: float | None) -> int:
         """Commands, readiness, due timers; wait if `timeout` says so. How much was done."""
@@ -885,7 +895,7 @@ class Node:
                     time.sleep(0.001)
 
     def later(self, job: Callable[[], Any]) -> _Call:
-        """Have `job` run between two messages, where all tables agree: for a service that looks at the node."""
+        """Have `job` run between two messages: for what cannot be done in the middle of one."""
         call = _Call()
         self._looks.append((job, call))
         self._attention = True
@@ -894,6 +904,10 @@ class Node:
     def post(self, target: Context, message: Message) -> None:
         """Push a message when this one is over: for a sink, which is called in the middle of somebody's."""
         self.later(lambda: self.push(target, message, "send"))
+
+    def look(self, job: Callable[[], T]) -> T:
+        """What `job()` returns; nothing moves meanwhile, so all tables agree. Inside a service: debug.look."""
+        return self._on_thread(job)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -926,7 +940,7 @@ class Node:
             self._on_thread(lambda: self._begin(recorder))
         else:
             self._waiting_recorders.append(recorder)
-            _recording.add(self)
+            self._is_recorded(True)
         try:
             yield recorder.trace
         finally:
@@ -1042,7 +1056,11 @@ class Node:
         for ctx in self._ended:
             if ctx.state is not None:
                 ctx.state.emit = emit
-        (_recording.add if sinks else _recording.discard)(self)
+        self._is_recorded(bool(sinks))
+
+    def _is_recorded(self, yes: bool) -> None:
+        with _recording_lock:
+            (_recording.add if yes else _recording.discard)(self)
 
     def _emitter(self, sinks: list[Callable[[tuple[Any, ...]], Any]]) -> Callable[[tuple[Any, ...]], Any]:
         """One function that hands an event to all of them."""
@@ -1055,13 +1073,13 @@ class Node:
 
     def waits(self) -> Waits:
         """Who waits for whom now: iterate, print or `draw()` it."""
-        return self._on_thread(lambda: Waits(self.tables(), self._parked_at()))
+        return self.look(lambda: Waits(self.tables(), self._parked_at()))
 
     def verdicts(self) -> Verdicts:
         """What is wrong now, in plain sentences; recorded from birth, also what went wrong before."""
         if self._recorder is not None:
-            return self._on_thread(self._recorder.trace.verdicts)
-        return self._on_thread(lambda: Verdicts(standing(self.tables(), self._parked_at())))
+            return self.look(self._recorder.trace.verdicts)
+        return self.look(lambda: Verdicts(standing(self.tables(), self._parked_at())))
 
     def dashboard(self, every: float = 0.5) -> Dashboard:
         """A table of this node for a notebook: services, mailboxes, CPU, tasks, sockets, verdicts.
@@ -1077,11 +1095,15 @@ class Node:
 
     def _overview(self) -> dict[str, Any] | None:
         """What a dashboard shows; None when this node has ended or does not run."""
-        if self.closed or (self._thread is not None and not self._serving):
+        if self.closed or self._paused():
             return None
-        rows, tables = self._on_thread(self._rows)
+        rows, tables = self.look(self._rows)
         # Outside the thread that drives: looking for circles takes time.
         return {"services": rows, "verdicts": list(map(str, standing(*tables))) if tables else []}
+
+    def _paused(self) -> bool:
+        """Whether it was served, and stands still since `stop`."""
+        return self._thread is not None and not self._serving
 
     def _rows(self) -> tuple[list[dict[str, Any]], tuple[Any, Any] | None]:
         sockets: dict[int, int] = {}
@@ -1161,8 +1183,6 @@ class Node:
         if self._world is not None:
             self._world.note("close")
         self._close_services()
-        for message_log in self._message_logs.values():
-            message_log.close()
         while self._logger is not None and self._logger.mailbox:
             self._logger.mailbox.callback(self._logger.mailbox.popleft())
         for call in self._calls.values():
@@ -1171,16 +1191,15 @@ class Node:
         self.closed = True
         self._sinks.clear()
         self._stamps.clear()
-        _recording.discard(self)
+        self._is_recorded(False)
         self.socket_server.release()
 
     def _close_services(self) -> None:
         for ctx in [*self._ended, *list(self.handles.contexts.values())]:
-            if ctx.close is not None:
-                try:
-                    ctx.close()
-                except Exception as e:
-                    self.log(ctx.handle, f"error while closing: {e}")
+            try:
+                self._end(ctx)
+            except Exception as e:
+                self.log(ctx.handle, f"error while closing: {e}")
         self._ended.clear()
 
     def __enter__(self) -> Node:
@@ -1202,5 +1221,7 @@ def mark(text: str) -> None:
         if s.emit is not None:
             s.emit(("mark", s.handle, co.n, text, here()))
         return
-    for node in list(_recording):
+    with _recording_lock:
+        nodes = list(_recording)
+    for node in nodes:
         node.mark(text)

@@ -1018,9 +1018,11 @@ def redirect(dest: int | str, source: int, typename: str, session: int, message:
     if target is None:
         return None
     ptype = _protocol(s, typename).id
-    if s.emit is not None:
-        s.emit(("send", s.handle, target.handle, ptype, session, getattr(running(), "n", 0), here()))
-    s.node.push(target, (ptype, session, source or s.handle, _payload(message)), "redirect")
+    payload = _payload(message)
+    with s.node.lock:
+        if s.emit is not None:
+            s.emit(("send", s.handle, target.handle, ptype, session, getattr(running(), "n", 0), here()))
+        s.node.push(target, (ptype, session, source or s.handle, payload), "redirect")
     return session
 
 

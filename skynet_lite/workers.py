@@ -35,10 +35,9 @@ from .core.monitor import SECONDS, MemoryWatch, Monitor, resident_mib
 from .core.mq import OVERLOAD, MessageQueue
 from .core.shared import SharedQueue, SharedSocketServer, SharedTimer, locked
 from .coroutine import Hub
-from .node import BOOTED, BOOTING, MESSAGES_PER_POLL, Node
+from .node import BOOTED, BOOTING, MESSAGES_PER_POLL, Node, _Call
 from .skynet import Scheduler
-from .trace import Recorder, Verdicts, Waits
-from .trace.verdicts import standing
+from .trace import Recorder
 from .where import here, is_ours, place_label
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ class Worker(threading.Thread):
                     ctx = self.ended.popleft()
                     self._begin(0, ctx.handle, None)
                     return self._end, ctx
+                elif node._looks:
+                    return node._do, node._looks.popleft()
                 elif (message := self._take()) is not None:
                     assert self._mailbox is not None
                     return self._mailbox.callback, message
@@ -174,11 +175,10 @@ class Worker(threading.Thread):
         self.standing = False
 
     def _end(self, ctx: Context) -> None:
-        if ctx.close is not None:
-            try:
-                ctx.close()
-            except Exception as e:
-                self.node.log(ctx.handle, f"error while closing: {e}")
+        try:
+            self.node._end(ctx)
+        except Exception as e:
+            self.node.log(ctx.handle, f"error while closing: {e}")
 
     def at_rest(self) -> bool:
         return self.standing and not self.queue and not self.ended
@@ -304,7 +304,7 @@ def _words(message: Message) -> str:
     return f"{kind} session {session} from {source}" if source.startswith(":") else label
 
 
-@locked("send", "set_timer")
+@locked("send", "set_timer", "abandon")
 class WorkerScheduler(Scheduler):
     """A scheduler whose coroutines live in the thread of its worker."""
 
@@ -331,7 +331,8 @@ class WorkerScheduler(Scheduler):
 
 @locked(
     "launch", "kill", "abort", "log", "send_far", "service_name", "_answer_outside", "_deliver", "_deliver_timer",
-    "_post_socket", "_situation", "_stamp", "_tell", "_attach", "_detach", "_push_outside", "set_name",
+    "_post_socket", "_situation", "_stamp", "_tell", "_attach", "_detach", "_push_outside", "set_name", "logon",
+    "logoff",
 )  # fmt: skip
 class WorkerNode(Node):
     """What `Node(thread=N)` makes. Its threads start when something drives it first, and run until `stop` or `close`.
@@ -342,6 +343,7 @@ class WorkerNode(Node):
 
     scheduler = WorkerScheduler
     patience = 2.0
+    lock: threading.RLock
     global_queue: SharedQueue
     socket_server: SharedSocketServer
 
@@ -436,9 +438,22 @@ class WorkerNode(Node):
             self.log(0, f"{type(error).__name__} came out of a service, and was stopped here: {error}")
 
     def signal(self, addr: int | str, sig: int = 0) -> bool:
+        if sig != 0:
+            return self.look(lambda: Node.signal(self, addr, sig))
         handle = self.service(addr).handle
         super().signal(handle, sig)
-        return sig == 0 and self.worker(handle).break_off(handle, SignalError, self.patience)
+        return self.worker(handle).break_off(handle, SignalError, self.patience)
+
+    def later(self, job: Callable[[], Any]) -> _Call:
+        """As Node.later: the first worker that is between two messages does it."""
+        with self.lock:
+            call = super().later(job)
+            for worker in self.workers:
+                worker.bell.notify()
+        return call
+
+    def reopen_log(self) -> None:
+        self.later(lambda: self.look(self._reopen_log))
 
     # ----------------------------------------------------------------- standing still
 
@@ -499,27 +514,25 @@ class WorkerNode(Node):
         current = threading.current_thread()
         return current if isinstance(current, Worker) and current.node is self else None
 
-    def tables(self) -> dict[str, Any]:
+    def look(self, job: Callable[[], T]) -> T:
+        """As Node.look: all workers stand still. Inside a service, too."""
         with self.stopped():
             for _ in range(100):
                 try:
-                    workers = {address_text(h): h % self.config.thread for h in self.handles.contexts}
-                    return super().tables() | {"workers": workers}
+                    return job()
                 except RuntimeError:  # of one that does not stand still: it changes while we look
                     time.sleep(0.001)
             raise SkynetError("a service changes its tables without end: break it off with node.signal(address, 0)")
 
-    def waits(self) -> Waits:
-        with self.stopped():
-            return Waits(self.tables(), self._parked_at())
+    def tables(self) -> dict[str, Any]:
+        def found() -> dict[str, Any]:
+            workers = {address_text(h): h % self.config.thread for h in self.handles.contexts}
+            return Node.tables(self) | {"workers": workers}
 
-    def verdicts(self) -> Verdicts:
-        with self.stopped():
-            return (
-                self._recorder.trace.verdicts()
-                if self._recorder is not None
-                else Verdicts(standing(self.tables(), self._parked_at()))
-            )
+        return self.look(found)
+
+    def _paused(self) -> bool:
+        return self._halted
 
     def _begin(self, recorder: Recorder) -> None:
         with self.stopped():
@@ -617,7 +630,8 @@ class WorkerNode(Node):
         """Whether no worker, no mailbox, no command and no timer has anything to do. Under the lock."""
         tick = None if self.clock.virtual else self.timer.next_deadline()
         due = tick is not None and tick <= self.clock.now()
-        return self._stopper is None and not due and all(worker.at_rest() for worker in self.workers)
+        busy = due or self._looks or self._stopper is not None
+        return not busy and all(worker.at_rest() for worker in self.workers)
 
     def _quiet(self) -> bool:
         """Whether nothing moves: all at rest, and a poll that began after that has found nothing. DOC: quiescence"""
@@ -762,6 +776,8 @@ class WorkerNode(Node):
     def close(self) -> None:
         """As Node.close. A handler that does not come back is broken off; one that stays in C is left to itself."""
         self._refuse_inside()
+        for dashboard in self._dashboards:
+            dashboard.stop()
         with self._first:
             if self.closed:
                 return

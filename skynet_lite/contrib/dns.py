@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from .. import skynet, socket
 from ..core.errors import SocketError
@@ -169,17 +168,13 @@ class Resolver:
 
 # ---- the functions of skynet's module: a resolver for each service
 
-_resolvers: WeakKeyDictionary[Any, dict[int, Resolver]] = WeakKeyDictionary()
-
 
 def _resolver() -> Resolver:
-    service = skynet.running().service
-    mine = _resolvers.setdefault(service.node, {})
-    if service.handle not in mine:
-        for gone in [handle for handle in mine if handle not in service.node.handles.contexts]:
-            del mine[gone]
-        mine[service.handle] = Resolver()
-    return mine[service.handle]
+    libs = skynet._service().libs
+    if "dns" not in libs:
+        libs["dns"] = Resolver()
+    found: Resolver = libs["dns"]
+    return found
 
 
 def server(ip: str, port: int = 53) -> None:

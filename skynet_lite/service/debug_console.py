@@ -203,7 +203,7 @@ def handle_of(address: str) -> int:
     """The handle of a service that lives."""
     found = adjust_address(address)
     handle = int(found[1:], 16) if isinstance(found, str) else found
-    if not debug.look(lambda node: handle in node.handles.contexts):
+    if handle not in skynet._service().contexts:
         raise SkynetError(f"no service has the address {skynet.address(handle)}")
     return handle
 

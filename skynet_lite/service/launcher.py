@@ -16,31 +16,30 @@ launch_session: dict[int, int | None] = {}  # handle → session of that request
 NORET = object()
 
 
-def launch_service(kind: str, name: str = "", *args: Any) -> int | None:
-    handle = skynet.launch(kind, name, *args)
+def launch(logged: bool, kind: str, name: str = "", *args: Any) -> object:
+    me = skynet._service()
+    with me.node.lock:  # of several workers its own may be faster than we are
+        handle = skynet.launch(kind, name, *args)
+        if logged and handle is not None:
+            me.node.logon(me, handle)
     session, _ = skynet.context()
     answer = skynet.response()
     if handle is None:
         answer(False)
-        return None
-    services[handle] = " ".join([kind, name, *map(str, args)])
-    instance[handle] = answer
-    launch_session[handle] = session
-    return handle
-
-
-def LAUNCH(source: int, kind: str, *args: Any) -> object:
-    launch_service(kind, *args)
+    else:
+        services[handle] = " ".join([kind, name, *map(str, args)])
+        instance[handle] = answer
+        launch_session[handle] = session
     return NORET
 
 
-def LOGLAUNCH(source: int, kind: str, *args: Any) -> object:
+def LAUNCH(source: int, *words: Any) -> object:
+    return launch(False, *words)
+
+
+def LOGLAUNCH(source: int, *words: Any) -> object:
     """Its message log begins before its first message."""
-    handle = launch_service(kind, *args)
-    if handle is not None:
-        me = skynet._service()
-        me.node.logon(me, handle)
-    return NORET
+    return launch(True, *words)
 
 
 def LAUNCHOK(source: int) -> object:
