@@ -351,11 +351,11 @@ class Scheduler:
             return
         args = payload if ptype == PTYPE_LUA and type(payload) is tuple else p.unpack(payload)
         co = self.co_create(p.dispatch, (session, source, *args), "message", 0)
+        if self.tracing:
+            trace_request(co, p, source)
         co.session = session
         co.address = source
         co.serial = self.mailbox.popped
-        if self.tracing:
-            trace_request(co, p)
         if emit is not None:
             emit(("resume", self.handle, co.n, "raw_dispatch_message", _REQUEST))
         self.running = co
@@ -439,10 +439,11 @@ class Scheduler:
                 emit(("wakeup_skip", self.handle, 0 if co is None else co.n))
             return None
         self.session_id_coroutine[co.sleeping] = BREAK
+        if emit is not None:
+            emit(("table", self.handle, "session_id_coroutine", "break", co.sleeping, 0))
         if co.tag:
             trace_log(co, "resume")
         if emit is not None:
-            emit(("table", self.handle, "session_id_coroutine", "break", co.sleeping, 0))
             emit(("resume", self.handle, co.n, "dispatch_wakeup", _BROKEN))
         self.running = co
         return coroutine_resume(co, False, BREAK)

@@ -67,10 +67,10 @@ def trace_call(co: Coroutine, addr: int | str) -> None:
     co.service.send(addr, PTYPE_TRACE, 0, co.tag, co.n)
 
 
-def trace_request(co: Coroutine, p: Protocol) -> None:
+def trace_request(co: Coroutine, p: Protocol, source: int) -> None:
     """A request begins: under the tag that came before it, or a new one, or none."""
     s = co.service
-    tag = s.trace_source.pop(co.address, None)
+    tag = s.trace_source.pop(source, None)
     if p.trace is False:
         co.tag = False
     elif tag is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_skynet import marks
 
-from skynet_lite import CallError, Node, PackError, SkynetError, mark, skynet
+from skynet_lite import CallError, Node, PackError, SkynetError, mark, skynet, socket
 from skynet_lite.core.context import MAX_SESSION, sessions
 from skynet_lite.manager import kill, launch
 
@@ -174,6 +174,50 @@ def test_sessions_wrap_and_skip_those_in_use() -> None:
     assert held not in eval(told[1].split("]")[0] + "]")
     assert told[1].endswith("[0, 1, 2, 3, 4]")
     assert told[2:] == ["x ('x',)", "y ('y',)", "[5, 7] True"]
+
+
+def test_a_reader_that_waits_keeps_its_session_over_the_wrap() -> None:
+    """A socket's coroutine sleeps on a session as all do: a low one that is in use is not given out again."""
+    ports: list[int] = []
+
+    def main() -> None:
+        s = skynet.running().service
+
+        def accept(id: int, peer: str) -> None:
+            socket.start(id)
+            say(socket.readline(id), sorted(n for n in s.session_id_coroutine if n < 100))
+
+        lid = socket.listen("127.0.0.1:0")
+        ports.append(socket.sockname(lid)[1])
+        socket.start(lid, accept)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        s = node.service(node.newservice(main))
+        node.run_until_idle()
+        client = node.client(ports[0])
+        node.run_until_idle()
+        (low,) = s.session_id_coroutine
+        s.sessions = sessions(s._session_in_use, MAX_SESSION)
+        taken = [next(s.sessions) for _ in range(low + 1)]
+        client.send(b"line\n")
+        node.run_until_idle()
+    assert taken == [MAX_SESSION, *range(1, low), low + 1]
+    assert [e["text"] for e in trace if e["e"] == "mark"] == ["b'line' []"]
+
+
+def test_the_parts_of_start_stand_alone() -> None:
+    """init_service and dispatch_message, for a service that sets its own callback."""
+
+    def main() -> None:
+        skynet.dispatch("lua", lambda session, source, word: say(word, session, source))
+        skynet.init(lambda: say("init"))
+        skynet.timeout(0, lambda: skynet.init_service(lambda: say("started")))
+        skynet.dispatch_unknown_response(
+            lambda session, source, message: skynet.dispatch_message(skynet.PTYPE_LUA, 0, 7, ("redone",))
+        )
+        skynet.redirect(skynet.self(), 9, "response", 99, skynet.pack("late"))
+
+    assert marks(main) == ["init", "started", "redone 0 7"]
 
 
 def test_a_token_is_held_by_one_sleeper_only() -> None:
