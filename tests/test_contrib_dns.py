@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket as pysocket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
