@@ -192,7 +192,7 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
     node, log = _node(path, thread=thread)
     with node, _stop_signals(node) as stopped:
         service = _configured(node) if configured else _launched(node, program, args)
-        node.run(until=lambda: stopped.is_set() or not node.global_queue)
+        node.run(until=lambda: stopped.is_set() or not node._busy())
         _check_start(service, log)
         log.release()
         try:
@@ -216,7 +216,7 @@ def trace(options: argparse.Namespace, args: list[str]) -> int:
 
     def over() -> bool:
         tick = node.timer.next_deadline()
-        return not node._future() or (tick is not None and tick > options.ticks and not node.global_queue)
+        return not node._future() or (tick is not None and tick > options.ticks and not node._busy())
 
     with node:
         with node.record() as recorded:
@@ -373,7 +373,8 @@ def _node(path: Path, **keys: Any) -> tuple[Node, _Log]:
 
 
 def _launched(node: Node, program: str, args: list[str]) -> Scheduler:
-    return node.service(node.newservice(program, *args, wait=False))
+    node.newservice(program, *args, wait=False)
+    return node._newest[node.service_name(program)]  # with several workers it may have ended already
 
 
 def _configured(node: Node) -> Scheduler:

@@ -707,8 +707,12 @@ class Node:
         else:
             self._here(lambda: self._loop(lambda: not self._future(), deadline, "the end of all timers", False))
 
+    def _busy(self) -> bool:
+        """Whether a message is being handled, or waits to be."""
+        return bool(self.global_queue)
+
     def _future(self) -> bool:
-        return bool(self.global_queue or self._world_owes() or self.socket_server.commands or len(self.timer))
+        return bool(self._busy() or self._world_owes() or self.socket_server.commands or len(self.timer))
 
     def advance(self, ticks: int) -> None:
         """Let `ticks` of virtual time pass, timer by timer, and run what they wake."""

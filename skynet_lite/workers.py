@@ -633,6 +633,13 @@ class WorkerNode(Node):
         busy = due or self._looks or self._stopper is not None
         return not busy and all(worker.at_rest() for worker in self.workers)
 
+    def _busy(self) -> bool:
+        with self.lock:
+            return not self._at_rest()
+
+    def _future(self) -> bool:
+        return not self._quiet() or len(self.timer) > 0
+
     def _quiet(self) -> bool:
         """Whether nothing moves: all at rest, and a poll that began after that has found nothing. DOC: quiescence"""
         if self._world_owes():
@@ -666,6 +673,8 @@ class WorkerNode(Node):
                 if deadline is not None and time.monotonic() > deadline:
                     raise DriveTimeout(f"{what} did not come in time; {self._situation()}")
                 nap = NAP
+                if idle_ends and self._halted:  # by `stop`, in another thread: it will not become idle
+                    return False
                 if self._quiet():
                     if until():
                         return True
@@ -764,8 +773,8 @@ class WorkerNode(Node):
     def stop(self) -> None:
         """All threads stand still after their message, until something drives the node again."""
         with self.lock:
-            self._stop = self._halted = True
-            self._serving = False
+            self._stop, self._serving = True, False
+            self._halted = self._state is BOOTED  # else the boot is seen through, for who drives waits for that
             self.moved.notify_all()
             self._alarm.notify_all()
         if not self.closed:

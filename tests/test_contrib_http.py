@@ -578,20 +578,22 @@ def test_without_the_extra() -> None:
 # ---- other people's programs
 
 
-@pytest.fixture
-def served() -> Iterator[str]:
-    """A node with a thread of its own, and the address of the service in it."""
+@pytest.fixture(params=[1, 4], ids=["one worker", "four workers"])
+def served(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A node with threads of its own, and the address of the service in it."""
 
     def handler(request: httpd.Request) -> Any:
         if request.path == "/big":
             return 200, (b"x" * 10_000 for _ in range(500)), {"content-type": "text/plain"}
         return 200, show(request), {"content-type": "application/json"}
 
-    node = Node(log=list)
+    node = Node(log=list, thread=request.param)
     node.serve()
     with Listening(lambda id: httpd.serve(id, handler, body_limit=8_000_000), node) as s:
         yield f"http://127.0.0.1:{s.port}"
-    assert not [line for line in node.log_lines if "error" in line or "httpd" in line], node.log_lines
+    left = "socket: error on unknown"  # wrk does not wait for the last answers
+    complaints = [line for line in node.log_lines if ("error" in line or "httpd" in line) and left not in line]
+    assert not complaints, complaints
 
 
 @needs("curl")

@@ -639,9 +639,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node(log=list) as node:
+@pytest.fixture(params=[1, 4], ids=["one worker", "four workers"])
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    with Node(log=list, thread=request.param) as node:
         yield node
 
 

@@ -287,10 +287,11 @@ def test_the_tables_that_a_trace_rebuilds_are_those_of_the_node() -> None:
         with node.record() as trace:
             thread = threading.Thread(target=load, args=(node, 4, 4, 60))
             thread.start()
-            looks = []
+            looks: list[tuple[int, Any]] = []
             while thread.is_alive() and len(looks) < 30:
                 with node.stopped():
-                    looks.append((len(trace), node.tables()))
+                    if len(trace) > (looks[-1][0] if looks else 0):
+                        looks.append((len(trace), node.tables()))
             thread.join()
             for events, tables in [(e, t) for e, t in looks if e]:
                 assert trace.state(events - 1) == tables
