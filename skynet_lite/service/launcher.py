@@ -82,7 +82,7 @@ def LIST(source: int) -> dict[str, str]:
 
 
 def list_srv(ti: int | None, shown: Callable[[Any, int], Any], command: str) -> dict[str, Any]:
-    """What each service answers to a debug command; TIMEOUT for those that do not in `ti` ticks."""
+    """What each service answers to a debug command; TIMEOUT for those that do not in `ti` ticks. DOC: list-srv"""
     found: dict[int, Any] = {}
     asked, over = list(services), object()
 
