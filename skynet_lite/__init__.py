@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import (
+        coroutine as coroutine,
         datacenter as datacenter,
+        debug as debug,
         harbor as harbor,
         multicast as multicast,
+        profile as profile,
         service as service,
         sharedata as sharedata,
         sharetable as sharetable,
@@ -43,7 +46,8 @@ __version__ = "0.1.0"
 _HOME = {
     "skynet": "skynet", "socket": "socket", "service": "service", "snax": "snax", "datacenter": "datacenter",
     "multicast": "multicast", "sharedata": "sharedata", "sharetable": "sharetable", "harbor": "harbor",
-    "mqueue": "mqueue", "core": "core", "trace": "trace", "view": "view",
+    "mqueue": "mqueue", "coroutine": "coroutine", "profile": "profile", "debug": "debug", "core": "core",
+    "trace": "trace", "view": "view",
     "Node": "node", "mark": "node", "Client": "client", "Trace": "trace", "Outside": "core.outside",
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",

@@ -14,6 +14,7 @@ notebook's or a test runner's sixty frames it would cost twice as much.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
@@ -109,6 +110,58 @@ class Coroutine(greenlet):
         return f"<co{self.n} of {self.service.name}>"
 
 
+def _of_thread(name: str) -> Any:
+    """What a coroutine of the user's own has from the skynet thread that it runs in."""
+    return property(lambda co: getattr(co.thread, name), lambda co, value: setattr(co.thread, name, value))
+
+
+class UserCoroutine(greenlet):
+    """A coroutine that the code of a service made for itself: what it does in skynet, its thread does.
+
+    Its `hub` is whoever resumed it, so a yield goes there; see usercoroutine.py.
+    """
+
+    __slots__ = ("blocked", "f", "hub", "thread")
+
+    service, n, session, address = map(_of_thread, ("service", "n", "session", "address"))
+    responded, sleeping, token, tag = map(_of_thread, ("responded", "sleeping", "token", "tag"))
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        greenlet.__init__(self)
+        self.f = f
+        self.thread: Any = None  # the skynet thread that resumed it last (coroutine_caller)
+        self.hub: Any = None
+        self.blocked = False  # parked in skynet, not by its own yield
+
+    def run(self, *args: Any) -> Any:
+        return self.f(*args)
+
+    @property
+    def label(self) -> str:
+        return str(self.thread.label)
+
+    def __repr__(self) -> str:
+        return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
+
+
+def hold_token(s: Scheduler, co: Any, token: Any) -> None:
+    """`co` is about to sleep, and `token` will wake it."""
+    if token is co:
+        return
+    if s.sleep_tokens is None:
+        s.sleep_tokens = {}
+    if token in s.sleep_tokens:
+        raise SkynetError(f"token duplicative: {s.sleep_tokens[token].label} sleeps with {token!r} already")
+    s.sleep_tokens[token] = co.thread
+    co.token = token
+
+
+def drop_token(s: Scheduler, co: Any) -> None:
+    if co.token is not None and s.sleep_tokens is not None:
+        s.sleep_tokens.pop(co.token, None)
+        co.token = None
+
+
 class Hub(greenlet):
     """Where the scheduler of a node runs; what it runs is handed in by whoever drives."""
 
@@ -169,10 +222,10 @@ class Hub(greenlet):
 _TRIES = 100
 
 
-def coroutine_close(co: Coroutine) -> None:
+def coroutine_close(co: Coroutine | UserCoroutine) -> None:
     """End a parked coroutine: throw GreenletExit into it, so that its `finally` blocks run.
 
-    To be called in the hub. A coroutine that tries to block while it is being closed
+    To be called where it will come back to: its hub. A coroutine that tries to block while it is being closed
     gets a SkynetError at that place; one that never gives up is left alone.
     """
     if co.dead:
@@ -197,3 +250,15 @@ def coroutine_drop(co: Coroutine) -> None:
     if co and not co.dead:
         co.parent = getcurrent()  # it comes back to us, not to the hub
         co.throw(GreenletExit)
+
+
+_SKYNET = frozenset(
+    ("close", "create", "isskynetcoroutine", "isyieldable", "resume", "status", "thread", "wrap", "yield_")
+)
+
+
+def __getattr__(name: str) -> Any:
+    """skynet.coroutine: what the code of a service may do with coroutines of its own."""
+    if name in _SKYNET:
+        return getattr(import_module(".usercoroutine", __package__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

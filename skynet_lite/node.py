@@ -33,6 +33,7 @@ from .core.handle import HandleStorage, address_text
 from .core.harbor import Harbor, RemoteMessage
 from .core.logger import logger_callback, open_log
 from .core.message import (
+    PTYPE_CLIENT,
     PTYPE_ERROR,
     PTYPE_LUA,
     PTYPE_NAMES,
@@ -122,6 +123,7 @@ class Node:
         self._logger: Context | None = None
         self._harbor: Context | None = None
         self._bootstrap = 0
+        self.monitor_exit = 0  # who is told of every exit (skynet.monitor)
         self._attention = False  # something below wants the loop to look up
         self._interrupt: BaseException | None = None
         self._ended: deque[Context] = deque()  # services to be closed by the loop
@@ -396,6 +398,8 @@ class Node:
     def kill(self, s: Scheduler, handle: int) -> None:
         """Retire a service: names gone, queued requests answered by errors (handle_exit)."""
         self.log(s.handle, "KILL self" if handle == s.handle else f"KILL :{handle:x}")
+        if self.monitor_exit:
+            self._deliver(self.monitor_exit, PTYPE_CLIENT, 0, handle, ())
         ctx = self.handles.contexts.get(handle)
         if ctx is not None:
             self._retire(ctx)

@@ -10,11 +10,11 @@ After service-src/service_snlua.c (skynet.profile) and skynet_server.c (cpu_cost
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import SkynetError
-from .coroutine import Coroutine, Hub, current, gettrace, running, settrace
+from .coroutine import UserCoroutine, current, gettrace, running, settrace
 
 if TYPE_CHECKING:
     from .core.message import Message
@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 
 
 def cpu_time(node: Node) -> float:
-    """CPU seconds of this thread. Under the virtual clock 0.0: a run is the same every time."""
-    return 0.0 if node.clock.virtual else time.thread_time()
+    """CPU seconds of this thread. Under the virtual clock 0.0: a run is the same every time.
+
+    A replay of a run under the real clock measures anew, for nothing in the run depends on it.
+    """
+    return 0.0 if node.clock.virtual else node.outside.cpu_time()
 
 
-def timed_dispatch(s: Scheduler, message: Message) -> None:
+def timed_dispatch(s: Scheduler, dispatch: Callable[[Message], None], message: Message) -> None:
     """The callback of a service where the key `profile` is on (dispatch_message in skynet_server.c)."""
     s.cpu_start = cpu_time(s.node)
     try:
-        s.dispatch_message(message)
+        dispatch(message)
     finally:
         s.cpu_cost += cpu_time(s.node) - s.cpu_start
 
@@ -99,7 +102,7 @@ def _switched(event: str, args: tuple[Any, Any]) -> None:
     clocks = _clocks.by_coroutine
     clock = clocks.get(origin)
     # Into a coroutine of the user's own: that is a part of what its resumer does (usercoroutine.py).
-    if clock is not None and (isinstance(target, (Coroutine, Hub)) or getattr(target, "hub", None) is not origin):
+    if clock is not None and not (isinstance(target, UserCoroutine) and target.hub is origin):
         clock.stand()
     if origin.dead:
         clocks.pop(origin, None)

@@ -217,6 +217,9 @@ class Recorded(Asked):
     def monotonic_ns(self) -> int:
         return self.inner.monotonic_ns()
 
+    def cpu_time(self) -> float:
+        return self.inner.cpu_time()
+
     def wall_time(self) -> float:
         return self.inner.wall_time()
 

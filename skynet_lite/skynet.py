@@ -18,10 +18,13 @@ today's. Lua's tail calls are a loop here: ten thousand wakeups do not recurse.
 from __future__ import annotations
 
 import inspect
+import marshal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+from weakref import WeakValueDictionary
 
 from .core.context import sessions
 from .core.errors import AddressError as AddressError, CallError as CallError, SkynetError as SkynetError
@@ -57,11 +60,14 @@ from .coroutine import (
     SUSPEND,
     Coroutine,
     Hub,
+    UserCoroutine,
     coroutine_close,
     coroutine_resume,
     coroutine_yield,
     current,
-    outside,
+    drop_token as _drop_token,
+    hold_token as _hold_token,
+    outside as _outside,
     running as running,
 )  # fmt: skip
 from .profile import cpu_time, timed_dispatch
@@ -84,13 +90,40 @@ from .tracetag import (
     tracelog as tracelog,
     tracetag as tracetag,
 )  # fmt: skip
+from .usercoroutine import close_all
 from .where import format_error, here, place_label, stack_of, stack_of_error, task_of
 
 if TYPE_CHECKING:
     from .core.context import Context
     from .node import Node
 
-_service, _outside = current, outside
+if TYPE_CHECKING:
+    from .manager import (
+        abort as abort,
+        filter as filter,
+        forward_type as forward_type,
+        kill as kill,
+        launch as launch,
+        monitor as monitor,
+        name as name,
+        register as register,
+    )
+    from .request import Asked as Asked, Request as Request, request as request, select as select
+
+_HOME = dict.fromkeys(
+    ("abort", "filter", "forward_type", "kill", "launch", "monitor", "name", "register"), "manager"
+) | dict.fromkeys(("Asked", "Request", "request", "select"), "request")
+
+
+def __getattr__(name: str) -> Any:
+    """What stands on this file and is a part of its API (lualib/skynet/manager.lua); loaded when first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __package__), name)
+    return value
+
+
+_service = current
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -177,6 +210,7 @@ class Scheduler:
         "unknown_request",
         "unknown_response",
         "unresponse",
+        "user_coroutines",
         "wakeup_queue",
         "watching_session",
     )  # fmt: skip
@@ -227,6 +261,7 @@ class Scheduler:
         self.tracing = False  # whether requests are to be looked at: see tracetag.py
         self.trace_source: dict[int, str] = {}  # who sent a tag, which his next request will carry
         self.trace_ids = 0
+        self.user_coroutines: WeakValueDictionary[int, UserCoroutine] | None = None
         self.cpu_cost = self.cpu_start = 0.0  # seconds, under the key `profile`
 
     # ---- coroutines
@@ -277,6 +312,10 @@ class Scheduler:
                 self.emit(("dispatch_failed", self.handle))
             _, session, source, _ = message
             self.error(f"lua call [{source:x} to :{self.handle:x} : {session}] error : {failure}")
+
+    def set_callback(self, callback: Callable[[Message], None]) -> None:
+        """What the mailbox hands its messages to (skynet_callback)."""
+        self.mailbox.callback = partial(timed_dispatch, self, callback) if self.node.config.profile else callback
 
     def raw_dispatch_message(self, message: Message) -> None:
         """A response resumes who waits for it; a request gets a coroutine. DOC: raw-dispatch-message"""
@@ -332,13 +371,13 @@ class Scheduler:
         while True:
             command, param = yielded
             if command is EXIT:
-                if co.tag is not None:
-                    end_trace(co, "end")
                 forgotten = 0 if co.responded else co.session
                 co.session = None
                 co.responded = False
                 if emit is not None:
                     emit(("yield", self.handle, co.n, EXIT, None, None))
+                if co.tag is not None:
+                    end_trace(co, "end")
                 if forgotten:
                     self.error(
                         f"Maybe forgot response session {forgotten} from {address_text(co.address)} : {co.label}"
@@ -501,38 +540,46 @@ class Scheduler:
 
     def kill_coroutine(self, co: Coroutine, by: int) -> None:
         """End a parked coroutine (killthread). In the hub only, for its `finally` blocks run."""
-        emit = self.emit
-        if emit is not None:
-            emit(("kill", self.handle, co.n, by))
+        if co.tag is not None:
+            end_trace(co, None)
+        owes = 0 if co.responded else co.session
         co.sleeping = None
-        if co.token is not None and self.sleep_tokens is not None:
-            self.sleep_tokens.pop(co.token, None)
+        _drop_token(self, co)
         if co in self.fork_queue:
             self.fork_queue.remove(co)
+        self._forget(co)
+        if self.emit is not None:
+            self.emit(("kill", self.handle, co.n, by))
         for session in [s for s, waiting in self.session_id_coroutine.items() if waiting is co]:
             self.abandon(session)
-        if co.session and not co.responded:
-            self.send(co.address, PTYPE_ERROR, co.session, None, 0)
+        if owes:
+            self.send(co.address, PTYPE_ERROR, owes, None, 0)
         for section in list((self.queues or {}).values()):
             section.leave(co)
-        self._forget(co)
         coroutine_close(co)
         if co in self.coroutine_pool:  # it was told to end, and did: by returning
             self.coroutine_pool.remove(co)
 
     def abandon(self, session: int) -> None:
         """Nobody waits for `session` any more: throw its answer away, if one will come."""
-        called = self.watching_session.pop(session, None)
-        comes = called is not None or any(m[:2] == (PTYPE_RESPONSE, session) for m in self.mailbox)
-        if comes or (self.handle, session) in {timer[1:] for timer in self.node.timer.pending()}:
+        if session not in self.session_id_coroutine:
+            return
+        emit = self.emit
+        comes = session in self.watching_session
+        if comes:
+            del self.watching_session[session]
+            if emit is not None:
+                emit(("table", self.handle, "watching_session", "clear", session, 0))
+        elif any(m[:2] == (PTYPE_RESPONSE, session) for m in self.mailbox):
+            comes = True
+        else:
+            comes = (self.handle, session) in {timer[1:] for timer in self.node.timer.pending()}
+        if comes:
             self.session_id_coroutine[session] = BREAK
         else:
             del self.session_id_coroutine[session]
-        if self.emit is not None:
-            if called is not None:
-                self.emit(("table", self.handle, "watching_session", "clear", session, 0))
-            op = "abandon" if session in self.session_id_coroutine else "clear"
-            self.emit(("table", self.handle, "session_id_coroutine", op, session, 0))
+        if emit is not None:
+            emit(("table", self.handle, "session_id_coroutine", "abandon" if comes else "clear", session, 0))
 
     def _forget(self, co: Coroutine) -> None:
         if co.tag is not None:
@@ -547,6 +594,7 @@ class Scheduler:
         self.fork_queue = self.wakeup_queue = self.error_queue = _NOTHING
         for co in list(self.coroutines.values()):
             coroutine_close(co)
+        close_all(self)
         self.coroutines.clear()
         self.coroutine_pool.clear()
         self.session_id_coroutine.clear()
@@ -863,18 +911,6 @@ def localname(name: str) -> int | None:
     return handles.query(name) or None if name.startswith(".") else None
 
 
-def register(name: str) -> None:
-    """Give the current service a name (lualib/skynet/manager.lua)."""
-    s = _service()
-    s.node.set_name(s, name, s.handle)
-
-
-def name(name: str, handle: int) -> None:
-    """Give a service a name: ".name" in this node, otherwise a global one. A taken name stays."""
-    s = _service()
-    s.node.set_name(s, name, handle)
-
-
 # --------------------------------------------------------------------------- messages
 
 
@@ -1050,6 +1086,16 @@ def unpack(message: Packed) -> tuple[Any, ...]:
     return _unpack(message.payload if isinstance(message, Packed) else message)
 
 
+def packstring(*values: Any) -> bytes:
+    """Values as bytes, to be kept; `unpack` opens them, in this version of Python. Raises PackError."""
+    packed = _pack(values)
+    return packed if isinstance(packed, bytes) else marshal.dumps(packed)
+
+
+def trash(message: Any = None) -> None:
+    """Nothing: in skynet it frees a message that was not passed on; here that happens by itself."""
+
+
 def tostring(payload: Any) -> str:
     """The text of a raw message."""
     return payload.decode("utf-8", "surrogateescape") if isinstance(payload, bytes) else str(payload)
@@ -1194,23 +1240,6 @@ def wait(token: Any = None) -> None:
         _drop_token(s, co)
 
 
-def _hold_token(s: Scheduler, co: Coroutine, token: Any) -> None:
-    if token is co:
-        return
-    if s.sleep_tokens is None:
-        s.sleep_tokens = {}
-    if token in s.sleep_tokens:
-        raise SkynetError(f"token duplicative: {s.sleep_tokens[token].label} sleeps with {token!r} already")
-    s.sleep_tokens[token] = co
-    co.token = token
-
-
-def _drop_token(s: Scheduler, co: Coroutine) -> None:
-    if co.token is not None and s.sleep_tokens is not None:
-        s.sleep_tokens.pop(co.token, None)
-        co.token = None
-
-
 def wakeup(token: Any) -> bool:
     """Put a sleeping coroutine (or the one that sleeps with `token`) into the wakeup queue.
 
@@ -1311,12 +1340,12 @@ def start(func: F) -> F:
     return func
 
 
-def start_with(s: Scheduler, func: Callable[..., Any]) -> None:
-    """`start` for a service that is given: the arguments of its launch reach `func`."""
+def start_with(s: Scheduler, func: Callable[..., Any], callback: Callable[[Message], None] | None = None) -> None:
+    """`start` for a service that is given: the arguments of its launch reach `func`. `callback` gets its messages."""
     if s.start_state != "loading":
         raise SkynetError("skynet.start was called already: a service has one start function")
     s.start_state = "starting"
-    s.mailbox.callback = partial(timed_dispatch, s) if s.node.config.profile else s.dispatch_message
+    s.set_callback(callback or s.dispatch_message)
     s.init_thread = timeout(0, partial(_init_service, s, partial(func, *s.launch_args)))
 
 
@@ -1328,6 +1357,16 @@ def init(func: F) -> F:
     else:
         s.init_functions.append(func)
     return func
+
+
+def init_service(func: Callable[[], Any]) -> None:
+    """Run the init functions and then `func`, and tell the launcher how it went: what `start` does in its timer."""
+    _init_service(_service(), func)
+
+
+def dispatch_message(ptype: int, session: int, source: int, message: Any) -> None:
+    """Dispatch a message as if it came from the mailbox; for code that stands in front, outside of coroutines."""
+    _service().dispatch_message((ptype, session, source, message))
 
 
 def _init_service(s: Scheduler, func: Callable[[], Any]) -> None:
@@ -1366,22 +1405,6 @@ def exit() -> None:
     coroutine_yield(hub, QUIT, None)
 
 
-def kill(addr: int | str) -> None:
-    """End a service from outside: it gets no word in (lualib/skynet/manager.lua)."""
-    s = _service()
-    if isinstance(addr, int):
-        send(".launcher", "lua", "REMOVE", addr, True)
-    handle = s.node.resolve(addr)
-    if isinstance(handle, int):
-        s.node.kill(s, handle)
-
-
-def abort() -> None:
-    """End all services of the node."""
-    s = _service()
-    s.node.abort(s)
-
-
 def newservice(service: str | Callable[..., Any], *args: Any) -> int:
     """Start a service (a name, or a start function) and wait until its start function has ended.
 
@@ -1415,12 +1438,6 @@ def _manager(command: str, name: str | bool, *args: Any) -> int:
     if not isinstance(answer, int):
         raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
     return answer
-
-
-def launch(kind: str, name: str, *args: Any) -> int | None:
-    """Create a service and do not wait; None if its module is unknown (lualib/skynet/manager.lua)."""
-    s = _service()
-    return s.node.launch(kind, name, args, s.handle)
 
 
 # --------------------------------------------------------------------------- node and self-knowledge

@@ -8,7 +8,8 @@ from typing import Any
 
 # Names of code and of skynet's messages, units, keys: they are looked for as they are.
 TERMS = frozenset(
-    "ACCEPT BREAK CALL CLOSE CONNECT DATA ERROR EXIT QUIT RESPONSE RETURN SLEEP UDP WARNING RST False True None "
+    "ACCEPT BREAK CALL CLOSE CONNECT DATA ERROR EXIT KILL QUIT RESPONSE RETURN SLEEP SUSPEND UDP WARNING RST False "
+    "True None finally "
     "co_create coroutine_pool dead_service dispatch_error_queue dispatch_wakeup error error_queue fork fork_queue "
     "raw_dispatch_message session_id_coroutine session_response sleep_session socket_pool socket_server suspend "
     "wakeup wakeup_queue watching_session skynet socket_message resume response driver request main lua launch system "

@@ -10,10 +10,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from skynet_lite import CallError, Node, mark, skynet, socket
+from skynet_lite import CallError, Node, coroutine, mark, skynet, socket
 
 INSIDE = (
     "fork", "sleep", "yield", "wait", "wakeup", "call", "send", "timeout", "error", "token", "self", "twice", "now", "queue",
+    "kill", "select", "trace", "inner", "task",
 )  # fmt: skip
 """Steps that end no service and need no hub."""
 STEPS = (*INSIDE, "exit", "child", "open", "write", "read", "close", "shutdown", "refused", "die")
@@ -105,6 +106,20 @@ def busy(plan: list[list[str]], peer: int | None = None, hub: int | None = None)
             mark(f"{skynet.now()} {skynet.time()} {skynet.hpc()}")
         elif step == "queue":
             section(lambda: skynet.sleep(n))
+        elif step == "kill":
+            mark(f"killed {skynet.killthread(f'co{n + 2}')!r}")
+        elif step == "select" and peer is not None:
+            with skynet.request((peer, "lua", n), (skynet.self(), "lua", n + 1), (peer, "lua", 4)) as request:
+                for asked, answer in request.select(n):
+                    mark(f"{asked[2]} {answer}")
+                    if n % 3 == 2:
+                        break
+        elif step == "trace":
+            skynet.trace(f"step {n}")
+        elif step == "inner":
+            coroutine.wrap(one)(steps, depth, n, steps[0] if steps[0] != "inner" else "sleep")
+        elif step == "task":
+            mark(f"{skynet.uniqtask()}")
         elif step == "child":
             skynet.newservice(child, n)
         elif step == "die":

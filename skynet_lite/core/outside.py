@@ -51,6 +51,10 @@ class Outside:
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
 
+    def cpu_time(self) -> float:
+        """CPU seconds of the thread that asks."""
+        return time.thread_time()
+
     def wall_time(self) -> float:
         return time.time()
 

@@ -49,7 +49,7 @@ class Stretch:
     lane: LaneKey
     start: int | None
     stop: int | None
-    kind: str  # run, parked, pool, made, queued, work, pending
+    kind: str  # run, parked, pool, made, queued, work, pending; beside those of a coroutine: tag
     label: str = ""
     short: str = ""
 
@@ -302,6 +302,8 @@ class _Reader:
         self.clients = {e["client"]: None for e in self.events if e["e"] == "client"}
         self._one_client_lane = len(self.clients) > MANY_CLIENTS
         self._open: dict[LaneKey, tuple[str, int | None, str, str]] = {}  # lane → kind, since, short, label
+        self._askers: set[LaneKey] = set()  # those that take the answers to a request
+        self._tags: dict[LaneKey, tuple[int | None, str]] = {}  # lane → since, trace tag
         self._message: dict[str, int] = {}  # service → its last message
         self._yielded: dict[str, tuple[int, str]] = {}  # service → its last yield and who
         self._running: dict[str, str] = {}
@@ -333,6 +335,8 @@ class _Reader:
             if co != "BREAK":
                 what = "SLEEP" if co in sleeping else "CALL" if session in calls else ""
                 self._enter((service, co), "parked", None, self._waits(service, co, what, session))
+        for co, tag in tables.get("session_coroutine_tracetag", {}).items():
+            self._tags[service, co] = (None, tag)
         for co in tables.get("coroutine_pool", ()):
             self._enter((service, co), "pool", None, word("fig.pool"))
 
@@ -345,6 +349,8 @@ class _Reader:
     def finish(self) -> None:
         for key in list(self._open):
             self._leave(key, None)
+        for key in list(self._tags):
+            self._untag(key, None)
 
     # ---- lanes and stretches
 
@@ -407,6 +413,8 @@ class _Reader:
             start = e["for"] == "timeout" and e["co"] == "co1" and e["in"] == "main"
             self.roles[key] = word("fig.start") if start else form(f"fig.made.{e['for']}", e["for"])
         self._enter(key, "made", i)
+        if e["for"] == "request":
+            self._askers.add(key)
         if e["for"] == "fork":
             self._forks[key] = (i, self._lane(service, e["in"]))
 
@@ -458,6 +466,8 @@ class _Reader:
         else:
             if command == "EXIT":
                 self._enter(key, "pool", i, word("fig.pool"))
+            elif command == "SUSPEND":
+                self._enter(key, "parked", i, word("fig.answers"))
             elif command != "QUIT":
                 self._enter(key, "made", i)  # suspend answers for it, and resumes it at once
             self._mark(key, i, "yield", f'yield "{command}"')
@@ -491,6 +501,17 @@ class _Reader:
         self._leave(key, i)
         self._mark(key, i, "exit", word("fig.killed"))
 
+    def on_tracetag(self, i: int, e: Event, service: str) -> None:
+        key = self._lane(service, e["co"])
+        self._untag(key, i)
+        if e["tag"] is not None:
+            self._tags[key] = (i, e["tag"])
+
+    def _untag(self, key: LaneKey, at: int | None) -> None:
+        if key in self._tags:
+            since, tag = self._tags.pop(key)
+            self.stretches.append(Stretch(key, since, at, "tag", tag, tag))
+
     def on_fork(self, i: int, e: Event, service: str) -> None:
         self._forks[self._lane(service, e["co"])] = (i, self._lane(service, e["in"]))
 
@@ -509,7 +530,7 @@ class _Reader:
             key = self._lane(service, e.get("co"))
             if self._open.get(key, ("",))[0] == "made":
                 since, ticks = self._open.pop(key)[1], self._ticks.get((service, e["session"]))
-                words = word("fig.timer.of", session=e["session"])
+                words = word("fig.answers" if key in self._askers else "fig.timer.of", session=e["session"])
                 self._enter(key, "parked", since, word("fig.and", a=words, b=count(ticks, "tick")) if ticks else words)
         elif e["table"] == "socket_pool":
             self._pools.setdefault(service, {})[e["session"]] = e.get("value", "")
@@ -529,6 +550,8 @@ class _Reader:
     def on_exit(self, i: int, e: Event, service: str) -> None:
         for key in [key for key, (kind, *_) in self._open.items() if key[0] == service and kind != "run"]:
             self._leave(key, i)  # who runs now runs on to its QUIT
+        for key in [key for key in self._tags if key[0] == service]:
+            self._untag(key, i)
         self._mark(self._lane(service, None), i, "exit", word("fig.exit"))
 
     # ---- messages

@@ -35,6 +35,7 @@ _STRIP = 2.5  # width of a column of the overview
 _MAX_LABELS = 1200
 _MAX_HEADS = 4000
 _TALE = 60  # sentences of the alt text
+_TAGS = ("#0c8599", "#b35c00", "#7048e8", "#2b8a3e")  # bands of trace tags, legible on both grounds
 _CLOSE_LANES = 20  # coroutines that get a row where a stretch is enlarged
 
 
@@ -213,7 +214,7 @@ class _Drawing:
         """What occurs in the picture."""
         found = {m.kind for m in self.story.marks} | {s.kind for s in self.story.stretches}
         found |= {a.kind for a in self.story.arrows}
-        kinds = ("resume", "yield", "parked", "pool", "wakeup", "queued", "error")
+        kinds = ("resume", "yield", "parked", "pool", "wakeup", "queued", "tag", "error")
         legend = [(kind, word(f"fig.legend.{kind}")) for kind in kinds if kind in found]
         while legend and self._legend_width(legend) > self.width - 32:
             legend.pop()
@@ -261,6 +262,7 @@ class _Drawing:
                 colour, width, dash = {
                     "parked": (t.faint, 1.3, (0, (3, 2))), "pool": (t.rule, 1.4, (0, (1, 2.2))),
                     "wakeup": (t.wakeup, 1.3, (0, (3, 2))), "queued": (t.socket, 1.6, "solid"),
+                    "tag": (_TAGS[0], 2.6, "solid"),
                 }[kind]  # fmt: skip
                 page.segments([((x - 2, y), (x + 15, y))], colour, width, dash)
                 if kind == "queued":
@@ -346,6 +348,7 @@ class _Drawing:
         t, page = self.theme, self.page
         bars: dict[str, list[Any]] = {"run": [], "work": []}
         lines: dict[str, list[Any]] = {"parked": [], "queued": [], "pending": [], "pool": [], "made": []}
+        tags = list(dict.fromkeys(s.label for s in self.story.stretches if s.kind == "tag"))
         for s in self.story.stretches:
             y = self.y[s.lane]
             x0, x1 = self.x(s.start), self.x(s.stop, after=True)
@@ -355,6 +358,9 @@ class _Drawing:
                 end = max(x1 - (self.pitch * 0.35 if s.kind == "work" else 0.0), x0 + 1)
                 bars[s.kind].append(rectangle(x0, y - half, end, y + half))
                 self.placer.avoid((x0, y - half, end, y + half), 30)
+                continue
+            if s.kind == "tag":
+                self._tag(s, x0, x1, y, _TAGS[tags.index(s.label) % len(_TAGS)])
                 continue
             lines[s.kind].append(((x0, y), (x1, y)))
             self.placer.avoid_line(x0, y, x1, y, 8)
@@ -366,6 +372,19 @@ class _Drawing:
         page.segments(lines["pool"] + lines["made"], t.rule, 1.4, (0, (1, 2.2)))
         page.segments(lines["pending"], t.rule, 1.0)  # solid: timers overlap, and dashes would fill each other
         page.segments(lines["queued"], t.socket, 1.6)
+
+    def _tag(self, s: Stretch, x0: float, x1: float, y: float, colour: str) -> None:
+        """A band under the coroutine for as long as it works under a trace tag."""
+        low = y - self.bar / 2 - 4.0
+        self.page.polygons([rectangle(x0, low, max(x1, x0 + 1), low + 2.6)], colour)
+        self.placer.avoid((x0, low, x1, low + 2.6), 20)
+
+        def boxes(width: float, height: float) -> list[Box]:
+            room = x1 - x0 - width
+            lefts = [x0 + room * at for at in (0.0, 0.5, 1.0)] if room >= 0 else []
+            return [(left, low - 1 - height, left + width, low - 1) for left in lefts]
+
+        self._want(4, x0, s.label, colour, boxes, mono=True, size=SMALL, lane=s.lane)
 
     def _marks(self) -> None:
         t, size = self.theme, self.marker

@@ -10,8 +10,9 @@ const LEFT = 132, COLUMN = 46, ROW = 34, HEAD = 20, FOOT = 22; // of the timelin
 const MOST_ROWS = 7; // of a table, before it scrolls
 const QUEUES = ["mailbox", "wakeup_queue", "fork_queue", "error_queue", "coroutine_pool"];
 const SESSIONS = ["session_id_coroutine", "sleep_session", "watching_session", "queue", "socket_pool"];
-const REQUESTS = ["session_coroutine_id", "session_coroutine_address", "session_response", "unresponse",
+const REQUESTS = ["session_coroutine_id", "session_coroutine_address", "session_coroutine_tracetag", "session_response", "unresponse",
   "watching_service", "dead_service"];
+const TAGS = ["#0c8599", "#b35c00", "#7048e8", "#2b8a3e"]; // bands of trace tags, as in timeline.py
 const NODE = ["global_queue", "commands", "sockets", "timers", "now"];
 const DERIVED = "watching_service"; // counted from two other tables, as the scheduler does
 
@@ -805,10 +806,16 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
       path(`M${this.x(at)} ${HEAD}V${height}`, "var(--rule)", 1, "1 3");
       labels.push([6, text, "faint", [[this.x(at), 8]]]);
     }
+    const tags = [...new Set(d.stretches.filter((s) => s[3] === "tag").map((s) => s[4]))];
     for (const [lane, start, stop, kind, label] of d.stretches) {
       if ((start !== null && start > high) || (stop !== null && stop < low)) continue;
       const x0 = X(start, LEFT), x1 = X(stop, edge), m = y(lane);
       if (kind === "run") out.push(`<rect x="${x0}" y="${m - 5}" width="${Math.max(1, x1 - x0)}" height="10" fill="var(--run)"/>`);
+      else if (kind === "tag") {
+        const colour = TAGS[tags.indexOf(label) % TAGS.length];
+        out.push(`<rect x="${x0}" y="${m + 7}" width="${Math.max(1, x1 - x0)}" height="2.6" fill="${colour}"/>`);
+        labels.push([4, label, "mono", [[Math.max(x0, LEFT) + 40, m + 17]], x1 - x0, colour]);
+      }
       else if (kind === "work") out.push(`<rect x="${x0}" y="${m - 3}" width="${Math.max(1, x1 - x0 - 8)}" height="6" fill="var(--socket)"/>`);
       else {
         const style = {parked: ["var(--faint)", 1.2, "4 3"], queued: ["var(--socket)", 1.6, ""], pending: ["var(--rule)", 1, ""]}[kind];
