@@ -165,6 +165,7 @@ _COMMANDS = {
 
 
 def _dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
+    """What every service does with a debug message. DOC: debug-dispatch"""
     func = _COMMANDS.get(cmd) or _extern.get(cmd)
     if func is None:
         raise SkynetError(f"{cmd}: no such debug command; there are {', '.join(sorted([*_COMMANDS, *_extern]))}")

@@ -81,6 +81,7 @@ def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> t
 
     The code sees the service's globals, `_P` (message type → Upvalues of its handler), `_U` (the
     scheduler with its tables), `_ARGS` and `print`. It may block, as any code of a service.
+    DOC: inject
     """
     env = namespace(s)
     output: list[str] = []

@@ -166,6 +166,7 @@ class Debugger:
         return None if self._over else self._line
 
     def _stop(self, frame: FrameType) -> None:
+        """Park the coroutine before its next line, from inside the trace function. DOC: debugger-stop"""
         self.stopped = frame
         self._locals = frame.f_locals  # once: asking again would undo what the user sets
         self.show_prompt()

@@ -88,7 +88,8 @@ def test_a_stored_output_holds_nothing_that_changes() -> None:
         node.newservice(counter)
         shown, _ = node.dashboard()._repr_mimebundle_()
     assert shown["text/plain"].startswith("a dashboard, live while the node runs: logger, launcher,")
-    assert set(shown) <= {"text/plain", "application/vnd.jupyter.widget-view+json"}
+    assert "<td>:00000008</td><td>counter</td></tr>" in shown["text/html"]
+    assert set(shown) <= {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
 
 
 def test_many_services_are_a_page_at_most_and_names_are_escaped() -> None:

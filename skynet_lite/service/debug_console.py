@@ -81,7 +81,7 @@ def dump_list(table: Any) -> list[str]:
 
 
 def docmd(line: str, fd: int) -> None:
-    """One line: carry it out and print the answer, in one piece."""
+    """One line: carry it out and print the answer, in one piece. DOC: docmd"""
     name, *words = line.split() or [""]
     lines: list[str]
     try:

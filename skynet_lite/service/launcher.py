@@ -81,25 +81,13 @@ def LIST(source: int) -> dict[str, str]:
 
 
 def list_srv(ti: int | None, shown: Callable[[Any, int], Any], command: str) -> dict[str, Any]:
-    """What each service answers to a debug command; TIMEOUT for those that do not in `ti` ticks."""
-    found: dict[int, Any] = {}
-    asked, over = list(services), object()
-
-    def ask(handle: int) -> None:
-        try:
-            found[handle] = skynet.call(handle, "debug", command)
-        except SkynetError:
-            found[handle] = "ERROR"
-        if len(found) == len(asked):
-            skynet.wakeup(over)
-
-    for handle in asked:
-        skynet.fork(ask, handle)
-    if ti is not None and asked:
-        skynet.sleep(ti, over)
-    elif asked:
-        skynet.wait(over)
-    return {skynet.address(handle): shown(found.get(handle, "TIMEOUT"), handle) for handle in asked}
+    """What each service answers to a debug command; TIMEOUT for those that do not in `ti` ticks. DOC: list-srv"""
+    asked = list(services)
+    found: dict[int, Any] = dict.fromkeys(asked, "TIMEOUT")
+    requests = [(handle, "debug", command) for handle in asked]
+    for (handle, *_), answer in skynet.select(*requests, timeout=ti):
+        found[handle] = "ERROR" if answer is None else answer[0]
+    return {skynet.address(handle): shown(value, handle) for handle, value in found.items()}
 
 
 def STAT(source: int, ti: int | None = None) -> dict[str, Any]:

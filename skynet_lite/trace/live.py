@@ -30,6 +30,7 @@ class Live:
         self._builder = Builder({}, places)
 
     def sink(self, raw: tuple[Any, ...]) -> None:
+        """One raw event of the node: a line, if it is this service's. DOC: live-sink"""
         if raw[1] != self.handle:
             return
         builder = self._builder
