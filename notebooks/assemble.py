@@ -188,6 +188,9 @@ def index(abouts: list[About], lang: str, preface: str) -> Any:
     return nbformat.v4.new_notebook(cells=cells)
 
 
+NAME = 23  # characters that a box of the map can hold
+
+
 def map_svg(abouts: list[About], lang: str) -> str:
     """The map: a box for each notebook, a line from each to those that build on it.
 
@@ -222,6 +225,10 @@ def map_svg(abouts: list[About], lang: str) -> str:
             mid = (y0 + y) / 2
             lines.append(f'<path d="M{x0:g} {y0:g} C{x0:g} {mid:g} {x1:g} {mid:g} {x1:g} {y:g}"/>')
         name = re.sub(r"^\d\d · ", "", a.title).partition(":")[0].partition("：")[0]
+        if len(name) > NAME:
+            raise SystemExit(
+                f"{a.path.name}: {name!r} is too long for a box of the map; put a colon before its second half"
+            )
         boxes.append(
             f'<a href="{a.path.name}"><rect x="{x:g}" y="{y:g}" width="{width}" height="{height}" rx="7"/>'
             f'<text x="{x + 10:g}" y="{y + 17:g}" class="n">{a.number}</text>'
