@@ -96,7 +96,7 @@ class Gate:
     def on_open(self, fd: int, address: str) -> None:
         """ACCEPT: a client; in vain, if there are enough. DOC: gate-open"""
         self.client_number += 1
-        if self.client_number >= self.maxclient:  # so one less than maxclient get in, as in the original
+        if self.client_number >= self.maxclient:  # so one less than maxclient get in, as in skynet since 1.7
             self.server.shutdown(self.service.handle, fd)
             return
         if self.nodelay:

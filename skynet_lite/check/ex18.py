@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -150,6 +151,10 @@ def _refused(answer: Any) -> Hint:
     codes = (400, 413, 431, 501, 505)
     if not isinstance(answer, dict) or set(answer) != set(codes):
         return say(f"The answer is a dict with the keys {codes}.", f"答案是以 {codes} 为键的 dict。")
+    for code, request in answer.items():
+        if not isinstance(request, bytes):
+            kind = type(request).__name__
+            return say(f"A request is bytes; that for {code} is {kind}.", f"请求是 bytes；{code} 的却是 {kind}。")
     got: dict[int, int] = {}
     beside: list[bytes] = []
 
@@ -175,7 +180,8 @@ def _refused(answer: Any) -> Hint:
         431: say("431: a header of more than 8192 bytes; it is counted with the target.", "431：超过 8192 字节的头部，目标也计算在内。"),
         501: say("501: a way of sending a body that h11 does not know. Which header names it?",
                  "501：h11 不认识的正文传输方式。哪个头部指定它？"),
-        505: say("505: another version of HTTP, in the first line.", "505：第一行里写另一个 HTTP 版本。"),
+        505: say("505: another version of HTTP, in the first line: digit, dot, digit.",
+                 "505：第一行里写另一个 HTTP 版本：数字、点、数字。"),
     }  # fmt: skip
     for code in codes:
         if got[code] != code:
@@ -265,7 +271,13 @@ def _framed(program: Any) -> Hint:
     "每个客户端一个读的协程，谁有消息谁就写给所有人。",
 )
 def _room(program: Any) -> Hint:
+    from ..contrib.websocket import WebSocket
+
+    def ended() -> list[Any]:
+        return [x for x in gc.get_referrers(WebSocket) if type(x) is WebSocket and x.code is not None]
+
     said: list[Any] = []
+    before = ended()
 
     def script(r: Run) -> None:
         clients: dict[str, Client] = {}
@@ -287,9 +299,12 @@ def _room(program: Any) -> Hint:
         r.node.run_until_idle()
         clients["Ann"].send(_frame(b"alone?"))
         said.append(all_hear())
+        if len(ended()) > len(before):
+            gc.collect()
+        said.append(sum(x not in before for x in ended()))
 
     found = run(_web(program), script)
-    hello, bye, more, alone = said
+    hello, bye, more, alone, kept = said
     wanted = {name: [b"hello"] for name in ("Ann", "Bob", "Eve")}
     if hello != wanted:
         return say(
@@ -310,8 +325,13 @@ def _room(program: Any) -> Hint:
     if alone != {"Ann": [b"alone?"]} or found.errors:
         what = found.errors[0] if found.errors else alone
         return say(
-            f"Eve is reset, Ann speaks, and what becomes of it is {what!r}. A connection can end with None, and with a SocketError: who takes it out of your table then?",
-            f"Eve 被重置，Ann 说话，结果是 {what!r}。连接可以以 None 结束，也可以以 SocketError 结束：那时谁把它从表里去掉？",
+            f"Eve is reset, Ann speaks, and what becomes of it is {what!r}. Her ws.read() returns None: that is no message, and the end of her loop.",
+            f"Eve 被重置，Ann 说话，结果是 {what!r}。她的 ws.read() 返回 None：那不是消息，而是循环的结束。",
+        )
+    if kept:
+        return say(
+            f"Two have left, and {kept} of them are still in memory: who takes them out of your table?",
+            f"走了两个，其中 {kept} 个还留在内存里：谁把他们从表里去掉？",
         )
     left = sum(state != "listen" for state, _ in found.trace.state()["sockets"].values())
     if left != 1:

@@ -44,9 +44,9 @@ class WebSocket:
         self._reading = False
 
     def read(self) -> str | bytes | None:
-        """The next message: str if it was sent as text; None once the connection has ended.
+        """The next message: str if it was sent as text; None at the end of the connection (`code` 1006: it broke).
 
-        Pings are answered meanwhile. Raises SocketError if the connection breaks.
+        Pings are answered meanwhile. Raises SocketError if TLS was cut off, TimedOut.
         """
         while (event := self.receive()) is not None:
             if isinstance(event, (str, bytes)):

@@ -34,6 +34,12 @@ def _silent(how: str = "", releases: bool = True) -> SimpleNamespace:
     handler = _echo(releases=releases)
     heard: dict[int, int] = {}
 
+    def watch(fd: int) -> None:
+        step, patience = (50, 400) if how == "hasty" else (500, 500)
+        while skynet.now() - heard[fd] < patience:
+            skynet.sleep(step)
+        gateserver.closeclient(fd)
+
     def connect(fd: int, addr: str) -> None:
         gateserver.openclient(fd)
         heard[fd] = skynet.now()
@@ -41,6 +47,8 @@ def _silent(how: str = "", releases: bool = True) -> SimpleNamespace:
             skynet.timeout(500, lambda: gateserver.closeclient(fd))
         elif how == "early":
             skynet.timeout(250, lambda: gateserver.closeclient(fd))
+        elif how == "hasty" or how == "rarely":
+            skynet.fork(watch, fd)
         elif how == "once":
             skynet.timeout(500, lambda: skynet.now() - heard[fd] >= 500 and gateserver.closeclient(fd))
 
@@ -68,7 +76,8 @@ def _agent(how: str = "") -> Callable[[], None]:
             socket.write(fd, netpack.pack(answer.encode()))
 
         def client(fd: int, source: int, text: str) -> None:
-            skynet.ignoreret()
+            if how != "debt":
+                skynet.ignoreret()
             if how == "new queue":
                 skynet.queue()(serve, fd, text)
             elif how == "lock":  # taken, and not given back after an error
@@ -102,9 +111,9 @@ WRONG = {
              (["yes", "no", "yes", "yes"], "4: a socket"), ("yes", "four words")],
     "16.4": [(_echo(opens=False, bye="close"), "Is each opened"), (_echo(packs=False, bye="close"), "each answer a packet"), (_echo(), "nothing behind bye"),
              (_echo(bye="silent"), "are answered"), (_echo(bye="later"), "nothing behind bye"), (_echo(bye="close", releases=False), "done in disconnect"),
-             (SimpleNamespace(message=print), "connect is missing")],
+             (SimpleNamespace(message=print), "connect is missing"), (SimpleNamespace, "That is a class")],
     "16.5": [(_silent(), "still there"), (_silent("from connect"), "no pause of it"), (_silent("early"), "After 3 s"), (_silent("once"), "starts again with each"),
-             (_silent("once", releases=False), "After 3 s"), (3, "connect is missing")],
+             (_silent("hasty"), "closed already"), (_silent("rarely"), "starts again with each"), (_silent("once", releases=False), "After 3 s"), (3, "connect is missing")],
     "16.6": [(_agent("none"), "one and the same queue"), (_agent("new queue"), "one and the same queue"), (_agent("lock"), "queue must be left"), (_agent("raises"), "must not leave the coroutine"),
-             (_agent("swallows"), "come into the log"), (_agent("stays"), "does not end"), (_agent("deaf"), "no answer"), (3, "another form")],
+             (_agent("swallows"), "come into the log"), (_agent("debt"), "nobody waits for skynet.ret"), (_agent("stays"), "does not end"), (_agent("deaf"), "no answer"), (3, "another form")],
 }  # fmt: skip
