@@ -20,6 +20,7 @@ import skynet_lite
 from skynet_lite import CallError, Node, SkynetError, Trace, skynet, socket
 from skynet_lite.core.context import Context
 from skynet_lite.core.handle import HandleStorage
+from skynet_lite.core.message import PTYPE_LUA
 from skynet_lite.core.mq import OVERLOAD, MessageQueue
 from skynet_lite.core.shared import SharedSocketServer, SharedTimer
 from skynet_lite.core.socket_server import SocketServer
@@ -403,7 +404,13 @@ def started(node: WorkerNode, address: int, *args: Any, seen: Callable[[], Any] 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     worker = node.worker(address)
-    until(seen or (lambda: worker.monitor.destination == address))
+
+    def in_it() -> bool:
+        with node.lock:  # the message before, its start, may not be over
+            message = worker.message
+            return worker.monitor.destination == address and message is not None and message[0] == PTYPE_LUA
+
+    until(seen or in_it)
     return outcome
 
 
