@@ -21,7 +21,18 @@ from test_examples import Example
 from test_snax import COUNTER
 from test_threads import LIMIT, echo, hurried, node_of, spin, started, until
 
-from skynet_lite import CallError, SkynetError, datacenter, multicast, service, sharedata, sharetable, skynet, snax
+from skynet_lite import (
+    CallError,
+    SkynetError,
+    datacenter,
+    debug,
+    multicast,
+    service,
+    sharedata,
+    sharetable,
+    skynet,
+    snax,
+)
 from skynet_lite.client import Client
 from skynet_lite.contrib import dns, httpc, httpd, websocket
 from skynet_lite.core.message import PTYPE_CLIENT
@@ -484,7 +495,23 @@ def test_a_logged_service_is_killed_while_messages_come(tmp_path: Path) -> None:
         assert told(node, "] error : ", "came out") == [] and not node._message_logs
 
 
-# ---- looking from outside
+# ---- looking from inside and outside
+
+
+def test_services_on_all_workers_look_at_the_node_at_the_same_time() -> None:
+    """debug.look, and tables() in the middle of a message: one after the other stands still for the next."""
+
+    def looks() -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int, rounds: int) -> None:
+            node = skynet.running().service.node
+            for _ in range(rounds):
+                assert debug.look(lambda node: node.tables()["workers"]) == node.tables()["workers"]
+            skynet.retpack(rounds)
+
+    with node_of(4) as node, hurried():
+        node.patience = 10 * LIMIT  # nobody is given up
+        assert asked(node, spread(node, looks, each=2), 15) == [15] * 8
 
 
 def test_a_dashboard_follows_a_node_that_is_busy() -> None:
