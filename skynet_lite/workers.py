@@ -478,8 +478,9 @@ class WorkerNode(Node):
         mine = self._my_worker()
         with self.lock:
             self._watchers += 1
-            if mine is not None:
-                mine.standing = True  # while somebody else looks
+            if mine is not None and self._stopper is not None:
+                mine.standing = True  # while somebody else looks, who may wait for us
+                self.moved.notify_all()
             while self._stopper is not None:
                 self.moved.wait()
             if mine is not None:

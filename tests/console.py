@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,17 @@ def port_of(node: Node) -> int:
     """Where the console listens: nobody else does."""
     listening = [id for id, (state, _) in node.socket_server.table().items() if state == "listen"]
     return node.socket_server.sockname(listening[0])[1]
+
+
+@contextmanager
+def served(*services: Callable[[], Any]) -> Iterator[int]:
+    """A node with its own thread and the real clock, and the port of its console."""
+    with Node(log=list) as node:
+        node.serve()
+        node.newservice("debug_console", 0)
+        for service in services:
+            node.newservice(service)
+        yield port_of(node)
 
 
 class Asking:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from console import served
 
-from skynet_lite import Node, skynet
+from skynet_lite import skynet
 
 ASK = [sys.executable, "-m", "skynet_lite", "console"]
 
@@ -22,21 +23,13 @@ ASK = [sys.executable, "-m", "skynet_lite", "console"]
 @pytest.fixture
 def port() -> Iterator[int]:
     """The port of a console in a node that is served."""
-    ports: list[int] = []
 
     def counter() -> None:
         skynet.register(".counter")
         skynet.dispatch("lua", lambda session, source, n: skynet.retpack(n + 1))
 
-    def main() -> None:
-        skynet.newservice("debug_console", 0)
-        ports.append(skynet._service().node.socket_server.sockname(1)[1])
-
-    with Node(log=list) as node:
-        node.serve()
-        node.newservice(main)
-        node.newservice(counter)
-        yield ports[0]
+    with served(counter) as port:
+        yield port
 
 
 def piped(address: str, text: str) -> subprocess.CompletedProcess[str]:

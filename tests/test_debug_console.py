@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console import DATA, Asking, console_node, port_of
+from console import DATA, Asking, console_node, port_of, served
 
 from skynet_lite import CallError, Node, skynet
 
@@ -241,21 +241,6 @@ def test_a_header_or_body_that_is_too_long_ends_the_connection(node: Node) -> No
 
 
 # --------------------------------------------------------------------------- real clients
-
-
-@contextlib.contextmanager
-def served() -> Iterator[int]:
-    """A node with its own thread and the real clock, and the port of its console."""
-    ports: list[int] = []
-
-    def main() -> None:
-        skynet.newservice("debug_console", 0)
-        ports.append(skynet._service().node.socket_server.sockname(1)[1])
-
-    with Node(log=list) as node:
-        node.serve()
-        node.newservice(main)
-        yield ports[0]
 
 
 def test_nc_and_telnet_and_curl_are_clients() -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from bench.stress import stress
 
+import skynet_lite
 from skynet_lite import CallError, Node, SkynetError, Trace, skynet, socket
 from skynet_lite.core.context import Context
 from skynet_lite.core.handle import HandleStorage
+from skynet_lite.core.message import PTYPE_LUA
 from skynet_lite.core.mq import OVERLOAD, MessageQueue
 from skynet_lite.core.shared import SharedSocketServer, SharedTimer
 from skynet_lite.core.socket_server import SocketServer
@@ -247,6 +252,45 @@ def test_whatever_services_call_on_the_socket_server_takes_its_lock() -> None:
     assert names - unlocked == {n for n in vars(SharedSocketServer) if n[0] != "_"} - {"poll"}
 
 
+HOME = Path(skynet_lite.__file__).parent
+DRIVERS = ("cli", "client", "lab", "node", "record", "replay", "workers")  # no service runs in these
+
+
+def test_whatever_services_call_on_their_node_takes_its_lock() -> None:
+    """A function of the node that is new in a library is locked, or is one of those that see to it themselves."""
+    files = [f for folder in (".", "service", "contrib") for f in (HOME / folder).glob("*.py") if f.stem not in DRIVERS]
+    names = {name for f in files for name in re.findall(r"\bnode\.(\w+)\(", f.read_text())}
+    stand_still = {"look", "signal", "waits", "verdicts", "_begin", "_finish"}
+    lock_inside = {"later", "push", "attach", "interrupt"}
+    only_read = {"resolve"}
+    own_tree = {"get", "pop", "setdefault"}  # datacenterd calls a branch of its tree a node
+    in_a_text = {"newservice"}
+    locked = {name for name, f in vars(WorkerNode).items() if hasattr(f, "__wrapped__")}
+    assert names - locked == stand_still | lock_inside | only_read | own_tree | in_a_text
+
+
+def variables(f: Path) -> set[str]:
+    """What a module binds to values of its own, but for types and constants."""
+    found = set()
+    for node in ast.parse(f.read_text()).body:
+        own = isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(
+            node.value, (ast.Call, ast.Constant, ast.Dict, ast.List, ast.Set)
+        )
+        for target in [] if not own else node.targets if isinstance(node, ast.Assign) else [node.target]:
+            found |= {f"{f.stem}.{name}" for name in re.findall(r"^_?[a-z]\w*$", ast.unparse(target))}
+    return found
+
+
+def test_modules_share_no_more_than_the_design_says() -> None:
+    """A variable of a module is seen by all services of all nodes; docs/design.md says why each is safe."""
+    own = ("check", "service", "examples")  # services have their variables each for itself
+    found = set().union(*(variables(f) for f in HOME.rglob("*.py") if f.parent.name not in own))
+    assert found == {
+        "debug._extern", "lab._left", "language._current", "language._meanwhile", "memory._collected",
+        "node._recording", "node._recording_lock", "profile._clocks", "remotedebug._debuggers", "where._ours",
+    }  # fmt: skip
+
+
 def test_the_same_program_makes_the_same_trace_of_each_service() -> None:
     """Workers may overlap, so the whole is not always the same. What one service did is."""
 
@@ -361,7 +405,13 @@ def started(node: WorkerNode, address: int, *args: Any, seen: Callable[[], Any] 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     worker = node.worker(address)
-    until(seen or (lambda: worker.monitor.destination == address))
+
+    def in_it() -> bool:
+        with node.lock:  # the message before, its start, may not be over
+            message = worker.message
+            return worker.monitor.destination == address and message is not None and message[0] == PTYPE_LUA
+
+    until(seen or in_it)
     return outcome
 
 

@@ -17,11 +17,22 @@ from typing import Any
 
 from contrib_harness import Listening
 from test_contrib_tls import pem as pem, server as server, trusting as trusting
-from test_examples import Example
+from test_examples import Example, Player
 from test_snax import COUNTER
 from test_threads import LIMIT, echo, hurried, node_of, spin, started, until
 
-from skynet_lite import CallError, SkynetError, datacenter, multicast, service, sharedata, sharetable, skynet, snax
+from skynet_lite import (
+    CallError,
+    SkynetError,
+    datacenter,
+    debug,
+    multicast,
+    service,
+    sharedata,
+    sharetable,
+    skynet,
+    snax,
+)
 from skynet_lite.client import Client
 from skynet_lite.contrib import dns, httpc, httpd, websocket
 from skynet_lite.core.message import PTYPE_CLIENT
@@ -484,7 +495,23 @@ def test_a_logged_service_is_killed_while_messages_come(tmp_path: Path) -> None:
         assert told(node, "] error : ", "came out") == [] and not node._message_logs
 
 
-# ---- looking from outside
+# ---- looking from inside and outside
+
+
+def test_services_on_all_workers_look_at_the_node_at_the_same_time() -> None:
+    """debug.look, and tables() in the middle of a message: one after the other stands still for the next."""
+
+    def looks() -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int, rounds: int) -> None:
+            node = skynet.running().service.node
+            for _ in range(rounds):
+                assert debug.look(lambda node: node.tables()["workers"]) == node.tables()["workers"]
+            skynet.retpack(rounds)
+
+    with node_of(4) as node, hurried():
+        node.patience = 10 * LIMIT  # nobody is given up
+        assert asked(node, spread(node, looks, each=2), 15) == [15] * 8
 
 
 def test_a_dashboard_follows_a_node_that_is_busy() -> None:
@@ -644,14 +671,21 @@ def told_nothing(lines: list[str]) -> bool:
 
 def test_the_example_of_gate_watchdog_and_agents() -> None:
     """Eight clients, an agent for each, on all workers; the database answers all of them; all goes when they leave."""
+
+    def answer(player: Player, text: str) -> str:
+        player.send(text)
+        while (said := player.receive()) == "heartbeat":
+            pass  # of the agent's start: the gate may be faster, and have opened the connection already
+        return said
+
     e = Example(thread=4)
     with e.node, hurried():
         players = [e.client() for _ in range(8)]
         for n, player in enumerate(players):
-            assert player.ask("handshake").startswith("ok Welcome")
-            assert player.ask(f"set key{n} value {n}") == "ok"
+            assert answer(player, "handshake").startswith("ok Welcome")
+            assert answer(player, f"set key{n} value {n}") == "ok"
         for n, player in enumerate(players):
-            assert player.ask(f"get key{7 - n}") == f"ok value {7 - n}"
+            assert answer(player, f"get key{7 - n}") == f"ok value {7 - n}"
         assert {h % 4 for h in e.alive("agent")} == {0, 1, 2, 3}
         for player in players:
             player.tcp.close()

@@ -107,24 +107,9 @@ class SharedSocketServer(SocketServer):
     def poll(self, timeout: float | None) -> int:
         """As SocketServer.poll; the lock is not held while it waits."""
         with self.lock:
-            done = len(self.commands)
-            while self.commands:
-                self._carry_out(self.commands.popleft())
+            done = self._obey()
             self._waiting = not done
-        try:
-            events = self.outside.poll(0 if done else timeout)
-        except InterruptedError:
-            events = []
+        events = self._wait(0 if done else timeout)
         with self.lock:
             self._waiting = False
-            if self.stamp is not None:
-                self.stamp()
-            ready = [(s, mask) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
-            for s, mask in sorted(ready, key=lambda found: found[0].id):
-                if self._by_fd.get(s.fd) is s:
-                    self._ready(s, mask)
-                    done += 1
-            for s, result in self.outside.lookups():
-                self._looked_up(s, result)
-                done += 1
-        return done
+            return done + self._hear(events)

@@ -111,24 +111,32 @@ class SocketServer(Udp):
 
         Returns how much was done. DOC: socket-server-poll
         """
-        done = 0
+        done = self._obey()
+        return done + self._hear(self._wait(0 if done else timeout))
+
+    def _obey(self) -> int:
+        done = len(self.commands)
         while self.commands:
             self._carry_out(self.commands.popleft())
-            done += 1
-        if done:
-            timeout = 0
+        return done
+
+    def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
         try:
-            events = self.outside.poll(timeout)
+            return self.outside.poll(timeout)
         except InterruptedError:
-            events = []
+            return []
+
+    def _hear(self, events: list[tuple[int, int]]) -> int:
+        """What the world has said: readiness, and names that were looked up."""
         if self.stamp is not None:
             self.stamp()
-        if len(events) > 1:
+        done = 0
+        ready = [(s, mask) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
+        if len(ready) > 1:
             # The kernel's order is that of arrival, which two runs need not share.
-            events.sort(key=lambda event: self._by_fd[event[0]].id)
-        for fd, mask in events:
-            s = self._by_fd.get(fd)
-            if s is not None:  # an earlier event of this round may have closed it
+            ready.sort(key=lambda found: found[0].id)
+        for s, mask in ready:
+            if self._by_fd.get(s.fd) is s:  # an earlier event of this round may have closed it
                 self._ready(s, mask)
                 done += 1
         for s, result in self.outside.lookups():
