@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_extern: dict[str, Callable[..., Any]] = {}
-
 
 def reg_debugcmd(name: str, func: Callable[..., Any]) -> None:
-    """Add a debug command to all services: `func(*args)` runs inside the one that is asked, and answers itself."""
-    _extern[name] = func
+    """Add a debug command to the current service: `func(*args)` runs when it is asked, and answers by itself."""
+    _extern()[name] = func
+
+
+def _extern() -> dict[str, Callable[..., Any]]:
+    """The commands that the current service has added (extern_dbgcmd)."""
+    added: dict[str, Callable[..., Any]] = current().libs.setdefault("debug.extern", {})
+    return added
 
 
 def look(job: Callable[[Node], T]) -> T:
@@ -167,9 +171,9 @@ _COMMANDS = {
 
 def _dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
     """What every service does with a debug message. DOC: debug-dispatch"""
-    func = _COMMANDS.get(cmd) or _extern.get(cmd)
+    func = _COMMANDS.get(cmd) or _extern().get(cmd)
     if func is None:
-        raise SkynetError(f"{cmd}: no such debug command; there are {', '.join(sorted([*_COMMANDS, *_extern]))}")
+        raise SkynetError(f"{cmd}: no such debug command; there are {', '.join(sorted([*_COMMANDS, *_extern()]))}")
     func(*args)
 
 

@@ -216,8 +216,16 @@ def handle_of(address: str) -> int:
 
 def ticks(ti: str | None) -> int | None:
     """A waiting time in ticks; None (no limit) if it is 0 or less."""
-    wanted = TIMEOUT if ti is None else int(ti)
+    wanted = TIMEOUT if ti is None else int(number(ti))
     return wanted if wanted > 0 else None
+
+
+def number(text: str) -> float:
+    """Raises SkynetError if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        raise SkynetError(f"{text!r} is no number") from None
 
 
 @command("This help message")
@@ -356,9 +364,9 @@ def logoff(address: str) -> None:
 
 @command("signal address [sig] : 0 breaks its endless loop, 1 logs its memory")
 def signal(address: str, sig: str = "0") -> Any:
-    found, number = adjust_address(address), int(sig)
+    found, which = adjust_address(address), int(number(sig))
     handle = int(found[1:], 16) if isinstance(found, str) else found
-    return debug.signal(handle, number)
+    return debug.signal(handle, which)
 
 
 @command("cmem : blocks of Python's allocator, bytes of the process in memory")
@@ -562,7 +570,7 @@ def trace_on(fd: int, address: str, seconds: str | None = None) -> None:
         raise SkynetError("the console cannot trace itself: each line that it prints would make others")
     if sum(s.fd == fd for s in streams.values()) >= STREAMS:
         raise SkynetError(f"{STREAMS} traces run in this connection already: trace off ends them")
-    limit = None if seconds is None else int(float(seconds) * 100)
+    limit = None if seconds is None else int(number(seconds) * 100)
     opened += 1
     stream = Stream(opened, fd, handle)
     if limit is not None:
@@ -577,7 +585,7 @@ def trace_off(fd: int, address: str | None = None) -> None:
 
 @command("timeline [file.html] [seconds] : record for 3 seconds (0: take what was recorded from birth), write the page")
 def timeline(filename: str = "timeline.html", seconds: str = "3") -> str:
-    limit = int(float(seconds) * 100)
+    limit = int(number(seconds) * 100)
     if limit <= 0:
         found = debug.look(lambda node: node.trace)
     else:
