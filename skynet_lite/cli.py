@@ -407,6 +407,8 @@ def _check_start(service: Scheduler, log: _Log) -> None:
         return
     service.node.run_until_idle()  # for the last lines of the log
     places = re.findall(r"^  (\S+:\d+) in ", "\n".join(log.held or ()), re.MULTILINE)
+    if service.init_error.startswith("CallError"):
+        log.release()  # why the other service failed stands there only
     at = f" (at {places[-1]})" if places else ""
     raise UsageError(f"service {service.name} did not start: {service.init_error}{at}")
 

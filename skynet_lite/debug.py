@@ -15,25 +15,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import memory, remotedebug, skynet
 from .core.errors import SkynetError
 from .core.message import PTYPE_DEBUG, pack, unpack
+from .coroutine import current
 from .inject import inject
-from .skynet import _PROTO, Protocol, _service
+from .skynet import _PROTO, Protocol
 
 if TYPE_CHECKING:
     from .node import Node
 
 T = TypeVar("T")
 
-_extern: dict[str, Callable[..., Any]] = {}
-
 
 def reg_debugcmd(name: str, func: Callable[..., Any]) -> None:
-    """Add a debug command to all services: `func(*args)` runs inside the one that is asked, and answers itself."""
-    _extern[name] = func
+    """Add a debug command to the current service: `func(*args)` runs when it is asked, and answers by itself."""
+    _extern()[name] = func
+
+
+def _extern() -> dict[str, Callable[..., Any]]:
+    """The commands that the current service has added (extern_dbgcmd)."""
+    added: dict[str, Callable[..., Any]] = current().libs.setdefault("debug.extern", {})
+    return added
 
 
 def look(job: Callable[[Node], T]) -> T:
     """`job(node)`, run between two messages, where all tables of the node agree; returns what it returns. Blocks."""
-    node = _service().node
+    node = current().node
     asked = node.later(lambda: node.look(lambda: job(node)))
     while not asked.done.is_set():
         skynet.yield_()
@@ -45,7 +50,7 @@ def look(job: Callable[[Node], T]) -> T:
 
 def signal(handle: int, sig: int) -> str | None:
     """0: break the endless loop of a service, 1: log its memory (cmd_signal). A text if that cannot be."""
-    node = _service().node
+    node = current().node
     ctx = node.handles.contexts.get(handle)
     if ctx is None or ctx.state is None:
         return None
@@ -56,11 +61,11 @@ def signal(handle: int, sig: int) -> str | None:
 
 
 def MEM() -> None:
-    skynet.retpack(memory.size(_service()) / 1024)
+    skynet.retpack(memory.size(current()) / 1024)
 
 
 def GC() -> None:
-    s = _service()
+    s = current()
     if "debug.gc" in s.libs:
         return
     s.libs["debug.gc"] = True
@@ -103,7 +108,7 @@ def KILLTASK(threadname: str) -> None:
 
 
 def INFO(*args: Any) -> None:
-    func = _service().info_func
+    func = current().info_func
     skynet.retpack(None if func is None else func(*args))
 
 
@@ -112,7 +117,7 @@ def EXIT() -> None:
 
 
 def RUN(source: str, filename: str, *args: Any) -> None:
-    ok, output = inject(_service(), source, filename, args)
+    ok, output = inject(current(), source, filename, args)
     skynet.retpack(ok, "\n".join(output))
 
 
@@ -121,17 +126,17 @@ def TERM(service: int | str) -> None:
 
 
 def REMOTEDEBUG(fd: int) -> None:
-    remotedebug.start(_service(), fd, skynet.ret)
+    remotedebug.start(current(), fd, skynet.ret)
 
 
 def REMOTECMD(line: str) -> None:
     """A line for the debugger that REMOTEDEBUG has started (debug_agent and the channel of skynet)."""
-    remotedebug.command(_service(), line)
+    remotedebug.command(current(), line)
     skynet.ret()
 
 
 def SUPPORT(pname: str) -> None:
-    p = _service().proto.get(pname)
+    p = current().proto.get(pname)
     skynet.retpack(p is not None and p.dispatch is not None)
 
 
@@ -166,9 +171,9 @@ _COMMANDS = {
 
 def _dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
     """What every service does with a debug message. DOC: debug-dispatch"""
-    func = _COMMANDS.get(cmd) or _extern.get(cmd)
+    func = _COMMANDS.get(cmd) or _extern().get(cmd)
     if func is None:
-        raise SkynetError(f"{cmd}: no such debug command; there are {', '.join(sorted([*_COMMANDS, *_extern]))}")
+        raise SkynetError(f"{cmd}: no such debug command; there are {', '.join(sorted([*_COMMANDS, *_extern()]))}")
     func(*args)
 
 

@@ -125,7 +125,8 @@ class List(View, Sequence[Any]):
         data = self._now()
         if isinstance(index, slice):
             return [self._shown(i, data[i]) for i in range(*index.indices(len(data)))]
-        return self._shown(range(len(data))[index], data[index])
+        value = data[index]
+        return self._shown(range(len(data))[index], value)
 
 
 _KINDS: dict[type, Callable[[Root, tuple[Any, ...], Any], View]] = {dict: Dict, list: List, tuple: List}

@@ -22,7 +22,8 @@ from typing import Any
 from . import netpack
 from .core.errors import SkynetError
 from .core.message import PTYPE_SOCKET
-from .skynet import _service, dispatch, error, fork, register_protocol, retpack, start as _start_service
+from .coroutine import current
+from .skynet import dispatch, error, fork, register_protocol, retpack, start as _start_service
 from .socket import _address
 
 MAXCLIENT = 1024
@@ -33,7 +34,7 @@ class Gate:
 
     def __init__(self, handler: Any) -> None:
         self.handler = handler
-        self.service = _service()
+        self.service = current()
         self.server = self.service.node.socket_server
         self.queue = netpack.Queue()
         self.socket: int | None = None  # the listening one
@@ -48,7 +49,10 @@ class Gate:
     def open(self, source: int, conf: dict[str, Any]) -> Any:
         if self.socket is not None:
             raise SkynetError(f"this gate listens already (socket {self.socket}): close it, or start another gate")
-        address, port = _address(conf.get("address") or "0.0.0.0", conf.get("port"))
+        address, port = conf.get("address") or "0.0.0.0", conf.get("port")
+        if port is None and ":" not in address:
+            raise SkynetError(f'this gate is told no port: open takes {{"address": {address!r}, "port": 8888}}')
+        address, port = _address(address, port)
         self.maxclient = conf.get("maxclient") or MAXCLIENT
         self.maxwbuffer = conf.get("maxwbuffer")
         self.nodelay = bool(conf.get("nodelay"))
@@ -161,7 +165,7 @@ def start(handler: Any) -> None:
 
 def _gate() -> Gate:
     """The gate that the current service is: the owner of its socket messages."""
-    protocol = _service().proto.get("socket")
+    protocol = current().proto.get("socket")
     gate = getattr(protocol.dispatch, "__self__", None) if protocol is not None else None
     if not isinstance(gate, Gate):
         raise SkynetError("this service is no gate: call gateserver.start(handler) first")

@@ -11,13 +11,13 @@ After lualib-src/lua-memory.c and malloc_hook.c.
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import time
 import tracemalloc
 from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
 
+from .core.monitor import resident_mib
 from .coroutine import Coroutine, Hub
 from .skynet import Scheduler
 
@@ -65,9 +65,8 @@ def collect() -> None:
 
 
 def total() -> int:
-    """Bytes of the process that are in memory now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of the process that are in memory now; 0 where the system does not tell."""
+    return int(resident_mib() * 2**20)
 
 
 def block() -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from . import skynet
 from .core.errors import SkynetError
 from .core.message import Packed
+from .coroutine import current
 
 Dispatch = Callable[..., Any]
 
@@ -82,12 +83,12 @@ def new(
 
 
 def _subscribed() -> dict[int, Channel]:
-    channels: dict[int, Channel] = skynet._service().libs.setdefault("multicast", {})
+    channels: dict[int, Channel] = current().libs.setdefault("multicast", {})
     return channels
 
 
 def _multicastd() -> int:
-    libs = skynet._service().libs
+    libs = current().libs
     if "multicastd" not in libs:
         handle = skynet.uniqueservice("multicastd")
         if "multicastd" not in libs:  # another coroutine may have come first

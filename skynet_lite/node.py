@@ -1181,6 +1181,12 @@ class Node:
             client.abandon()
         if self._log_file is not None:
             self._log_file.close()
+        self._dashboards_end()
+
+    def _dashboards_end(self) -> None:
+        """Have each show what it saw last, and that the node has stopped."""
+        for dashboard in self._dashboards:
+            dashboard.refresh()
 
     def _close_here(self) -> None:
         """In the hub: what only the driving thread can do."""

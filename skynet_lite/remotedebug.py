@@ -24,7 +24,8 @@ from .inject import namespace
 from .skynet import Scheduler, _own_proto, error, wait, wakeup
 from .where import format_error, is_ours, place_label
 
-_debuggers: dict[Scheduler, Debugger] = {}
+_DEBUGGER = "remotedebug"
+"""Where it stands in the `libs` of its service."""
 
 
 def start(s: Scheduler, fd: int, attached: Callable[[], Any]) -> None:
@@ -32,12 +33,12 @@ def start(s: Scheduler, fd: int, attached: Callable[[], Any]) -> None:
 
     Raises SkynetError if another connection debugs it already.
     """
-    before = _debuggers.get(s)
+    before: Debugger | None = s.libs.get(_DEBUGGER)
     if before is not None and not before.gone():
         raise SkynetError(f"Already in debug mode: {address_text(s.handle)}")
     if before is not None:
         wakeup(before)  # its user has left without a word
-    debugger = _debuggers[s] = Debugger(s, fd)
+    debugger = s.libs[_DEBUGGER] = Debugger(s, fd)
     error("Enter debug mode")
     attached()
     try:
@@ -45,14 +46,14 @@ def start(s: Scheduler, fd: int, attached: Callable[[], Any]) -> None:
         wait(debugger)
     finally:  # also when the service ends
         debugger.leave()
-        if _debuggers.get(s) is debugger:
-            del _debuggers[s]
+        if s.libs.get(_DEBUGGER) is debugger:
+            del s.libs[_DEBUGGER]
     error("Leave debug mode")
 
 
 def command(s: Scheduler, line: str) -> None:
     """One line of the user. Raises SkynetError if `start` was not called, or has ended."""
-    debugger = _debuggers.get(s)
+    debugger: Debugger | None = s.libs.get(_DEBUGGER)
     if debugger is None:
         raise SkynetError(f"Not in debug mode: {address_text(s.handle)}")
     if line == "cont":

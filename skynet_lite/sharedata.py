@@ -12,6 +12,7 @@ from typing import Any
 
 from . import skynet
 from .core.errors import SkynetError
+from .coroutine import current
 from .frozen import Root, copy, view
 
 
@@ -46,7 +47,7 @@ def delete(name: str) -> None:
 
 def flush() -> None:
     """Nothing: old versions go when no view needs them any more. Here for programs that call it."""
-    skynet._service()
+    current()
 
 
 def deepcopy(name: str, *path: Any) -> Any:
@@ -77,12 +78,12 @@ def _ask(command: str, name: str, *args: Any) -> Any:
 
 
 def _cache() -> dict[str, Root]:
-    cache: dict[str, Root] = skynet._service().libs.setdefault("sharedata", {})
+    cache: dict[str, Root] = current().libs.setdefault("sharedata", {})
     return cache
 
 
 def _sharedatad() -> int:
-    libs = skynet._service().libs
+    libs = current().libs
     if "sharedatad" not in libs:
         libs["sharedatad"] = skynet.uniqueservice("sharedatad")
     handle: int = libs["sharedatad"]

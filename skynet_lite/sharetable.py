@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 from . import service, skynet
+from .coroutine import current
 from .frozen import Root, Version, load, load_file, pointer, table, view
 
 
@@ -96,12 +97,12 @@ def _view(version: Version) -> Any:
 
 def _roots(name: str) -> WeakSet[Root]:
     """Those whose views somebody still holds."""
-    roots: WeakSet[Root] = skynet._service().libs.setdefault("sharetable", {}).setdefault(name, WeakSet())
+    roots: WeakSet[Root] = current().libs.setdefault("sharetable", {}).setdefault(name, WeakSet())
     return roots
 
 
 def _address() -> int:
-    libs = skynet._service().libs
+    libs = current().libs
     if "sharetable.address" not in libs:
         libs["sharetable.address"] = service.new("sharetable", sharetable_service)
     address: int = libs["sharetable.address"]

@@ -1414,7 +1414,7 @@ def exit() -> None:
 def newservice(service: str | Callable[..., Any], *args: Any) -> int:
     """Start a service (a name, or a start function) and wait until its start function has ended.
 
-    Returns its handle. Raises CallError if it failed to start.
+    Returns its handle. Raises CallError if it failed to start, SkynetError if there is no such service.
     """
     s = _service()
     handle = call(".launcher", "lua", "LAUNCH", "snlua", s.node.service_name(service), *args)

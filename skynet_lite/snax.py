@@ -33,6 +33,7 @@ from typing import Any, TypeVar
 
 from . import skynet
 from .core.errors import MethodError as MethodError, SkynetError
+from .coroutine import current
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,7 +77,7 @@ class Interface:
 
 def interface(name: str) -> Interface:
     """Read the methods of a snax service from its source; once in each service. Raises SkynetError."""
-    s = skynet._service()
+    s = current()
     known: dict[str, Interface] = s.libs.setdefault("snax.interface", {})
     if name not in known:
         known[name] = read_interface(name, s.node.registry.find_snax(name))
@@ -138,7 +139,7 @@ class Object:
 
 def protocol() -> None:
     """Make the type "snax" known to the current service."""
-    if "snax" not in skynet._service().proto:
+    if "snax" not in current().proto:
         skynet.register_protocol(name="snax", id=skynet.PTYPE_SNAX, pack=skynet.pack, unpack=skynet.unpack)
 
 
@@ -188,7 +189,7 @@ def bind(handle: int, type: str) -> Object:
 
 def _own() -> tuple[str, Callable[..., Any]]:
     """Name and dispatch function of the current service, from snaxd."""
-    found: tuple[str, Callable[..., Any]] | None = skynet._service().libs.get("snax")
+    found: tuple[str, Callable[..., Any]] | None = current().libs.get("snax")
     if found is None:
         raise SkynetError("this is no snax service: start one with snax.newservice(name)")
     return found

@@ -35,8 +35,7 @@ CLOSED = "channel_closed"
 MAX_BACKOFF = 1000  # ticks
 
 Address = tuple[str, int]
-OrderResponse = Callable[["ChannelSocket"], tuple[Any, ...]]
-SessionResponse = Callable[["ChannelSocket"], tuple[Any, ...]]
+Response = Callable[["ChannelSocket"], tuple[Any, ...]]
 
 
 class _Waiter:
@@ -81,7 +80,7 @@ class ChannelSocket:
         self.closed = False
         self.auth: Coroutine | None = None  # who logs in; nobody else may use the connection meanwhile
         self._channel = channel
-        self._order: deque[tuple[OrderResponse, _Waiter]] = deque()
+        self._order: deque[tuple[Response, _Waiter]] = deque()
         self._session: dict[Any, _Waiter] = {}
         self._idle: Coroutine | None = None  # the dispatch thread, while nobody waits for an answer
 
@@ -184,7 +183,7 @@ class Channel:
     """What `channel` returns."""
 
     def __init__(
-        self, host: str, port: int, *, response: SessionResponse | None = None,
+        self, host: str, port: int, *, response: Response | None = None,
         auth: Callable[[Channel], Any] | None = None, backup: Iterable[str | Address] = (), nodelay: bool = False,
         overload: Callable[[bool], Any] | None = None, socket_read: Callable[..., bytes | None] = socket.read,
         socket_readline: Callable[..., bytes | None] = socket.readline,

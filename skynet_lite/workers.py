@@ -804,6 +804,7 @@ class WorkerNode(Node):
             client.abandon()
         if self._log_file is not None:
             self._log_file.close()
+        self._dashboards_end()
 
     def _close_services(self) -> None:
         """Each worker closes its own."""

@@ -122,6 +122,19 @@ def test_a_late_failure_of_the_start_ends_with_the_same_line(tmp_path: Path) -> 
     )
 
 
+def test_a_start_that_fails_in_another_service_shows_why(tmp_path: Path) -> None:
+    """The caller knows only "call failed": the reason is in the log, which is printed then."""
+    (tmp_path / "late.py").write_text(
+        "from skynet_lite import skynet\n@skynet.start\ndef main():\n    skynet.newservice('broken')\n"
+    )
+    (tmp_path / "broken.py").write_text("from skynet_lite import skynet\n@skynet.start\ndef main():\n    1 / 0\n")
+    done = run("run", tmp_path / "late.py")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert "  broken:4 in main" in lines and "ZeroDivisionError: division by zero" in lines
+    assert lines[-1].startswith("skynet-lite: service late did not start: CallError: call failed")
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_a_server_cleanly(tmp_path: Path, sig: signal.Signals) -> None:
     """Exit status 0, and the `finally` blocks have run."""

@@ -40,7 +40,9 @@ def test_it_follows_a_node_that_a_thread_drives() -> None:
         until(lambda: messages in first.value and messages in second.value)
         assert f"<td>:{handle:08x}</td><td>counter</td><td>0</td>{messages}" in first.value
         assert "nothing is wrong" in first.value
+        assert "the node has stopped" not in first.value
     assert first.looks > 1
+    assert "the node has stopped" in first.value and "the node has stopped" in second.value
     assert not [t for t in threading.enumerate() if t.name == "dashboard"], "nothing is left behind"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from console import DATA, Asking, console_node, port_of, served
 
-from skynet_lite import CallError, Node, skynet
+from skynet_lite import CallError, Node, debug, skynet
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "debug_console.json").read_text())
 EXCHANGES = GOLDEN["exchanges"]
@@ -326,6 +326,29 @@ def test_it_listens_on_this_machine_only_unless_told(node: Node) -> None:
 
 
 # --------------------------------------------------------------------------- inject
+
+
+def test_what_is_no_number_is_named(node: Node, console: Asking) -> None:
+    """Wherever one is asked for."""
+    for line in ("stat x", "timeline a.html x", "signal .demo x", "trace on .demo x"):
+        assert console.ask(line + "\n") == "'x' is no number\n<CMD Error>\n"
+
+
+def test_a_service_may_have_debug_commands_of_its_own() -> None:
+    """reg_debugcmd: others do not know them, as each Lua VM of skynet has its own table."""
+
+    def counter() -> None:
+        debug.reg_debugcmd("DOUBLE", lambda n: skynet.retpack(2 * n))
+
+    def main() -> None:
+        with_it, without = skynet.newservice(counter), skynet.newservice("cdummy")
+        assert skynet.call(with_it, "debug", "DOUBLE", 21) == 42
+        with pytest.raises(CallError):
+            skynet.call(without, "debug", "DOUBLE", 21)
+
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main)
+        assert "DOUBLE: no such debug command" in "\n".join(node.log_lines)
 
 
 def test_a_handler_is_replaced_and_its_state_is_kept(console: Asking, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from .. import skynet, socket
 from ..core.errors import SocketError
+from ..coroutine import current
 from .dnsfiles import Key, Server, read_hosts, read_resolv_conf, version_of
 from .stream import Stream, connect
 
@@ -170,7 +171,7 @@ class Resolver:
 
 
 def _resolver() -> Resolver:
-    libs = skynet._service().libs
+    libs = current().libs
     if "dns" not in libs:
         libs["dns"] = Resolver()
     found: Resolver = libs["dns"]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import skynet
+from ..coroutine import current
 
 
 def new(name: str, main: Callable[..., Any], *args: Any) -> int:
@@ -29,7 +30,7 @@ def new(name: str, main: Callable[..., Any], *args: Any) -> int:
     if isinstance(answer, tuple):  # None, True: it is booting
         answer = _ask("query", name)
     elif answer is None:
-        answer = _ask("launch", name, skynet._service().node.service_name(main), *args)
+        answer = _ask("launch", name, current().node.service_name(main), *args)
     return _cache().setdefault(name, answer)
 
 
@@ -52,12 +53,12 @@ def close(name: str) -> bool:
 
 
 def _cache() -> dict[str, int]:
-    cache: dict[str, int] = skynet._service().libs.setdefault("service", {})
+    cache: dict[str, int] = current().libs.setdefault("service", {})
     return cache
 
 
 def _ask(command: str, name: str, *args: Any) -> Any:
-    libs = skynet._service().libs
+    libs = current().libs
     if "service_provider" not in libs:
         libs["service_provider"] = skynet.uniqueservice("service_provider")
     return skynet.call(libs["service_provider"], "lua", command, name, *args)

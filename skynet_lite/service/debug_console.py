@@ -4,9 +4,14 @@ One idea: a console is a service like any other. Each connection has a coroutine
 reads a line, sends messages for it (most go to the launcher, or are debug messages that
 every service answers), and prints what comes back, with <CMD OK> or <CMD Error> below.
 
-Start it with skynet.newservice("debug_console", [ip,] port). Whoever reaches the port can
-run any code in this process: it listens on 127.0.0.1 unless told otherwise, and there
-every user of the machine reaches it.
+Start it with skynet.newservice("debug_console", [ip,] port). By HTTP a GET names a command,
+a POST brings one; as in skynet the answer has no status line, so curl wants to be told:
+
+    curl --http0.9 http://127.0.0.1:8000/list
+    curl --http0.9 -d 'call a "ADD", 5' http://127.0.0.1:8000/
+
+Whoever reaches the port can run any code in this process: it listens on 127.0.0.1 unless
+told otherwise, and there every user of the machine reaches it.
 
 After service/debug_console.lua: its commands, and waits, verdicts, trace on/off, timeline.
 """
@@ -21,6 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, debug, memory, skynet, socket
+from skynet_lite.coroutine import current
 from skynet_lite.trace.live import Live
 from skynet_lite.trace.recorder import Recorder
 from skynet_lite.where import Places
@@ -203,15 +209,23 @@ def handle_of(address: str) -> int:
     """The handle of a service that lives."""
     found = adjust_address(address)
     handle = int(found[1:], 16) if isinstance(found, str) else found
-    if handle not in skynet._service().contexts:
+    if handle not in current().contexts:
         raise SkynetError(f"no service has the address {skynet.address(handle)}")
     return handle
 
 
 def ticks(ti: str | None) -> int | None:
     """A waiting time in ticks; None (no limit) if it is 0 or less."""
-    wanted = TIMEOUT if ti is None else int(ti)
+    wanted = TIMEOUT if ti is None else int(number(ti))
     return wanted if wanted > 0 else None
+
+
+def number(text: str) -> float:
+    """Raises SkynetError if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        raise SkynetError(f"{text!r} is no number") from None
 
 
 @command("This help message")
@@ -337,22 +351,22 @@ def ping(address: str) -> str:
 @command("logon address : begin its message log, in the folder logpath")
 def logon(address: str) -> None:
     handle = handle_of(address)
-    me = skynet._service()
+    me = current()
     debug.look(lambda node: node.logon(me, handle))
 
 
 @command("logoff address : end its message log")
 def logoff(address: str) -> None:
     handle = handle_of(address)
-    me = skynet._service()
+    me = current()
     debug.look(lambda node: node.logoff(me, handle))
 
 
 @command("signal address [sig] : 0 breaks its endless loop, 1 logs its memory")
 def signal(address: str, sig: str = "0") -> Any:
-    found, number = adjust_address(address), int(sig)
+    found, which = adjust_address(address), int(number(sig))
     handle = int(found[1:], 16) if isinstance(found, str) else found
-    return debug.signal(handle, number)
+    return debug.signal(handle, which)
 
 
 @command("cmem : blocks of Python's allocator, bytes of the process in memory")
@@ -503,7 +517,7 @@ class Stream:
 
     def __init__(self, number: int, fd: int, handle: int) -> None:
         self.number, self.fd, self.handle = number, fd, handle
-        me = skynet._service()
+        me = current()
         node = me.node
 
         def ready() -> None:
@@ -556,7 +570,7 @@ def trace_on(fd: int, address: str, seconds: str | None = None) -> None:
         raise SkynetError("the console cannot trace itself: each line that it prints would make others")
     if sum(s.fd == fd for s in streams.values()) >= STREAMS:
         raise SkynetError(f"{STREAMS} traces run in this connection already: trace off ends them")
-    limit = None if seconds is None else int(float(seconds) * 100)
+    limit = None if seconds is None else int(number(seconds) * 100)
     opened += 1
     stream = Stream(opened, fd, handle)
     if limit is not None:
@@ -571,7 +585,7 @@ def trace_off(fd: int, address: str | None = None) -> None:
 
 @command("timeline [file.html] [seconds] : record for 3 seconds (0: take what was recorded from birth), write the page")
 def timeline(filename: str = "timeline.html", seconds: str = "3") -> str:
-    limit = int(float(seconds) * 100)
+    limit = int(number(seconds) * 100)
     if limit <= 0:
         found = debug.look(lambda node: node.trace)
     else:
@@ -582,7 +596,7 @@ def timeline(filename: str = "timeline.html", seconds: str = "3") -> str:
 
 def recorded(limit: int) -> Any:
     """A trace of the next `limit` ticks, or of fewer if EVENTS come."""
-    node = skynet._service().node
+    node = current().node
     recorder = Recorder(node.tables, Places(node._code))
     debug.look(lambda node: node._begin(recorder))
     try:

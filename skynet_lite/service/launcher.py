@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
+from skynet_lite.coroutine import current
 
 services: dict[int, str] = {}
 instance: dict[int, Any] = {}  # handle → response function of whoever waits for its start
@@ -17,7 +18,7 @@ NORET = object()
 
 
 def launch(logged: bool, kind: str, name: str = "", *args: Any) -> object:
-    me = skynet._service()
+    me = current()
     with me.node.lock:  # of several workers its own may be faster than we are
         handle = skynet.launch(kind, name, *args)
         if logged and handle is not None:

@@ -23,6 +23,7 @@ except ImportError as e:  # pragma: no cover  # tested in a process of its own
         f"the dashboard is a widget, and ipywidgets is not installed ({e}): pip install 'skynet_lite[notebooks]'"
     ) from None
 
+STYLE = "border-collapse: separate; border-spacing: 1em 0; line-height: 1.5"
 ROWS = 50
 """Services shown at most: those with the longest mailboxes, then those that have most to do."""
 
@@ -82,7 +83,7 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
     def _html(self, running: bool) -> str:
         heads = [
             say("address", "地址"), say("service", "服务"), say("mailbox", "邮箱"), say("messages", "消息"),
-            say("+", "+"), "CPU", say("tasks", "任务"), say("sockets", "socket"),
+            say("new", "新增"), "CPU", say("tasks", "任务"), say("sockets", "socket"),
         ]  # fmt: skip
         services = self._data["services"]
         shown = sorted(services, key=lambda row: (-row["mailbox"], -self._news(row)))[:ROWS]
@@ -93,7 +94,8 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
             cells = [row["address"], row["name"], row["mailbox"], row["messages"], news or "", cpu]
             cells += [row["tasks"], row["sockets"] or ""]
             rows.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
-        table = "<table><tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>" + "".join(rows) + "</table>"
+        titles = "".join(f"<th>{head}</th>" for head in heads)
+        table = f"<table style='{STYLE}'><tr>{titles}</tr>{''.join(rows)}</table>"
         more = len(services) - len(shown)
         notes = [say(f"and {more} services more", f"另有 {more} 个服务")] if more else []
         notes += self._data["verdicts"] or [say("nothing is wrong", "没有发现问题")]
