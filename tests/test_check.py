@@ -17,8 +17,11 @@ from skynet_lite.check import check, exercises, judge
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 WRONG: dict[str, list[tuple[Any, str]]] = {}
+RIGHT: dict[str, list[Any]] = {}
 for _path in sorted((ROOT / "tests" / "answers").glob("a[0-9][0-9].py")):
-    WRONG |= import_module(f"answers.{_path.stem}").WRONG
+    _answers = import_module(f"answers.{_path.stem}")
+    WRONG |= _answers.WRONG
+    RIGHT |= getattr(_answers, "RIGHT", {})
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +76,14 @@ def test_wrong_answers_are_told_where_to_look(number: str) -> None:
         assert re.search("[一-鿿]", chinese), chinese
         hints.add(english)
     assert len(hints) >= 2, "every wrong answer gets the same hint"
+
+
+@pytest.mark.parametrize("number", sorted(RIGHT))
+def test_right_answers_may_have_another_shape(number: str) -> None:
+    """What an exercise asks for counts, not how the solution does it."""
+    for answer in RIGHT[number]:
+        right, text = judge(number, answer)
+        assert right, f"{answer!r}: {text}"
 
 
 def test_what_is_no_exercise_is_named() -> None:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from .. import skynet
-from ..core.errors import CallError
+from ..core.errors import AddressError, CallError, DriveTimeout
 from ..trace.language import say
 from .engine import Hint, Run, exercise, first_wrong, plain, raised, run
 
@@ -22,6 +22,8 @@ def _count(answer: Any) -> Hint:
     if not isinstance(given, list) or len(given) != 2 or not all(isinstance(n, int) for n in given):
         return say("The answer is a list of two numbers.", "答案是两个数字的列表。")
     asked, lua = given
+    if (asked, lua) == (1, 6):
+        return say("The other way round: first debug, then lua.", "顺序反了：先写 debug，再写 lua。")
     if asked == 5:
         return say(
             "The console stands in the list, too. Does it answer debug messages while a command of its own runs?",
@@ -125,14 +127,14 @@ def _queue(program: Any) -> Hint:
         r.said.append(_asked(r, "INFO"))
 
     found = run(program, script)
-    if found.errors:
-        return raised(found)
     first, empty, full = found.said
     if first is None:
         return say(
             "info answers nothing: hand a function to skynet.info_func.",
             "info 什么也没答：请把一个函数交给 skynet.info_func。",
         )
+    if found.errors:
+        return raised(found)
     if first != {"waiting": 0, "asking": 0}:
         return say(
             f"At the start info answers {first}; a table with waiting and asking, both 0, is wanted.",
@@ -142,6 +144,11 @@ def _queue(program: Any) -> Hint:
         return say(
             f"Two callers take from an empty queue, and info answers {empty}. Who keeps the callers, and does the function count them now, or when it was made?",
             f"两个调用者从空队列取，info 答 {empty}。调用者记在哪里？函数是现在数，还是在创建时就数好了？",
+        )
+    if not answers:
+        return say(
+            "Four values are put then, and no caller has an answer. The next put brings it, no timer: no time passes.",
+            "随后放入四个值，调用者却都没有得到回答。回答应由下一个 put 带来，而不是定时器：这时没有时间流逝。",
         )
     if answers != [(0, "a"), (1, "b")]:
         return say(
@@ -191,8 +198,8 @@ def _counter() -> None:
 
 @exercise(
     "17.5",
-    "the new handler has a variable of its own, which began with what the old one held.",
-    "新的处理函数有自己的变量，初值来自旧函数所持有的值。",
+    "the new handler goes on from half of what the old one held, and no caller has noticed anything.",
+    "新的处理函数从旧函数所持有的值的一半继续，调用者毫无察觉。",
 )
 def _patch(source: Any) -> Hint:
     if not isinstance(source, str):
@@ -206,23 +213,39 @@ def _patch(source: Any) -> Hint:
         for n in (1, 10):
             try:
                 r.said.append(r.node.call(r.addr, "lua", n))
-            except CallError:
+            except (CallError, AddressError):
                 r.said.append("failed")
+            except DriveTimeout:
+                r.said.append("no answer")
 
     found = run(_counter, script)
-    _, (ok, output), one, ten = found.said
+    _, ran, one, ten = found.said
+    if isinstance(ran, str):
+        return say(
+            "The file does not come to its end, and so inject gives no answer: it waits, or ends the service.",
+            "文件没有执行到末尾，所以 inject 没有回答：它在等待，或者结束了服务。",
+        )
+    ok, output = ran
     if not ok:
         last = str(output).strip().splitlines()[-1]
         return say(f"The file ends with {last!r}.", f"文件以 {last!r} 结束。")
     if "failed" in (one, ten):
-        return say(
-            f"After the patch a call fails: {raised(found)} A name that the handler uses must be there when it runs: global in the file, or a default.",
-            f"打补丁后调用失败：{raised(found)}处理函数用到的名字在它运行时必须存在：文件里的全局变量，或默认参数。",
+        return say(f"After the patch a call fails. {raised(found)}", f"打补丁后调用失败。{raised(found)}") + (
+            say(
+                " A name that the handler uses must be there when it runs: global in the file, or a default. "
+                "_P and _U are gone by then, if no name of yours keeps what is needed of them.",
+                "处理函数用到的名字在它运行时必须存在：文件里的全局变量，或默认参数。"
+                "那时 _P 和 _U 已经没有了，除非你自己的名字保存了所需的部分。",
+            )
+            if "defined" in found.errors[0] or "associated" in found.errors[0]
+            else ""
         )
+    if "no answer" in (one, ten):
+        return say("After the patch a call gets no answer.", "打补丁后调用得不到应答。")
     if one == 12 or (isinstance(one, int) and isinstance(ten, int) and ten - one == 20):
         return say(
-            "It goes on counting twice: the handler is the old one. Which function puts a new one in its place?",
-            "它仍然数两遍：处理函数还是旧的。哪个函数能换上新的？",
+            "It goes on counting twice: the handler is the old one. Which function puts a new one in its place, and is it called?",
+            "它仍然数两遍：处理函数还是旧的。哪个函数能换上新的？它被调用了吗？",
         )
     if one in (1, 2):
         return say(

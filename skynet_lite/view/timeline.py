@@ -278,7 +278,8 @@ class _Drawing:
         for k, lane in enumerate(self.story.lanes):
             y, room = self.y[lane.key], self.bands[k][1] - self.bands[k][0]
             title = fit(clean(lane.title), _LEFT - 12, True, SIZE)
-            note = fit(clean(lane.note), _LEFT - 12) if lane.note else ""
+            name, address, end = clean(lane.note).partition(" :")  # of two services of one name only the end tells
+            note = fit(name, _LEFT - 12 - extent(address + end, size=SMALL)[0]) + address + end if lane.note else ""
             with_note = bool(note) and room >= 26
             if last_title - y >= 11:
                 self.page.fixed(_LEFT - 8, y + (6 if with_note else 0), title, t.ink, "right", bold=True)

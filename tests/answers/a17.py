@@ -40,6 +40,51 @@ def _queue(info: str = "", order: int = 0, forgets: bool = True) -> Callable[[],
     return queue
 
 
+def _polls() -> None:
+    """A caller looks again each tick, instead of being answered by the next put."""
+    values: list[Any] = []
+    asking = 0
+
+    @skynet.dispatch("lua")
+    def handle(session: int, source: int, command: str, x: Any = None) -> None:
+        nonlocal asking
+        if command == "put":
+            values.append(x)
+            return
+        asking += 1
+        while not values:
+            skynet.sleep(1)
+        asking -= 1
+        skynet.retpack(values.pop(0))
+
+    skynet.info_func(lambda: {"waiting": len(values), "asking": asking})
+
+
+def _nothing() -> None:
+    pass
+
+
+def _wakes() -> None:
+    """The caller's coroutine waits, and a put wakes it."""
+    values: list[Any] = []
+    callers: list[object] = []
+
+    @skynet.dispatch("lua")
+    def handle(session: int, source: int, command: str, x: Any = None) -> None:
+        if command == "put":
+            values.append(x)
+            if callers:
+                skynet.wakeup(callers.pop(0))
+            return
+        if not values:
+            token = object()
+            callers.append(token)
+            skynet.wait(token)
+        skynet.retpack(values.pop(0))
+
+    skynet.info_func(lambda: {"waiting": len(values), "asking": len(callers)})
+
+
 HANDLER = """
 @skynet.dispatch("lua")
 def handle(session, source, n):
@@ -58,6 +103,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ([6, 2], "all that follows is debug"),
         ([12, 1], "count the requests only"),
         ([2, 1], "three of the boot"),
+        ([1, 6], "other way round"),
     ],
     "17.2": [
         (["task", "stat", "task", "netstat", "inject"], "who waits for whom"),
@@ -73,6 +119,8 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (_queue(info="early"), "when it was made"),
         (_queue(order=-1), "goes to who asked first"),
         (_queue(forgets=False), "asks no more"),
+        (_polls, "no timer"),
+        (_nothing, "skynet.info_func"),
     ],
     "17.4": [
         (["no", "no", "yes", "no"], "a message of its own"),
@@ -92,5 +140,26 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
             "the sum is not kept",
         ),
         (IMPORT + "total = 7\n" + HANDLER, "6 and 16 are wanted"),
+        (
+            IMPORT + HANDLER.replace("total", "_P['lua']['total']").replace("    global _P['lua']['total']\n", ""),
+            "gone by then",
+        ),
+        (IMPORT + "total = 5\n" + HANDLER.replace("    skynet.retpack(total)\n", ""), "no answer"),
+        (IMPORT + "skynet.dispatch('lua', lambda n: skynet.retpack(n))\n", "takes 1 positional"),
+        ("def counter():\n    total = 0\n" + HANDLER.replace("\n", "\n    "), "is it called"),
+        (IMPORT + "skynet.exit()\n", "come to its end"),
+        (IMPORT + "skynet.wait()\n", "come to its end"),
     ],
 }
+
+RIGHT: dict[str, list[Any]] = {
+    "17.2": [["verdicts", "stat", "uniqtask .room", "netstat", "inject"]],
+    "17.3": [_wakes],
+    "17.5": [
+        IMPORT
+        + "kept = _P['lua']\nkept['total'] //= 2\n"
+        + HANDLER.replace("total", "kept['total']").replace("    global kept['total']\n", ""),
+        "total = [_P['lua']['total'] // 2]\n" + HANDLER.replace("    global total\n", "").replace("total", "total[0]"),
+    ],
+}
+"""Right answers of another shape than that of the solution."""
