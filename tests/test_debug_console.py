@@ -593,3 +593,24 @@ def test_the_size_of_a_service_is_what_it_alone_holds(node: Node, console: Askin
     sizes = {address: float(text.split(" ")[0]) for address, text in console.rows("mem").items()}
     assert 976 < sizes.pop(f":{handle:08x}") < 1100
     assert max(sizes.values()) < 200
+
+
+def test_a_run_with_a_console_is_replayed() -> None:
+    """What the console looks at and prints comes from the run alone: the same events again, with no network."""
+
+    def shop() -> None:
+        skynet.register(".shop")
+        skynet.dispatch("lua", lambda session, source, *words: skynet.retpack(len(words)))
+
+    def main() -> None:
+        skynet.newservice("debug_console", 0)
+
+    with Node(clock="virtual", log=list, record=True) as node:
+        node.newservice(shop)
+        node.newservice(main)
+        console = Asking(node)
+        for said in ("waits", "stat", "trace on .shop", "call .shop 1, 2", "trace off", "debug .shop", "1 + 1", "cont"):
+            console.ask(said + "\n")
+        trace = node.trace
+    again = Node.replay(trace, shop, main)
+    assert trace.diff(again.trace).same
