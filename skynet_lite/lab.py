@@ -19,7 +19,9 @@ from .trace import Trace
 
 HOME = Path(__file__).parent
 ANCHOR = re.compile(r"DOC: ([\w-]+\w)")
-HOOK = re.compile(r"emit is not None|\btag\b|trac|PTYPE_TRACE")  # of the recorder, and of skynet.trace
+HOOK = re.compile(
+    r"emit is not None|\.tag\b|\.tracing|timeout_traceback|PTYPE_TRACE"
+)  # of the recorder, and of skynet.trace
 
 _left = ExitStack()
 

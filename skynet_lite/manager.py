@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from .core.message import PTYPE_RESPONSE, Message, Packed
 from .coroutine import current
-from .skynet import queryservice, send, start_with, uniqueservice
 
 if TYPE_CHECKING:
     from .skynet import Scheduler
@@ -103,3 +102,6 @@ def monitor(service: str | Callable[..., Any], query: bool = False) -> int:
     found = queryservice(True, service) if query else uniqueservice(True, service)
     s.node.monitor_exit = found
     return found
+
+
+from .skynet import queryservice, send, start_with, uniqueservice  # noqa: E402  # it imports this file at its end

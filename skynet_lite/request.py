@@ -15,12 +15,12 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from .core.errors import CallError, SkynetError
 from .coroutine import SUSPEND, Coroutine, coroutine_drop, coroutine_yield, current, running
-from .skynet import CallError, Protocol, SkynetError, _protocol, _unreachable, wait, wakeup
 from .tracetag import trace_call
 
 if TYPE_CHECKING:
-    from .skynet import Scheduler
+    from .skynet import Protocol, Scheduler
 
 Answer = tuple[Any, ...] | None
 
@@ -185,3 +185,6 @@ def select(*asks: Any, timeout: int | None = None) -> Iterator[tuple[Asked, Answ
     if len(asks) == 1 and isinstance(asks[0], Request):
         return asks[0].select(timeout)
     return Request(*asks).select(timeout)
+
+
+from .skynet import _protocol, _unreachable, wait, wakeup  # noqa: E402  # it imports this file at its end

@@ -22,7 +22,6 @@ import marshal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakValueDictionary
 
@@ -96,32 +95,6 @@ from .where import format_error, here, place_label, stack_of, stack_of_error, ta
 if TYPE_CHECKING:
     from .core.context import Context
     from .node import Node
-
-if TYPE_CHECKING:
-    from .manager import (
-        abort as abort,
-        filter as filter,
-        forward_type as forward_type,
-        kill as kill,
-        launch as launch,
-        monitor as monitor,
-        name as name,
-        register as register,
-    )
-    from .request import Asked as Asked, Request as Request, request as request, select as select
-
-_HOME = dict.fromkeys(
-    ("abort", "filter", "forward_type", "kill", "launch", "monitor", "name", "register"), "manager"
-) | dict.fromkeys(("Asked", "Request", "request", "select"), "request")
-
-
-def __getattr__(name: str) -> Any:
-    """What stands on this file and is a part of its API (lualib/skynet/manager.lua); loaded when first used."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __package__), name)
-    return value
-
 
 _service = current
 
@@ -1527,3 +1500,18 @@ def harbor(addr: int) -> tuple[int, bool]:
 def is_start_function(f: Any) -> bool:
     """Whether `f` can be a service: a plain function or method, not a coroutine function."""
     return callable(f) and not inspect.iscoroutinefunction(f)
+
+
+# At the end, for these two stand on what is above, and are a part of the API. (A `__getattr__` that
+# loaded them when first used would slow down every `skynet.f`: CPython does not speed such a module up.)
+from .manager import (  # noqa: E402
+    abort as abort,
+    filter as filter,
+    forward_type as forward_type,
+    kill as kill,
+    launch as launch,
+    monitor as monitor,
+    name as name,
+    register as register,
+)
+from .request import Asked as Asked, Request as Request, request as request, select as select  # noqa: E402

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,13 @@ def echo() -> None:
 def test_manager_is_a_module_and_a_part_of_skynet() -> None:
     """As after require "skynet.manager"."""
     assert skynet.kill is kill and skynet.launch is launch
-    with pytest.raises(AttributeError, match="no attribute 'nosuch'"):
-        skynet.nosuch  # noqa: B018
+    for first in ("manager", "request", "skynet"):  # whichever is imported first
+        subprocess.run([sys.executable, "-c", f"import skynet_lite.{first} as m; m.current"], check=True)
+
+
+def test_what_every_program_calls_is_found_fast() -> None:
+    """With a __getattr__ in the module, CPython would look up every `skynet.f` the slow way."""
+    assert not hasattr(skynet, "__getattr__")
 
 
 def test_the_monitor_is_told_of_every_exit() -> None:
