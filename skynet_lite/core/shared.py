@@ -105,11 +105,15 @@ class SharedSocketServer(SocketServer):
             self.outside.wake()
 
     def poll(self, timeout: float | None) -> int:
-        """As SocketServer.poll; the lock is not held while it waits."""
         with self.lock:
-            done = self._obey()
-            self._waiting = not done
-        events = self._wait(0 if done else timeout)
-        with self.lock:
+            return super().poll(timeout)
+
+    def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
+        """Without the lock; whoever leaves a command meanwhile ends the wait."""
+        self._waiting = timeout != 0
+        self.lock.release()
+        try:
+            return super()._wait(timeout)
+        finally:
+            self.lock.acquire()
             self._waiting = False
-            return done + self._hear(events)

@@ -111,26 +111,13 @@ class SocketServer(Udp):
 
         Returns how much was done. DOC: socket-server-poll
         """
-        done = self._obey()
-        return done + self._hear(self._wait(0 if done else timeout))
-
-    def _obey(self) -> int:
-        done = len(self.commands)
+        done = 0
         while self.commands:
             self._carry_out(self.commands.popleft())
-        return done
-
-    def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        try:
-            return self.outside.poll(timeout)
-        except InterruptedError:
-            return []
-
-    def _hear(self, events: list[tuple[int, int]]) -> int:
-        """What the world has said: readiness, and names that were looked up."""
+            done += 1
+        events = self._wait(0 if done else timeout)
         if self.stamp is not None:
             self.stamp()
-        done = 0
         ready = [(s, mask) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
         if len(ready) > 1:
             # The kernel's order is that of arrival, which two runs need not share.
@@ -143,6 +130,12 @@ class SocketServer(Udp):
             self._looked_up(s, result)
             done += 1
         return done
+
+    def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
+        try:
+            return self.outside.poll(timeout)
+        except InterruptedError:
+            return []
 
     def release(self) -> None:
         """Close everything, say nothing."""
