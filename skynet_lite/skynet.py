@@ -414,10 +414,9 @@ class Scheduler:
         self.session_id_coroutine[co.sleeping] = BREAK
         if emit is not None:
             emit(("table", self.handle, "session_id_coroutine", "break", co.sleeping, 0))
+            emit(("resume", self.handle, co.n, "dispatch_wakeup", _BROKEN))
         if co.tag:
             trace_log(co, "resume")
-        if emit is not None:
-            emit(("resume", self.handle, co.n, "dispatch_wakeup", _BROKEN))
         self.running = co
         return coroutine_resume(co, False, BREAK)
 
