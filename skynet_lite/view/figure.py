@@ -164,11 +164,14 @@ def _letter(c: str, mono: bool, bold: bool, size: float) -> tuple[float, float]:
     font = _font((family,), bold, size)
     # A mark that combines takes no step; alone, it is as wide as a letter all the same.
     width, height = size if unicodedata.category(c).startswith("M") else 0.0, 0.0
+    # Arabic and its like have other forms alone, at the ends and in the middle of a word.
+    counts = (1, 2, 3, 4) if "\u0590" <= c < "\u2000" and unicodedata.category(c).startswith("L") else (4,)
     for renderer, scale in _renderers():
         measure: Callable[..., tuple[float, float, float]] = renderer.get_text_width_height_descent
         # Several of them: what hinting rounds is the step from one letter to the next.
-        w, h, _ = measure(c * 4, font, False)
-        width, height = max(width, w / scale / 4), max(height, h / scale)
+        for count in counts:
+            w, h, _ = measure(c * count, font, False)
+            width, height = max(width, w / scale / count), max(height, h / scale)
     return width, height
 
 
