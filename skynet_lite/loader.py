@@ -8,11 +8,16 @@ After lualib/loader.lua and service-src/service_snlua.c.
 """
 
 from __future__ import annotations
+import __future__
 
 import os
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 from .core.errors import ConfigError, SkynetError
@@ -121,7 +126,7 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
             _execute(s, found, message.args, registry.preload)
         else:
             if registry.preload is not None:  # a function has globals of its own: what counts is what the file does
-                exec(registry.preload, _namespace(s, "preload"))
+                _run(_module(s, "preload"), registry.preload)
             code = getattr(found, "__code__", None)
             s.file = code.co_filename if code is not None else None
             s.launch_args = message.args
@@ -134,17 +139,60 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         return False
 
 
-def _namespace(s: Scheduler, path: str) -> dict[str, Any]:
-    return {"__name__": s.name, "__file__": path, "__builtins__": __builtins__}
+def _module(s: Scheduler, path: str) -> ModuleType:
+    module = ModuleType(s.name)
+    vars(module).update(__file__=path, __builtins__=__builtins__)
+    return module
+
+
+_loading: dict[str, list[ModuleType]] = {}  # by name: what stands in sys.modules while its code is run
+_loading_lock = threading.Lock()
+
+
+def _run(module: ModuleType, *codes: CodeType) -> None:
+    """Run code in a module.
+
+    If its annotations are strings (`from __future__ import annotations`), and no other module has its name,
+    it can be found by it meanwhile: dataclasses look such words up in the module of their class.
+    """
+    name = module.__name__
+    hidden = not any(code.co_flags & __future__.annotations.compiler_flag for code in codes) or _is_importable(name)
+    with nullcontext() if hidden else _found(name, module):
+        for code in codes:
+            exec(code, vars(module))
+
+
+def _is_importable(name: str) -> bool:
+    try:
+        return name not in _loading and (name in sys.modules or find_spec(name) is not None)
+    except (ImportError, ValueError):
+        return False
+
+
+@contextmanager
+def _found(name: str, module: ModuleType) -> Iterator[None]:
+    """Several workers may run files of one name: the first of them is found."""
+    with _loading_lock:
+        modules = _loading.setdefault(name, [])
+        modules.append(module)
+        sys.modules[name] = modules[0]
+    try:
+        yield
+    finally:
+        with _loading_lock:
+            modules.remove(module)
+            if modules:
+                sys.modules[name] = modules[0]
+            else:
+                del sys.modules[name], _loading[name]
 
 
 def _execute(s: Scheduler, path: str, args: tuple[Any, ...], preload: CodeType | None) -> None:
     with open(path, encoding="utf-8") as file:
         code = compile(file.read(), path, "exec", dont_inherit=True)
     s.launch_args = args
-    s.namespace = _namespace(s, path)
-    if preload is not None:
-        exec(preload, s.namespace)
-    exec(code, s.namespace)
+    module = _module(s, path)
+    s.namespace = vars(module)
+    _run(module, *([] if preload is None else [preload]), code)
     if s.start_state == "loading":
         raise SkynetError(f"{os.path.basename(path)} never called skynet.start(f)")

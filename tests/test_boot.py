@@ -476,3 +476,25 @@ def test_services_of_the_node_are_known_to_service_new_after_the_boot() -> None:
         assert sorted(node.handles.contexts) == [1, 3, 4, 5, 6, 7]
         node.newservice(lambda: service.new("x", skynet.yield_))
         assert len(node.handles.contexts) == 9
+
+
+def test_a_service_file_may_have_dataclasses_with_annotations_as_text(tmp_path: Path) -> None:
+    """dataclasses look for ClassVar in the module of a class: it can be found while the file is run, not after."""
+    (tmp_path / "hero.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass, fields\n"
+        "from typing import ClassVar\n"
+        "from skynet_lite import skynet\n"
+        "@dataclass\n"
+        "class Hero:\n"
+        "    count: ClassVar[int] = 0\n"
+        "    name: str = 'anna'\n"
+        "@skynet.start\n"
+        "def main():\n"
+        "    skynet.dispatch('lua', lambda session, source: skynet.retpack([f.name for f in fields(Hero)], Hero.__module__))\n"
+    )
+    for thread in (1, 4):
+        with Node(log=list, luaservice=f"{tmp_path}/?.py", thread=thread) as node:
+            made = [node.newservice("hero") for _ in range(5)]
+            assert [node.call(h, "lua") for h in made] == [(["name"], "hero")] * 5
+            assert "hero" not in sys.modules
