@@ -274,6 +274,7 @@ def test_a_file_may_include_others(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_keys_of_skynet_that_mean_nothing_here_say_why(tmp_path: Path, key: str, text: str) -> None:
+    """A known key of skynet is no typing error: the text says what it would mean, and why it cannot here."""
     with pytest.raises(ConfigError, match=text):
         load(config(tmp_path, f'{key} = "x"'), {})
 

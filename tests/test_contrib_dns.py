@@ -140,6 +140,7 @@ def test_the_bytes_of_a_question() -> None:
 
 
 def test_an_address_is_no_question() -> None:
+    """Nothing is sent for what is an address already."""
     with NameServer() as s:
         assert s.ask(lambda: [resolve("10.1.2.3"), resolve("fd00::1", True), resolve("fd00::1"), resolve("1.2.3.4", True)]) == [
             ("10.1.2.3", ["10.1.2.3"]),
@@ -445,6 +446,7 @@ def test_resolv_conf(tmp_path: Path) -> None:
 
 
 def test_a_server_has_an_address() -> None:
+    """A resolver asks by address: a server that is a name could never be looked up."""
     with Node(clock="virtual", log=list) as node, pytest.raises(SocketError, match="named by its address"):
         run_service(node, lambda: skynet_dns.server("localhost"))
 
@@ -481,6 +483,8 @@ def test_a_service_that_ends_in_the_middle_of_a_question() -> None:
 
 
 def test_the_same_questions_make_the_same_trace() -> None:
+    """Question numbers are counted, not drawn: a run can be compared with another."""
+
     def once() -> str:
         with NameServer() as s, s.node.record() as trace:
             s.ask(lambda: [resolve("one.test"), resolve("none.test")])

@@ -134,6 +134,7 @@ def test_what_a_handler_may_return(answer: Any, lines: list[bytes], body: bytes)
 
 @pytest.mark.parametrize("code", [204, 304])
 def test_answers_that_have_no_body(code: int) -> None:
+    """204 and 304 end with their header: the next answer of the connection follows at once."""
     with web(lambda request: (code, "ignored")) as s:
         client = s.client(GET + GET)
         for _ in range(2):
@@ -383,6 +384,8 @@ def test_the_end_of_a_service_ends_its_connections() -> None:
 
 
 def test_the_same_requests_make_the_same_trace() -> None:
+    """h11 knows no time and no chance, and neither does what stands around it."""
+
     def once() -> str:
         with web(show, timeout=500) as s, s.node.record() as trace:
             client = s.client(GET + GET)

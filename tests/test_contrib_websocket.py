@@ -107,6 +107,7 @@ def test_a_message_in_pieces() -> None:
 
 
 def test_a_ping_is_answered_while_nothing_else_happens() -> None:
+    """The pong comes from whoever reads, with no line of the user's code."""
     with echoing() as s:
         client = connected(s)
         client.send(frame(PING, b"alive?"))
@@ -333,6 +334,7 @@ def test_a_handle_that_refuses_or_fails() -> None:
 
 
 def test_only_the_functions_a_handle_has() -> None:
+    """A handle may leave functions out, as in skynet: what they would hear of is passed over."""
     heard: list[Any] = []
     handle = SimpleNamespace(message=lambda ws, data, kind: heard.append(data))
     with Listening(lambda id: websocket.accept(id, handle)) as s:
@@ -494,6 +496,8 @@ def test_a_client_that_is_refused() -> None:
     ],
 )
 def test_a_server_that_is_none(answer: bytes, text: str) -> None:
+    """Whoever shakes hands is told what was wrong with the other hand."""
+
     def accept(id: int) -> None:
         socket.start(id)
         socket.readline(id, b"\r\n\r\n")
@@ -505,6 +509,7 @@ def test_a_server_that_is_none(answer: bytes, text: str) -> None:
 
 
 def test_a_server_that_says_nothing() -> None:
+    """A connection that is taken and never answered ends with the time limit."""
     with Listening(lambda id: socket.start(id)) as s, pytest.raises(TimedOut):
         run_service(s.node, lambda: websocket.connect(f"ws://127.0.0.1:{s.port}/", timeout=300))
 
@@ -530,6 +535,8 @@ def test_two_readers() -> None:
 
 
 def test_the_same_messages_make_the_same_trace() -> None:
+    """On the server's side nothing is random (masks and keys are the client's)."""
+
     def once() -> str:
         with echoing() as s, s.node.record() as trace:
             client = connected(s)

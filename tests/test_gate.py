@@ -628,6 +628,7 @@ def test_a_gate_has_state_of_its_own() -> None:
 
 
 def test_the_default_is_1024_clients() -> None:
+    """One less than maxclient get in; nobody has to say a number."""
     with Rig() as rig:
         assert rig.gate.maxclient == 1024
         rig.gate.client_number = 1022  # as if so many were there

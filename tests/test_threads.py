@@ -367,6 +367,7 @@ def test_a_trace_tells_the_worker_and_is_kept_but_not_replayed(tmp_path: Any) ->
 
 
 def test_with_one_worker_a_trace_knows_no_workers() -> None:
+    """The column for workers is there only where it tells something."""
     with Node(clock="virtual", log=list) as node, node.record() as trace:
         node.newservice(echo)
     assert "worker" not in trace.text() and "workers" not in trace.state(len(trace) - 1)
@@ -672,6 +673,7 @@ def test_the_end_of_a_node_leaves_nothing_behind() -> None:
 
 
 def test_abort_ends_all_services() -> None:
+    """Also those of other workers; the logger alone stays."""
     with node_of(4) as node:
 
         def aborts() -> None:
