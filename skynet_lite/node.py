@@ -65,10 +65,10 @@ from .trace.world import World
 from .where import Places, here, is_ours, stack_of
 
 if TYPE_CHECKING:
+    from .monitors import Monitors
     from .record import Recorded
     from .replay import Replay
     from .view.dashboard import Dashboard
-    from .workers import Monitors
 
 T = TypeVar("T")
 
