@@ -611,7 +611,8 @@ def served(pem: tuple[Path, Path, Path]) -> Iterator[tuple[int, int]]:
     with Listening(lambda id: httpd.serve(id, handler), node) as plain:
         secure = Listening(lambda id: httpd.serve(id, handler, context=context), node)
         yield plain.port, secure.port
-    complaints = [line for line in node.log_lines if "rror" in line or "httpd" in line or "websocket" in line]
+    # A browser may leave with a reset, which the socket library logs; no handler may have raised.
+    complaints = [line for line in node.log_lines if "] error : " in line or "httpd" in line or "websocket" in line]
     assert not complaints, complaints
 
 
