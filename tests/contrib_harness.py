@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from socket_harness import TIMEOUT
 
 from skynet_lite import Node, skynet, socket
@@ -79,15 +76,6 @@ def run_service(node: Node, body: Callable[[], Any]) -> Any:
     if not ok:
         raise value
     return value
-
-
-def needs(*programs: str) -> pytest.MarkDecorator:
-    """Skip where a program is missing; with BROWSER_TESTS=required, as in .ci/run, the test runs, and fails."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    return pytest.mark.skipif(
-        bool(missing) and os.environ.get("BROWSER_TESTS") != "required",
-        reason=f"not installed here: {' '.join(missing)} (apt-get install {' '.join(missing)}), and this test runs",
-    )
 
 
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:

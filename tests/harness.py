@@ -7,12 +7,15 @@ the same name into scenarios.py.
 from __future__ import annotations
 
 import json
+import os
 import select
+import shutil
 import socket as pysocket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from scenarios import SCENARIOS, Chunk
 
 from skynet_lite import Node, Trace, socket
@@ -213,3 +216,15 @@ def echo_trace() -> Trace:
         client.close()
         node.run_until_idle()
     return trace
+
+
+PACKAGES = {"nc": "netcat-openbsd", "redis-cli": "redis-tools"}  # of Debian, where the name is another
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skip where a program is missing, with the reason; with BROWSER_TESTS=required, as in .ci/run, the test runs, and fails."""
+    missing = [PACKAGES.get(program, program) for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(
+        bool(missing) and os.environ.get("BROWSER_TESTS") != "required",
+        reason=f"a program is missing: apt-get install {' '.join(missing)}, and this test runs",
+    )

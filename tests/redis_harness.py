@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket as pysocket
 import subprocess
 import time
 from pathlib import Path
 
-import pytest
 from harness import free_port
-
-REQUIRED = os.environ.get("BROWSER_TESTS") == "required"
-
-
-def needs(program: str, package: str) -> pytest.MarkDecorator:
-    """Skip where a program is missing, with the reason; where nothing may be skipped, let the test fail by itself."""
-    return pytest.mark.skipif(
-        shutil.which(program) is None and not REQUIRED,
-        reason=f"no {program} here: apt-get install {package}, and this test runs",
-    )
 
 
 class RedisServer:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contrib_harness import Listening, needs, run, run_service, until_eof
+from contrib_harness import Listening, run, run_service, until_eof
+from harness import needs
 from socket_harness import TIMEOUT, accept, peer_listener, readable
 
 from skynet_lite import Node, Outside, SkynetError, SocketError, skynet, socket

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contrib_harness import Listening, certificates, needs, run, run_service
+from contrib_harness import Listening, certificates, run, run_service
+from harness import needs
 from socket_harness import TIMEOUT
 
 from skynet_lite import Node, SocketError, skynet, socket

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from contrib_harness import Listening, certificates, needs, run_service, until_eof
+from contrib_harness import Listening, certificates, run_service, until_eof
+from harness import needs
 from socket_harness import TIMEOUT
 
 from skynet_lite import Node, SkynetError, SocketError, skynet, socket
@@ -681,7 +682,8 @@ def test_a_browser(served: tuple[int, int]) -> None:
 @needs("openssl")
 def test_another_client(served: tuple[int, int], pem: tuple[Path, Path, Path]) -> None:
     """The library websocket-client (it comes with Jupyter), plain and by TLS."""
-    library = pytest.importorskip("websocket")
+    import websocket as library
+
     for url in (f"ws://127.0.0.1:{served[0]}/echo", f"wss://localhost:{served[1]}/echo"):
         client = library.create_connection(url, timeout=TIMEOUT, sslopt={"ca_certs": str(pem[0])})
         client.send("text")
@@ -698,7 +700,7 @@ def test_another_client(served: tuple[int, int], pem: tuple[Path, Path, Path]) -
 
 def test_another_server() -> None:
     """Our client and Tornado's WebSocket (it comes with Jupyter), packed and not."""
-    web = pytest.importorskip("tornado.web")
+    from tornado import web
     from tornado.websocket import WebSocketHandler
 
     class Echo(WebSocketHandler):

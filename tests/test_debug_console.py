@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import shutil
 import socket as pysocket
 import subprocess
 import tracemalloc
@@ -16,6 +14,7 @@ from typing import Any
 
 import pytest
 from console import DATA, Asking, console_node, port_of, served
+from harness import needs
 
 from skynet_lite import CallError, Node, debug, skynet
 
@@ -24,15 +23,6 @@ EXCHANGES = GOLDEN["exchanges"]
 WELCOME = "Welcome to skynet console\n"
 INVALID = "Invalid command, type help for command list\n\n<CMD Error>\n"
 TASK = "task .demo\n"
-
-
-def need(program: str) -> str:
-    """The path of an external program; skips where there is none, and fails where nothing may be skipped."""
-    path = shutil.which(program)
-    if path is None:
-        text = f"no {program} here: apt-get install netcat-openbsd telnet curl, and this test runs"
-        (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(text)
-    return path
 
 
 @pytest.fixture(params=[1, 4], ids=["one worker", "four workers"])
@@ -243,14 +233,14 @@ def test_a_header_or_body_that_is_too_long_ends_the_connection(node: Node) -> No
 # --------------------------------------------------------------------------- real clients
 
 
+@needs("nc", "telnet", "curl")
 def test_nc_and_telnet_and_curl_are_clients() -> None:
     """What is at hand on any machine talks to it; several at once."""
-    nc, telnet, curl = need("nc"), need("telnet"), need("curl")
     with served() as port:
         waiting = pysocket.create_connection(("127.0.0.1", port))
         with waiting:
             done = subprocess.run(
-                [nc, "-q", "1", "127.0.0.1", str(port)],
+                ["nc", "-q", "1", "127.0.0.1", str(port)],
                 input="getenv thread\n",
                 capture_output=True,
                 text=True,
@@ -258,7 +248,7 @@ def test_nc_and_telnet_and_curl_are_clients() -> None:
             )
             assert done.stdout == WELCOME + "thread\t1\n<CMD OK>\n"
             process = subprocess.Popen(
-                [telnet, "127.0.0.1", str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                ["telnet", "127.0.0.1", str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write("getenv harbor\n")
@@ -271,7 +261,7 @@ def test_nc_and_telnet_and_curl_are_clients() -> None:
             process.stdout.close()
             assert lines[-2] == "harbor\t0\n"
             done = subprocess.run(
-                [curl, "-s", "--http0.9", f"http://127.0.0.1:{port}/getenv/thread"],
+                ["curl", "-s", "--http0.9", f"http://127.0.0.1:{port}/getenv/thread"],
                 capture_output=True,
                 text=True,
                 timeout=20,

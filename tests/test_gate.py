@@ -6,7 +6,6 @@ tests/golden/netpack/SPEC.md says how the recordings are to be read.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import needs
 from hypothesis import given, strategies as st
 from socket_harness import TIMEOUT, Limited, in_service
 
@@ -817,10 +817,7 @@ def test_a_redirect_is_seen_as_what_it_is() -> None:
         assert [e["cause"] for e in trace if e["e"] == "push" and e["by"] == "redirect"] == sends
 
 
-@pytest.mark.skipif(
-    shutil.which("nc") is None and os.environ.get("BROWSER_TESTS") != "required",
-    reason="no nc here: apt-get install netcat-openbsd, and this test runs",
-)
+@needs("nc")
 def test_nc_speaks_to_a_gate() -> None:
     """A program that knows nothing of us: two packets in, their echo out, byte for byte."""
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import hiredis
 import pytest
-from harness import free_port
-from redis_harness import RedisServer, needs
+from harness import free_port, needs
+from redis_harness import RedisServer
 from socket_harness import TIMEOUT, Limited, in_service
 
 from skynet_lite import CallError, Node, SkynetError, SocketError, skynet, socket, socketchannel
@@ -630,7 +630,7 @@ def test_same_program_same_trace() -> None:
 
 # --------------------------------------------------------------------------- a real Redis
 
-redis_server = needs("redis-server", "redis-server")
+redis_server = needs("redis-server")
 
 
 @pytest.fixture(scope="module")
@@ -813,7 +813,7 @@ def test_subscriptions_come_back_after_a_reconnect(server: RedisServer, node: No
     assert gone == ["gone", 0]
 
 
-@needs("redis-cli", "redis-tools")
+@needs("redis-cli")
 def test_redis_cli_speaks_to_a_service_of_ours(node: Node) -> None:
     """The other side of the protocol: a service that hiredis parses for, and a client that knows nothing of us."""
     data: dict[str, str] = {}
