@@ -59,16 +59,18 @@ class Coroutine(greenlet):
     """
 
     __slots__ = (
-        "address", "args", "f", "hub", "inner", "n", "pool", "responded", "serial", "service", "session", "sleeping",
+        "address", "args", "f", "hub", "inner", "n", "pooled", "responded", "serial", "service", "session", "sleeping",
         "tag", "token",
     )  # fmt: skip
 
-    def __init__(self, service: Scheduler, hub: Hub, n: int, pool: list[Coroutine]) -> None:
+    is_task = True  # runs a task of the user
+
+    def __init__(self, service: Scheduler, hub: Hub, n: int) -> None:
         greenlet.__init__(self, parent=hub)
         self.service = service
         self.hub = hub
         self.n = n  # its number in the service: co1, co2, ...
-        self.pool = pool  # coroutine_pool
+        self.pooled: Coroutine | None = None  # coroutine_pool: the one that ended before it
         self.f: Callable[..., Any] | None = None  # the task it was created or taken from the pool for
         self.args: tuple[Any, ...] = ()
         self.session: int | None = None  # session_coroutine_id: the request it serves
@@ -85,12 +87,14 @@ class Coroutine(greenlet):
 
         DOC: coroutine-body
         """
-        pool, hub = self.pool, self.hub
+        service, hub = self.service, self.hub
         while True:
             self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
             self.args = ()  # let go of the message
-            pool.append(self)
-            coroutine_yield(hub, EXIT, None)
+            forgotten = 0 if self.responded else self.session
+            self.session, self.responded = None, False
+            self.pooled, service.pooled = service.pooled, self
+            coroutine_yield(hub, EXIT, forgotten)
 
     @property
     def label(self) -> str:

@@ -22,6 +22,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import debug as debug, memory  # every service speaks PTYPE_DEBUG
@@ -58,6 +59,7 @@ from .core.socket_server import SocketServer
 from .core.timer import Clock, Timer, VirtualClock
 from .coroutine import Hub, running
 from .loader import Registry, load
+from .observe import leave, leave_sockets, observe, observe_sockets
 from .skynet import Scheduler
 from .trace import Recorder, Trace, Verdicts, Waits
 from .trace.verdicts import standing
@@ -164,7 +166,7 @@ class Node:
         self.lock: AbstractContextManager[Any] = nullcontext()
         self.timer = Timer()
         self.global_queue: GlobalQueue = deque()
-        self.socket_server = SocketServer(self.outside, self._post_socket, self._log_system, self.clock.now, here)
+        self.socket_server = SocketServer(self.outside, self._post_socket, self._log_system, self.clock.now)
 
     # ----------------------------------------------------------------- services
 
@@ -284,6 +286,8 @@ class Node:
         handle = ctx.handle = self.handles.register(ctx)
         if kind == "snlua":
             ctx.state = self._newest[name] = self.scheduler(self, ctx)
+            if self.emit is not None:
+                observe(ctx.state, self.emit)
         if self.emit is not None:
             self.emit(("birth", handle, ctx.label, *self._worker_of(handle)))
         if kind == "logger":
@@ -335,8 +339,8 @@ class Node:
             mailbox.in_global = True
             self.global_queue.append(mailbox)
         if self.emit is not None:
-            id = message[3][1] if message[0] == PTYPE_SOCKET else 0
-            self.emit(("push", target.handle, message[0], message[1], message[2], by, queued, id))
+            type, id = message[3][:2] if message[0] == PTYPE_SOCKET else (0, 0)
+            self.emit(("push", target.handle, *message[:3], SOCKET_NAMES[type] or by, queued, id))
 
     def _deliver(self, to: int, ptype: int, session: int, source: int, payload: Any) -> bool:
         target = self.handles.contexts.get(to)
@@ -344,15 +348,20 @@ class Node:
             self.push(target, (ptype, session, source, payload), "send")
         return target is not None
 
-    def send_far(self, s: Scheduler, to: Any, ptype: int, session: int, payload: Any, n: int) -> bool:
+    def send_far(self, s: Scheduler, to: Any, ptype: int, session: int, payload: Any) -> bool:
         """Send to what is no handle of this node: a name, the outside (0), another harbor."""
         if isinstance(to, bool) or not isinstance(to, (int, str)):
             raise AddressError(f"dest address type ({type(to).__name__}) must be a string or number.")
+        n = getattr(running(), "n", 0)
+        if isinstance(to, int) and to and not to >> 24:  # of this node, and gone
+            if self.emit is not None:
+                self.emit(("send", s.handle, to, ptype, None, n, here() if n else None))
+            return False
         if (isinstance(to, str) and to[:1] in (":", ".")) or (isinstance(to, str) and to[:1].isdigit()):
             handle = self.resolve(to)
             known = isinstance(handle, int) and handle != 0 and (handle in self.handles.contexts or handle >> 24)
             if known:
-                return s.send(handle, ptype, session, payload, n)
+                return s.send(handle, ptype, session, payload)
             if self.emit is not None:
                 self.emit(("send", s.handle, to, ptype, None, n, here() if n else None))
             return False
@@ -389,7 +398,7 @@ class Node:
             return
         if name.startswith(":") or len(name) > 15 or not isinstance(self.resolve(name), str):
             raise SkynetError(f"{name!r} cannot be a global name: at most 15 characters, no number, no colon in front")
-        s.send(".cslave", 10, 0, ("REGISTER", name, handle), getattr(running(), "n", 0))
+        s.send(".cslave", 10, 0, ("REGISTER", name, handle))
 
     def log(self, source: int, text: str) -> None:
         """A log line from a service, by way of the logger service."""
@@ -494,7 +503,7 @@ class Node:
         """What the socket server has to say, as a message in a mailbox (forward_message). DOC: post-socket"""
         target = self.handles.contexts.get(to)
         if target is not None:
-            self.push(target, (PTYPE_SOCKET, 0, 0, (type, id, ud, data)), SOCKET_NAMES[type])
+            self.push(target, (PTYPE_SOCKET, 0, 0, (type, id, ud, data)), "socket")
         elif type == SOCKET_ACCEPT:  # an ACCEPT nobody will hear of
             self.socket_server.close(to, ud)
 
@@ -520,7 +529,8 @@ class Node:
             if mailbox and len(mailbox) > mailbox.overload_threshold:
                 self.log(mailbox.service.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
-            mailbox.callback(message)
+            callback = mailbox.callback
+            callback(message)
             if stamps:
                 self._stamp()
             if mailbox:
@@ -658,6 +668,7 @@ class Node:
         if self._world is not None:
             self._world.note("jump", tick)
         self.clock.ticks = max(self.clock.ticks, tick)
+        self.socket_server._update_time()
         if self.emit is not None:
             self.emit(("clock", 0, self.clock.ticks))
         self._fire()
@@ -1052,15 +1063,22 @@ class Node:
     def _set_emit(self) -> None:
         sinks = list(self._sinks)
         emit = self._emitter(sinks) if sinks else None
-        self.emit = self.socket_server.emit = emit
+        self.emit = emit
+        (leave_sockets if emit is None else partial(observe_sockets, emit=emit))(self.socket_server)
         self.socket_server.stamp = self._stamp if self._stamps else None
         for ctx in self.handles.contexts.values():
             if ctx.state is not None:
-                ctx.state.emit = emit
+                self._observe(ctx.state)
         for ctx in self._ended:
             if ctx.state is not None:
-                ctx.state.emit = emit
+                self._observe(ctx.state)
         self._is_recorded(bool(sinks))
+
+    def _observe(self, s: Scheduler) -> None:
+        if self.emit is not None:
+            observe(s, self.emit)
+        else:
+            leave(s)
 
     def _is_recorded(self, yes: bool) -> None:
         with _recording_lock:

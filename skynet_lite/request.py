@@ -76,10 +76,8 @@ class Request:
             if co.tag:
                 trace_call(co, asked[0])
             session = next(s.sessions)
-            if s.send(asked[0], p.id, session, payload, co.n):
+            if s.send(asked[0], p.id, session, payload):
                 s.watching_session[session] = asked[0] if type(asked[0]) is int else s.node.resolve(asked[0])
-                if s.emit is not None:
-                    s.emit(("table", s.handle, "watching_session", "set", session, s.watching_session[session]))
                 thread.expect(session)
                 self._open[session] = asked, p
             else:
@@ -87,7 +85,7 @@ class Request:
                 self._come.append((asked, None))
         if timeout is not None:
             self._timer = session = next(s.sessions)
-            s.set_timer(session, timeout, co.n)
+            s.set_timer(session, timeout)
             thread.expect(session)
         return self._answers()
 
@@ -131,8 +129,6 @@ class Request:
         else:
             asked, p = self._open.pop(session)
             del s.watching_session[session]
-            if s.emit is not None:
-                s.emit(("table", s.handle, "watching_session", "clear", session, 0))
             answer = None
             try:
                 if not ok:
@@ -154,10 +150,11 @@ class _RequestThread(Coroutine):
     """Takes the answers (request_thread). It is not started: the first answer does that."""
 
     __slots__ = ("request",)
+    is_task = False
 
     def __init__(self, s: Scheduler, request: Request, by: int) -> None:
         s.created += 1
-        super().__init__(s, s.hub, s.created, s.coroutine_pool)
+        super().__init__(s, s.hub, s.created)
         self.request = request
         s.coroutines[self.n] = self
         if s.emit is not None:
@@ -166,8 +163,6 @@ class _RequestThread(Coroutine):
     def expect(self, session: int) -> None:
         s = self.service
         s.session_id_coroutine[session] = self
-        if s.emit is not None:
-            s.emit(("table", s.handle, "session_id_coroutine", "set", session, self.n))
 
     def run(self, *answer: Any) -> None:
         while True:

@@ -52,11 +52,11 @@ from .core.message import (
 from .coroutine import (
     CALL,
     EXIT,
+    KILL,
     QUIT,
     RESPONSE,
     RETURN,
     SLEEP,
-    SUSPEND,
     Coroutine,
     Hub,
     UserCoroutine,
@@ -90,7 +90,7 @@ from .tracetag import (
     tracetag as tracetag,
 )  # fmt: skip
 from .usercoroutine import close_all
-from .where import format_error, here, place_label, stack_of, stack_of_error, task_of
+from .where import format_error, place_label
 
 if TYPE_CHECKING:
     from .core.context import Context
@@ -102,20 +102,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 BREAK = "BREAK"  # in session_id_coroutine: the coroutine has gone on, throw the response away
 _NOTHING: deque[Any] = deque(maxlen=0)  # stands for every queue that was never used
-_REQUEST, _TRUE, _FALSE, _BROKEN, _FUNCTION, _NO_ARGS = (
-    ("request",),
-    (True,),
-    (False,),
-    (False, BREAK),
-    ("response",),
-    (),
-)
 
 
 class Protocol:
     """How messages of one type are packed, unpacked and dispatched (register_protocol)."""
 
-    __slots__ = ("dispatch", "id", "name", "pack", "trace", "unpack")
+    __slots__ = ("dispatch", "id", "name", "pack", "plain", "trace", "unpack")
 
     def __init__(
         self, name: str, id: int, pack: Callable[[tuple[Any, ...]], Any], unpack: Callable[[Any], tuple[Any, ...]],
@@ -125,6 +117,7 @@ class Protocol:
         self.id = id
         self.pack = pack  # from the tuple of arguments to the payload
         self.unpack = unpack  # and back
+        self.plain = unpack is _unpack or unpack is _as_it_is  # a tuple is its arguments already
         self.dispatch = dispatch
         self.trace: bool | None = None  # traceproto: trace all, or none; None: those that come with a tag
 
@@ -142,7 +135,6 @@ class Scheduler:
     __slots__ = (
         "cell",
         "contexts",
-        "coroutine_pool",
         "coroutines",
         "cpu_cost",
         "cpu_start",
@@ -166,8 +158,10 @@ class Scheduler:
         "name",
         "namespace",
         "node",
+        "pooled",
         "proto",
         "queues",
+        "resume",
         "running",
         "sections",
         "session_id_coroutine",
@@ -199,13 +193,13 @@ class Scheduler:
         self.mailbox = ctx.mailbox
         self.contexts = node.handles.contexts
         self.global_queue = node.global_queue
-        self.emit = node.emit
-
+        self.resume = coroutine_resume
+        self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording, see observe.py
         self.proto: dict[str | int, Protocol] = _PROTO  # copied before the first change
         self.sessions: Iterator[int] = sessions(self._session_in_use)
         self.session_id_coroutine: dict[int, Any] = {}  # session → coroutine, or BREAK
         self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
-        self.coroutine_pool: list[Coroutine] = []
+        self.pooled: Coroutine | None = None  # coroutine_pool: the one that ended last; each knows the one before
         self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
         self.created = 0
         self.running: Coroutine | None = None
@@ -239,23 +233,20 @@ class Scheduler:
 
     # ---- coroutines
 
-    def co_create(self, f: Callable[..., Any], args: tuple[Any, ...], what: str, n: int) -> Coroutine:
+    coroutine = Coroutine  # what a new one is
+
+    def co_create(self, f: Callable[..., Any], args: tuple[Any, ...]) -> Coroutine:
         """A coroutine for task `f`: a finished one if there is any, else a new one.
 
         skynet hands a pooled coroutine its function with a switch of its own; here the
         function is laid on the coroutine, and the next resume starts it. DOC: co-create
         """
-        pool = self.coroutine_pool
-        if pool:
-            co = pool.pop()
-            if self.emit is not None:
-                self.emit(("co_create", self.handle, co.n, False, what, n, task_of(f)))
+        co = self.pooled
+        if co is not None:
+            self.pooled = co.pooled
         else:
             self.created += 1
-            co = Coroutine(self, self.hub, self.created, pool)
-            self.coroutines[co.n] = co
-            if self.emit is not None:
-                self.emit(("co_create", self.handle, co.n, True, what, n, task_of(f)))
+            co = self.coroutines[self.created] = self.coroutine(self, self.hub, self.created)
         co.f = f
         co.args = args
         return co
@@ -272,19 +263,17 @@ class Scheduler:
         except BaseException as e:
             failure = self._failed(e)
         while self.fork_queue:
-            co = self.fork_queue.popleft()
-            if self.emit is not None:
-                self.emit(("resume", self.handle, co.n, "fork", _NO_ARGS))
-            self.running = co
+            co = self.running = self.fork_queue.popleft()
             try:
-                self.suspend(co, coroutine_resume(co))
+                self.suspend(co, self.resume(co))
             except BaseException as e:
                 failure = f"{failure}\n{self._failed(e)}" if failure else self._failed(e)
         if failure:
-            if self.emit is not None:
-                self.emit(("dispatch_failed", self.handle))
-            _, session, source, _ = message
-            self.error(f"lua call [{source:x} to :{self.handle:x} : {session}] error : {failure}")
+            self.dispatch_failed(message, failure)
+
+    def dispatch_failed(self, message: Message, failure: str) -> None:
+        _, session, source, _ = message
+        self.error(f"lua call [{source:x} to :{self.handle:x} : {session}] error : {failure}")
 
     def set_callback(self, callback: Callable[[Message], None]) -> None:
         """What the mailbox hands its messages to (skynet_callback)."""
@@ -293,46 +282,37 @@ class Scheduler:
     def raw_dispatch_message(self, message: Message) -> None:
         """A response resumes who waits for it; a request gets a coroutine. DOC: raw-dispatch-message"""
         ptype, session, source, payload = message
-        emit = self.emit
-        if emit is not None:
-            emit(("message", self.handle, ptype, session, source, payload))
         if ptype == PTYPE_RESPONSE:
             co = self.session_id_coroutine.pop(session, None)
             if co is None:
                 self.unknown_response(session, source, payload)
-                return
-            if emit is not None:
-                emit(("table", self.handle, "session_id_coroutine", "clear", session, 0))
-            if co is BREAK:
-                return
-            if co.tag:
-                trace_log(co, "resume")
-            if emit is not None:
-                emit(("resume", self.handle, co.n, "raw_dispatch_message", _TRUE))
-            self.running = co
-            self.suspend(co, coroutine_resume(co, True, payload))
+            elif co is not BREAK:
+                if co.tag:
+                    trace_log(co, "resume")
+                self.running = co
+                resume = self.resume
+                self.suspend(co, resume(co, True, payload))
             return
         p = self.proto.get(ptype)
         if p is None or p.dispatch is None:
             if (self.tracing or ptype == PTYPE_TRACE) and trace_source(self, ptype, source, payload):
                 return
             if session != 0:
-                self.send(source, PTYPE_ERROR, session, None, 0)
+                self.send(source, PTYPE_ERROR, session, None)
             else:
                 name = p.name if p is not None else PTYPE_NAMES[ptype] if ptype < len(PTYPE_NAMES) else str(ptype)
                 self.unknown_request(session, source, payload, name)
             return
-        args = payload if ptype == PTYPE_LUA and type(payload) is tuple else p.unpack(payload)
-        co = self.co_create(p.dispatch, (session, source, *args), "message", 0)
+        args = payload if type(payload) is tuple and p.plain else p.unpack(payload)
+        co = self.co_create(p.dispatch, (session, source) + args)
         if self.tracing:
             trace_request(co, p, source)
         co.session = session
         co.address = source
         co.serial = self.mailbox.popped
-        if emit is not None:
-            emit(("resume", self.handle, co.n, "raw_dispatch_message", _REQUEST))
         self.running = co
-        self.suspend(co, coroutine_resume(co))
+        resume = self.resume
+        self.suspend(co, resume(co))
 
     def suspend(self, co: Any, yielded: Any) -> None:
         """Catch what `co` yields, and go on with whoever became ready by it.
@@ -340,60 +320,36 @@ class Scheduler:
         Returns when nobody is. An error of any coroutine leaves by here, and what was
         still queued then waits for the next dispatch. DOC: suspend
         """
-        emit = self.emit
+        resume = self.resume
         while True:
             command, param = yielded
             if command is EXIT:
-                forgotten = 0 if co.responded else co.session
-                co.session = None
-                co.responded = False
-                if emit is not None:
-                    emit(("yield", self.handle, co.n, EXIT, None, None))
                 if co.tag is not None:
                     end_trace(co, "end")
-                if forgotten:
-                    self.error(
-                        f"Maybe forgot response session {forgotten} from {address_text(co.address)} : {co.label}"
-                    )
-            elif command is CALL or command is SLEEP:
-                if emit is not None:
-                    emit(("yield", self.handle, co.n, command, param, stack_of(co.frame)))
+                if param:
+                    self.error(f"Maybe forgot response session {param} from {address_text(co.address)} : {co.label}")
+            elif command is CALL:
                 self.session_id_coroutine[param] = co
-                if emit is not None:
-                    emit(("table", self.handle, "session_id_coroutine", "set", param, co.n))
-                if command is SLEEP:
-                    co.sleeping = param
-                    if emit is not None:
-                        emit(("table", self.handle, "sleep_session", "set", param, co.n))
-            elif command is QUIT:
-                if emit is not None:
-                    emit(("yield", self.handle, co.n, QUIT, None, None))
-                return
-            elif command is SUSPEND:
-                # Of skynet.request: what it waits for is in the table already.
-                if emit is not None:
-                    emit(("yield", self.handle, co.n, SUSPEND, None, None))
-            else:
-                # RETURN, RESPONSE, KILL: done at once, and the coroutine goes on; nobody else comes in between.
-                if emit is not None:
-                    emit(("yield", self.handle, co.n, command, None, stack_of(co.frame)))
-                done = self._return(co, param) if command is RETURN else self._at_once(co, command, param)
-                emit = self.emit
-                if emit is not None:
-                    args = _FUNCTION if command is RESPONSE else _TRUE if done else _FALSE
-                    emit(("resume", self.handle, co.n, "suspend", args))
-                yielded = coroutine_resume(co, done)
-                emit = self.emit
+            elif command is SLEEP:
+                self.session_id_coroutine[param] = co
+                co.sleeping = param
+            elif command is RETURN:  # done at once, and the coroutine goes on; nobody else comes in between
+                yielded = resume(co, self._return(co, param))
                 continue
+            elif command is RESPONSE or command is KILL:
+                yielded = resume(co, self._at_once(co, command, param))
+                continue
+            elif command is QUIT:
+                return  # SUSPEND, of skynet.request: what it waits for is in the table already
             if self.wakeup_queue:
                 yielded = self.dispatch_wakeup()
                 if yielded is not None:
-                    co, emit = self.running, self.emit
+                    co = self.running
                     continue
             if self.error_queue:
                 yielded = self.dispatch_error_queue()
                 if yielded is not None:
-                    co, emit = self.running, self.emit
+                    co = self.running
                     continue
             return
 
@@ -406,36 +362,25 @@ class Scheduler:
         co = self.wakeup_queue.popleft()
         if type(co) is tuple:  # a token, and who slept with it: whoever does so now is meant
             co = (self.sleep_tokens or {}).get(co[0])
-        emit = self.emit
         if co is None or co.sleeping is None:
-            if emit is not None:
-                emit(("wakeup_skip", self.handle, 0 if co is None else co.n))
             return None
         self.session_id_coroutine[co.sleeping] = BREAK
-        if emit is not None:
-            emit(("table", self.handle, "session_id_coroutine", "break", co.sleeping, 0))
-            emit(("resume", self.handle, co.n, "dispatch_wakeup", _BROKEN))
         if co.tag:
             trace_log(co, "resume")
         self.running = co
-        return coroutine_resume(co, False, BREAK)
+        resume = self.resume
+        return resume(co, False, BREAK)
 
     def dispatch_error_queue(self) -> Any:
         """Resume the next coroutine whose call has failed; what it yields, or None. DOC: dispatch-error-queue"""
         while self.error_queue:
             session = self.error_queue.popleft()
-            emit = self.emit
-            if emit is not None:
-                emit(("table", self.handle, "error_queue", "pop", session, 0))
             co = self.session_id_coroutine.get(session)
             if co is None or co is BREAK:
                 continue  # told twice, or answered in between
             del self.session_id_coroutine[session]
-            if emit is not None:
-                emit(("table", self.handle, "session_id_coroutine", "clear", session, 0))
-                emit(("resume", self.handle, co.n, "dispatch_error_queue", _FALSE))
             self.running = co
-            return coroutine_resume(co, False, None)
+            return self.resume(co, False, None)
         return None
 
     def _return(self, co: Coroutine, payload: Any) -> bool:
@@ -450,11 +395,9 @@ class Scheduler:
                 "one skynet.ret or skynet.response for each request"
             )
         co.responded = True
-        if self.emit is not None:
-            self.emit(("table", self.handle, "session_response", "set", None, co.n))
         if self.dead_service is not None and co.address in self.dead_service:
             return False
-        return self.send(co.address, PTYPE_RESPONSE, session or 0, payload, 0)
+        return self.send(co.address, PTYPE_RESPONSE, session or 0, payload)
 
     def _at_once(self, co: Coroutine, command: str, param: Any) -> Any:
         if command is RESPONSE:
@@ -471,14 +414,10 @@ class Scheduler:
                 f"{co.label} has answered already: skynet.response comes instead of skynet.ret, not after it"
             )
         co.responded = True
-        if self.emit is not None:
-            self.emit(("table", self.handle, "session_response", "set", None, co.n))
         if self.unresponse is None:
             self.unresponse = {}
         response = Response(self, co.session or 0, co.address, pack)
         self.unresponse[response] = None
-        if self.emit is not None:
-            self.emit(("table", self.handle, "unresponse", "set", co.session, co.address))
         return response
 
     # ---- failure and end
@@ -494,22 +433,22 @@ class Scheduler:
             session = co.session
             if co.tag is not None:
                 end_trace(co, "error" if session else None)
-            self._forget(co)
-            if self.emit is not None:
-                self.emit(("co_error", self.handle, co.n, str(error).split("\n")[0], stack_of_error(error)))
+            self.died(co, error)
             if session:
-                self.send(co.address, PTYPE_ERROR, session, None, 0)
+                self.send(co.address, PTYPE_ERROR, session, None)
         if not isinstance(error, Exception):
             self.node.interrupt(error)
         return format_error(error, self.name, self.file)
+
+    def died(self, co: Coroutine, error: BaseException) -> None:
+        """Its task has raised `error`."""
+        self._forget(co)
 
     def _abandon(self, co: Coroutine) -> None:
         """End a coroutine that broke the rules; what follows is an error of the scheduler, not its own."""
         coroutine_close(co)
         self._forget(co)
         self.running = None
-        if self.emit is not None:
-            self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
 
     def kill_coroutine(self, co: Coroutine, by: int) -> None:
         """End a parked coroutine (killthread). In the hub only, for its `finally` blocks run."""
@@ -520,29 +459,28 @@ class Scheduler:
         _drop_token(self, co)
         if co in self.fork_queue:
             self.fork_queue.remove(co)
-        self._forget(co)
-        if self.emit is not None:
-            self.emit(("kill", self.handle, co.n, by))
+        self.killed(co, by)
         for session in [s for s, waiting in self.session_id_coroutine.items() if waiting is co]:
             self.abandon(session)
         if owes:
-            self.send(co.address, PTYPE_ERROR, owes, None, 0)
+            self.send(co.address, PTYPE_ERROR, owes, None)
         for section in list((self.queues or {}).values()):
             section.leave(co)
         coroutine_close(co)
-        if co in self.coroutine_pool:  # it was told to end, and did: by returning
-            self.coroutine_pool.remove(co)
+        if self.pooled is co:  # it was told to end, and did: by returning
+            self.pooled = co.pooled
+
+    def killed(self, co: Coroutine, by: int) -> None:
+        """Coroutine number `by` (0: nobody in particular) has ended it."""
+        self._forget(co)
 
     def abandon(self, session: int) -> None:
         """Nobody waits for `session` any more: throw its answer away, if one will come."""
         if session not in self.session_id_coroutine:
             return
-        emit = self.emit
         comes = session in self.watching_session
         if comes:
             del self.watching_session[session]
-            if emit is not None:
-                emit(("table", self.handle, "watching_session", "clear", session, 0))
         elif any(m[:2] == (PTYPE_RESPONSE, session) for m in self.mailbox):
             comes = True
         else:
@@ -551,8 +489,22 @@ class Scheduler:
             self.session_id_coroutine[session] = BREAK
         else:
             del self.session_id_coroutine[session]
-        if emit is not None:
-            emit(("table", self.handle, "session_id_coroutine", "abandon" if comes else "clear", session, 0))
+
+    def queue_changed(self, number: int, section: CriticalSection, op: str, co: Any) -> None:
+        """Somebody stands at the end of the queue (push), its first has left (pop), or another (leave)."""
+        if self.queues is None:
+            self.queues = {}
+        if section.busy():
+            self.queues[number] = section
+        else:
+            self.queues.pop(number, None)
+
+    def sleeps_not(self, co: Coroutine | None) -> None:
+        """Somebody wanted to wake `co`, or nobody, in vain."""
+
+    def ignore(self, co: Coroutine) -> None:
+        """Its request will not be answered."""
+        co.session = None
 
     def _forget(self, co: Coroutine) -> None:
         if co.tag is not None:
@@ -569,7 +521,7 @@ class Scheduler:
             coroutine_close(co)
         close_all(self)
         self.coroutines.clear()
-        self.coroutine_pool.clear()
+        self.pooled = None
         self.session_id_coroutine.clear()
         for id in self.socket_pool or ():  # as __gc of socket_pool does in lualib/skynet/socket.lua
             self.node.socket_server.close(self.handle, id)
@@ -579,67 +531,46 @@ class Scheduler:
 
     # ---- sending
 
-    def send(self, to: int | str, ptype: int, session: int, payload: Any, n: int) -> bool:
-        """Put a message into a mailbox; False if there is no such service. `n`: the sending coroutine. DOC: send"""
+    def send(self, to: int | str, ptype: int, session: int, payload: Any) -> bool:
+        """Put a message into a mailbox; False if there is no such service. DOC: send"""
         try:
-            target = self.contexts.get(to)  # type: ignore[arg-type]  # a name is looked up below
-        except TypeError:
-            target = None
-        emit = self.emit
-        if target is None or to is True:
-            if type(to) is not int or to >> 24 or to == 0:
-                return self.node.send_far(self, to, ptype, session, payload, n)
-            if emit is not None:
-                emit(("send", self.handle, to, ptype, None, n, here() if n else None))
-            return False
-        if emit is not None:
-            emit(("send", self.handle, to, ptype, session, n, here() if n else None))
-        mailbox = target.mailbox
+            mailbox = self.contexts[to].mailbox  # type: ignore[index]
+        except (KeyError, TypeError):  # a name, the outside, another node, or nobody
+            mailbox = None
+        if mailbox is None or to is True:
+            return self.node.send_far(self, to, ptype, session, payload)
         mailbox.append((ptype, session, self.handle, payload))
-        queued = not mailbox.in_global
-        if queued:
+        if not mailbox.in_global:
             mailbox.in_global = True
             self.global_queue.append(mailbox)
-        if emit is not None:
-            emit(("push", to, ptype, session, self.handle, "send", queued, 0))
         return True
 
-    def set_timer(self, session: int, ti: int, n: int) -> None:
+    def set_timer(self, session: int, ti: int) -> None:
         """Answer `session` in `ti` ticks; if that is 0, now, by a message (cmd_timeout). DOC: set-timer"""
-        emit = self.emit
         if ti <= 0:
-            if emit is not None:
-                emit(("timer_set", self.handle, session, 0, n, here() if n else None))
             mailbox = self.mailbox
             mailbox.append((PTYPE_RESPONSE, session, 0, ()))
-            queued = not mailbox.in_global
-            if queued:
+            if not mailbox.in_global:
                 mailbox.in_global = True
                 self.global_queue.append(mailbox)
-            if emit is not None:
-                emit(("push", self.handle, PTYPE_RESPONSE, session, 0, "timer", queued, 0))
             return
         if type(ti) is not int:
             raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r}")
-        clock = self.node.clock
-        self.node.timer.add(clock.now() + ti, self.handle, session)
-        if emit is not None:
-            due = clock.now() + ti if clock.virtual else ti
-            emit(("timer_set", self.handle, session, due, n, here() if n else None))
+        self.node.timer.add(self.node.clock.now() + ti, self.handle, session)
+
+    def redirect(self, target: Context, message: Message) -> None:
+        self.node.push(target, message, "redirect")
 
     def error(self, text: str) -> None:
         self.node.log(self.handle, text)
 
     def watch_error(self, session: int, source: int | str) -> None:
         """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service. DOC: watch-error"""
-        emit = self.emit
         if session == 0:
             if isinstance(source, int) and self._watches(source):
                 if self.dead_service is None:
                     self.dead_service = set()
                 self.dead_service.add(source)
-                if emit is not None:
-                    emit(("table", self.handle, "dead_service", "set", None, source))
             failed: Iterable[int] = [s for s, to in self.watching_session.items() if to == source]
         else:
             failed = (session,) if session in self.watching_session else ()
@@ -647,8 +578,6 @@ class Scheduler:
             if self.error_queue is _NOTHING:
                 self.error_queue = deque()
             self.error_queue.append(s)
-            if emit is not None:
-                emit(("table", self.handle, "error_queue", "push", s, 0))
 
     def _watches(self, source: int) -> bool:
         """watching_service: whether a request of `source` is still being served or kept."""
@@ -719,6 +648,16 @@ class Scheduler:
             "socket_pool": {id: s.label() for id, s in sorted((self.socket_pool or {}).items())},
         }
 
+    @property
+    def coroutine_pool(self) -> list[Coroutine]:
+        """Those that have ended; the last is the next to be used."""
+        found: list[Coroutine] = []
+        co = self.pooled
+        while co is not None:
+            found.insert(0, co)
+            co = co.pooled
+        return found
+
     def place(self, place: Any) -> str:
         return place_label(place, self.name, self.file)
 
@@ -758,11 +697,10 @@ class Response:
             raise SkynetError("Can't response more than once")
         sent = False
         if self.session != 0 and not dead:
-            n = getattr(running(), "n", 0)
             if ok:
-                sent = s.send(self.address, PTYPE_RESPONSE, self.session, self._pack(values), n)
+                sent = s.send(self.address, PTYPE_RESPONSE, self.session, self._pack(values))
             else:
-                sent = s.send(self.address, PTYPE_ERROR, self.session, None, n)
+                sent = s.send(self.address, PTYPE_ERROR, self.session, None)
         self._release()
         self._state = "used"
         return sent
@@ -771,8 +709,6 @@ class Response:
         s = self._service
         if s.unresponse is not None and self in s.unresponse:
             del s.unresponse[self]
-            if s.emit is not None:
-                s.emit(("table", s.handle, "unresponse", "clear", self.session, self.address))
 
 
 # --------------------------------------------------------------------------- protocols
@@ -789,10 +725,14 @@ def _own_pack(pack: Callable[..., Any] | None) -> Callable[[tuple[Any, ...]], An
 
 def _own_unpack(unpack: Callable[[Any], Any] | None) -> Callable[[Any], tuple[Any, ...]]:
     def unpacker(payload: Any) -> tuple[Any, ...]:
-        values = payload if unpack is None else unpack(payload)
-        return values if type(values) is tuple else (values,)
+        assert unpack is not None
+        return _as_it_is(unpack(payload))
 
-    return unpacker
+    return _as_it_is if unpack is None else unpacker
+
+
+def _as_it_is(values: Any) -> tuple[Any, ...]:
+    return values if type(values) is tuple else (values,)
 
 
 def _payload(message: Any) -> Any:
@@ -814,8 +754,6 @@ def _error_dispatch(session: int, source: int) -> None:
     ignoreret()
     if s.session_id_coroutine.get(session) is BREAK:  # the answer to a call that was given up
         del s.session_id_coroutine[session]
-        if s.emit is not None:
-            s.emit(("table", s.handle, "session_id_coroutine", "clear", session, 0))
 
 
 _PROTO: dict[str | int, Protocol] = {}
@@ -907,7 +845,8 @@ def send(addr: int | str, typename: str, *args: Any) -> int | None:
         p = s.proto[typename]
     except (AttributeError, KeyError):
         raise _misuse(typename) from None
-    return 0 if s.send(addr, p.id, 0, p.pack(args), co.n) else None
+    pack = p.pack
+    return 0 if s.send(addr, p.id, 0, pack(args)) else None
 
 
 def call(addr: int | str, typename: str, *args: Any) -> Any:
@@ -922,12 +861,13 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
         p = s.proto[typename]
     except (AttributeError, KeyError):
         raise _misuse(typename) from None
-    payload = p.pack(args)
+    pack = p.pack
+    payload = pack(args)
     if co.tag:
         trace_call(co, addr)
     hub = co.hub
     session = next(s.sessions)
-    if not s.send(addr, p.id, session, payload, co.n):
+    if not s.send(addr, p.id, session, payload):
         raise _unreachable(addr)
     values = _yield_call(s, hub, addr, session)
     if type(values) is not tuple or p.id != PTYPE_LUA:
@@ -940,12 +880,8 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
 def _yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int) -> Any:
     """Wait for the response to `session`. DOC: yield-call"""
     s.watching_session[session] = addr if type(addr) is int else s.node.resolve(addr)
-    if s.emit is not None:
-        s.emit(("table", s.handle, "watching_session", "set", session, s.watching_session[session]))
     succ, payload = coroutine_yield(hub, CALL, session)
     del s.watching_session[session]
-    if s.emit is not None:
-        s.emit(("table", s.handle, "watching_session", "clear", session, 0))
     if not succ:
         raise CallError("call failed")
     return payload
@@ -953,8 +889,8 @@ def _yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int) -> Any:
 
 def rawsend(addr: int | str, typename: str, message: Any) -> int | None:
     """Like send, with a message that is packed already."""
-    s, co = _service(), running()
-    return 0 if s.send(addr, _protocol(s, typename).id, 0, _payload(message), co.n) else None
+    s = _service()
+    return 0 if s.send(addr, _protocol(s, typename).id, 0, _payload(message)) else None
 
 
 def rawcall(addr: int | str, typename: str, message: Any) -> Any:
@@ -968,7 +904,7 @@ def _rawcall(addr: int | str, typename: str, message: Any) -> Any:
     s, co = _service(), running()
     hub = co.hub
     session = next(s.sessions)
-    if not s.send(addr, _protocol(s, typename).id, session, _payload(message), co.n):
+    if not s.send(addr, _protocol(s, typename).id, session, _payload(message)):
         raise _unreachable(addr)
     payload = _yield_call(s, hub, addr, session)
     return payload if isinstance(payload, str) else Packed(payload)
@@ -978,7 +914,7 @@ def tracecall(tag: str, addr: int | str, typename: str, message: Any) -> Any:
     """`rawcall` under a trace tag that is given, with a line in the log before and after it."""
     s = _service()
     trace_line(s, tag, "tracecall begin")
-    s.send(addr, PTYPE_TRACE, 0, tag, running().n)
+    s.send(addr, PTYPE_TRACE, 0, tag)
     answer = _rawcall(addr, typename, message)
     trace_line(s, tag, "tracecall end")
     return answer
@@ -992,10 +928,7 @@ def redirect(dest: int | str, source: int, typename: str, session: int, message:
         return None
     ptype = _protocol(s, typename).id
     payload = _payload(message)
-    with s.node.lock:
-        if s.emit is not None:
-            s.emit(("send", s.handle, target.handle, ptype, session, getattr(running(), "n", 0), here()))
-        s.node.push(target, (ptype, session, source or s.handle, payload), "redirect")
+    s.redirect(target, (ptype, session, source or s.handle, payload))
     return session
 
 
@@ -1048,10 +981,7 @@ def context() -> tuple[int | None, int | None]:
 def ignoreret() -> None:
     """Say that this request gets no answer from here: its end, or its failure, tells nobody."""
     co = _serving("skynet.ignoreret")
-    s = co.service
-    co.session = None
-    if s.emit is not None:
-        s.emit(("table", s.handle, "session_coroutine_id", "clear", None, co.n))
+    co.service.ignore(co)
 
 
 def pack(*values: Any) -> Packed:
@@ -1153,15 +1083,12 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
 
     The coroutine is taken now, not when the time has come. DOC: timeout
     """
-    s, co = _service(), running()
+    s = _service()
     session = next(s.sessions)
     if s.timeout_traceback is not None:
         func = traced_timeout(s, session, ti, func)
-    s.set_timer(session, ti, co.n)
-    task = s.co_create(func, (), "timeout", co.n)
-    s.session_id_coroutine[session] = task
-    if s.emit is not None:
-        s.emit(("table", s.handle, "session_id_coroutine", "set", session, task.n))
+    s.set_timer(session, ti)
+    task = s.session_id_coroutine[session] = s.co_create(func, ())
     return task
 
 
@@ -1180,11 +1107,9 @@ def sleep(ti: int, token: Any = None) -> str | None:
     if co.tag:
         trace_log(co, "sleep", True)
     session = next(s.sessions)
-    s.set_timer(session, ti, co.n)
+    s.set_timer(session, ti)
     succ, _ = coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
-    if s.emit is not None:
-        s.emit(("table", s.handle, "sleep_session", "clear", session, co.n))
     if token is not None:
         _drop_token(s, co)
     return None if succ else BREAK
@@ -1207,13 +1132,10 @@ def wait(token: Any = None) -> None:
     if co.tag:
         trace_log(co, "sleep", True)
     session = next(s.sessions)
-    coroutine_yield(hub, SLEEP, session)
+    succ, _ = coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
-    if s.emit is not None:
-        s.emit(("table", s.handle, "sleep_session", "clear", session, co.n))
-    s.session_id_coroutine.pop(session, None)
-    if s.emit is not None:
-        s.emit(("table", s.handle, "session_id_coroutine", "clear", session, 0))
+    if not succ:  # else somebody has answered the session, which nobody should know
+        del s.session_id_coroutine[session]
     if token is not None:
         _drop_token(s, co)
 
@@ -1227,22 +1149,23 @@ def wakeup(token: Any) -> bool:
     me = running()
     try:
         s = me.service
-        emit = s.emit
     except AttributeError:
         raise _outside() from None
-    if type(token) is Coroutine:
+    if isinstance(token, Coroutine):
+        entry: Any = token
         co: Coroutine | None = token
-        queued = token.sleeping is not None and token.token is None
+        sleeps = token.sleeping is not None and token.token is None
     else:
         co = (s.sleep_tokens or {}).get(token)
-        queued = co is not None and co.sleeping is not None
-    if queued:
-        if s.wakeup_queue is _NOTHING:
-            s.wakeup_queue = deque()
-        s.wakeup_queue.append(token if co is token else (token, co))
-    if emit is not None:
-        emit(("wakeup", s.handle, 0 if co is None else co.n, queued, me.n, here()))
-    return queued
+        entry = token, co
+        sleeps = co is not None and co.sleeping is not None
+    if not sleeps:
+        s.sleeps_not(co)
+        return False
+    if s.wakeup_queue is _NOTHING:
+        s.wakeup_queue = deque()
+    s.wakeup_queue.append(entry)
+    return True
 
 
 def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
@@ -1250,15 +1173,12 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
     me = running()
     try:
         s = me.service
-        emit = s.emit
     except AttributeError:
         raise _outside() from None
-    co: Coroutine = s.co_create(func, args, "fork", me.n)
+    co: Coroutine = s.co_create(func, args)
     if s.fork_queue is _NOTHING:
         s.fork_queue = deque()
     s.fork_queue.append(co)
-    if emit is not None:
-        emit(("fork", s.handle, co.n, me.n, here()))
     return co
 
 
@@ -1291,15 +1211,7 @@ def queue() -> CriticalSection:
 
 
 def _queue_changed(s: Scheduler, number: int, section: CriticalSection, op: str, co: Any) -> None:
-    """Somebody stands at the end of the queue (push), its first, who was inside, has left (pop), or another (leave)."""
-    if s.queues is None:
-        s.queues = {}
-    if section.busy():
-        s.queues[number] = section
-    else:
-        s.queues.pop(number, None)
-    if s.emit is not None:
-        s.emit(("table", s.handle, "queue", op, number, getattr(co, "n", 0)))
+    s.queue_changed(number, section, op, co)
 
 
 # --------------------------------------------------------------------------- services
@@ -1366,19 +1278,17 @@ def _init_service(s: Scheduler, func: Callable[[], Any]) -> None:
 
 def exit() -> None:
     """End the current service; does not return. Whoever waits for it is told. DOC: exit"""
-    s, co = _service(), running()
-    hub, n = co.hub, co.n
-    forks, s.fork_queue = s.fork_queue, _NOTHING
-    if s.emit is not None and forks:
-        s.emit(("table", s.handle, "fork_queue", "clear", None, 0))
+    s = _service()
+    hub = running().hub
+    s.fork_queue.clear()
     send(".launcher", "lua", "REMOVE", s.handle, False)
     serving = [c for c in s.coroutines.values() if c.session]
     for c in sorted(serving, key=lambda c: c.serial):
-        s.send(c.address, PTYPE_ERROR, c.session or 0, None, n)
+        s.send(c.address, PTYPE_ERROR, c.session or 0, None)
     for r in list(s.unresponse or ()):
         r(False)
     for to in dict.fromkeys(s.watching_session.values()):
-        s.send(to, PTYPE_ERROR, 0, None, n)
+        s.send(to, PTYPE_ERROR, 0, None)
     s.node.kill(s, s.handle)
     coroutine_yield(hub, QUIT, None)
 

@@ -34,15 +34,20 @@ class PoolSocket:
     """What the service knows of one socket: the value of `socket_pool[id]`."""
 
     __slots__ = (
-        "buffer", "buffer_limit", "callback", "closing", "co", "connected", "connecting", "id", "on_warning",
-        "paused", "protocol", "read_required", "waits_in",
+        "buffer_limit", "callback", "closing", "co", "connected", "connecting", "id", "on_warning", "paused",
+        "pieces", "pos", "protocol", "read_required", "service", "size", "waits_in",
     )  # fmt: skip
 
-    def __init__(self, id: int, callback: Callable[..., Any] | None, protocol: str = "TCP") -> None:
+    def __init__(
+        self, service: Scheduler, id: int, callback: Callable[..., Any] | None, protocol: str = "TCP"
+    ) -> None:
+        self.service = service
         self.id = id
         self.protocol = protocol  # "TCP", "UDP"; "listen" until it is started
         self.callback = callback  # accept function of a listening socket, datagram function of UDP
-        self.buffer = bytearray()
+        self.pieces: list[bytes] = []  # what has come and is not read yet, as it came (socket_buffer)
+        self.pos = 0  # where that begins in the first piece
+        self.size = 0  # and how many bytes it is
         self.connected = protocol == "UDP"
         self.connecting: bool | str = protocol != "UDP"  # the error text, once there is one
         self.read_required: Any = None  # what the waiting coroutine needs: size, separator, _END
@@ -69,7 +74,6 @@ def wakeup(s: PoolSocket) -> None:
     co = s.co
     if co is not None:
         s.co = None
-        _changed(co.service, s)
         _wakeup_coroutine(co)
 
 
@@ -78,11 +82,10 @@ def suspend(s: PoolSocket, what: str) -> None:
     if s.co is not None:
         raise SocketError(f"socket {s.id}: {s.co.label} waits for it already; one reader for each socket")
     co = running()
-    s.co, s.waits_in = co, what
-    service = co.service
-    _changed(service, s)
+    s.waits_in, s.co = what, co
     try:
         if s.paused:
+            service = co.service
             service.error(f"Resume socket ({s.id})")
             service.node.socket_server.start(service.handle, s.id)
             wait()
@@ -92,7 +95,6 @@ def suspend(s: PoolSocket, what: str) -> None:
     finally:
         if s.co is co:
             s.co = None  # closed, or refused: nobody waits here any more
-            _changed(service, s)
     if s.closing is not None:
         # close() lets the reader take what is there before it throws the buffer away.
         _wakeup_coroutine(s.closing)
@@ -112,33 +114,33 @@ def pause_socket(s: PoolSocket, size: int | None = None) -> None:
 
 def _on_data(service: Scheduler, id: int, size: int, data: bytes) -> None:
     """DATA: fill the buffer; wake the reader if it has what it needs. DOC: socket-message-data"""
-    s = _pool(service).get(id)
+    s = service.socket_pool.get(id)  # type: ignore[union-attr]  # there, since this function is
     if s is None:
         service.error(f"socket: drop package from {id}")
         return
-    buffer = s.buffer
-    buffer += data
+    s.pieces.append(data)
+    total = s.size = s.size + size
     needed = s.read_required
     if type(needed) is int:
-        if len(buffer) >= needed:
+        if total >= needed:
             s.read_required = None
-            if len(buffer) > BUFFER_LIMIT:
-                pause_socket(s, len(buffer))
+            if total > BUFFER_LIMIT:
+                pause_socket(s, total)
             wakeup(s)
         return
-    if s.buffer_limit is not None and len(buffer) > s.buffer_limit:
-        service.error(f"socket buffer overflow: fd={id} size={len(buffer)}")
+    if s.buffer_limit is not None and total > s.buffer_limit:
+        service.error(f"socket buffer overflow: fd={id} size={total}")
         service.node.socket_server.close(service.handle, id)
         return
     if type(needed) is bytes:
         # What was there before has been searched; a separator may lie across the seam.
-        if buffer.find(needed, max(0, len(buffer) - len(data) - len(needed) + 1)) >= 0:
+        if needed in data or (len(needed) > 1 and total > size and needed in _whole(s)):
             s.read_required = None
-            if len(buffer) > BUFFER_LIMIT:
-                pause_socket(s, len(buffer))
+            if total > BUFFER_LIMIT:
+                pause_socket(s, total)
             wakeup(s)
-    elif len(buffer) > BUFFER_LIMIT and not s.paused:
-        pause_socket(s, len(buffer))
+    elif total > BUFFER_LIMIT and not s.paused:
+        pause_socket(s, total)
 
 
 def _on_connect(service: Scheduler, id: int, ud: int, info: str) -> None:
@@ -148,7 +150,6 @@ def _on_connect(service: Scheduler, id: int, ud: int, info: str) -> None:
         return
     if not s.connected:  # else it was started again, after a pause
         s.connected = True
-        _changed(service, s)
         wakeup(s)
 
 
@@ -156,7 +157,6 @@ def _on_close(service: Scheduler, id: int, ud: int, data: str) -> None:
     s = _pool(service).get(id)
     if s is not None:
         s.connected = False
-        _changed(service, s)
         wakeup(s)
     else:
         service.node.socket_server.close(service.handle, id)
@@ -190,7 +190,6 @@ def _on_error(service: Scheduler, id: int, ud: int, text: str) -> None:
     elif s.connecting:
         s.connecting = text
     s.connected = False
-    _changed(service, s)
     server.shutdown(service.handle, id)
     wakeup(s)
 
@@ -217,33 +216,25 @@ socket_message = (
 """By type, 1 to 7: what each socket message does. DOC: socket-message"""
 
 
-def _dispatch(session: int, source: int, type: int, *fields: Any) -> None:
-    socket_message[type](running().service, *fields)  # type: ignore[misc]  # types begin at 1
+def _dispatch(session: int, source: int, type: int, id: int, ud: int, data: Any) -> None:
+    socket_message[type](running().service, id, ud, data)  # type: ignore[misc]  # types begin at 1
 
 
 def _pool(service: Scheduler) -> dict[int, PoolSocket]:
-    pool = service.socket_pool
-    if pool is None:
-        pool = service.socket_pool = {}
+    if service.socket_pool is None:
+        service.socket_pool = {}
         register_protocol(name="socket", id=PTYPE_SOCKET, dispatch=_dispatch)
-    return pool
-
-
-def _changed(service: Scheduler, s: PoolSocket) -> None:
-    if service.emit is not None:
-        service.emit(("table", service.handle, "socket_pool", "set", s.id, s.label()))
-
-
-def _remove(service: Scheduler, id: int) -> None:
-    if _pool(service).pop(id, None) is not None and service.emit is not None:
-        service.emit(("table", service.handle, "socket_pool", "clear", id, None))
+    return service.socket_pool
 
 
 def _open_socket(id: int) -> PoolSocket:
-    s = _pool(_service()).get(id)
-    if s is None:
-        raise SocketError(f"socket {id} is not open in this service: open or start it first; close ends its use")
-    return s
+    try:
+        return running().service.socket_pool[id]  # type: ignore[no-any-return]
+    except (AttributeError, KeyError, TypeError):
+        _service()
+        raise SocketError(
+            f"socket {id} is not open in this service: open or start it first; close ends its use"
+        ) from None
 
 
 # --------------------------------------------------------------------------- opening
@@ -251,13 +242,13 @@ def _open_socket(id: int) -> PoolSocket:
 
 def connect(service: Scheduler, id: int, func: Accept | None, what: str) -> int:
     """Enter the socket into the pool, and wait for its CONNECT or ERROR. DOC: socket-connect"""
-    s = _pool(service)[id] = PoolSocket(id, func)
+    s = _pool(service)[id] = PoolSocket(service, id, func)
     suspend(s, what)
     reason = s.connecting
     s.connecting = False
     if s.connected:
         return id
-    _remove(service, id)
+    _pool(service).pop(id, None)
     raise SocketError(reason if isinstance(reason, str) else f"socket {id} was closed while it was being opened")
 
 
@@ -271,8 +262,7 @@ def listen(host: str, port: int | None = None, backlog: int = 32) -> int:
     host, port = _address(host, port)
     pool = _pool(service)
     id = service.node.socket_server.listen(service.handle, host, port, backlog)
-    pool[id] = PoolSocket(id, None, "listen")
-    _changed(service, pool[id])
+    pool[id] = PoolSocket(service, id, None, "listen")
     return id
 
 
@@ -360,16 +350,16 @@ def close(id: int) -> None:
             if s.co is not None:
                 # Somebody reads it in another coroutine, and may take what is in the buffer first.
                 s.closing = running()
-                _changed(service, s)
                 wait()
             else:
                 suspend(s, "close")
         except SkynetError:
             pass  # this coroutine is being ended, and the CLOSE message with nobody to wait for it
-        s.connected = False
+        if s.connected:
+            s.connected = False
     elif s.co is not None:
         wakeup(s)  # it waits in start or open, and will not hear of the CLOSE
-    _remove(service, id)
+    _pool(service).pop(id, None)
 
 
 def close_fd(id: int) -> None:
@@ -377,7 +367,7 @@ def close_fd(id: int) -> None:
     service = _service()
     s = _pool(service).get(id)
     if s is not None and s.protocol == "listen":
-        _remove(service, id)
+        _pool(service).pop(id, None)
     elif s is not None:
         raise SocketError(f"socket {id} was started here: use socket.close instead")
     service.node.socket_server.close(service.handle, id)
@@ -395,10 +385,10 @@ def abandon(id: int) -> None:
     service = _service()
     s = _pool(service).get(id)
     if s is not None:
-        s.connected = False
         wakeup(s)
         (service.socket_onclose or {}).pop(id, None)
-        _remove(service, id)
+        _pool(service).pop(id, None)
+        s.connected = False
 
 
 # --------------------------------------------------------------------------- reading
@@ -414,13 +404,13 @@ def read(id: int, size: int | None = None) -> bytes | None:
     need = 1 if size is None else size
     if need < 0:
         raise SocketError(f"read needs a size of 0 or more, not {size}")
-    if len(s.buffer) < need:
+    if s.size < need:
         if not s.connected or s.closing is not None:
             return None
         _park(s, _ANY if size is None else size, "read")
-        if len(s.buffer) < need:
+        if s.size < need:
             return None
-    return _take(s, len(s.buffer) if size is None else size)
+    return _take(s, s.size if size is None else size)
 
 
 def readline(id: int, sep: bytes = b"\n") -> bytes | None:
@@ -433,17 +423,15 @@ def readline(id: int, sep: bytes = b"\n") -> bytes | None:
         raise TypeError("a separator is bytes, not str: use .encode()")
     if not sep:
         raise SocketError("readline needs a separator of at least one byte")
-    end = s.buffer.find(sep)
+    end = _whole(s).find(sep, s.pos) if s.size else -1
     if end < 0:
         if not s.connected or s.closing is not None:
             return None
         _park(s, sep, "readline")
-        end = s.buffer.find(sep)
+        end = _whole(s).find(sep, s.pos)
         if end < 0:
             return None
-    line = bytes(s.buffer[:end])
-    del s.buffer[: end + len(sep)]
-    return line
+    return _take(s, end - s.pos, len(sep))
 
 
 def readall(id: int) -> bytes:
@@ -451,7 +439,7 @@ def readall(id: int) -> bytes:
     s = _open_socket(id)
     if s.connected:
         _park(s, _END, "readall")
-    return _take(s, len(s.buffer))
+    return _take(s, s.size)
 
 
 def block(id: int) -> bool:
@@ -475,10 +463,27 @@ def _park(s: PoolSocket, needed: Any, what: str) -> None:
         s.read_required = None
 
 
-def _take(s: PoolSocket, size: int) -> bytes:
-    data = bytes(s.buffer) if size == len(s.buffer) else bytes(s.buffer[:size])
-    del s.buffer[:size]
-    return data
+def _whole(s: PoolSocket) -> bytes:
+    """All that is not read yet, from `pos` on, in one piece."""
+    pieces = s.pieces
+    if len(pieces) == 1:
+        return pieces[0]
+    if s.pos:
+        pieces[0], s.pos = pieces[0][s.pos :], 0
+    whole = b"".join(pieces)
+    s.pieces = [whole]
+    return whole
+
+
+def _take(s: PoolSocket, size: int, drop: int = 0) -> bytes:
+    """The first `size` bytes; `drop` bytes behind them are forgotten."""
+    whole, begin = _whole(s), s.pos
+    s.size -= size + drop
+    if s.size:
+        s.pos = begin + size + drop
+    else:
+        s.pieces, s.pos = [], 0
+    return whole[begin : begin + size]
 
 
 def limit(id: int, size: int) -> None:
@@ -624,8 +629,7 @@ def udp_connect(id: int, host: str, port: int, func: Callable[[bytes, bytes], An
 
 
 def _udp(service: Scheduler, id: int, func: Callable[..., Any] | None) -> int:
-    s = _pool(service)[id] = PoolSocket(id, func, "UDP")
-    _changed(service, s)
+    _pool(service)[id] = PoolSocket(service, id, func, "UDP")
     return id
 
 

@@ -96,7 +96,7 @@ def _fired(s: Scheduler, session: int, func: Callable[[], Any]) -> None:
 
 
 def _find(s: Scheduler, thread: Coroutine | str) -> Coroutine | None:
-    waiting = [(session, co) for session, co in s.session_id_coroutine.items() if type(co) is Coroutine]
+    waiting = [(n, co) for n, co in s.session_id_coroutine.items() if isinstance(co, Coroutine) and co.is_task]
     if isinstance(thread, str):
         named = [co for _, co in waiting if co.label == thread]
         named += [co for session, co in waiting if thread in _name(session, co)]

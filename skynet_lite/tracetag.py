@@ -64,7 +64,7 @@ def trace_log(co: Coroutine, what: str, places: bool = False) -> None:
 def trace_call(co: Coroutine, addr: int | str) -> None:
     """The tag goes ahead of the request."""
     trace_log(co, "call", True)
-    co.service.send(addr, PTYPE_TRACE, 0, co.tag, co.n)
+    co.service.send(addr, PTYPE_TRACE, 0, co.tag)
 
 
 def trace_request(co: Coroutine, p: Protocol, source: int) -> None:

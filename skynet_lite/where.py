@@ -26,7 +26,8 @@ looks. Flat, for a recording keeps many, and what the garbage collector has to v
 """
 
 
-_ours: dict[str, bool] = {}  # by file name: a recording asks at every yield
+_WATCHER = 1  # in _ours: no part of what is watched
+_ours: dict[str, bool | int] = {os.path.join(_PACKAGE, "observe.py"): _WATCHER}  # by file name: asked at every yield
 
 
 def is_ours(code: CodeType) -> bool:
@@ -35,22 +36,22 @@ def is_ours(code: CodeType) -> bool:
     known = _ours.get(name)
     if known is None:
         known = _ours[name] = name.startswith(_PACKAGE) and not name.startswith(_SERVICES)
-    return known
+    return bool(known)
 
 
 def stack_of(frame: FrameType | None) -> Stack:
     """From `frame` outwards to the first line of the user's own code, or to the end if there is none."""
-    found: list[Any] = []
-    ours = _ours
+    found: Stack = ()
     while frame is not None:
         code = frame.f_code
-        # f_lasti, for f_lineno reads the code's line table through: several times the price.
-        found += (code, frame.f_lasti)
-        known = ours.get(code.co_filename)
-        if not (is_ours(code) if known is None else known):
-            break
+        known = _ours.get(code.co_filename)
+        if known is not _WATCHER:
+            # f_lasti, for f_lineno reads the code's line table through: several times the price.
+            found += (code, frame.f_lasti)
+            if not known and not (known is None and is_ours(code)):
+                break
         frame = frame.f_back
-    return tuple(found)
+    return found
 
 
 def here() -> Stack:

@@ -38,7 +38,7 @@ from .monitors import Monitors
 from .node import BOOTED, BOOTING, MESSAGES_PER_POLL, Node, _Call
 from .skynet import Scheduler
 from .trace import Recorder
-from .where import here, is_ours
+from .where import is_ours
 
 if TYPE_CHECKING:
     from .record import Recorded
@@ -238,8 +238,8 @@ class WorkerScheduler(Scheduler):
     def _failed(self, error: BaseException) -> str:
         co = self.running
         text = super()._failed(error)
-        if co is not None and co.dead and co in self.coroutine_pool:
-            self.coroutine_pool.remove(co)  # a signal came late, when its task was over already
+        if co is not None and co.dead and self.pooled is co:
+            self.pooled = co.pooled  # a signal came late, when its task was over already
         return text
 
 
@@ -269,7 +269,7 @@ class WorkerNode(Node):
         self._alarm = threading.Condition(self.lock)  # the next deadline is another
         self.timer = SharedTimer(self._alarm.notify)
         self.global_queue = SharedQueue(self._queue, self._waiting)
-        self.socket_server = SharedSocketServer(self.outside, self._post_socket, self._log_system, self.clock.now, here)
+        self.socket_server = SharedSocketServer(self.outside, self._post_socket, self._log_system, self.clock.now)
         self.workers: list[Worker] = []
         self._others: list[threading.Thread] = []
         self._first = threading.Lock()  # only one thread brings the node up

@@ -148,7 +148,7 @@ def test_the_receive_buffer(v: dict[str, Any]) -> None:
 
     def body() -> None:
         service = _service()
-        s = socket._pool(service)[service_socket] = socket.PoolSocket(service_socket, None)
+        s = socket._pool(service)[service_socket] = socket.PoolSocket(service, service_socket, None)
         s.connecting = False  # a connection that has ended: no read waits
         check = v["ops"][0] if v["ops"][0]["op"] == "check" else None
         if check is not None:
@@ -158,13 +158,13 @@ def test_the_receive_buffer(v: dict[str, Any]) -> None:
         if check is not None:
             assert (s.read_required is None) is bool(check["returns"]), "what wakes a reader"
             s.read_required = None
-        assert len(s.buffer) == (v["push_returns"] or [0])[-1]
+        assert s.size == (v["push_returns"] or [0])[-1]
         for op in v["ops"]:
             wanted = [bytes.fromhex(r["hex"]) if "hex" in r else r.get("v") for r in op["returns"]]
             if op["op"] == "pop" and op["arg"] == 0:
                 assert wanted[0] is None and socket.read(service_socket, 0) == b""
             elif op["op"] == "pop":
-                assert [socket.read(service_socket, op["arg"]), str(len(s.buffer))] == wanted
+                assert [socket.read(service_socket, op["arg"]), str(s.size)] == wanted
             elif op["op"] == "readline" and op["arg"] == "":
                 with pytest.raises(SocketError, match="separator"):
                     socket.readline(service_socket, b"")
@@ -176,7 +176,7 @@ def test_the_receive_buffer(v: dict[str, Any]) -> None:
                 socket.readall(service_socket)
             elif op["op"] == "push":
                 socket._on_data(service, service_socket, len(raw(op["arg"])), raw(op["arg"]))
-                assert len(s.buffer) == int(op["returns"][0]["v"])
+                assert s.size == int(op["returns"][0]["v"])
             else:
                 assert op["op"] == "check"
 

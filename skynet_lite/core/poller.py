@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+_EPOLLIN = getattr(select, "EPOLLIN", 0)  # nearly always
 READ = 1
 WRITE = 2
 ERROR = 4
@@ -60,7 +61,9 @@ class EpollPoller:
             pass  # an adopted descriptor that its owner has closed: the kernel forgot it by itself
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        return [(fd, _from_epoll(events)) for fd, events in self._epoll.poll(timeout)]
+        return [
+            (fd, READ if events == _EPOLLIN else _from_epoll(events)) for fd, events in self._epoll.poll(timeout)
+        ]
 
     def close(self) -> None:
         self._epoll.close()
@@ -180,8 +183,6 @@ def _to_epoll(mask: int) -> int:
 
 
 def _from_epoll(events: int) -> int:
-    if events == select.EPOLLIN:  # nearly always
-        return READ
     return (
         (READ if events & select.EPOLLIN else 0)
         | (WRITE if events & select.EPOLLOUT else 0)

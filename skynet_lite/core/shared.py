@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from .mq import MessageQueue
 from .socket_server import SocketServer
+from .socket_slots import Socket
 from .timer import Timer
 
 T = TypeVar("T")
@@ -103,6 +104,10 @@ class SharedSocketServer(SocketServer):
         if self._waiting:
             self._waiting = False
             self.outside.wake()
+
+    def _wrote(self, s: Socket, sent: int, data: Any) -> None:
+        self._update_time()  # the thread that polls may have been waiting for long
+        super()._wrote(s, sent, data)
 
     def poll(self, timeout: float | None) -> int:
         with self.lock:

@@ -38,10 +38,7 @@ class Sending(Slots):
             sent = self.outside.send(s.sock, data)
         except OSError:
             sent = 0  # whatever it was, it comes again when the socket is looked at
-        if self.emit is not None:
-            self.emit(("write", opaque, id, sent, len(data), self._here()))
-        s.write_bytes += sent
-        s.wtime = self._now()
+        self._wrote(s, sent, data)
         if sent != len(data):
             s.direct = memoryview(data)[sent:]
             self._enable(s, s.reading, True)
@@ -90,10 +87,7 @@ class Sending(Slots):
                     if e.errno not in AGAIN:
                         self._fail(s, reason(e))
                     return
-                if self.emit is not None:
-                    self.emit(("write", s.opaque, s.id, sent, len(data), None))
-                s.write_bytes += sent
-                s.wtime = self._now()
+                self._wrote(s, sent, data)
                 s.wb_size -= sent
                 if sent == len(data):
                     queue.popleft()
@@ -109,6 +103,10 @@ class Sending(Slots):
         if self._enable(s, s.reading, False) and s.warn_size:
             s.warn_size = 0
             self._post(s.opaque, SOCKET_WARNING, s.id, 0, "")
+
+    def _wrote(self, s: Socket, sent: int, data: bytes | memoryview) -> None:
+        s.write_bytes += sent
+        s.wtime = self.time
 
     def _sendto(self, s: Socket, address: Any, data: bytes) -> None:
         raise NotImplementedError  # socket_udp.py

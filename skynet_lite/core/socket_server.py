@@ -45,7 +45,7 @@ from .socket_slots import (
 )  # fmt: skip
 from .socket_udp import Udp
 
-READ_SIZE = 65536
+READ_SIZE = 4096, 1024 * 1024  # the least and the most that is asked for at once
 ACCEPTS_PER_POLL = 64
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
@@ -116,13 +116,12 @@ class SocketServer(Udp):
             self._carry_out(self.commands.popleft())
             done += 1
         events = self._wait(0 if done else timeout)
+        self._update_time()
         if self.stamp is not None:
             self.stamp()
-        ready = [(s, mask) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
-        if len(ready) > 1:
-            # The kernel's order is that of arrival, which two runs need not share.
-            ready.sort(key=lambda found: found[0].id)
-        for s, mask in ready:
+        ready = [(s.id, mask, s) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
+        ready.sort()  # by id: the kernel's order is that of arrival, which two runs need not share
+        for _, mask, s in ready:
             if self._by_fd.get(s.fd) is s:  # an earlier event of this round may have closed it
                 self._ready(s, mask)
                 done += 1
@@ -130,6 +129,10 @@ class SocketServer(Udp):
             self._looked_up(s, result)
             done += 1
         return done
+
+    def _update_time(self) -> None:
+        """Now, for rtime and wtime (socket_server_updatetime)."""
+        self.time = self._now()
 
     def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
         try:
@@ -149,8 +152,6 @@ class SocketServer(Udp):
     def _carry_out(self, command: tuple[Any, ...]) -> None:
         """One command of a service. DOC: server-command"""
         name, id, opaque, *rest = command
-        if self.emit is not None:
-            self.emit(("command", opaque, name, id))
         s = self._sockets.get(id)
         if name == "start":
             self._start(s, id, opaque)
@@ -276,8 +277,6 @@ class SocketServer(Udp):
     # ---- readiness
 
     def _ready(self, s: Socket, mask: int) -> None:
-        if self.emit is not None:
-            self.emit(("ready", s.opaque, s.id, mask))
         state = s.state
         if state is CONNECTED and mask == READ:  # nearly always
             self._read(s)
@@ -310,15 +309,20 @@ class SocketServer(Udp):
     def _read(self, s: Socket) -> None:
         """Whatever is there, as one DATA message. No bytes: the other side has finished. DOC: server-read"""
         try:
-            data = self.outside.recv(s.sock, READ_SIZE)
+            data = self.outside.recv(s.sock, s.read_size)
         except OSError as e:
             if e.errno not in AGAIN:
                 self._fail(s, reason(e))
             return
         if data:
-            s.read_bytes += len(data)
-            s.rtime = self._now()
-            self._post(s.opaque, SOCKET_DATA, s.id, len(data), data)
+            size = len(data)
+            if size == s.read_size < READ_SIZE[1]:
+                s.read_size *= 2
+            elif size * 2 < s.read_size > READ_SIZE[0]:
+                s.read_size //= 2
+            s.read_bytes += size
+            s.rtime = self.time
+            self._post(s.opaque, SOCKET_DATA, s.id, size, data)
         else:
             # The other side has finished writing; ours stays open until close.
             self._set_state(s, HALFCLOSE_READ)
@@ -344,7 +348,7 @@ class SocketServer(Udp):
             self._tell_client(address, new)
             if self._attach(new, PACCEPT, False):
                 s.read_bytes += 1
-                s.rtime = self._now()
+                s.rtime = self.time
                 self._post(s.opaque, SOCKET_ACCEPT, s.id, new.id, new.peer)
 
     def _tell_client(self, address: Any, s: Socket) -> None:

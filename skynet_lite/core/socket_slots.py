@@ -28,7 +28,6 @@ RESERVE, PLISTEN, LISTEN, CONNECTING, CONNECTED, HALFCLOSE_READ, PACCEPT, BIND, 
 _INFO = {LISTEN: "LISTEN", CONNECTED: "TCP", HALFCLOSE_READ: "CLOSING", BIND: "BIND", UDP: "UDP"}
 
 Post = Callable[[int, int, int, int, Any], None]
-Emit = Callable[[tuple[Any, ...]], Any]
 
 
 class Socket:
@@ -36,7 +35,7 @@ class Socket:
 
     __slots__ = (
         "close_sent", "closing", "direct", "family", "fd", "high", "id", "low", "opaque", "opening", "peer",
-        "pending", "read_bytes", "reading", "rtime", "sock", "state", "udp", "udp_peer", "untried", "warn_size",
+        "pending", "read_bytes", "read_size", "reading", "rtime", "sock", "state", "udp", "udp_peer", "untried", "warn_size",
         "wb_size", "write_bytes", "writing", "wtime",
     )  # fmt: skip
 
@@ -62,6 +61,7 @@ class Socket:
         self.untried: list[Any] = []  # addresses still to try while connecting
         self.udp = False
         self.udp_peer: Any = None  # default destination
+        self.read_size = 4096  # bytes to ask for; grows while they come, and shrinks again
         self.peer = ""  # "ip:port" of the other side
         self.read_bytes = self.write_bytes = self.rtime = self.wtime = 0
 
@@ -73,8 +73,7 @@ class Slots:
     """All sockets of one node, and the commands that wait for the next poll.
 
     `post(handle, type, id, ud, data)` puts a message into a mailbox, `log` takes the
-    server's own complaints, `emit` the events of a recording (None: nobody looks), and
-    `here` says for them which line of a service calls.
+    server's own complaints.
     """
 
     def __init__(
@@ -83,15 +82,13 @@ class Slots:
         post: Post,
         log: Callable[[str], None],
         now: Callable[[], int],
-        here: Callable[[], Any],
     ) -> None:
         self.outside = outside
-        self.emit: Emit | None = None
         self.stamp: Callable[[], None] | None = None  # called when a wait is over, while somebody notes the time
         self._post = post
         self._log = log
         self._now = now
-        self._here = here
+        self.time = 0  # when we looked last (socket_server_updatetime)
         self._sockets: dict[int, Socket] = {}
         self._slots: set[int] = set()  # ids modulo MAX_SOCKET that are taken
         self._by_fd: dict[int, Socket] = {}
@@ -166,8 +163,6 @@ class Slots:
         if type(id) is not int:
             raise SocketError(f"a socket id is a number, not {id!r}: use what listen, open or accept gave you")
         self.commands.append((name, id, opaque, *rest))
-        if self.emit is not None:
-            self.emit(("driver", opaque, name, id, self._here()))
 
     def _reserve(self, opaque: int, sock: Any) -> Socket:
         for _ in range(MAX_SOCKET):
@@ -177,8 +172,6 @@ class Slots:
                 self._slots.add(slot)
                 s = self._sockets[self._alloc_id] = Socket(self._alloc_id)
                 s.opaque, s.sock = opaque, sock
-                if self.emit is not None:
-                    self.emit(("socket", opaque, s.id, s.state))
                 return s
         if sock is not None:
             sock.close()
@@ -220,8 +213,6 @@ class Slots:
 
     def _set_state(self, s: Socket, state: str) -> None:
         s.state = state
-        if self.emit is not None:
-            self.emit(("socket", s.opaque, s.id, state))
 
     def _settle(self, s: Socket) -> None:
         if s.opening:

@@ -89,7 +89,7 @@ class Udp(Sending):
                 self._fail(s, reason(e))
             return
         s.read_bytes += len(data)
-        s.rtime = self._now()
+        s.rtime = self.time
         self._post(s.opaque, SOCKET_UDP, s.id, len(data), (data, pack_udp_address(s.family, address)))
 
     def _sendto(self, s: Socket, address: Any, data: bytes) -> None:
@@ -106,7 +106,7 @@ class Udp(Sending):
             address, data = s.high[0]
             try:
                 s.write_bytes += self.outside.sendto(s.sock, data, address)
-                s.wtime = self._now()
+                s.wtime = self.time
             except OSError as e:
                 if e.errno in AGAIN:
                     self._enable(s, s.reading, True)
