@@ -20,7 +20,7 @@ from typing import Any
 import nbformat
 import skynet_api
 
-from skynet_lite.learn import INDEX, numbered
+from skynet_lite.course.learn import INDEX, numbered
 from skynet_lite.view.page import standalone
 from skynet_lite.view.payload import unpack
 

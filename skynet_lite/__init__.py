@@ -6,30 +6,16 @@ Names load when they are first used, so that `skynet_lite.trace` and
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import (
-        coroutine as coroutine,
-        datacenter as datacenter,
-        debug as debug,
-        gateserver as gateserver,
-        harbor as harbor,
-        inject as inject,
-        manager as manager,
-        multicast as multicast,
-        netpack as netpack,
-        profile as profile,
-        service as service,
-        sharedata as sharedata,
-        sharetable as sharetable,
-        skynet as skynet,
-        snax as snax,
-        socket as socket,
-        socketchannel as socketchannel,
-    )
-    from .client import Client as Client
+    from . import core as core, skynet as skynet, trace as trace, view as view
     from .core.errors import (
         AddressError as AddressError,
         CallError as CallError,
@@ -42,21 +28,38 @@ if TYPE_CHECKING:
         SocketError as SocketError,
     )
     from .core.outside import Outside as Outside
-    from .node import Node as Node, mark as mark
+    from .lualib import (
+        coroutine as coroutine,
+        datacenter as datacenter,
+        debug as debug,
+        gateserver as gateserver,
+        harbor as harbor,
+        inject as inject,
+        mqueue as mqueue,
+        multicast as multicast,
+        netpack as netpack,
+        profile as profile,
+        service as service,
+        sharedata as sharedata,
+        sharetable as sharetable,
+        snax as snax,
+        socketchannel as socketchannel,
+    )
+    from .node.client import Client as Client
+    from .node.node import Node as Node, mark as mark
+    from .skynet import manager as manager, socket as socket
     from .trace import Trace as Trace
     from .trace.language import language as language
 
 __version__ = "0.1.0"
 
-_MODULES = (
-    "core",
+_LIBRARIES = (
     "coroutine",
     "datacenter",
     "debug",
     "gateserver",
     "harbor",
     "inject",
-    "manager",
     "mqueue",
     "multicast",
     "netpack",
@@ -64,33 +67,54 @@ _MODULES = (
     "service",
     "sharedata",
     "sharetable",
-    "skynet",
     "snax",
-    "socket",
     "socketchannel",
-    "trace",
-    "view",
 )
-_HOME = {name: name for name in _MODULES} | {
-    "Node": "node", "mark": "node", "Client": "client", "Trace": "trace", "Outside": "core.outside",
+_MODULES = {"core": "core", "skynet": "skynet", "trace": "trace", "view": "view"} | {
+    "lab": "course.lab", "manager": "skynet.manager", "request": "skynet.request", "socket": "skynet.socket",
+    **{name: f"lualib.{name}" for name in _LIBRARIES},
+}  # fmt: skip
+_HOME = {
+    "Node": "node.node", "mark": "node.node", "Client": "node.client", "Trace": "trace", "Outside": "core.outside",
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",
     "DriveTimeout": "core.errors", "FrozenError": "core.errors", "MethodError": "core.errors",
     "language": "trace.language",
 }  # fmt: skip
 
-__all__ = ["__version__", *_HOME]  # computed from the table above
+__all__ = ["__version__", *_HOME, *_MODULES]  # computed from the tables above
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
+    if name in _MODULES:
+        value: Any = import_module(f".{_MODULES[name]}", __name__)
+    elif name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f".{home}", __name__)
-    value = module if home == name else getattr(module, name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Address(MetaPathFinder, Loader):
+    """`import skynet_lite.socket` finds what `from skynet_lite import socket` does, wherever its file is."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        package, _, name = fullname.rpartition(".")
+        return spec_from_loader(fullname, self) if package == __name__ and name in _MODULES else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module: ModuleType = __getattr__(spec.name.rpartition(".")[2])
+        spec.loader_state = module.__spec__  # the import system is about to put its own there
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__spec__ = module.__spec__.loader_state
+
+
+sys.meta_path.append(_Address())

@@ -26,8 +26,8 @@ from . import __version__
 from .core.errors import DriveTimeout, SkynetError
 
 if TYPE_CHECKING:
-    from .node import Node
-    from .skynet import Scheduler
+    from .node.node import Node
+    from .skynet.scheduler import Scheduler
     from .trace import Diff, Trace
 
 USAGE_ERROR = 2
@@ -77,7 +77,7 @@ def _main(argv: list[str] | None) -> int:
         return diff(options)
     if options.command == "console":
         return console(options.address)
-    from . import doctor, learn
+    from .course import doctor, learn
 
     try:
         if options.doctor:
@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(program: str, args: list[str], thread: int | None = None) -> int:
     """Run a configuration or a service, in the background if `daemon` is set. Raises UsageError, SkynetError."""
-    from .config import load
+    from .node.config import load
 
     path = _file(program, (".toml", ".py"), "CONFIG.toml or SERVICE.py")
     configured = path.suffix == ".toml"
@@ -262,7 +262,7 @@ def _unescaped(text: str) -> bytes:
 
 def console(address: str) -> int:
     """Talk to a debug console. Raises UsageError."""
-    from . import console as client
+    from .course import console as client
 
     try:
         return client.run(address)
@@ -359,8 +359,8 @@ def _file(program: str, suffixes: tuple[str, ...], wanted: str) -> Path:
 
 def _node(path: Path, **keys: Any) -> tuple[Node, _Log]:
     """The node for a program; services and modules beside it are found, as `python FILE` would."""
-    from .config import ENV_PREFIX, Config, load
-    from .node import Node
+    from .node.config import ENV_PREFIX, Config, load
+    from .node.node import Node
 
     folder = path.resolve().parent
     sys.path.insert(0, str(folder))
@@ -419,7 +419,7 @@ def _daemon(pidfile: str | None) -> Iterator[None]:
     if pidfile is None:
         yield
         return
-    from .daemon import daemon_exit, daemon_init
+    from .node.daemon import daemon_exit, daemon_init
 
     path = os.path.abspath(pidfile)
     file = daemon_init(path)

@@ -101,7 +101,7 @@ def test_start_and_stop_come_in_pairs() -> None:
 
 def test_no_hook_is_left_behind() -> None:
     """Unused it costs nothing: greenlet's hook is set while somebody is measured, and handed back."""
-    from skynet_lite.coroutine import gettrace
+    from skynet_lite.skynet.coroutine import gettrace
 
     def f() -> list[bool]:
         before = gettrace() is None

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from skynet_lite import AddressError, CallError, ConfigError, Node, SkynetError, harbor, service, skynet
-from skynet_lite.config import load
-from skynet_lite.daemon import check_pid, daemon_exit, write_pid
+from skynet_lite.node.config import load
+from skynet_lite.node.daemon import check_pid, daemon_exit, write_pid
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "handles.json").read_text())
 
@@ -444,7 +444,7 @@ def test_the_pid_file(tmp_path: Path) -> None:
 
 def test_a_system_without_fork_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows: a clear text instead of a traceback."""
-    from skynet_lite.daemon import daemon_init
+    from skynet_lite.node.daemon import daemon_init
 
     monkeypatch.delattr(os, "fork")
     with pytest.raises(ConfigError, match="this system has no fork"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from skynet_lite import doctor
-from skynet_lite.doctor import Finding
+from skynet_lite.course.doctor import Finding
 
 ROOT = Path(__file__).parent.parent
 SITE_PACKAGES = next(path for path in sys.path if path.endswith("site-packages"))
@@ -88,7 +88,7 @@ def test_a_bare_python_is_told_what_it_lacks(bare: Path, tmp_path: Path) -> None
 def test_without_metadata_nothing_is_invented(bare: Path) -> None:
     """A folder on the path is no installation: least versions are not known, and the remedy is to install it."""
     done = subprocess.run(
-        [bare / "bin" / "python", "-c", "from skynet_lite.doctor import *; print(needed(), *packages(), sep='\\n')"],
+        [bare / "bin" / "python", "-c", "from skynet_lite.course.doctor import *; print(needed(), *packages(), sep='\\n')"],
         capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     none, first, *_ = done.stdout.splitlines()
@@ -105,7 +105,7 @@ def test_old_versions_are_named(tmp_path: Path) -> None:
         info = tmp_path / f"{name}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}")
-    code = "from skynet_lite.doctor import *; print(*packages(['anywidget']), *python('3.10.14'), sep='\\n')"
+    code = "from skynet_lite.course.doctor import *; print(*packages(['anywidget']), *python('3.10.14'), sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
@@ -181,7 +181,7 @@ def test_a_disabled_extension(tmp_path: Path) -> None:
     config = tmp_path / "config"
     (config / "labconfig").mkdir(parents=True)
     (config / "labconfig" / "page_config.json").write_text('{"disabledExtensions": {"anywidget": true}}')
-    code = "from skynet_lite.doctor import *; print(*front_ends(), sep='\\n')"
+    code = "from skynet_lite.course.doctor import *; print(*front_ends(), sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_DIR": str(config)},

@@ -312,7 +312,7 @@ def descriptors() -> int:
 
 def test_close_leaves_nothing_behind() -> None:
     """Sockets, descriptors, threads, coroutines: counted before and after."""
-    from skynet_lite.coroutine import Coroutine, Hub
+    from skynet_lite.skynet.coroutine import Coroutine, Hub
 
     def count() -> tuple[int, int, int]:
         gc.collect()

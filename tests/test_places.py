@@ -10,7 +10,7 @@ import pytest
 from harness import TRACES, Play
 
 from skynet_lite import Node, Trace, mark, skynet, socket
-from skynet_lite.where import place_of_function
+from skynet_lite.core.places import place_of_function
 
 ACTS = ("yield", "wakeup", "fork", "send", "timer_set", "driver", "write", "mark", "co_error")
 

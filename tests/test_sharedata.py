@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from skynet_lite import CallError, FrozenError, Node, PackError, SkynetError, Trace, mark, sharedata, sharetable, skynet
-from skynet_lite.frozen import View, copy
+from skynet_lite.lualib.frozen import View, copy
 
 VALUE = {"name": "ann", "items": [1, {"id": 7}], "pair": (1, 2), 5: None}
 

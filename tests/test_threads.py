@@ -23,9 +23,9 @@ from skynet_lite.core.context import Context
 from skynet_lite.core.handle import HandleStorage
 from skynet_lite.core.message import PTYPE_LUA
 from skynet_lite.core.mq import OVERLOAD, MessageQueue
-from skynet_lite.core.shared import SharedSocketServer, SharedTimer
+from skynet_lite.drive.shared import SharedSocketServer, SharedTimer
 from skynet_lite.core.socket_server import SocketServer
-from skynet_lite.workers import WEIGHTS, Worker, WorkerNode
+from skynet_lite.drive.workers import WEIGHTS, Worker, WorkerNode
 
 LIMIT = 20.0  # real seconds, for what should take none
 

@@ -800,7 +800,7 @@ def test_a_stored_trace_draws_without_greenlet(echo: Trace, tmp_path: Path) -> N
 from skynet_lite.trace import Trace
 figure = Trace.load({str(path)!r}).timeline()
 assert len(figure.png()) > 10000
-assert not {{"skynet_lite.node", "skynet_lite.skynet", "matplotlib.pyplot"}} & set(sys.modules)
+assert not {{"skynet_lite.node.node", "skynet_lite.skynet", "matplotlib.pyplot"}} & set(sys.modules)
 print(figure.summary)
 """
     done = run_without("greenlet", code)

@@ -15,8 +15,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from ..client import Client
-from ..node import Node
+from ..node.client import Client
+from ..node.node import Node
 from ..trace import Trace
 from ..trace.language import say
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import socket
+from ..skynet import socket
 from ..trace.language import say
 from .engine import Hint, among, exercise, plain, run
 

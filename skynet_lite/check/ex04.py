@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import skynet
-from ..node import mark
+from ..node.node import mark
 from ..trace.language import say
 from .engine import Hint, Run, among, exercise, first_wrong, plain, raised, run
 

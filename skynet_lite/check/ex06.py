@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..lab import recording
+from ..course.lab import recording
 from ..trace.language import say
 from .engine import Hint, Run, client, exercise, first_wrong, heard, plain, port_of, raised, run
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from .. import skynet
-from ..node import mark
+from ..node.node import mark
 from ..trace.language import say
 from .asking import NOTHING, ask, said_twice
 from .engine import Hint, Run, among, exercise, plain, run

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import skynet, socket
-from ..client import Client
+from .. import skynet
 from ..core.errors import DriveTimeout, SocketError
+from ..node.client import Client
+from ..skynet import socket
 from ..trace.language import say
 from .engine import Hint, Run, client, exercise, first_wrong, plain, run
 

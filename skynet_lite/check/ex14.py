@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import skynet
 from ..core.errors import CallError, DriveTimeout
-from ..node import mark
+from ..node.node import mark
 from ..trace.language import say
 from .engine import Hint, Run, exercise, run
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import CallError, DriveTimeout
+from ..drive.workers import WorkerNode
 from ..trace.language import say
-from ..workers import WorkerNode
 from .asking import ask
 from .engine import Hint, Run, among, exercise, first_wrong, plain, run
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from .. import gateserver, netpack, skynet
-from ..client import Client
+from .. import skynet
 from ..core.errors import SocketError
 from ..core.socket_slots import INVALID
+from ..lualib import gateserver, netpack
+from ..node.client import Client
 from ..trace.language import say
 from .engine import Hint, Run, client, exercise, first_wrong, heard, plain, raised, run
 

@@ -6,9 +6,9 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from .. import socket
-from ..client import Client
 from ..core.errors import SocketError
+from ..node.client import Client
+from ..skynet import socket
 from ..trace.language import say
 from .engine import Hint, Run, client, exercise, first_wrong, heard, plain, run
 

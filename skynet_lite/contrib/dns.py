@@ -20,9 +20,10 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from .. import skynet, socket
+from .. import skynet
 from ..core.errors import SocketError
-from ..coroutine import current
+from ..skynet import socket
+from ..skynet.coroutine import current
 from .dnsfiles import Key, Server, read_hosts, read_resolv_conf, version_of
 from .stream import Stream, connect
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from .. import socket
+from ..skynet import socket
 from .internal import Header, collect, dial, h11, next_event, pairs, split
 from .stream import TIMEOUT, ProtocolError, Stream
 

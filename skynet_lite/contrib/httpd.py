@@ -18,8 +18,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from .. import skynet, socket
+from .. import skynet
 from ..core.errors import SocketError
+from ..skynet import socket
 from . import tls
 from .internal import Header, collect, complain, h11, next_event, pairs
 from .stream import TIMEOUT, Stream

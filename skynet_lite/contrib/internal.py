@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from .. import skynet
 from ..core.errors import SkynetError
-from ..where import format_error
+from ..core.places import format_error
 from . import tls
 from .stream import Stream, connect
 

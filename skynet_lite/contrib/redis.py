@@ -21,7 +21,7 @@ except ImportError:
     raise ImportError("skynet_lite.contrib.redis needs hiredis: pip install 'skynet_lite[contrib]'") from None
 
 from ..core.errors import SkynetError
-from ..socketchannel import Channel, ChannelSocket, channel
+from ..lualib.socketchannel import Channel, ChannelSocket, channel
 
 
 class RedisError(SkynetError):

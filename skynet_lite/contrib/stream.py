@@ -11,9 +11,10 @@ After lualib/http/sockethelper.lua.
 
 from __future__ import annotations
 
-from .. import skynet, socket
+from .. import skynet
 from ..core.errors import SkynetError, SocketError
-from ..coroutine import Coroutine
+from ..skynet import socket
+from ..skynet.coroutine import Coroutine
 
 TIMEOUT = 3000
 """What servers and clients wait for the other side, unless told otherwise: ticks, so 30 seconds."""

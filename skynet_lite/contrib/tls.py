@@ -17,8 +17,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
 
-from .. import socket
 from ..core.errors import SocketError
+from ..skynet import socket
 from .stream import Stream, connect as _connect
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ MAX_SESSION = 0x7FFFFFFF
 class Context:
     """One service. Created by `Node.launch`, taken out by `Node.retire`."""
 
-    __slots__ = ("args", "close", "endless", "handle", "kind", "mailbox", "name", "state")
+    __slots__ = ("args", "close", "cpu_cost", "cpu_start", "endless", "handle", "kind", "mailbox", "name", "state")
 
     def __init__(self, kind: str, name: str, args: tuple[Any, ...]) -> None:
         self.kind = kind  # "snlua" for a service in Python, else the module itself ("logger")
@@ -32,7 +32,7 @@ class Context:
         self.close: Callable[[], None] | None = None  # releases what the callback holds
         self.endless = False  # set by the monitor, cleared by skynet.endless
         self.state: Any = None  # the scheduler, for services that have one
-        self.endless = False  # set by the monitor, read and cleared by skynet.endless
+        self.cpu_cost = self.cpu_start = 0.0  # seconds, under the key `profile`
 
     @property
     def label(self) -> str:

@@ -61,9 +61,7 @@ class EpollPoller:
             pass  # an adopted descriptor that its owner has closed: the kernel forgot it by itself
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        return [
-            (fd, READ if events == _EPOLLIN else _from_epoll(events)) for fd, events in self._epoll.poll(timeout)
-        ]
+        return [(fd, READ if events == _EPOLLIN else _from_epoll(events)) for fd, events in self._epoll.poll(timeout)]
 
     def close(self) -> None:
         self._epoll.close()

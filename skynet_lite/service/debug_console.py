@@ -25,11 +25,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from skynet_lite import SkynetError, debug, memory, skynet, socket
-from skynet_lite.coroutine import current
+from skynet_lite import SkynetError, debug, skynet, socket
+from skynet_lite.core.places import Places
+from skynet_lite.lualib import memory
+from skynet_lite.skynet.coroutine import current
 from skynet_lite.trace.live import Live
 from skynet_lite.trace.recorder import Recorder
-from skynet_lite.where import Places
 
 TIMEOUT = 300  # ticks: how long services have to answer
 CLIENTS = 64

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
-from skynet_lite.coroutine import current
+from skynet_lite.skynet.coroutine import current
 
 services: dict[int, str] = {}
 instance: dict[int, Any] = {}  # handle → response function of whoever waits for its start

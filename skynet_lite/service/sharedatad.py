@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
-from skynet_lite.frozen import Version, load, load_file, pointer, table
+from skynet_lite.lualib.frozen import Version, load, load_file, pointer, table
 
 
 @dataclass

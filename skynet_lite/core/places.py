@@ -1,0 +1,202 @@
+"""Places in a program, named so that they read the same on every machine.
+
+A place is `main:12`: the service, and the line in the file or notebook cell that
+holds it. Never a path. Logged tracebacks leave the frames of this package out, so
+that what remains is the user's own code; a recording keeps those between the
+runtime's innermost line and the user's (`socket.py:121`), so that a reader can
+follow a yield down to the switch.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import os
+import sys
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+SERVICES = os.path.join(PACKAGE, "service") + os.sep
+
+Place = tuple[CodeType, int]
+Stack = tuple[Any, ...]
+"""Innermost first: code, offset of the instruction in it, code, offset, ... Lines are worked out when somebody
+looks. Flat, for a recording keeps many, and what the garbage collector has to visit is paid for again and again.
+"""
+
+
+_WATCHER = 1  # in _ours: no part of what is watched
+_ours: dict[str, bool | int] = {
+    os.path.join(PACKAGE, "skynet", "tell.py"): _WATCHER
+}  # by file name: asked at every yield
+
+
+def is_ours(code: CodeType) -> bool:
+    """Whether this is the runtime's own code (the services that come with it are not)."""
+    name = code.co_filename
+    known = _ours.get(name)
+    if known is None:
+        known = _ours[name] = name.startswith(PACKAGE) and not name.startswith(SERVICES)
+    return bool(known)
+
+
+def stack_of(frame: FrameType | None) -> Stack:
+    """From `frame` outwards to the first line of the user's own code, or to the end if there is none."""
+    found: Stack = ()
+    while frame is not None:
+        code = frame.f_code
+        known = _ours.get(code.co_filename)
+        if known is not _WATCHER:
+            # f_lasti, for f_lineno reads the code's line table through: several times the price.
+            found += (code, frame.f_lasti)
+            if not known and not (known is None and is_ours(code)):
+                break
+        frame = frame.f_back
+    return found
+
+
+def here() -> Stack:
+    """Where the caller of the caller stands: `wakeup` asks who called it."""
+    return stack_of(sys._getframe(2))
+
+
+def frames_of(at: Stack) -> list[tuple[CodeType, int]]:
+    """The (code, offset) pairs of a stack."""
+    return list(zip(at[::2], at[1::2], strict=True))
+
+
+def stack_of_error(error: BaseException) -> Stack:
+    """Where it was raised, out to the user's innermost line."""
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append((traceback.tb_frame.f_code, traceback.tb_lasti))
+        traceback = traceback.tb_next
+    found: list[Any] = []
+    for code, offset in reversed(frames):
+        found += (code, offset)
+        if not is_ours(code):
+            break
+    return tuple(found)
+
+
+def task_of(f: Any) -> Any:
+    """What a recording keeps of a task: its code, which holds nothing alive; a partial as it is."""
+    return getattr(f, "__code__", f)
+
+
+def place_of_function(f: Any) -> Place | None:
+    """Where a task (or its code) is defined; partials are looked into, None for what has no code."""
+    while isinstance(f, functools.partial):
+        own = getattr(f.func, "__code__", None)
+        # skynet.start hands init_service, a function of ours, the start function as its last argument.
+        f = f.args[-1] if f.args and own is not None and is_ours(own) else f.func
+    code = f if isinstance(f, CodeType) else getattr(f, "__code__", None)
+    return None if code is None else (code, code.co_firstlineno)
+
+
+@functools.lru_cache(maxsize=4096)
+def line_of(code: CodeType, offset: int) -> int:
+    """The line of an instruction."""
+    if offset < 0:
+        return code.co_firstlineno
+    for start, end, line in code.co_lines():
+        if start <= offset < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
+def file_label(code: CodeType, service: str, service_file: str | None) -> str:
+    """What stands before the colon: the service for its own file, else the file or the function."""
+    name = code.co_filename
+    if name == service_file:
+        return service
+    if is_ours(code):
+        return name[len(PACKAGE) :].replace(os.sep, "/")  # socket.py, core/timer.py: no service is called so
+    base = os.path.basename(name)
+    if base.endswith(".py") and "ipykernel" not in name:
+        return base[:-3]
+    return code.co_name  # a notebook cell or a string: its file name means nothing
+
+
+class Places:
+    """Names for the places in a recording: what trace.events.Places asks for.
+
+    `services`: handle → name and file of its code.
+    """
+
+    def __init__(self, services: dict[int, tuple[str, str | None]]) -> None:
+        self._services = services
+        self._stacks: dict[tuple[int, ...], list[str]] = {}
+
+    def stack(self, handle: int, at: Stack) -> list[str]:
+        """`["skynet.py:985", "socket.py:95", "main:12"]`; the same list again for the same stack."""
+        key = (handle, *map(id, at[::2]), *at[1::2])
+        found = self._stacks.get(key)
+        if found is None:
+            name, file = self._service(handle)
+            found = [place_label((code, line_of(code, offset)), name, file) for code, offset in frames_of(at)]
+            self._stacks[key] = found
+        return found
+
+    def function(self, handle: int, f: Any) -> str | None:
+        place = place_of_function(f)
+        return None if place is None else place_label(place, *self._service(handle))
+
+    def source(self, handle: int, at: Any) -> dict[str, str]:
+        place = None if isinstance(at, tuple) else place_of_function(at)
+        codes = list(at[::2]) if isinstance(at, tuple) else [] if place is None else [place[0]]
+        return {file_label(code, *self._service(handle)): source_of(code.co_filename) for code in codes}
+
+    def _service(self, handle: int) -> tuple[str, str | None]:
+        return self._services.get(handle, ("?", None))
+
+
+def place_label(place: Place, service: str, service_file: str | None) -> str:
+    code, line = place
+    return f"{file_label(code, service, service_file)}:{line}"
+
+
+def source_of(filename: str) -> str:
+    """The text of a file or a notebook cell, "" where it is not known."""
+    return "".join(linecache.getlines(filename))
+
+
+def format_error(error: BaseException, service: str, service_file: str | None) -> str:
+    """A traceback of the user's own lines. Costs some 0.1 ms: do it once, where it is logged."""
+    lines = ["Traceback (most recent call last):"]
+    lines += _frames(_walk(error.__traceback__), service, service_file)
+    if len(lines) == 1:
+        lines = []
+    text = str(error)
+    lines.append(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return "\n".join(lines)
+
+
+def format_stack(frame: FrameType | None, service: str, service_file: str | None) -> str:
+    """The stack of a parked coroutine, outermost first."""
+    places = []
+    while frame is not None:
+        places.append((frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return "\n".join(_frames(places[::-1], service, service_file))
+
+
+def _walk(traceback: TracebackType | None) -> list[Place]:
+    places = []
+    while traceback is not None:
+        places.append((traceback.tb_frame.f_code, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    return places
+
+
+def _frames(places: list[Place], service: str, service_file: str | None) -> list[str]:
+    lines = []
+    for code, line in places:
+        if not is_ours(code):
+            lines.append(f"  {place_label((code, line), service, service_file)} in {code.co_name}")
+            source = linecache.getline(code.co_filename, line).strip()
+            if source:
+                lines.append(f"    {source}")
+    return lines

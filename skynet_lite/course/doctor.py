@@ -1,0 +1,265 @@
+"""skynet-lite learn --doctor: is the set-up complete, and if not, which command mends it?
+
+One idea: a check is a probe, a function without arguments that tries the real thing
+(listens, starts a kernel, looks where JupyterLab looks) and returns findings. Which
+versions are needed is asked of the installed package, so that pyproject.toml alone says it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+KERNEL_SECONDS = 60.0
+PACKAGES = ("greenlet", "matplotlib", "ipywidgets", "anywidget", "jupyterlab", "ipykernel", "nbclient")
+FRONT_ENDS = {"anywidget": "anywidget", "@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets"}  # whose package
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table. `grade`: "ok", "warning" (the course works without it) or "missing"."""
+
+    grade: str
+    name: str
+    found: str
+    remedy: str = ""
+
+
+Probe = Callable[[], Iterable[Finding]]
+
+
+def doctor(probes: Iterable[Probe] | None = None) -> int:
+    """Print the table, a line for each finding; 1 if something is missing that is needed."""
+    findings = []
+    for probe in PROBES if probes is None else probes:
+        for finding in probe():
+            findings.append(finding)
+            remedy = f"  → {finding.remedy}" if finding.remedy else ""
+            print(f"{finding.grade:8} {finding.name:24} {finding.found}{remedy}", flush=True)
+    missing = sum(finding.grade == "missing" for finding in findings)
+    print(f"{missing} missing: the set-up is not complete" if missing else "nothing is missing: skynet-lite learn")
+    return 1 if missing else 0
+
+
+def command(*words: str) -> str:
+    """A command with the Python that runs now, as it is typed into a shell."""
+    return shlex.join((sys.executable or "python3", "-m", *words))
+
+
+def install(*packages: str) -> str:
+    return command("pip", "install", *packages)
+
+
+# --------------------------------------------------------------------------- versions
+
+
+def needed() -> dict[str, str]:
+    """The least versions that skynet_lite asks for, with or without an extra; Python's under "python"."""
+    try:
+        about, lines = metadata.metadata("skynet_lite"), metadata.requires("skynet_lite") or []
+    except metadata.PackageNotFoundError:
+        return {}
+    found = {"python": (about["Requires-Python"] or "").removeprefix(">=")}
+    for line in lines:
+        if bound := re.match(r"([\w.-]+)\s*>=\s*([\d.]+)", line):
+            found[bound[1]] = bound[2]
+    return found
+
+
+def _older(version: str, least: str) -> bool:
+    here, there = ([int(n) for n in re.findall(r"\d+", text)[:3]] for text in (version, least))
+    return here < there
+
+
+def python(version: str | None = None) -> Iterable[Finding]:
+    here, least = version or ".".join(map(str, sys.version_info[:3])), needed().get("python", "")
+    if _older(here, least):
+        yield Finding("missing", "Python", f"{here}, older than {least}", f"python{least} -m venv .venv")
+    else:
+        yield Finding("ok", "Python", f"{here}, {sys.prefix}")
+
+
+def packages(names: Iterable[str] = PACKAGES) -> Iterable[Finding]:
+    least = needed()
+    if not least:
+        here = Path(__file__).resolve().parent.parent.parent
+        remedy = install("-e", f"{here}[notebooks]")
+        yield Finding("missing", "skynet_lite", "runs from a folder, is not installed", remedy)
+    for name in names:
+        wanted = f"{name}>={least[name]}" if name in least else name
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Finding("missing", name, "not installed", install(wanted))
+            continue
+        if _older(version, least.get(name, "")):
+            yield Finding("missing", name, f"{version}, older than {least[name]}", install("--upgrade", wanted))
+        else:
+            yield Finding("ok", name, version)
+
+
+# --------------------------------------------------------------------------- the network of this machine
+
+
+def tcp(host: str = "127.0.0.1") -> Iterable[Finding]:
+    """Listen, connect, and say one byte."""
+    try:
+        with socket.create_server((host, 0)) as server:
+            server.settimeout(5)
+            with socket.create_connection(server.getsockname(), timeout=5) as client:
+                accepted, _ = server.accept()
+                with accepted:
+                    accepted.settimeout(5)
+                    client.sendall(b"x")
+                    if accepted.recv(1) != b"x":
+                        raise OSError("a byte was sent, and did not arrive")
+    except OSError as e:
+        yield Finding("missing", "TCP on loopback", f"{host}: {e}", _loopback())
+    else:
+        yield Finding("ok", "TCP on loopback", f"listened, connected and spoke on {host}")
+
+
+def udp(host: str = "127.0.0.1") -> Iterable[Finding]:
+    """Send a datagram from one socket to another. Few notebooks need it."""
+    try:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as to,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as by,
+        ):
+            to.bind((host, 0))
+            to.settimeout(5)
+            by.sendto(b"x", to.getsockname())
+            to.recv(1)
+    except OSError as e:
+        yield Finding("warning", "UDP on loopback", f"{host}: {e}", _loopback())
+    else:
+        yield Finding("ok", "UDP on loopback", f"a datagram has arrived on {host}")
+
+
+def _loopback() -> str:
+    up = "sudo ip link set lo up" if sys.platform == "linux" else "ping -n 1 127.0.0.1"
+    return f"{up}   (and let a firewall or sandbox pass 127.0.0.1)"
+
+
+# --------------------------------------------------------------------------- Jupyter
+
+
+def kernel(limit: float = KERNEL_SECONDS) -> Iterable[Finding]:
+    """Start the kernel `python3` as notebooks do, and ask it which Python it is. `limit`: seconds for its start."""
+    name, again = "kernel python3", command("ipykernel", "install", "--sys-prefix")
+    try:
+        from jupyter_client.kernelspec import NoSuchKernel
+        from jupyter_client.manager import KernelManager
+    except ImportError as e:
+        yield Finding("missing", name, f"cannot be started: no {e.name}", install("ipykernel"))
+        return
+    manager = KernelManager(kernel_name="python3")
+    try:
+        # Not through pipes of ours: what it prints while dying is its log, not a line of this table.
+        with open(os.devnull, "w") as nowhere:
+            manager.start_kernel(stdout=nowhere, stderr=nowhere)
+        client = manager.client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=limit)
+            answers: list[str] = []
+            client.execute_interactive(
+                "import sys; print(sys.prefix)",
+                timeout=limit,
+                output_hook=lambda message: answers.append(message["content"].get("text", "")),
+            )
+        finally:
+            client.stop_channels()
+    except NoSuchKernel:
+        yield Finding("missing", name, "there is none", f"{install('ipykernel')} && {again}")
+    except (OSError, RuntimeError, TimeoutError) as e:
+        said = " ".join(str(e).split()) or type(e).__name__
+        remedy = f"{install('--force-reinstall', 'ipykernel')} && {again}"
+        yield Finding("missing", name, f"does not answer: {said}", remedy)
+    else:
+        theirs = "".join(answers).strip()
+        if os.path.realpath(theirs) == os.path.realpath(sys.prefix):
+            yield Finding("ok", name, "starts, answers, and is this Python")
+        else:
+            yield Finding("missing", name, f"is another Python: {theirs}", again)
+    finally:
+        if manager.has_kernel:
+            manager.shutdown_kernel(now=True)
+
+
+def front_ends(folders: list[str] | None = None) -> Iterable[Finding]:
+    """The halves of the widgets that live in the page. `folders`: where JupyterLab looks for them."""
+    try:
+        from jupyter_core.paths import jupyter_path
+        from jupyterlab_server.config import get_federated_extensions, get_page_config
+    except ImportError as e:
+        yield Finding("missing", "page: widgets", f"cannot be looked for: no {e.name}", install("jupyterlab"))
+        return
+    folders = jupyter_path("labextensions") if folders is None else folders
+    there, off = get_federated_extensions(folders), get_page_config(folders).get("disabledExtensions", [])
+    for extension, package in FRONT_ENDS.items():
+        name = f"page: {package}"
+        if extension not in there:
+            remedy = install("--force-reinstall", "--no-deps", package)
+            yield Finding("missing", name, f"JupyterLab has no extension {extension}", remedy)
+        elif any(entry.split(":")[0] == extension for entry in off):
+            remedy = command("jupyterlab.labextensions", "enable", extension)
+            yield Finding("missing", name, "the extension is disabled", remedy)
+        else:
+            yield Finding("ok", name, f"extension {there[extension].get('version', '')}".strip())
+
+
+def notebooks(folder: Path | None = None) -> Iterable[Finding]:
+    from .learn import LearnError, course, numbered
+
+    try:
+        here = course() if folder is None else folder
+    except LearnError as e:
+        yield Finding("missing", "notebooks", str(e), install("--force-reinstall", "skynet_lite"))
+        return
+    found = numbered(here)
+    if found:
+        yield Finding("ok", "notebooks", f"{len(found)} in {here}")
+    else:
+        yield Finding("missing", "notebooks", f"none in {here}", f"git -C {shlex.quote(str(here))} checkout .")
+
+
+# --------------------------------------------------------------------------- what the course can do without
+
+
+def font(find: Callable[[], str | None] | None = None) -> Iterable[Finding]:
+    """Letters for Chinese labels in figures. `find`: finds such a font, by its name."""
+    if find is None:
+        try:
+            from ..view.figure import wider_font
+        except ImportError:
+            yield Finding("warning", "font for Chinese", "cannot be looked for: no matplotlib", install("matplotlib"))
+            return
+        find = wider_font
+    name = find()
+    if name is not None:
+        yield Finding("ok", "font for Chinese", name)
+        return
+    remedy = "sudo apt-get install fonts-noto-cjk   (or another font of theirs; then delete matplotlib's font cache)"
+    yield Finding("warning", "font for Chinese", "none: figures fall back to English labels", remedy)
+
+
+def browser(get: Callable[[], object] | None = None) -> Iterable[Finding]:
+    import webbrowser
+
+    try:
+        (get or webbrowser.get)()
+    except webbrowser.Error:
+        yield Finding("warning", "browser", "none that can be opened from here", "skynet-lite learn --no-browser")
+    else:
+        yield Finding("ok", "browser", "one can be opened")
+
+
+PROBES: tuple[Probe, ...] = (python, packages, tcp, udp, kernel, front_ends, notebooks, font, browser)

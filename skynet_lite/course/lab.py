@@ -1,0 +1,118 @@
+"""What the notebooks of the course do all the time: a fresh node that is recorded, a look at tables, a look at code.
+
+One idea: a notebook is run again, and interrupted, at any place. So `lab()` first
+closes what the run before has left, and no cell has to care.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..node.node import Node
+from ..trace import Trace
+
+HOME = Path(__file__).parent.parent
+ANCHOR = re.compile(r"DOC: ([\w-]+\w)")
+HOOK = re.compile(
+    r"emit is not None|\.tag\b|\.tracing|timeout_traceback|PTYPE_TRACE"
+)  # of the recorder, and of skynet.trace
+
+_left = ExitStack()
+
+
+def lab(**keys: Any) -> tuple[Node, Trace]:
+    """A booted node under the virtual clock, its log in `node.log_lines`, and the trace of what it does from now on.
+
+    The node of the `lab()` before is closed. `keys`: as for `Node`.
+    """
+    _left.close()
+    node = _left.enter_context(Node(**{"clock": "virtual", "log": list, **keys}))
+    trace = _left.enter_context(node.record())
+    node.run_until_idle()
+    return node, trace
+
+
+@cache
+def recording(name: str) -> Trace:
+    """A recording of the real skynet that came with the course. Raises FileNotFoundError."""
+    for folder in (HOME / "notebooks", HOME.parent / "notebooks"):
+        if (folder / "data" / f"{name}.json").exists():
+            return Trace.load(folder / "data" / f"{name}.json")
+    raise FileNotFoundError(f"no recording {name!r} here: install skynet_lite from its wheel or its source checkout")
+
+
+def show(node: Node, addr: int, *names: str) -> None:
+    """Print tables of a service of `node`, one a line; without `names` all that are not empty.
+
+    Raises KeyError for a table that no service has.
+    """
+    tables = node.service(addr).tables()
+    for name in names or [name for name in tables if tables[name] not in ({}, [], None, "")]:
+        if name not in tables:
+            raise KeyError(f"no table {name!r}; there are {', '.join(tables)}")
+        print(f"{name:22} {tables[name]}")
+
+
+def marks(trace: Trace) -> list[str]:
+    """The texts of all marks, in their order."""
+    return [event["text"] for event in trace if event["e"] == "mark"]
+
+
+def code(anchor: str) -> None:
+    """Print the code at a `DOC:` anchor, under the name of its file and function.
+
+    Its docstring is left out, and so are the hooks of the recorder and of `skynet.trace`: they
+    stand in every function of the scheduler and say nothing about it.
+    Raises KeyError for an anchor that is not there.
+    """
+    if anchor not in anchors():
+        raise KeyError(f"no anchor {anchor!r}; there are {', '.join(sorted(anchors()))}")
+    file, name = anchors()[anchor]
+    text = (HOME / file).read_text(encoding="utf-8")
+    node = next(node for found, node, _ in _named(ast.parse(text)) if found == name)
+    print(f"# skynet_lite/{file} · {name}")
+    print("\n".join(line[node.col_offset :] for line in _essence(text.splitlines(), node)))
+
+
+@cache
+def anchors() -> dict[str, tuple[str, str]]:
+    """Each `DOC:` anchor of the package: its file, and the name that it stands under."""
+    found = {}
+    for path in sorted(HOME.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "DOC: " in text:
+            for name, _, doc in _named(ast.parse(text)):
+                for anchor in ANCHOR.findall(doc):
+                    found[anchor] = (path.relative_to(HOME).as_posix(), name)
+    return found
+
+
+Named = ast.FunctionDef | ast.ClassDef | ast.Assign
+
+
+def _named(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Named, str]]:
+    """Functions, classes and documented tables: name, node, docstring."""
+    nodes = list(ast.iter_child_nodes(tree))
+    for node, after in zip(nodes, [*nodes[1:], None], strict=True):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield prefix + node.name, node, ast.get_docstring(node) or ""
+            yield from _named(node, prefix + node.name + ".")
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(after, ast.Expr):
+            yield node.targets[0].id, node, str(getattr(after.value, "value", ""))
+
+
+def _essence(lines: list[str], node: Named) -> list[str]:
+    dropped: set[int] = set()
+    for part in ast.walk(node):
+        hook = isinstance(part, ast.If) and HOOK.search(ast.unparse(part.test)) and not part.orelse
+        name = isinstance(part, ast.Assign) and ast.unparse(part) == "emit = self.emit"
+        doc = isinstance(part, ast.Expr) and part is getattr(node, "body", [None])[0]
+        if hook or name or doc:
+            dropped |= set(range(part.lineno, (part.end_lineno or part.lineno) + 1))  # type: ignore[attr-defined]
+    return [lines[n - 1] for n in range(node.lineno, (node.end_lineno or 0) + 1) if n not in dropped]

@@ -1,0 +1,1 @@
+"""What moves a node: one loop, or N workers (skynet_start.c)."""

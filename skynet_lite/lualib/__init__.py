@@ -1,0 +1,1 @@
+"""Libraries for services, read when needed: lualib/skynet/ and lualib/snax/ of skynet."""

@@ -1,0 +1,181 @@
+"""The debug protocol: what every service answers without a line of its own code.
+
+One idea: PTYPE_DEBUG is a message type like any other, with a dispatch function that all
+services share. So whoever may send a message can ask a service how it is: its figures,
+its parked coroutines, code to run inside it. The launcher and the debug console do.
+
+After lualib/skynet/debug.lua.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .. import skynet
+from ..core.errors import SkynetError
+from ..core.message import PTYPE_DEBUG, pack, unpack
+from ..skynet.coroutine import current
+from ..skynet.protocols import PROTO, Protocol
+from . import memory, remotedebug
+from .inject import inject
+
+if TYPE_CHECKING:
+    from ..node.node import Node
+
+T = TypeVar("T")
+
+
+def reg_debugcmd(name: str, func: Callable[..., Any]) -> None:
+    """Add a debug command to the current service: `func(*args)` runs when it is asked, and answers by itself."""
+    _extern()[name] = func
+
+
+def _extern() -> dict[str, Callable[..., Any]]:
+    """The commands that the current service has added (extern_dbgcmd)."""
+    added: dict[str, Callable[..., Any]] = current().libs.setdefault("debug.extern", {})
+    return added
+
+
+def look(job: Callable[[Node], T]) -> T:
+    """`job(node)`, run between two messages, where all tables of the node agree; returns what it returns. Blocks."""
+    node = current().node
+    asked = node.later(lambda: node.look(lambda: job(node)))
+    while not asked.done.is_set():
+        skynet.yield_()
+    if not asked.ok:
+        raise asked.payload
+    result: T = asked.payload
+    return result
+
+
+def signal(handle: int, sig: int) -> str | None:
+    """0: break the endless loop of a service, 1: log its memory (cmd_signal). A text if that cannot be."""
+    node = current().node
+    ctx = node.handles.contexts.get(handle)
+    if ctx is None or ctx.state is None:
+        return None
+    node.signal(handle, sig)
+    if sig == 0 and node.config.thread == 1:
+        return "one worker: while it runs this command no service can be in a loop; with thread=2 signal breaks one"
+    return None
+
+
+def MEM() -> None:
+    skynet.retpack(memory.size(current()) / 1024)
+
+
+def GC() -> None:
+    s = current()
+    if "debug.gc" in s.libs:
+        return
+    s.libs["debug.gc"] = True
+    try:
+        before, began = memory.size(s) / 1024, skynet.now()
+        memory.collect()
+        skynet.yield_()  # what asks again meanwhile is passed over
+        after, ended = memory.size(s) / 1024, skynet.now()
+        skynet.error(f"GC {before:.2f} Kb -> {after:.2f} Kb, cost {(ended - began) / 100:.2f} sec")
+    finally:
+        del s.libs["debug.gc"]
+
+
+def STAT() -> None:
+    cpu, message, mqlen = (skynet.stat(what) for what in ("cpu", "message", "mqlen"))
+    skynet.retpack({"cpu": cpu, "message": message, "mqlen": mqlen, "task": skynet.task()})
+
+
+def TASK(session: int | None = None) -> None:
+    if session is not None:
+        skynet.retpack(skynet.task(session))
+        return
+    tasks: dict[Any, str] = {}
+    skynet.task(tasks)
+    skynet.retpack(tasks)
+
+
+def UNIQTASK() -> None:
+    skynet.retpack(skynet.uniqtask())
+
+
+def KILLTASK(threadname: str) -> None:
+    killed = skynet.killthread(threadname)
+    if killed is None:
+        skynet.error(f"Kill {threadname} : Not found")
+        skynet.retpack("Not found")
+    else:
+        skynet.error(f"Kill {killed.label}")
+        skynet.ret()
+
+
+def INFO(*args: Any) -> None:
+    func = current().info_func
+    skynet.retpack(None if func is None else func(*args))
+
+
+def EXIT() -> None:
+    skynet.exit()
+
+
+def RUN(source: str, filename: str, *args: Any) -> None:
+    ok, output = inject(current(), source, filename, args)
+    skynet.retpack(ok, "\n".join(output))
+
+
+def TERM(service: int | str) -> None:
+    skynet.term(service)
+
+
+def REMOTEDEBUG(fd: int) -> None:
+    remotedebug.start(current(), fd, skynet.ret)
+
+
+def REMOTECMD(line: str) -> None:
+    """A line for the debugger that REMOTEDEBUG has started (debug_agent and the channel of skynet)."""
+    remotedebug.command(current(), line)
+    skynet.ret()
+
+
+def SUPPORT(pname: str) -> None:
+    p = current().proto.get(pname)
+    skynet.retpack(p is not None and p.dispatch is not None)
+
+
+def PING() -> None:
+    skynet.ret()
+
+
+def LINK() -> None:
+    skynet.response()  # kept unanswered: whoever called is told when this service ends
+
+
+def TRACELOG(proto: str | bool | None = None, flag: bool | None = None) -> None:
+    """`proto` may be left out: "lua" then. No flag: what comes with a tag is traced."""
+    name, on = (proto, flag) if isinstance(proto, str) else ("lua", proto)
+    skynet.error(f"Turn trace log {_lua(on)} for {name}")
+    skynet.traceproto(name, on)
+    skynet.ret()
+
+
+def _lua(flag: bool | None) -> str:
+    return "nil" if flag is None else "true" if flag else "false"
+
+
+_COMMANDS = {
+    f.__name__: f
+    for f in (
+        MEM, GC, STAT, TASK, UNIQTASK, KILLTASK, INFO, EXIT, RUN, TERM, REMOTEDEBUG, REMOTECMD, SUPPORT, PING, LINK,
+        TRACELOG,
+    )
+}  # fmt: skip
+
+
+def _dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
+    """What every service does with a debug message. DOC: debug-dispatch"""
+    func = _COMMANDS.get(cmd) or _extern().get(cmd)
+    if func is None:
+        raise SkynetError(f"{cmd}: no such debug command; there are {', '.join(sorted([*_COMMANDS, *_extern()]))}")
+    func(*args)
+
+
+PROTO["debug"] = PROTO[PTYPE_DEBUG] = Protocol("debug", PTYPE_DEBUG, pack, unpack, _dispatch)

@@ -1,0 +1,111 @@
+"""Code that is run inside a live service: to look at its variables, and to mend it without losing them.
+
+One idea: a service is its namespace (the globals of its file) and the variables its
+handlers close over. Injected code runs as if it stood at the end of the service's file:
+a function it defines takes the place of the one of that name. `_P` leads to the rest.
+
+After lualib/skynet/inject.lua (`_U`, `_P`) and injectcode.lua.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+from ..core.places import format_error
+from ..skynet.coroutine import running
+from ..skynet.scheduler import Scheduler
+
+
+class Upvalues(MutableMapping[str, Any]):
+    """The variables a function closes over, and those of the functions among them: read and set by name.
+
+    A variable of an inner function comes after one of the same name further out.
+    """
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self._cells: dict[str, Any] = {}
+        self._collect(func, set())
+
+    def _collect(self, func: Any, seen: set[int]) -> None:
+        func = getattr(func, "__func__", func)
+        cells = getattr(func, "__closure__", None) or ()
+        if id(func) in seen:
+            return
+        seen.add(id(func))
+        for name, cell in zip(getattr(getattr(func, "__code__", None), "co_freevars", ()), cells, strict=True):
+            self._cells.setdefault(name, cell)
+        for cell in cells:
+            try:
+                inner = cell.cell_contents
+            except ValueError:  # not assigned yet
+                continue
+            if callable(inner):
+                self._collect(inner, seen)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._cells[name].cell_contents
+        except ValueError:
+            raise KeyError(name) from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self._cells:
+            raise KeyError(f"{name}: no variable of this handler; it has {', '.join(self._cells) or 'none'}")
+        self._cells[name].cell_contents = value
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a variable of a function cannot be taken away: set it to None")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __repr__(self) -> str:
+        return f"<variables: {', '.join(self._cells) or 'none'}>"
+
+
+def namespace(s: Scheduler) -> dict[str, Any]:
+    """The globals of the service's code. A start function has those of its module: a copy, for others use them too."""
+    if s.namespace is None:
+        func = s.node.registry.find(s.name)
+        s.namespace = dict(getattr(func, "__globals__", {}))
+    return s.namespace
+
+
+def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> tuple[bool, list[str]]:
+    """Run `source` inside `s`; whether it ended well, and what it printed, with the error behind it.
+
+    The code sees the service's globals, `_P` (message type → Upvalues of its handler), `_U` (the
+    scheduler with its tables), `_ARGS` and `print`. It may block, as any code of a service.
+    DOC: inject
+    """
+    env = namespace(s)
+    output: list[str] = []
+    me = running()
+
+    def show(*values: Any, **options: Any) -> None:
+        if running() is me:
+            output.append("\t".join(map(str, values)))
+        else:  # somebody else's turn, while we wait
+            builtins.print(*values, **options)
+
+    handlers = {str(p.name): Upvalues(p.dispatch) for p in s.proto.values() if p.dispatch is not None}
+    given = {"print": show, "_P": handlers, "_U": s, "_ARGS": args}
+    before = {name: env[name] for name in given if name in env}
+    env.update(given)
+    try:
+        exec(compile(source, filename, "exec", dont_inherit=True), env)
+    except Exception as e:
+        output.append(format_error(e, s.name, s.file))
+        return False, output
+    finally:
+        for name, value in given.items():
+            if env.get(name) is value:
+                env.pop(name)
+                if name in before:
+                    env[name] = before[name]
+    return True, output

@@ -1,0 +1,93 @@
+"""CPU time: of a coroutine between `start` and `stop`, and of a service.
+
+A coroutine's clock runs while it runs, and stands while it is parked, however many
+others run meanwhile. Every switch is seen by greenlet's own hook, which is set only
+while some coroutine is measured: unused it costs nothing.
+
+After service-src/service_snlua.c (skynet.profile) and skynet_server.c (cpu_cost).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import SkynetError
+from ..skynet.coroutine import UserCoroutine, current, gettrace, running, settrace
+
+if TYPE_CHECKING:
+    from ..node.node import Node
+
+
+class _Clock:
+    """The time of one coroutine: what it has used, and since when it runs (None: it is parked)."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.total = 0.0
+        self.since: float | None = node.cpu_time()
+
+    def go(self) -> None:
+        if self.since is None:
+            self.since = self.node.cpu_time()
+
+    def stand(self) -> None:
+        if self.since is not None:
+            self.total += self.node.cpu_time() - self.since
+            self.since = None
+
+
+class _Clocks(threading.local):
+    """Those that are measured in this thread; a greenlet never leaves its thread."""
+
+    def __init__(self) -> None:
+        self.by_coroutine: dict[Any, _Clock] = {}
+        self.before: Any = None  # the hook that somebody else has set
+
+
+_clocks = _Clocks()
+
+
+def start(co: Any = None) -> None:
+    """Begin to measure a coroutine, by default the running one. Raises SkynetError if it is measured already.
+
+    A task that ends without `stop` leaves its clock with its coroutine, for the next task there.
+    """
+    co, node = co or running(), current().node
+    if co in _clocks.by_coroutine:
+        raise SkynetError(f"{co!r} starts profile more than once: call profile.stop() first")
+    if gettrace() is not _switched:
+        _clocks.before = gettrace()
+        settrace(_switched)
+    clock = _clocks.by_coroutine[co] = _Clock(node)
+    if co is not running():
+        clock.stand()
+
+
+def stop(co: Any = None) -> float:
+    """End it; the CPU seconds since `start`. Raises SkynetError without one."""
+    co = co or running()
+    clock = _clocks.by_coroutine.pop(co, None)
+    if clock is None:
+        raise SkynetError("call profile.start() before profile.stop()")
+    clock.stand()
+    if not _clocks.by_coroutine:
+        settrace(_clocks.before)
+    return clock.total
+
+
+def _switched(event: str, args: tuple[Any, Any]) -> None:
+    """From one greenlet to another; greenlet calls it in the one that was switched to."""
+    origin, target = args
+    clocks = _clocks.by_coroutine
+    clock = clocks.get(origin)
+    # Into a coroutine of the user's own: that is a part of what its resumer does (usercoroutine.py).
+    if clock is not None and not (isinstance(target, UserCoroutine) and target.hub is origin):
+        clock.stand()
+    if origin.dead:
+        clocks.pop(origin, None)
+    clock = clocks.get(target)
+    if clock is not None:
+        clock.go()
+    if _clocks.before is not None:
+        _clocks.before(event, args)

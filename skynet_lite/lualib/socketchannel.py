@@ -1,0 +1,402 @@
+"""A channel: one connection to a server, shared by all coroutines of a service.
+
+One idea: who asks writes its request and parks; one coroutine of the channel reads all
+answers and wakes each asker. Answers are told apart in one of two ways:
+
+    order    the n-th answer is for the n-th request (redis): every request brings the
+             function that reads its answer, f(sock) -> ok, data[, padding]
+    session  every answer names its request: the channel has the one function that
+             reads, response(sock) -> session, ok, data[, padding]
+
+`sock.read(n)` and `sock.readline(sep)` raise SocketError at the end of the connection.
+ok False makes the request raise `data`; padding True says that more parts follow, and
+the request returns the list of them. If the function raises, the connection is closed
+and all who wait get the error. The next request connects again.
+
+After lualib/skynet/socketchannel.lua. There one dispatch thread serves connection after
+connection; here each connection has its own, and its own waiters.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..core.errors import CallError, SkynetError, SocketError
+from ..skynet import error as _log, fork, sleep, socket, wait, wakeup
+from ..skynet.coroutine import Coroutine, running
+
+error = SocketError
+"""What a request raises when the connection is lost, or cannot be made."""
+
+CLOSED = "channel_closed"
+MAX_BACKOFF = 1000  # ticks
+
+Address = tuple[str, int]
+Response = Callable[["ChannelSocket"], tuple[Any, ...]]
+
+
+class _Waiter:
+    """A coroutine that waits for its answer."""
+
+    __slots__ = ("done", "failure", "parts", "result")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.result: Any = None
+        self.failure: BaseException | None = None
+        self.parts: list[Any] | None = None
+
+    def answer(self, ok: Any, data: Any) -> None:
+        if not ok:
+            self.fail(data if isinstance(data, BaseException) else CallError(str(data)))
+            return
+        self.result = data if self.parts is None else [*self.parts, data]
+        self._wake()
+
+    def fail(self, failure: BaseException) -> None:
+        self.failure = failure
+        self._wake()
+
+    def _wake(self) -> None:
+        self.done = True
+        wakeup(self)
+
+    def wait(self) -> Any:
+        if not self.done:
+            wait(self)
+        if self.failure is not None:
+            raise self.failure
+        return self.result
+
+
+class ChannelSocket:
+    """One connection of a channel: what response functions read from."""
+
+    def __init__(self, channel: Channel, fd: int) -> None:
+        self.fd = fd
+        self.closed = False
+        self.auth: Coroutine | None = None  # who logs in; nobody else may use the connection meanwhile
+        self._channel = channel
+        self._order: deque[tuple[Response, _Waiter]] = deque()
+        self._session: dict[Any, _Waiter] = {}
+        self._idle: Coroutine | None = None  # the dispatch thread, while nobody waits for an answer
+
+    def read(self, size: int | None = None) -> bytes:
+        """`size` bytes, or what there is. Raises SocketError at the end of the connection."""
+        return self._or_raise(self._channel.socket_read(self.fd, size))
+
+    def readline(self, sep: bytes = b"\n") -> bytes:
+        """A line without its separator. Raises SocketError at the end of the connection."""
+        return self._or_raise(self._channel.socket_readline(self.fd, sep))
+
+    def _or_raise(self, data: bytes | None) -> bytes:
+        if data is None:
+            raise SocketError(f"the connection to {self._channel.name()} has ended")
+        return data
+
+    # ---- who waits
+
+    def push(self, response: Any) -> _Waiter:
+        """Stand in the queue; `response` is a function, or in session mode the session."""
+        waiter = _Waiter()
+        if self._channel.response_function is not None:
+            if response in self._session:
+                raise SocketError(f"session {response!r} waits for its answer already: choose another")
+            self._session[response] = waiter
+        else:
+            self._order.append((response, waiter))
+            if self._idle is not None:
+                idle, self._idle = self._idle, None
+                wakeup(idle)
+        return waiter
+
+    def close(self, failure: BaseException) -> None:
+        """Close, and fail all who wait."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._channel.sock is self:
+            self._channel.sock = None
+        waiters = [waiter for _, waiter in self._order] + list(self._session.values())
+        self._order.clear()
+        self._session.clear()
+        for waiter in waiters:
+            waiter.fail(failure)
+        if self._idle is not None:
+            idle, self._idle = self._idle, None
+            wakeup(idle)
+        try:
+            socket.close(self.fd)
+        except SkynetError:
+            pass  # somebody else is closing it
+
+    # ---- the dispatch thread
+
+    def dispatch(self) -> None:
+        """Read answers until the connection ends."""
+        step = self._by_order if self._channel.response_function is None else self._by_session
+        while not self.closed:
+            try:
+                step()
+            except Exception as e:
+                self.close(e)
+
+    def _by_order(self) -> None:
+        if not self._order:
+            self._idle = running()
+            wait()
+            return
+        function, waiter = self._order[0]  # it stays in front while its answer is read, for close()
+        ok, data, *padding = function(self)
+        while ok and any(padding):
+            waiter.parts = [*(waiter.parts or ()), data]
+            ok, data, *padding = function(self)
+        if self._order and self._order[0][1] is waiter:
+            self._order.popleft()
+            waiter.answer(ok, data)
+
+    def _by_session(self) -> None:
+        assert self._channel.response_function is not None
+        session, ok, data, *padding = self._channel.response_function(self)
+        if session is None:
+            raise SocketError("the response function found no session")
+        waiter = self._session.get(session)
+        if waiter is None:
+            _log("socket: unknown session :", session)
+        elif ok and any(padding):
+            waiter.parts = [*(waiter.parts or ()), data]
+        else:
+            del self._session[session]
+            waiter.answer(ok, data)
+
+    def peer_closed(self, fd: int) -> None:
+        """CLOSE (socket.onclose): while nobody reads, only this tells us."""
+        if self._idle is not None and not self.closed:
+            _log("socket closed by peer : ", *self._channel.address())
+            self.close(SocketError(f"the connection to {self._channel.name()} was closed by the peer"))
+
+
+class Channel:
+    """What `channel` returns."""
+
+    def __init__(
+        self, host: str, port: int, *, response: Response | None = None,
+        auth: Callable[[Channel], Any] | None = None, backup: Iterable[str | Address] = (), nodelay: bool = False,
+        overload: Callable[[bool], Any] | None = None, socket_read: Callable[..., bytes | None] = socket.read,
+        socket_readline: Callable[..., bytes | None] = socket.readline,
+    ) -> None:  # fmt: skip
+        self.host, self.port = host, port
+        self.sock: ChannelSocket | None = None
+        self.response_function = response
+        self.socket_read, self.socket_readline = socket_read, socket_readline
+        self._auth, self._nodelay, self._overload_notify = auth, nodelay, overload
+        self._backup = list(backup)
+        self._closed = False
+        self._overload = False
+        self._connecting: list[Coroutine] = []  # who connects, then who waits for it
+        self._failure: SocketError | None = None  # of the last try
+
+    def connect(self, once: bool = False) -> bool:
+        """Connect now. With `once` raise SocketError if it fails; else try until it works.
+
+        Between tries it waits 0, 1, 2, ... 10 seconds. Opens a closed channel again.
+        """
+        self._closed = False
+        self._block_connect(once)
+        return True
+
+    def request(self, request: bytes, response: Any = None, padding: Iterable[bytes] | None = None) -> Any:
+        """Write, wait for the answer and return its data; without `response` do not wait.
+
+        `response`: the function that reads the answer, in session mode the session. The
+        parts of `padding` follow the request, all with low priority. Raises SocketError
+        if the connection cannot be made or is lost, and what the server answers as error.
+        """
+        sock = self._block_connect(True)
+        write = socket.write if padding is None else socket.lwrite
+        for part in (request, *(padding or ())):
+            if not write(sock.fd, part):
+                failure = SocketError(f"cannot write to {self.name()}: the connection is gone")
+                sock.close(failure)
+                raise failure
+        return None if response is None else sock.push(response).wait()
+
+    def response(self, response: Any) -> Any:
+        """Wait for an answer that nobody has to ask for; connects until it works."""
+        return self._block_connect(False).push(response).wait()
+
+    def close(self) -> None:
+        """Close; all who wait get SocketError("channel_closed...")."""
+        if not self._closed:
+            self._closed = True
+            self._drop()
+
+    def changehost(self, host: str, port: int | None = None) -> None:
+        """Use another server from the next request on; the connection is closed."""
+        self.host = host
+        if port is not None:
+            self.port = port
+        self._drop()
+
+    def changebackup(self, backup: Iterable[str | Address]) -> None:
+        """Other hosts to try when the first cannot be had: names (with the same port), or (name, port)."""
+        self._backup = list(backup)
+
+    def address(self) -> Address:
+        return self.host, self.port
+
+    def name(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def _drop(self) -> None:
+        if self.sock is not None:
+            self.sock.close(SocketError(f"{CLOSED}: {self.name()}"))
+
+    # ---- connecting
+
+    def _usable(self) -> ChannelSocket | None:
+        """The connection, if this coroutine may use it; None: connect, or wait for who does."""
+        sock = self.sock
+        if sock is not None:
+            if socket.disconnected(sock.fd):
+                _log("socket: disconnect detected ", *self.address())
+                lost = SocketError(f"the connection to {self.name()} was closed by the peer")
+                sock.close(lost)
+                if sock.auth is running():
+                    raise lost
+            elif sock.auth is None or sock.auth is running():
+                return sock
+        if self._closed:
+            raise SocketError(f"{CLOSED}: {self.name()}; connect() opens it again")
+        return None
+
+    def _block_connect(self, once: bool) -> ChannelSocket:
+        """The connection; one coroutine makes it, the others wait."""
+        sock = self._usable()
+        if sock is not None:
+            return sock
+        me = running()
+        if self._connecting and self._connecting[0] is me:
+            raise SocketError(f"the connection to {self.name()} was lost while logging in")
+        self._connecting.append(me)
+        if self._connecting[0] is not me:
+            wait()
+        else:
+            self._failure = None
+            try:
+                self._try_connect(once)
+            except SocketError as e:
+                self._failure = e
+            finally:
+                waiting, self._connecting = self._connecting[1:], []
+                for co in waiting:
+                    wakeup(co)
+        sock = self._usable()
+        if sock is None:
+            failure = self._failure or SocketError("the connection was lost at once")
+            _log("Connect failed", failure, *self.address())
+            raise SocketError(f"cannot connect to {self.name()}: {failure}") from failure
+        return sock
+
+    def _try_connect(self, once: bool) -> None:
+        ti = 0
+        while not self._closed:
+            try:
+                self._connect_once()
+            except SocketError as e:
+                if once:
+                    raise
+                _log("socket: connect", e)
+            else:
+                if not once:
+                    _log("socket: connect to", *self.address())
+                return
+            if ti > MAX_BACKOFF:
+                _log("socket: try to reconnect", *self.address())
+            sleep(ti)
+            ti = 100 if ti > MAX_BACKOFF else ti + 100
+
+    def _connect_once(self) -> None:
+        """Try the host, then the backups, until one takes us and our login. Raises SocketError."""
+        if self._closed:
+            raise SocketError(CLOSED)
+        todo: deque[Address] = deque([self.address()])
+        seen: set[Address] = set()
+        self._add_backup(todo, seen)
+        failure: Exception | None = None
+        while todo:
+            if failure is not None:
+                _log("socket: connect to backup host", *todo[0])
+            host, port = todo.popleft()
+            try:
+                fd = socket.open(host, port)
+            except SocketError as e:
+                failure = e
+                continue
+            self.host, self.port = host, port
+            if self._closed or self.sock is not None:
+                socket.close(fd)  # close() was called while we waited
+                raise SocketError(CLOSED)
+            sock = self._begin(fd)
+            if self._auth is None:
+                return
+            try:
+                sock.auth = running()
+                self._auth(self)
+            except Exception as e:
+                sock.close(e)
+                if not isinstance(e, SocketError):
+                    _log("socket: auth failed", e)
+                failure = SocketError("no more backup host")
+                failure.__cause__ = e
+                self._add_backup(todo, seen)  # the login may have named new ones
+                continue
+            sock.auth = None
+            if sock.closed:
+                self._connect_once()  # the login has changed the host
+            return
+        raise failure if isinstance(failure, SocketError) else SocketError(str(failure))
+
+    def _add_backup(self, todo: deque[Address], seen: set[Address]) -> None:
+        for entry in self._backup:
+            address = (entry, self.port) if isinstance(entry, str) else (entry[0], entry[1])
+            if address not in seen:
+                seen.add(address)
+                todo.append(address)
+
+    def _begin(self, fd: int) -> ChannelSocket:
+        sock = self.sock = ChannelSocket(self, fd)
+        if self._nodelay:
+            socket.nodelay(fd)
+        if self._overload_notify is not None:
+            fork(self._overloaded, fd, 0)
+            socket.warning(fd, self._overloaded)
+        if self.response_function is None:
+            socket.onclose(fd, sock.peer_closed)
+        fork(sock.dispatch)
+        return sock
+
+    def _overloaded(self, fd: int, size: int) -> None:
+        """WARNING: tell of the first and of the end, log the others."""
+        assert self._overload_notify is not None
+        if self.sock is None or self.sock.fd != fd:
+            return
+        if size == 0 or not self._overload:
+            if self._overload != (size > 0):
+                self._overload = size > 0
+                self._overload_notify(self._overload)
+        else:
+            _log(f"WARNING: {size} K bytes need to send out (fd = {fd})", *self.address())
+
+
+def channel(host: str, port: int, **options: Any) -> Channel:
+    """A channel to a server; it connects with its first request.
+
+    Options: `response` (the function of session mode), `auth(channel)` (logs in after
+    each connect; what it raises refuses the host), `backup` (see changebackup), `nodelay`,
+    `overload(on)` (called when much waits to be sent, and when no more), `socket_read` and
+    `socket_readline` (instead of those of socket.py).
+    """
+    return Channel(host, port, **options)

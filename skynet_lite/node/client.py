@@ -1,0 +1,235 @@
+"""A plain TCP client for notebooks and tests, that drives the node while it waits.
+
+What it does appears in the trace under its name (client#1). And the node knows what
+it has done but the socket server has not seen yet: that counts as work, so that
+`run_until_idle` means the same on a busy machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import DriveTimeout, SkynetError, SocketError
+from ..core.socket_slots import INVALID, LISTEN
+
+if TYPE_CHECKING:
+    from .node import Node
+
+
+class Client:
+    """Made by `node.client(port)`. Every wait has a limit of `timeout` real seconds."""
+
+    def __init__(self, node: Node, address: tuple[str, int], label: str, timeout: float) -> None:
+        if not node.served():
+            node.run(until=lambda: True)  # its boot: that waits for idleness, which a waiting client forbids
+        self._node = node
+        self._timeout = timeout
+        self.label = label
+        self._peer: Any = None  # the node's end of this connection, once accepted
+        self._sent = 0
+        self._received = bytearray()
+        self._total = 0  # bytes received
+        self._eof = self._finished = self._reset = self._waiting = False
+        self.closed = False
+        self._server_port = address[1]
+        self._sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        self._port = 0
+        self._emit("connect", "")
+        node._clients.append(self)
+        try:
+            self._sock.setblocking(False)
+            self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
+            self._port = self._sock.getsockname()[1]
+            node.socket_server.awaited[self._port] = None
+            code = self._sock.connect_ex(address)
+            if code == errno.EINPROGRESS:
+                self._wait(lambda: self._ready(select.POLLOUT), "the connection")
+                code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except BaseException:
+            self.abandon()
+            raise
+        if code:
+            self.abandon()
+            why = errno.errorcode.get(code, code)
+            raise SocketError(f"{label}: cannot connect to port {address[1]}: {why}; does a service listen?")
+
+    def send(self, data: bytes) -> None:
+        """Write all of `data`, driving the node while the connection is full."""
+        if isinstance(data, str):
+            raise TypeError("a socket carries bytes, not str: use .encode()")
+        self._check_open()
+        view = memoryview(data)
+        self._emit("send", f"{len(data)} bytes")
+        while view:
+            try:
+                n = self._sock.send(view)
+            except BlockingIOError:
+                self._wait(lambda: self._ready(select.POLLOUT), "room to send")
+                continue
+            except OSError as e:
+                raise SocketError(f"{self.label}: cannot send: {e.strerror}") from None
+            self._sent += n
+            view = view[n:]
+
+    def recv(self, n: int) -> bytes:
+        """Exactly `n` bytes. Raises SocketError if the connection ends before."""
+        self._wait(lambda: self._fill() and (len(self._received) >= n or self._eof), f"{n} bytes")
+        if len(self._received) < n:
+            got = bytes(self._received)
+            raise SocketError(f"{self.label}: the connection ended after {len(got)} of {n} bytes: {got!r}")
+        data = bytes(self._received[:n])
+        del self._received[:n]
+        self._emit("recv", f"{n} bytes")
+        return data
+
+    def recv_line(self) -> bytes:
+        """A line without its line feed. Raises SocketError if the connection ends before."""
+        self._wait(lambda: self._fill() and (b"\n" in self._received or self._eof), "a line")
+        end = self._received.find(b"\n")
+        if end < 0:
+            raise SocketError(f"{self.label}: the connection ended within a line: {bytes(self._received)!r}")
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        self._emit("recv", f"{end + 1} bytes")
+        return line
+
+    def recv_until(self, over: Callable[[], bool]) -> bytes:
+        """Drive the node until `over()`, then all that it has written to us by now; b"" if nothing."""
+        self._wait(lambda: self._fill() and over() and not self._behind(), "the end of the run")
+        data = bytes(self._received)
+        self._received.clear()
+        if data:
+            self._emit("recv", f"{len(data)} bytes")
+        return data
+
+    def expect(self, data: bytes) -> None:
+        """Receive exactly `data`; raises AssertionError if it is something else."""
+        got = self.recv(len(data))
+        if got != data:
+            raise AssertionError(f"{self.label}: expected {data!r}, got {got!r}")
+
+    def expect_eof(self) -> None:
+        """Wait for the end of the stream; raises AssertionError if bytes come instead."""
+        self._wait(lambda: self._fill() and (bool(self._received) or self._eof), "the end of the stream")
+        if self._received:
+            raise AssertionError(f"{self.label}: expected the end of the stream, got {bytes(self._received)!r}")
+        self._emit("eof", "")
+
+    def shutdown(self) -> None:
+        """Finish writing (half close); reading goes on."""
+        self._check_open()
+        self._emit("shutdown", "")
+        self._finished = True
+        self._sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._close("close")
+
+    def reset(self) -> None:
+        """Close with a reset, so that the other side gets an error."""
+        self._close("reset")
+
+    def _close(self, how: str) -> None:
+        if not self.closed:
+            if how == "reset":
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self._reset = True
+            self._emit(how, "")
+            self._finished = self.closed = True
+            self._sock.close()
+
+    def abandon(self) -> None:
+        """Drop it without a word in the trace; done for all clients when the node is closed."""
+        self.closed = True
+        self._sock.close()
+        with suppress(ValueError):  # done already
+            self._node._clients.remove(self)
+        self._node.socket_server.awaited.pop(self._port, None)
+
+    def _behind(self) -> bool:
+        """Whether the kernel still has bytes to us: a busy machine may take a moment for that."""
+        peer = self._peer if self._peer is not None else self._node.socket_server.awaited.get(self._port)
+        return peer is not None and peer.write_bytes > self._total and not self._eof
+
+    def unseen(self) -> bool:
+        """Whether something is on its way between us and the socket server, so that idleness must wait."""
+        ss = self._node.socket_server
+        if self._peer is None:
+            self._peer = ss.awaited.get(self._port)
+        peer = self._peer
+        if peer is None:
+            listener = ss.listener(self._server_port)
+            if listener is not None and listener.state is LISTEN and listener.reading:
+                return True  # to be accepted
+            if self.closed:
+                self.abandon()
+            # What another program, or another node, has for us can come at any time.
+            return listener is None and self._waiting and not self._eof
+        if peer.state is INVALID:
+            if self.closed:
+                self.abandon()
+            return self._waiting and not self._eof
+        if peer.write_bytes > self._total and (self.closed or (self._waiting and not self._eof)):
+            return True  # bytes to us; after a close the kernel answers them with a reset
+        return self._reset or (peer.reading and (peer.read_bytes < self._sent or self._finished))
+
+    def _ready(self, mask: int) -> bool:
+        poll = select.poll()  # select() refuses descriptors above 1023
+        poll.register(self._sock, mask)
+        return bool(poll.poll(0))
+
+    def _fill(self) -> bool:
+        """Take what has arrived; True, for use in conditions."""
+        self._check_open()
+        while not self._eof:
+            try:
+                data = self._sock.recv(65536)
+            except BlockingIOError:
+                break
+            except OSError as e:
+                raise SocketError(f"{self.label}: {e.strerror}") from None
+            self._eof = not data
+            self._total += len(data)
+            self._received += data
+        return True
+
+    def _wait(self, until: Callable[[], bool], what: str) -> None:
+        node = self._node
+        end = time.monotonic() + self._timeout
+        if node.served():
+            while not until():
+                time.sleep(0.001)
+                if time.monotonic() > end:
+                    raise DriveTimeout(f"{self.label}: {what} did not come in {self._timeout} s")
+            return
+        self._waiting = True
+        try:
+            node.run(until=until, timeout=self._timeout)
+        except DriveTimeout as e:
+            raise DriveTimeout(f"{self.label}: {what} did not come in {self._timeout} s; {e}") from None
+        finally:
+            self._waiting = False
+
+    def _emit(self, action: str, detail: str) -> None:
+        self._node.tell(("client", 0, self.label, action, detail))
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise SkynetError(f"{self.label} is closed")
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.label}{' closed' if self.closed else ''}>"

@@ -1,0 +1,198 @@
+"""Configuration: keyword arguments over environment over a TOML file over defaults.
+
+A key that nobody knows is refused, with the nearest known one named: a typing
+error in a configuration must not be found at night. A program's own values live in
+the table `[env]`; `skynet.getenv` answers them, and all keys. In a string of the TOML
+file `$NAME` stands for a variable of the environment.
+
+After skynet-src/skynet_main.c and examples/config.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ConfigError
+from ..core.poller import POLLERS
+
+ENV_PREFIX = "SKYNET_LITE_"
+MAX_THREAD = 256
+
+
+@dataclass
+class Config:
+    """What a node can be told. Names are those of skynet's config file where it has them."""
+
+    clock: str = "real"
+    """ "real", or "virtual": time moves only when nothing can run."""
+    thread: int = 1
+    """Worker threads. 1: one loop does everything, and the same program makes the same trace."""
+    memory: int = 1024
+    """With several workers: MiB of the process above which the monitor warns, then at each doubling; 0: never."""
+    poller: str = ""
+    """ "epoll", "selectors", or "": epoll where there is one."""
+    harbor: int = 0
+    """0: a single node, the only kind there is here."""
+    bootstrap: bool = True
+    """False: a bare node, with a logger and nothing else."""
+    start: str | None = None
+    """The service that the bootstrap starts last."""
+    luaservice: str = "./service/?.py;./?.py"
+    """Where services are looked for by name: patterns with a ?, separated by semicolons."""
+    snax: str | None = None
+    """Where snax services are looked for; None: like other services."""
+    preload: str | None = None
+    """A file that is run in the namespace of each service before its own code. (For a service that is a
+    function: in a namespace that nobody sees.) Relative to the folder of the TOML file."""
+    logger: str | None = None
+    """A file to append log lines to; SIGHUP opens it anew."""
+    logpath: str = "."
+    """The folder for files of messages (see the debug console)."""
+    daemon: str | None = None
+    """A pid file: `skynet-lite run` then goes to the background. A Node that a program makes stays where it is."""
+    profile: bool = False
+    """Whether the CPU time of each service is measured (skynet.stat "cpu"). Costs a part of each message."""
+    env: dict[str, Any] = field(default_factory=dict)
+    """The program's own values."""
+
+    folder: str = "."
+    """What relative patterns start from: the folder of the TOML file."""
+
+
+_SETTABLE = {f.name: f for f in fields(Config) if f.name != "folder"}
+_REFUSED = {
+    **dict.fromkeys(("standalone", "master", "address"), "it joins nodes by harbor; only single nodes exist here"),
+    "cluster": "there is no cluster yet",
+    **dict.fromkeys(("cpath", "lua_path", "lua_cpath", "lualoader"), "there is no C or Lua service; see luaservice"),
+    "logservice": "the logger is built in; give Node a log= of your own",
+}
+
+
+def load(path: str | os.PathLike[str] | None, given: dict[str, Any]) -> Config:
+    """Put a configuration together. Raises ConfigError, naming the key."""
+    values: dict[str, Any] = {}
+    folder = "."
+    if path is not None:
+        values |= _read(Path(path))
+        folder = str(Path(path).parent)
+    values |= _environment()
+    values |= {key: value for key, value in given.items() if value is not None}
+    for key in values:
+        _check_key(key)
+    config = Config(**values, folder=folder)
+    if "luaservice" in given:
+        config.folder = "."  # said in Python: relative to where the program runs
+    _check_values(config)
+    return config
+
+
+def environment(config: Config) -> dict[str, str]:
+    """What `skynet.getenv` answers: the program's own values, then the keys under their names."""
+    told = {f: getattr(config, f) for f in _SETTABLE if f not in ("env", "start", "bootstrap")}
+    if config.bootstrap:
+        told["bootstrap"] = "snlua bootstrap"
+    both = {key: value for key, value in told.items() if value is not None} | config.env
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in both.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values = {key: _substituted(key, value) for key, value in _parse(path).items()}
+    included = values.pop("include", [])
+    for name in [included] if isinstance(included, str) else included:
+        values = _read(path.parent / name) | values
+    return values
+
+
+def _substituted(key: str, value: Any) -> Any:
+    """$NAME in strings, as skynet has it; a string that was one may stand for a number, or true or false."""
+    if isinstance(value, dict):
+        return {name: _substituted("", item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_substituted("", item) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def getenv(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise ConfigError(f"os.getenv() failed: {match[1]} (the value of {key or 'a key'} names ${match[1]})")
+        return os.environ[match[1]]
+
+    text = re.sub(r"\$(\w+)", getenv, value)
+    return text if text == value else _convert(key, text, f"{key} = {value!r}")
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is not valid TOML: {e}") from e
+
+
+def _environment() -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in sorted(os.environ.items()):
+        if name.startswith(ENV_PREFIX):
+            key = name[len(ENV_PREFIX) :].lower()
+            _check_key(key, name)
+            values[key] = _convert(key, text, name)
+    return values
+
+
+def _convert(key: str, text: str, name: str) -> Any:
+    if key == "env":
+        raise ConfigError(f"{name}: the table env cannot come from one variable; put it into a TOML file")
+    if key in ("thread", "harbor", "memory"):
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(f"{name}={text!r}: a whole number is needed") from None
+    if key in ("bootstrap", "profile"):
+        if text.lower() not in ("1", "0", "true", "false"):
+            raise ConfigError(f"{name}={text!r}: say true or false")
+        return text.lower() in ("1", "true")
+    return text
+
+
+def _check_key(key: str, shown: str | None = None) -> None:
+    if key in _SETTABLE:
+        return
+    if key in _REFUSED:
+        raise ConfigError(f"configuration key {shown or key!r}: {_REFUSED[key]}")
+    near = difflib.get_close_matches(key, _SETTABLE, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_SETTABLE)}"
+    raise ConfigError(f"unknown configuration key {shown or key!r}; {hint} (a program's own keys go into [env])")
+
+
+def _check_values(config: Config) -> None:
+    def wrong(key: str, what: str) -> ConfigError:
+        return ConfigError(f"configuration key {key!r} is {getattr(config, key)!r}: {what}")
+
+    if config.clock not in ("real", "virtual"):
+        raise wrong("clock", 'use "real" or "virtual"')
+    if type(config.thread) is not int or config.thread < 1:
+        raise wrong("thread", "a number of worker threads is needed, 1 or more")
+    if config.thread > MAX_THREAD:
+        raise wrong("thread", f"more than {MAX_THREAD} worker threads help nobody")
+    if type(config.memory) is not int or config.memory < 0:
+        raise wrong("memory", "a number of MiB is needed, or 0")
+    if config.poller not in POLLERS:
+        raise wrong("poller", f"use one of {', '.join(map(repr, POLLERS))}, or nothing")
+    if config.harbor != 0:
+        raise wrong("harbor", "only single nodes exist here; use harbor=0")
+    for key in ("bootstrap", "profile"):
+        if type(getattr(config, key)) is not bool:
+            raise wrong(key, "use true or false")
+    for key in ("start", "luaservice", "snax", "preload", "logger", "logpath", "daemon"):
+        value = getattr(config, key)
+        if value is not None and not isinstance(value, str):
+            raise wrong(key, "a string is needed")
+    if not isinstance(config.env, dict):
+        raise wrong("env", "a table of the program's own values is needed")

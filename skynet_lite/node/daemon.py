@@ -1,0 +1,96 @@
+"""A node in the background: `daemon = "./skynet.pid"` in its configuration, and `skynet-lite run`.
+
+The file holds the process number, and is locked for as long as the node lives.
+
+After skynet-src/skynet_daemon.c.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO
+
+from ..core.errors import ConfigError
+
+
+def daemon_init(path: str) -> IO[str]:
+    """Go on as a daemon, which holds the pid file open; the caller's process ends here, with status 0.
+
+    Raises ConfigError if one runs already, before anything has happened, or on Windows. What goes
+    wrong afterwards ends the daemon with one line on stderr, which it gives up only then.
+    """
+    if not hasattr(os, "fork"):
+        raise ConfigError(
+            f"daemon = {path!r}: this system has no fork; run the node in the foreground, or as a service"
+        )
+    pid = check_pid(path)
+    if pid:
+        raise ConfigError(f"Skynet is already running, pid = {pid}.")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # or both processes would write what is left in it
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():  # a leader of a session could come to a terminal again
+        os._exit(0)
+    try:
+        file = write_pid(path)
+    except ConfigError as e:
+        print(f"skynet-lite: {e}", file=sys.stderr, flush=True)
+        os._exit(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    return file
+
+
+def check_pid(path: str) -> int:
+    """The process that the file names, if it lives and is another one; else 0."""
+    try:
+        with open(path, encoding="ascii") as file:
+            pid = int(file.read())
+        if pid <= 0 or pid == os.getpid():
+            return 0
+    except (OSError, ValueError):
+        return 0
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return 0
+    except PermissionError:  # it lives, as somebody else's
+        pass
+    return pid
+
+
+def write_pid(path: str) -> IO[str]:
+    """Lock the file, and write our number into it; held open, it stays locked. Raises ConfigError."""
+    import fcntl  # not on Windows
+
+    try:
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="ascii")  # noqa: SIM115
+    except OSError as e:
+        raise ConfigError(f"Can't create pidfile [{path}]: {e.strerror}") from e
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = file.read().strip()
+        file.close()
+        raise ConfigError(
+            f"Can't lock pidfile, lock is held by pid {holder}." if holder else "Can't lock and read pidfile."
+        ) from None
+    file.truncate()
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def daemon_exit(path: str, file: IO[str]) -> None:
+    """Take the file away, if it is still ours, and unlock it."""
+    try:
+        if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    file.close()

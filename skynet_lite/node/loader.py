@@ -1,0 +1,198 @@
+"""From a name to a running service: find its code, run it, see that it has started.
+
+A service is a start function, or a Python file that calls `skynet.start`. The file
+is executed anew for each instance, in a namespace of its own: like the Lua VMs of
+skynet, two instances share no global. A preload file is run first, in that namespace.
+
+After lualib/loader.lua and service-src/service_snlua.c.
+"""
+
+from __future__ import annotations
+import __future__
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from ..core.errors import ConfigError, SkynetError
+from ..core.message import Launch
+from ..core.places import SERVICES, format_error
+from ..skynet.calls import send
+from ..skynet.scheduler import Scheduler
+from ..skynet.services import error, is_start_function, start_with
+
+BOOT_SERVICES = (
+    "bootstrap",
+    "launcher",
+    "cdummy",
+    "datacenterd",
+    "service_mgr",
+)  # no program's file may take their place
+
+StartFunction = Callable[..., Any]
+
+
+def _is_file(service: str) -> bool:
+    return service.endswith(".py") and os.path.isfile(service)
+
+
+class Registry:
+    """The services a node can start: functions it was given, and files on its path."""
+
+    def __init__(self, patterns: str, folder: str, snax: str | None = None, preload: str | None = None) -> None:
+        self._patterns = _split(patterns)
+        self._snax = _split(snax) if snax else self._patterns
+        self._folder = folder
+        self._given: dict[str, StartFunction | str] = {}
+        self.preload = self._compiled(preload) if preload else None
+
+    def name_of(self, service: str | StartFunction) -> str:
+        """The name to launch by. Raises SkynetError for what cannot be a service."""
+        base = self.base(service)
+        if isinstance(service, str) and not _is_file(service):
+            self.find(service)
+            return service
+        code = os.path.abspath(service) if isinstance(service, str) else service
+        name, n = base, 1
+        while name in BOOT_SERVICES or self._given.get(name, code) != code:
+            n += 1
+            name = f"{base}-{n}"
+        self._given[name] = code
+        return name
+
+    def base(self, service: str | StartFunction) -> str:
+        """Its name, if no other service has it yet. Raises SkynetError."""
+        if isinstance(service, str):
+            return Path(service).stem if _is_file(service) else service
+        if not is_start_function(service):
+            raise SkynetError(f"{service!r} is no service: give a start function (def, not async def), or a name")
+        return getattr(service, "__name__", type(service).__name__).strip("<>")
+
+    def give(self, name: str, service: str | StartFunction) -> None:
+        """Make a service known under a name that it had in another run."""
+        if not isinstance(service, str):
+            self._given[name] = service
+        elif _is_file(service):
+            self._given[name] = os.path.abspath(service)
+
+    def find(self, name: str) -> StartFunction | str:
+        """The function, or the file, behind a name."""
+        if name in self._given:
+            return self._given[name]
+        if _is_file(name):
+            return self._given[self.name_of(name)]
+        own = os.path.join(SERVICES, "?.py")
+        return self._search(name, [own] if name in BOOT_SERVICES else [*self._patterns, own], "service", self._patterns)
+
+    def find_snax(self, name: str) -> str:
+        """The file of a snax service. Raises SkynetError."""
+        return self._search(name, self._snax, "snax service", self._snax)
+
+    def _search(self, name: str, patterns: list[str], what: str, shown: list[str]) -> str:
+        if all(part.isidentifier() for part in name.replace("/", ".").split(".")):
+            for pattern in patterns:
+                path = os.path.join(self._folder, pattern.replace("?", name))
+                if os.path.isfile(path):
+                    return path
+        raise SkynetError(f"no {what} {name!r}: looked for {'; '.join(p.replace('?', name) for p in shown)}")
+
+    def _compiled(self, preload: str) -> CodeType:
+        path = os.path.join(self._folder, preload)
+        try:
+            with open(path, encoding="utf-8") as file:
+                return compile(file.read(), path, "exec", dont_inherit=True)
+        except OSError as e:
+            raise ConfigError(f"preload: cannot read {path}: {e.strerror}") from e
+        except (SyntaxError, ValueError) as e:
+            raise ConfigError(f"preload: {path} is no Python: {e}") from e
+
+
+def _split(patterns: str) -> list[str]:
+    return [p.strip() for p in patterns.split(";") if p.strip()]
+
+
+def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
+    """Run the code of a new service; False (and a line in the log) if that failed."""
+    try:
+        found = registry.find(message.name)
+        if isinstance(found, str):
+            s.file = found
+            _execute(s, found, message.args, registry.preload)
+        else:
+            if registry.preload is not None:  # a function has globals of its own: what counts is what the file does
+                _run(_module(s, "preload"), registry.preload)
+            code = getattr(found, "__code__", None)
+            s.file = code.co_filename if code is not None else None
+            s.launch_args = message.args
+            start_with(s, found)
+        return True
+    except Exception as e:
+        error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
+        s.start_state, s.init_error = "failed", f"{type(e).__name__}: {e}"
+        send(".launcher", "lua", "ERROR")
+        return False
+
+
+def _module(s: Scheduler, path: str) -> ModuleType:
+    module = ModuleType(s.name)
+    vars(module).update(__file__=path, __builtins__=__builtins__)
+    return module
+
+
+_loading: dict[str, list[ModuleType]] = {}  # by name: what stands in sys.modules while its code is run
+_loading_lock = threading.Lock()
+
+
+def _run(module: ModuleType, *codes: CodeType) -> None:
+    """Run code in a module.
+
+    If its annotations are strings (`from __future__ import annotations`), and no other module has its name,
+    it can be found by it meanwhile: dataclasses look such words up in the module of their class.
+    """
+    name = module.__name__
+    hidden = not any(code.co_flags & __future__.annotations.compiler_flag for code in codes) or _is_importable(name)
+    with nullcontext() if hidden else _found(name, module):
+        for code in codes:
+            exec(code, vars(module))
+
+
+def _is_importable(name: str) -> bool:
+    try:
+        return name not in _loading and (name in sys.modules or find_spec(name) is not None)
+    except (ImportError, ValueError):
+        return False
+
+
+@contextmanager
+def _found(name: str, module: ModuleType) -> Iterator[None]:
+    """Several workers may run files of one name: the first of them is found."""
+    with _loading_lock:
+        modules = _loading.setdefault(name, [])
+        modules.append(module)
+        sys.modules[name] = modules[0]
+    try:
+        yield
+    finally:
+        with _loading_lock:
+            modules.remove(module)
+            if modules:
+                sys.modules[name] = modules[0]
+            else:
+                del sys.modules[name], _loading[name]
+
+
+def _execute(s: Scheduler, path: str, args: tuple[Any, ...], preload: CodeType | None) -> None:
+    with open(path, encoding="utf-8") as file:
+        code = compile(file.read(), path, "exec", dont_inherit=True)
+    s.launch_args = args
+    module = _module(s, path)
+    s.namespace = vars(module)
+    _run(module, *([] if preload is None else [preload]), code)
+    if s.start_state == "loading":
+        raise SkynetError(f"{os.path.basename(path)} never called skynet.start(f)")

@@ -1,0 +1,272 @@
+"""What enters a node, written down: the outside of a node that is recorded from birth.
+
+It stands between the node and its real outside, and keeps a World (trace/world.py).
+An answer is filed under how many events were recorded before the question, and how
+many questions came since. That place means the same in a replay, although the driver
+asks too (how late is it? which port?) and polls in vain: every message begins with an
+event, and what the driver begins counts from a number that no service reaches.
+
+`Asked` is the node's side of it alone: every question to the world as one call of `ask`.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from ..core.outside import AddressInfo, Descriptor, Lookup, Outside
+from ..core.timer import Clock, VirtualClock
+from ..trace.world import World, failure
+
+DRIVER = 1 << 40
+WRITING = ("send", "sendto")
+
+
+class Position:
+    """Where in a run something was asked: after how many events, and how many times since."""
+
+    def __init__(self, events: Callable[[], int]) -> None:
+        self._events = events
+        self._n = self._k = -1
+
+    def __call__(self) -> tuple[int, int]:
+        n = self._events()
+        self._k = self._k + 1 if n == self._n else 0
+        self._n = n
+        return n, self._k
+
+    def reset(self) -> None:
+        """The driver begins something: what it asked in vain before does not count."""
+        self._n, self._k = self._events(), DRIVER - 1
+
+
+class Asked(Outside):
+    """An outside that hands every question to `ask`, with the socket it is about."""
+
+    def ask(self, method: str, sock: Any, *args: Any) -> Any:
+        raise NotImplementedError
+
+    def watch(self, fd: int, mask: int) -> None:
+        self.ask("watch", None, fd, mask)
+
+    def rewatch(self, fd: int, mask: int) -> None:
+        self.ask("rewatch", None, fd, mask)
+
+    def socket(self, family: int, kind: int) -> Any:
+        return self.ask("socket", None, family, kind)
+
+    def adopt(self, fd: int) -> Descriptor:
+        found: Descriptor = self.ask("adopt", None, fd)
+        return found
+
+    def setsockopt(self, sock: Any, level: int, option: int, value: int) -> None:
+        self.ask("setsockopt", sock, level, option, value)
+
+    def bind(self, sock: Any, address: Any) -> None:
+        self.ask("bind", sock, address)
+
+    def listen(self, sock: Any, backlog: int) -> None:
+        self.ask("listen", sock, backlog)
+
+    def sockname(self, sock: Any) -> Any:
+        return self.ask("sockname", sock)
+
+    def peername(self, sock: Any) -> Any:
+        return self.ask("peername", sock)
+
+    def connect(self, sock: Any, address: Any) -> int:
+        return int(self.ask("connect", sock, address))
+
+    def accept(self, sock: Any) -> tuple[Any, Any]:
+        conn, address = self.ask("accept", sock)
+        return conn, address
+
+    def recv(self, sock: Any, size: int) -> bytes:
+        data: bytes = self.ask("recv", sock, size)
+        return data
+
+    def send(self, sock: Any, data: bytes | memoryview) -> int:
+        return int(self.ask("send", sock, data))
+
+    def recvfrom(self, sock: Any, size: int) -> tuple[bytes, Any]:
+        data, address = self.ask("recvfrom", sock, size)
+        return data, address
+
+    def sendto(self, sock: Any, data: bytes, address: Any) -> int:
+        return int(self.ask("sendto", sock, data, address))
+
+    def socket_error(self, sock: Any) -> int:
+        return int(self.ask("socket_error", sock))
+
+    def accept_and_drop(self, sock: Any) -> Any:
+        return self.ask("accept_and_drop", sock)
+
+    def resolve(self, host: str, port: int, kind: int) -> list[AddressInfo]:
+        return list(self.ask("resolve", None, host, port, kind))
+
+
+def usual(method: str, args: tuple[Any, ...]) -> Any:
+    """The answer that needs no writing down; NotImplemented where none is usual."""
+    return len(args[0]) if method in ("send", "sendto") else _USUAL.get(method)
+
+
+_USUAL = {"connect": errno.EINPROGRESS, "socket_error": 0} | dict.fromkeys(
+    ("accept", "recv", "recvfrom", "sockname", "peername", "resolve", "accept_and_drop"), NotImplemented
+)
+
+
+class Recorded(Asked):
+    """The real outside `inner`, and what came from there since the node was born (`world`).
+
+    `events()`: how many were recorded so far; `socket_id`: of a descriptor.
+    """
+
+    def __init__(
+        self, inner: Outside, world: World, events: Callable[[], int], socket_id: Callable[[int], int]
+    ) -> None:
+        self.inner = inner
+        self.world = world
+        self._events = events
+        self._socket_id = socket_id
+        self._place = Position(events)
+        self._clocks: list[RecordedClock] = []
+        self._made: dict[int, int] = {}  # descriptor → how many sockets were made before it, and it
+        self._count = 0
+        self._thread = 0  # the one that drives
+        self._poll: list[Any] | None = None  # the poll that is under way
+
+    # ---- what the driver does
+
+    def note(self, kind: str, *values: Any) -> None:
+        """Something enters of its own accord, now."""
+        self._begin()
+        self.world.inputs.append([self._events(), kind, *values])
+
+    def poll_begins(self) -> None:
+        self._begin()
+        self._poll = [self._events(), "poll", [], []]
+
+    def poll_ends(self) -> None:
+        """Keep it, if anything came of it."""
+        if self._poll is not None and self._events() != self._poll[0]:
+            self.world.inputs.append(self._poll)
+        self._poll = None
+
+    def _begin(self) -> None:
+        self._thread = threading.get_ident()
+        self._place.reset()
+        for clock in self._clocks:
+            clock.place.reset()
+
+    # ---- what the world answers
+
+    def clock(self, virtual: bool) -> Clock:
+        clock = self.inner.clock(virtual)
+        self.world.config["starttime"] = clock.starttime
+        if isinstance(clock, VirtualClock):
+            return clock
+        self._clocks.append(RecordedClock(clock, self.world, self._events, lambda: self._thread))
+        return self._clocks[-1]
+
+    def ask(self, method: str, sock: Any, *args: Any) -> Any:
+        answers, (n, k) = self.world.answers, self._place()
+        _rewind(answers, n, k)
+        number = 0 if sock is None else self._made.get(sock.fileno(), 0)
+        f = getattr(self.inner, method)
+        try:
+            result = f(*args) if sock is None else f(sock, *args)
+        except Exception as e:
+            written = [zlib.crc32(args[0])] if method in WRITING else []
+            answers.append([n, k, method, number, failure(e), *written])
+            raise
+        answer = result
+        if method in ("socket", "adopt", "accept"):
+            new, answer = result if method == "accept" else (result, None)
+            self._count += 1
+            self._made[new.fileno()] = self._count
+        if method in WRITING:  # what the program wrote is no answer, but the first thing that a change changes
+            answers.append([n, k, method, number, answer, zlib.crc32(args[0])])
+        elif answer != usual(method, args):
+            answers.append([n, k, method, number, answer])
+        return result
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        try:
+            events = self.inner.poll(timeout)
+        except BaseException as e:  # Ctrl-C, say
+            if self._poll is not None:
+                self._poll[2] = failure(e if isinstance(e, OSError) else OSError(errno.ECANCELED, "interrupted"))
+                if not isinstance(e, InterruptedError):
+                    self.poll_ends()
+            raise
+        if self._poll is not None:
+            self._poll[2] = [[self._socket_id(fd), mask] for fd, mask in events]
+        return events
+
+    def lookups(self) -> list[Lookup]:
+        found = self.inner.lookups()
+        if self._poll is not None:
+            self._poll[3] = [[s.id, failure(x) if isinstance(x, OSError) else x] for s, x in found]
+        return found
+
+    # ---- what only passes
+
+    def monotonic_ns(self) -> int:
+        return self.inner.monotonic_ns()
+
+    def cpu_time(self) -> float:
+        return self.inner.cpu_time()
+
+    def wall_time(self) -> float:
+        return self.inner.wall_time()
+
+    def unwatch(self, fd: int) -> None:
+        self.inner.unwatch(fd)
+
+    def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
+        self.inner.lookup(token, host, port, kind)
+
+    def wake(self) -> None:
+        self.inner.wake()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class RecordedClock:
+    """A clock that notes what it says, when that has changed."""
+
+    virtual = False
+
+    def __init__(self, inner: Clock, world: World, events: Callable[[], int], thread: Callable[[], int]) -> None:
+        self.starttime = inner.starttime
+        self._inner = inner
+        self._world = world
+        self._thread = thread
+        self.place = Position(events)
+
+    def now(self) -> int:
+        return self._read(self._inner.now(), self._world.ticks)
+
+    def hpc(self) -> int:
+        return self._read(self._inner.hpc(), self._world.hpc)
+
+    def _read(self, value: int, log: list[list[int]]) -> int:
+        if threading.get_ident() == self._thread():  # else somebody looks in from beside
+            n, k = self.place()
+            _rewind(log, n, k)
+            if not log or log[-1][2] != value:
+                log.append([n, k, value])
+        return value
+
+    def seconds_until(self, tick: int) -> float:
+        return self._inner.seconds_until(tick)
+
+
+def _rewind(log: list[list[Any]], n: int, k: int) -> None:
+    """Drop what stands at this place or behind it: it came while the driver looked around, and has no meaning."""
+    while log and log[-1][0] == n and log[-1][1] >= k:
+        log.pop()

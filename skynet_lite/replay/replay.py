@@ -1,0 +1,472 @@
+"""A run again, from its recording alone: the same program in a node whose outside is the world of the trace.
+
+Nothing is polled, opened or waited for. What the driver did then is done again when as
+many events have been recorded as then; in between, messages are dispatched one by one.
+Each new event is compared with the recorded one as it comes, and the first that differs
+ends the replay on the spot. So does a question that the world was not asked then, for
+there is no answer to it. The replay is itself recorded from birth, and can be replayed.
+
+`random`, files, the time of day and variables outside of the services are not part of a
+recording: where they steer the program, the replay shows it as a divergence.
+"""
+
+from __future__ import annotations
+
+import bisect
+import errno
+import linecache
+import os
+import re
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import SkynetError
+from ..core.message import pack
+from ..core.outside import Descriptor, Lookup
+from ..core.places import Places, stack_of
+from ..core.timer import Clock, VirtualClock
+from ..node.loader import Registry, StartFunction
+from ..node.record import DRIVER, WRITING, Asked, Position, usual
+from ..skynet.coroutine import Coroutine, running
+from ..trace import Trace
+from ..trace.events import Event
+from ..trace.text import line
+from ..trace.world import Failure, World
+
+if TYPE_CHECKING:
+    from ..node.node import Node
+
+READINGS = 100_000
+"""Of a clock that stands still, one after the other, until it is clear that this will not end."""
+_TRACEBACK = re.compile(r"^  (\S+):\d+ in (.*)(\n    .*)?$", re.MULTILINE)
+
+
+class _Stop(BaseException):
+    """The replay has left the recording: through all services and up to the loop."""
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a replay leaves its recording. `index`: number of the first event that differs.
+
+    `expected`, `got`: the recorded event and the new one; None where there is none. The places
+    are those of the events, else the nearest before, of the same coroutine ("" if none is
+    known); the lines are the source text there. `reason`: what was asked and cannot be answered.
+    """
+
+    index: int
+    expected: Event | None
+    got: Event | None
+    expected_place: str
+    got_place: str
+    expected_line: str
+    got_line: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"the replay leaves the recording at event {self.index}"]
+        sides = (
+            ("recorded", self.expected, self.expected_place, self.expected_line, "nothing more"),
+            ("replayed", self.got, self.got_place, self.got_line, self.reason or "nothing more can run"),
+        )
+        for name, event, place, source, else_ in sides:
+            lines.append(f"  {name}: {line(event) if event is not None else else_}")
+            if place:
+                lines.append(f"            {place}  {source}".rstrip())
+        if self.expected_line and (self.expected_place, self.expected_line) == (self.got_place, self.got_line):
+            lines.append(
+                "  The line is the same: what changed may stand before it, or is not part of a recording "
+                "(random, files, the time of day, variables outside of the services)."
+            )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of a replay: its own `trace`, and where it left the recording (`divergence`), if it did."""
+
+    trace: Trace
+    divergence: Divergence | None
+
+    @property
+    def same(self) -> bool:
+        return self.divergence is None
+
+    def __str__(self) -> str:
+        return str(self.divergence or f"the same run again: {len(self.trace)} events")
+
+    def __repr__(self) -> str:
+        return f"<Replay: {self}>"
+
+
+def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunction], keys: dict[str, Any]) -> Replay:
+    """Run the program of `trace` again, with no network and without waiting.
+
+    `services`: the start functions, or files, that the program was given from outside; functions
+    of the same names may stand in for them. A trace from a file may not say which files are run
+    here: for such a one give them, or `luaservice=`, where to look for them. `keys`: for the node,
+    as `log=` (default: list); the clock, the bootstrap and the environment are those of the
+    recording. Raises SkynetError for a trace that was not recorded from birth, and for a service
+    that is missing. DOC: replay
+    """
+    world = trace.world
+    if "workers" in trace.snapshot:
+        raise SkynetError(
+            "this trace cannot be replayed: it is of several workers, and which of them was faster is in no recording; "
+            "record with thread=1"
+        )
+    if world is None or trace.whole is not trace:
+        what = "a part of a trace" if trace.whole is not trace else "this trace"
+        raise SkynetError(
+            f"{what} cannot be replayed, for it does not hold what came from outside since the birth of its node: "
+            "record with Node(record=True), and replay the whole of node.trace"
+        )
+    expected = list(trace.events)
+    linecache.checkcache()  # files may have been edited since
+    if not world.inputs:
+        raise SkynetError("there is nothing to replay: the node of this trace was never driven")
+    patterns = "" if world.stored else world.config["luaservice"]
+    config: dict[str, Any] = {"luaservice": patterns, "log": list} | keys
+    folder = "." if world.stored or "luaservice" in keys else world.config["folder"]
+    known = _known(world, services, Registry(config["luaservice"], folder))
+    outside = Replayed(world)
+    config |= {key: world.config[key] for key in ("clock", "bootstrap", "env")} | {"thread": 1}
+    node = make(outside=outside, record=True, **config)
+    node.registry = Registry(config["luaservice"], folder, keys.get("snax"), keys.get("preload"))
+    for name, service in known.items():
+        node.registry.give(name, service)
+    run = _Run(node, outside, trace, expected)
+    assert run.new.world is not None
+    run.new.world.services += world.services
+    run.new.world.config["folder"] = world.config["folder"]
+    return run.result()
+
+
+def _known(world: World, services: Sequence[str | StartFunction], registry: Registry) -> dict[str, str | StartFunction]:
+    """Which of the given services goes by which name of the recording."""
+    left = list(services)
+    known: dict[str, str | StartFunction] = {}
+    start = world.config["env"].get("start")
+    for name in dict.fromkeys([*([start] if start is not None else []), *world.services]):
+        found = next((s for s in left if name in (b := registry.base(s), f"{b}-{name.rpartition('-')[2]}")), None)
+        if found is not None:
+            left.remove(found)
+            known[name] = found
+            continue
+        try:
+            if world.stored and not name.isidentifier():
+                raise SkynetError(f"{name!r} came from a file, and may not name another")
+            registry.find(name)
+        except SkynetError:
+            given = ", ".join(registry.base(s) for s in services) or "nothing"
+            raise SkynetError(
+                f"the recorded program starts a service {name!r}, and it is neither given nor found as a file: "
+                f"pass its start function, or its file, to Node.replay(trace, ...); given: {given}"
+            ) from None
+    return known
+
+
+class _Run:
+    """One replay: `node` does again what `trace` holds."""
+
+    def __init__(self, node: Node, outside: Replayed, trace: Trace, expected: list[Event]) -> None:
+        assert trace.world is not None
+        self._node = node
+        self._outside = outside
+        self._recorded = trace
+        self._expected = expected
+        self._inputs = list(trace.world.inputs)
+        self.new = node.trace
+        self._divergence: Divergence | None = None
+        outside.enter(node, lambda: len(self.new.events), self.stop)
+
+    def result(self) -> Replay:
+        node, new = self._node, self.new
+        assert node._recorder is not None
+        self._record = node._recorder.sink
+        node._detach(self._record)
+        node._attach(self._judge)
+        try:
+            self._go()
+        except _Stop:
+            pass
+        finally:
+            node._detach(self._judge)
+            self._outside.over = True
+            new.settle()
+            new.world = deepcopy(new.world)  # without what closing asks
+            node.close()
+        numbers = self._recorded.stamps[0]
+        k = bisect.bisect_right(numbers, len(new))
+        new.stamps = tuple(column[:k] for column in self._recorded.stamps)  # type: ignore[assignment]
+        return Replay(new, self._divergence)
+
+    def _go(self) -> None:
+        inputs, i = self._inputs, 0
+        while i < len(inputs) or len(self.new) < len(self._expected):
+            n, kind, *values = inputs[i] if i < len(inputs) else (len(self._expected), "end")
+            if self._node.closed:
+                self.stop("the node is closed")
+            elif len(self.new) < n:
+                if self._node.global_queue:
+                    i += self._dispatch(inputs[i : i + 1])
+                else:
+                    self.stop("")
+            else:
+                self._outside.begin()
+                self._drive(kind, values)
+                i += 1
+
+    def _dispatch(self, following: list[list[Any]]) -> int:
+        """One message; 1 if that ended as the recorded one did, with something like SystemExit."""
+        try:
+            self._node._drive(lambda: self._node._dispatch(1))
+        except _Stop:
+            raise
+        except BaseException as e:
+            if following and following[0] == [len(self.new), "interrupt", type(e).__name__]:
+                return 1
+            raise
+        return 0
+
+    def _drive(self, kind: str, values: list[Any]) -> None:
+        node = self._node
+        if kind == "own":
+            node._own()
+        elif kind == "poll":
+            self._outside.found, self._outside.names = values
+            try:
+                node._drive(lambda: node._poll(0))
+            except OSError:
+                if not isinstance(values[0], Failure):
+                    raise
+        elif kind == "jump" and node.clock.virtual:
+            node._drive(lambda: node._jump(values[0]))
+        elif kind == "call":
+            target = node.handles.contexts.get(values[0])
+            if target is None:
+                self.stop(f"a call from outside goes to :{values[0]:08x}, and there is no such service")
+            else:
+                node._drive(lambda: node._push_outside(target, values[1], pack(values[2])))
+        elif kind == "launch":
+            node._drive(lambda: node._launch(*values))
+        elif kind == "mark":
+            node.mark(values[0])
+        elif kind == "client":
+            node.tell(("client", 0, *values))
+        elif kind == "close":
+            node.close()
+        else:
+            self.stop(f"the recorded message ended with {kind} {values[0]}, this one does not")
+
+    # ---- comparing
+
+    def _judge(self, raw: tuple[Any, ...]) -> None:
+        """The sink: record, and look at each event as it comes."""
+        if self._divergence is not None:
+            raise _Stop  # somebody has caught it
+        self._record(raw)
+        i = len(self.new.events) - 1
+        got = self.new.events[i]
+        expected = self._expected[i] if i < len(self._expected) else None
+        if expected is None or bare(expected) != bare(got):
+            self._diverge(i, got, "")
+
+    def stop(self, reason: str) -> None:
+        """Leave the recording without an event. Raises _Stop."""
+        if self._divergence is not None:
+            raise _Stop
+        self._diverge(len(self.new.events), None, reason)
+
+    def _diverge(self, i: int, got: Event | None, reason: str) -> None:
+        expected = self._expected[i] if i < len(self._expected) else None
+        before = place(self._expected, i, expected or got)
+        after = self._here() or place(self.new.events, i, got or expected)
+        self._divergence = Divergence(
+            i, expected, got, before, after, source_line(self._recorded, before), source_line(self.new, after), reason
+        )
+        raise _Stop
+
+    def _here(self) -> str:
+        """The line of the service that asks, if one does."""
+        co = running()
+        if not isinstance(co, Coroutine):
+            return ""
+        at, places = stack_of(sys._getframe()), Places(self._node._code)
+        self.new.sources.update(places.source(co.service.handle, at))
+        return places.stack(co.service.handle, at)[-1]
+
+
+def bare(event: Event) -> Event:
+    """An event without places in the source: a comment put in is no difference."""
+    found = {key: value for key, value in event.items() if key not in ("at", "stack", "runs")}
+    if event["e"] == "log":
+        found["text"] = _TRACEBACK.sub(r"  \1 in \2", event["text"])
+    return found
+
+
+def place(events: list[Event], i: int, event: Event | None) -> str:
+    """The place of `event` (number `i`), else the nearest before it of its coroutine; "" if none is known."""
+    if event is None or "at" in event:
+        return str(event["at"]) if event else ""
+    who = _who(event)
+    if event["e"] == "co_create" and "at" in (e := events[i + 1] if i + 1 < len(events) else {}) and _who(e) == who:
+        return str(e["at"])  # the fork or timeout that it is made for
+    for e in reversed(events[:i]):
+        if "at" in e and (_who(e) == who or who[1] in (None, "main")):
+            return str(e["at"])
+        if e["e"] == "co_create" and who == (e["service"], e["co"]):
+            return str(e.get("runs", ""))  # what stands before is another task's
+    return str(event.get("runs", ""))
+
+
+def _who(event: Event) -> tuple[Any, Any]:
+    """Service and coroutine that an event is the doing of."""
+    by = event.get("in") if event["e"] in ("co_create", "fork", "wakeup") else event.get("co", event.get("in"))
+    return event.get("service"), by
+
+
+def source_line(trace: Trace, place: str) -> str:
+    """The text of a line, "" if it is not known."""
+    label, _, number = place.rpartition(":")
+    lines = trace.sources.get(label, "").splitlines()
+    return lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
+
+
+# ---- the outside of a replay
+
+
+class _Ghost:
+    """A socket that is none: a number, so that tables can be kept by it."""
+
+    def __init__(self, number: int, family: int) -> None:
+        self._fd = number
+        self.family = family
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        pass
+
+
+class _GhostDescriptor(_Ghost, Descriptor):
+    pass
+
+
+class Replayed(Asked):
+    """The world of a recording, as the outside of a node. Asks nobody."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._answers = {(n, k): rest for n, k, *rest in world.answers}
+        self._made = 0
+        self._tokens: dict[int, Any] = {}  # whoever waits for a name, by id of the socket
+        self.found: Any = []  # what the poll that is under way finds
+        self.names: list[Any] = []
+        self.over = False  # the run is: what is asked while all is closed does not matter
+
+    def enter(self, node: Node, events: Any, stop: Any) -> None:
+        self._node = node
+        self._stop = stop
+        self._place = Position(events)
+        self._clock.place = Position(events)
+
+    def begin(self) -> None:
+        for place in (self._place, self._clock.place):
+            place.reset()
+
+    def ask(self, method: str, sock: Any, *args: Any) -> Any:
+        number = 0 if sock is None else sock.fileno()
+        answer = usual(method, args)
+        if self.over:
+            if answer is NotImplemented:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        else:
+            then = self._answers.get(self._place())
+            if then is not None and then[:2] == [method, number]:
+                answer = then[2]
+                if method in WRITING and then[3:] != [zlib.crc32(args[0])]:
+                    if answer == len(args[0]):
+                        self._stop(f"{bytes(args[0][:60])!r} is written to the world, and in the recording other bytes")
+                    answer = len(args[0])  # the event will differ, and say more
+            elif then is not None or answer is NotImplemented or method in WRITING:
+                asked = "nothing" if then is None else then[0]
+                self._stop(f"the world is asked for {method}, and in the recording for {asked} here")
+        if isinstance(answer, Failure):
+            raise answer.error()
+        if method not in ("socket", "adopt", "accept"):
+            return answer
+        self._made += 1
+        new = (_GhostDescriptor if method == "adopt" else _Ghost)(self._made, args[0] if method == "socket" else 0)
+        return (new, answer) if method == "accept" else new
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        found, self.found = self.found, []
+        if isinstance(found, Failure):
+            raise found.error()
+        fds = [(self._node.socket_server.fd_of(id), mask) for id, mask in found]
+        if any(fd is None for fd, _ in fds):
+            self._stop("a socket that was ready then is not watched now")
+        return fds  # type: ignore[return-value]  # none is None
+
+    def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
+        self._tokens[token.id] = token
+
+    def lookups(self) -> list[Lookup]:
+        names, self.names = self.names, []
+        if any(id not in self._tokens for id, _ in names):
+            self._stop("a name that was looked up then is not looked up now")
+        results: list[Lookup] = []
+        for id, x in names:
+            results.append((self._tokens.pop(id), x.error() if isinstance(x, Failure) else x))  # type: ignore[arg-type]
+        return results
+
+    def clock(self, virtual: bool) -> Clock:
+        self._clock = _ReplayedClock(self._world, lambda reason: self._stop(reason))
+        return VirtualClock() if virtual else self._clock
+
+    def monotonic_ns(self) -> int:
+        return 0  # only for stamps, which are those of the recording
+
+    def unwatch(self, fd: int) -> None:
+        pass
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _ReplayedClock:
+    """Says at each place what the recorded clock said there, or last before."""
+
+    virtual = False
+
+    def __init__(self, world: World, stop: Callable[[str], None]) -> None:
+        self.starttime = world.config["starttime"]
+        self._stop = stop
+        self._world = world
+        self.place: Position
+
+    def _read(self, log: list[list[int]]) -> int:
+        n, asked = self.place()
+        k = bisect.bisect_right(log, [n, asked], key=lambda entry: entry[:2])
+        then = log[k - 1][1] if k and log[k - 1][0] == n else 0
+        if then + READINGS < asked < DRIVER:
+            self._stop("it waits for the clock to move, and does nothing else: here the recorded clock stands still")
+        return log[k - 1][2] if k else 0
+
+    def now(self) -> int:
+        return self._read(self._world.ticks)
+
+    def hpc(self) -> int:
+        return self._read(self._world.hpc)
+
+    def seconds_until(self, tick: int) -> float:
+        return 0.0

@@ -1,0 +1,212 @@
+"""Messages from service to service: send, call, and the answers.
+
+One idea: a call is a send with a session, and a yield that waits for it. Whoever
+serves it answers from the coroutine that the request came to, by a yield too: RETURN.
+
+After lualib/skynet.lua (send, call, ret, response, redirect).
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import AddressError, CallError, SkynetError
+from ..core.handle import address_text
+from ..core.message import PTYPE_LUA, PTYPE_TRACE, Packed, pack as _pack, unpack as _unpack
+from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, current, running
+from .protocols import own_pack, payload_of, protocol_of
+from .tracetag import log as trace_line, trace_call, trace_log
+
+if TYPE_CHECKING:
+    from .scheduler import Response, Scheduler
+
+
+def _misuse(typename: str) -> SkynetError:
+    """Why a message of this type cannot be sent here."""
+    current()
+    return SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
+
+
+def unreachable(addr: Any) -> AddressError:
+    if addr == 0 and isinstance(addr, int):
+        return AddressError("Invalid service address 0")
+    return AddressError(f"call to invalid address {address_text(addr) if isinstance(addr, int) else addr}")
+
+
+def send(addr: int | str, typename: str, *args: Any) -> int | None:
+    """Send and forget. Returns 0, or None if the address does not exist."""
+    co = running()
+    try:
+        s = co.service
+        p = s.proto[typename]
+    except (AttributeError, KeyError):
+        raise _misuse(typename) from None
+    pack = p.pack
+    return 0 if s.send(addr, p.id, 0, pack(args)) else None
+
+
+def call(addr: int | str, typename: str, *args: Any) -> Any:
+    """Send a request and wait for its answer: None, the value, or a tuple if several.
+
+    Raises AddressError if there is no such address, CallError if the service failed,
+    refused or ended. DOC: call
+    """
+    co = running()
+    try:
+        s = co.service
+        p = s.proto[typename]
+    except (AttributeError, KeyError):
+        raise _misuse(typename) from None
+    pack = p.pack
+    payload = pack(args)
+    if co.tag:
+        trace_call(co, addr)
+    hub = co.hub
+    session = next(s.sessions)
+    if not s.send(addr, p.id, session, payload):
+        raise unreachable(addr)
+    values = yield_call(s, hub, addr, session)
+    if type(values) is not tuple or p.id != PTYPE_LUA:
+        values = p.unpack(values)
+    if len(values) == 1:
+        return values[0]
+    return values or None
+
+
+def yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int) -> Any:
+    """Wait for the response to `session`. DOC: yield-call"""
+    s.watching_session[session] = addr if type(addr) is int else s.node.resolve(addr)
+    succ, payload = coroutine_yield(hub, CALL, session)
+    del s.watching_session[session]
+    if not succ:
+        raise CallError("call failed")
+    return payload
+
+
+def rawsend(addr: int | str, typename: str, message: Any) -> int | None:
+    """Like send, with a message that is packed already."""
+    s = current()
+    return 0 if s.send(addr, protocol_of(s, typename).id, 0, payload_of(message)) else None
+
+
+def rawcall(addr: int | str, typename: str, message: Any) -> Any:
+    """Like call, packed in and packed out."""
+    if running().tag:
+        trace_call(running(), addr)
+    return _rawcall(addr, typename, message)
+
+
+def _rawcall(addr: int | str, typename: str, message: Any) -> Any:
+    s, co = current(), running()
+    hub = co.hub
+    session = next(s.sessions)
+    if not s.send(addr, protocol_of(s, typename).id, session, payload_of(message)):
+        raise unreachable(addr)
+    payload = yield_call(s, hub, addr, session)
+    return payload if isinstance(payload, str) else Packed(payload)
+
+
+def tracecall(tag: str, addr: int | str, typename: str, message: Any) -> Any:
+    """`rawcall` under a trace tag that is given, with a line in the log before and after it."""
+    s = current()
+    trace_line(s, tag, "tracecall begin")
+    s.send(addr, PTYPE_TRACE, 0, tag)
+    answer = _rawcall(addr, typename, message)
+    trace_line(s, tag, "tracecall end")
+    return answer
+
+
+def redirect(dest: int | str, source: int, typename: str, session: int, message: Any) -> int | None:
+    """Send on behalf of another: `dest` sees `source` (0: this service) as the sender (c.redirect)."""
+    s = current()
+    target = s.contexts.get(s.node.resolve(dest))  # type: ignore[arg-type]  # a global name is no key
+    if target is None:
+        return None
+    ptype = protocol_of(s, typename).id
+    payload = payload_of(message)
+    s.redirect(target, (ptype, session, source or s.handle, payload))
+    return session
+
+
+def ret(message: Any = None) -> bool:
+    """Answer the request this coroutine serves, with `skynet.pack(...)`; once.
+
+    False if nobody waits (the message was sent, not called). DOC: ret
+    """
+    co = _serving("skynet.ret")
+    if co.tag:
+        trace_log(co, "response")
+    answered: bool = coroutine_yield(co.hub, RETURN, payload_of(message))
+    return answered
+
+
+def retpack(*values: Any) -> bool:
+    """`ret(pack(*values))`."""
+    co = running()
+    if type(co) is not Coroutine or co.session is None:
+        _serving("skynet.retpack")
+    if co.tag:
+        trace_log(co, "response")
+    answered: bool = coroutine_yield(co.hub, RETURN, _pack(values))
+    return answered
+
+
+def response(pack: Callable[..., Any] | None = None) -> Response:
+    """A function that answers the current request later; see Response."""
+    co = _serving("skynet.response")
+    made: Response = coroutine_yield(co.hub, RESPONSE, _pack if pack is None else own_pack(pack))
+    return made
+
+
+def _serving(what: str) -> Coroutine:
+    co: Coroutine = running()
+    if getattr(co, "session", None) is not None:
+        return co
+    current()
+    raise SkynetError(f"{what}: no session; only the coroutine that a request came to can answer it")
+
+
+def context() -> tuple[int | None, int | None]:
+    """(session, source) of the request this coroutine serves; (None, None) in a fork or a timer."""
+    current()
+    co = running()
+    session = getattr(co, "session", None)
+    return (None, None) if session is None else (session, co.address)
+
+
+def ignoreret() -> None:
+    """Say that this request gets no answer from here: its end, or its failure, tells nobody."""
+    co = _serving("skynet.ignoreret")
+    co.service.ignore(co)
+
+
+def pack(*values: Any) -> Packed:
+    """Values as one opaque message, for rawsend, rawcall, redirect and ret. Raises PackError."""
+    return Packed(_pack(values))
+
+
+def unpack(message: Packed) -> tuple[Any, ...]:
+    """The values again; fresh copies each time."""
+    return _unpack(message.payload if isinstance(message, Packed) else message)
+
+
+def packstring(*values: Any) -> bytes:
+    """Values as bytes, to be kept; `unpack` opens them, in this version of Python. Raises PackError."""
+    packed = _pack(values)
+    return packed if isinstance(packed, bytes) else marshal.dumps(packed)
+
+
+def trash(message: Any = None) -> None:
+    """Nothing: in skynet it frees a message that was not passed on; here that happens by itself."""
+
+
+def tostring(payload: Any) -> str:
+    """The text of a raw message."""
+    return payload.decode("utf-8", "surrogateescape") if isinstance(payload, bytes) else str(payload)
+
+
+def genid() -> int:
+    """A session number of one's own."""
+    return next(current().sessions)

@@ -1,0 +1,258 @@
+"""The two switches. Everything else in this package is bookkeeping around them.
+
+`coroutine_resume(co, ...)` runs a coroutine until it yields, and returns what it
+yields: a command and its parameter. `coroutine_yield(co.hub, command, param)`
+goes back to the scheduler, and returns what the next resume hands in. This is the
+only file that touches greenlet's switch.
+
+Each node has one hub: the greenlet in which its scheduler runs. All coroutines
+are children of the hub, so it is always the hub that catches a yield. The hub has
+a stack of its own because a switch walks the Python frames of both sides: below a
+notebook's or a test runner's sixty frames it would cost twice as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
+
+from ..core.errors import SkynetError
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+T = TypeVar("T")
+
+coroutine_resume: Callable[..., Any] = greenlet.switch
+coroutine_yield: Callable[..., Any] = greenlet.switch
+running: Callable[[], Any] = getcurrent
+
+CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE", "EXIT", "QUIT"
+"""What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0)."""
+
+BREAK = "BREAK"
+"""In session_id_coroutine: the coroutine has gone on, throw the response away."""
+
+KILL, SUSPEND = "KILL", "SUSPEND"
+"""Of ours: close another coroutine (killthread); wait for sessions that are in the table already (request)."""
+
+
+def current() -> Scheduler:
+    """The current service: the one whose coroutine, or whose message, is running in this thread."""
+    try:
+        s: Scheduler | None = running().service
+    except AttributeError:
+        s = None
+    if s is None:
+        raise outside()
+    return s
+
+
+def outside() -> SkynetError:
+    return SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
+
+
+class Coroutine(greenlet):
+    """A coroutine of a service; when its task has ended it waits in the pool for another.
+
+    What skynet keeps in tables by coroutine stands on the coroutine itself.
+    """
+
+    __slots__ = (
+        "address", "args", "f", "hub", "inner", "n", "pooled", "responded", "serial", "service", "session", "sleeping",
+        "tag", "token",
+    )  # fmt: skip
+
+    is_task = True  # runs a task of the user
+
+    def __init__(self, service: Scheduler, hub: Hub, n: int) -> None:
+        greenlet.__init__(self, parent=hub)
+        self.service = service
+        self.hub = hub
+        self.n = n  # its number in the service: co1, co2, ...
+        self.pooled: Coroutine | None = None  # coroutine_pool: the one that ended before it
+        self.f: Callable[..., Any] | None = None  # the task it was created or taken from the pool for
+        self.args: tuple[Any, ...] = ()
+        self.session: int | None = None  # session_coroutine_id: the request it serves
+        self.address = 0  # session_coroutine_address: who sent it
+        self.serial = 0  # when it came, counted in messages of the service
+        self.responded = False  # session_response: answered, or the answer is in a response function
+        self.sleeping: int | None = None  # sleep_session
+        self.token: Any = None  # what wakes it, if not itself
+        self.tag: str | bool | None = None  # session_coroutine_tracetag; False: not to be traced
+        self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (usercoroutine.py)
+
+    def run(self, *_: Any) -> None:  # a timer's first resume hands in what nobody wants
+        """The body of every coroutine (co_create): a task, then the pool, then the next task.
+
+        DOC: coroutine-body
+        """
+        service, hub = self.service, self.hub
+        while True:
+            self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
+            self.args = ()  # let go of the message
+            forgotten = 0 if self.responded else self.session
+            self.session, self.responded = None, False
+            self.pooled, service.pooled = service.pooled, self
+            coroutine_yield(hub, EXIT, forgotten)
+
+    @property
+    def label(self) -> str:
+        return f"co{self.n}"
+
+    @property
+    def frame(self) -> Any:
+        """Where it is parked: the innermost frame, None if it does not run or has not begun."""
+        return (self if self.inner is None else self.inner).gr_frame
+
+    @property
+    def thread(self) -> Coroutine:
+        """Itself; of a coroutine of the user, the one it runs in."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"<co{self.n} of {self.service.name}>"
+
+
+def _of_thread(name: str) -> Any:
+    """What a coroutine of the user's own has from the skynet thread that it runs in."""
+    return property(lambda co: getattr(co.thread, name), lambda co, value: setattr(co.thread, name, value))
+
+
+class UserCoroutine(greenlet):
+    """A coroutine that the code of a service made for itself: what it does in skynet, its thread does.
+
+    Its `hub` is whoever resumed it, so a yield goes there; see usercoroutine.py.
+    """
+
+    __slots__ = ("blocked", "f", "hub", "thread")
+
+    service, n, session, address = map(_of_thread, ("service", "n", "session", "address"))
+    responded, sleeping, token, tag = map(_of_thread, ("responded", "sleeping", "token", "tag"))
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        greenlet.__init__(self)
+        self.f = f
+        self.thread: Any = None  # the skynet thread that resumed it last (coroutine_caller)
+        self.hub: Any = None
+        self.blocked = False  # parked in skynet, not by its own yield
+
+    def run(self, *args: Any) -> Any:
+        return self.f(*args)
+
+    @property
+    def label(self) -> str:
+        return str(self.thread.label)
+
+    def __repr__(self) -> str:
+        return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
+
+
+def hold_token(s: Scheduler, co: Any, token: Any) -> None:
+    """`co` is about to sleep, and `token` will wake it."""
+    if token is co:
+        return
+    if s.sleep_tokens is None:
+        s.sleep_tokens = {}
+    if token in s.sleep_tokens:
+        raise SkynetError(f"token duplicative: {s.sleep_tokens[token].label} sleeps with {token!r} already")
+    s.sleep_tokens[token] = co.thread
+    co.token = token
+
+
+def drop_token(s: Scheduler, co: Any) -> None:
+    if co.token is not None and s.sleep_tokens is not None:
+        s.sleep_tokens.pop(co.token, None)
+        co.token = None
+
+
+class Hub(greenlet):
+    """Where the scheduler of a node runs; what it runs is handed in by whoever drives."""
+
+    __slots__ = ("_driver", "_outcome", "_task", "service")
+    n = 0  # "main" in a trace: no coroutine
+    tag = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.service: Scheduler | None = None  # whose message is being dispatched
+        self._driver: Any = None
+        self._task: Callable[[], Any] | None = None
+        self._outcome: tuple[Any, BaseException | None] = (None, None)
+
+    def drive(self, task: Callable[[], T]) -> T:
+        """Run `task` in the hub and return what it returns, or raise what it raises."""
+        if self.busy():
+            raise SkynetError(
+                "this node is being driven already: inside a service use skynet.call, not node.call or node.run"
+            )
+        self._driver = getcurrent()
+        self._task = task
+        coroutine_resume(self)
+        self._driver = None
+        result, error = self._outcome
+        self._outcome = (None, None)
+        if error is not None:
+            raise error
+        done: T = result
+        return done
+
+    def busy(self) -> bool:
+        return self._driver is not None
+
+    def run(self) -> None:
+        while True:
+            try:
+                self._outcome = (self._task(), None)  # type: ignore[misc]  # set by drive
+            except GreenletExit:
+                raise
+            except BaseException as e:
+                self._outcome = (None, e)
+            self.service = self._task = None
+            coroutine_yield(self._driver)
+
+    @property
+    def hub(self) -> Any:
+        raise SkynetError(
+            "this would block, but no coroutine is running: do it in skynet.start, fork, timeout or a handler"
+        )
+
+    def end(self) -> None:
+        """Unwind the hub itself; its node is closed."""
+        if not self.dead and self:
+            self.throw(GreenletExit)
+
+
+_TRIES = 100
+
+
+def coroutine_close(co: Coroutine | UserCoroutine) -> None:
+    """End a parked coroutine: throw GreenletExit into it, so that its `finally` blocks run.
+
+    To be called where it will come back to: its hub. A coroutine that tries to block while it is being closed
+    gets a SkynetError at that place; one that never gives up is left alone.
+    """
+    if co.dead:
+        return
+    if not co:  # never started: nothing to unwind, and greenlet would run the body
+        co.f = None
+        return
+    error: BaseException = GreenletExit()
+    for _ in range(_TRIES):
+        try:
+            co.throw(error)
+        except BaseException as e:
+            if not isinstance(e, GreenletExit):
+                co.service.error(f"{co.label} failed while it was being closed: {type(e).__name__}: {e}")
+        if co.dead:
+            return
+        error = SkynetError("this coroutine is being closed and cannot block any more: leave the function")
+
+
+def coroutine_drop(co: Coroutine) -> None:
+    """End a coroutine of the runtime itself, which neither catches nor blocks; from anywhere, at once."""
+    if co and not co.dead:
+        co.parent = getcurrent()  # it comes back to us, not to the hub
+        co.throw(GreenletExit)

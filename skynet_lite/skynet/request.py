@@ -1,0 +1,185 @@
+"""Several calls at once: send all requests, then take the answers in the order in which they come.
+
+    for asked, answer in skynet.select((a, "lua", "GET", 1), (b, "lua", "GET", 2), timeout=50):
+        ...
+
+One coroutine of its own stands in `session_id_coroutine` for all the sessions. Each
+answer resumes it; it notes the answer, wakes whoever iterates, and yields SUSPEND.
+
+After lualib/skynet.lua (request, select), which came after v1.1.0.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import CallError, SkynetError
+from .calls import unreachable
+from .coroutine import SUSPEND, Coroutine, coroutine_drop, coroutine_yield, current, running
+from .protocols import protocol_of
+from .tracetag import trace_call
+from .waits import wait, wakeup
+
+if TYPE_CHECKING:
+    from .scheduler import Protocol, Scheduler
+
+Answer = tuple[Any, ...] | None
+
+
+class Asked(tuple[Any, ...]):
+    """What was asked, `(addr, typename, *args)`, with fields of the asker's own.
+
+    `error`: why there is no answer, a CallError, AddressError, or what the protocol's unpack raised; else None.
+    """
+
+    error: Exception | None = None
+
+
+class Request:
+    """Calls that are made together. To be used once; `with` closes it."""
+
+    def __init__(self, *asks: tuple[Any, ...]) -> None:
+        self.timeout = False  # whether time ran out before all had answered
+        self._asks: list[Asked] = []
+        self._thread: _RequestThread | None = None
+        self._open: OrderedDict[int, tuple[Asked, Protocol]] = OrderedDict()  # session → what was asked
+        self._timer: int | None = None  # session
+        self._come: deque[tuple[Asked, Answer]] = deque()
+        for ask in asks:
+            self.add(ask)
+
+    def add(self, ask: tuple[Any, ...], **fields: Any) -> Request:
+        """One call more: `(addr, typename, *args)`. `fields` become attributes of what `select` gives back."""
+        if self._thread is not None:
+            raise SkynetError("this request has been sent: make a new one with skynet.request()")
+        if not isinstance(ask, (tuple, list)) or len(ask) < 2:
+            raise SkynetError(f"a request is (address, typename, *args), not {ask!r}")
+        asked = Asked(ask)
+        asked.__dict__.update(fields)
+        self._asks.append(asked)
+        return self
+
+    __call__ = add
+
+    def select(self, timeout: int | None = None) -> Iterator[tuple[Asked, Answer]]:
+        """Send all, and give (asked, answer) as they come; at the end, or at a `break`, close.
+
+        `answer` is the tuple of values, None for a call that failed (`asked.error`); calls to addresses that do
+        not exist come first. After `timeout` ticks it stops, and `timeout` is True.
+        """
+        if self._thread is not None:
+            raise SkynetError("this request has been sent: make a new one with skynet.request()")
+        s, co = current(), running()
+        _ = co.hub  # refuses to block outside a coroutine before anything is sent
+        packed = [(asked, p, p.pack(asked[2:])) for asked in self._asks for p in (protocol_of(s, asked[1]),)]
+        self._thread = thread = _RequestThread(s, self, co.n)
+        for asked, p, payload in packed:
+            if co.tag:
+                trace_call(co, asked[0])
+            session = next(s.sessions)
+            if s.send(asked[0], p.id, session, payload):
+                s.watching_session[session] = asked[0] if type(asked[0]) is int else s.node.resolve(asked[0])
+                thread.expect(session)
+                self._open[session] = asked, p
+            else:
+                asked.error = unreachable(asked[0])
+                self._come.append((asked, None))
+        if timeout is not None:
+            self._timer = session = next(s.sessions)
+            s.set_timer(session, timeout)
+            thread.expect(session)
+        return self._answers()
+
+    def close(self) -> None:
+        """Give up what has not been answered: it will be thrown away when it comes."""
+        thread = self._thread
+        if thread is None or thread.dead:
+            return
+        s = thread.service
+        for session in [*self._open, *([] if self._timer is None else [self._timer])]:
+            s.abandon(session)
+        self._open.clear()
+        self._timer = None
+        s.coroutines.pop(thread.n, None)
+        if s.emit is not None:
+            s.emit(("kill", s.handle, thread.n, running().n))
+        coroutine_drop(thread)
+
+    def _answers(self) -> Iterator[tuple[Asked, Answer]]:
+        try:
+            while True:
+                if self._come:
+                    yield self._come.popleft()
+                elif self.timeout or not self._open:
+                    return
+                else:
+                    wait(self)
+        finally:
+            self.close()
+
+    def _take(self, ok: bool, payload: Any) -> None:
+        """An answer, an error, or the end of the time."""
+        assert self._thread is not None
+        s = self._thread.service
+        # The scheduler has just taken its session out of the table.
+        waiting = s.session_id_coroutine
+        gone = self._timer if self._timer is not None and self._timer not in waiting else None
+        session = gone or next(n for n in self._open if n not in waiting)
+        if session == self._timer:
+            self._timer, self.timeout = None, True
+        else:
+            asked, p = self._open.pop(session)
+            del s.watching_session[session]
+            answer = None
+            try:
+                if not ok:
+                    raise CallError("call failed")
+                answer = p.unpack(payload)
+            except Exception as e:
+                asked.error = e
+            self._come.append((asked, answer))
+        wakeup(self)
+
+    def __enter__(self) -> Request:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class _RequestThread(Coroutine):
+    """Takes the answers (request_thread). It is not started: the first answer does that."""
+
+    __slots__ = ("request",)
+    is_task = False
+
+    def __init__(self, s: Scheduler, request: Request, by: int) -> None:
+        s.created += 1
+        super().__init__(s, s.hub, s.created)
+        self.request = request
+        s.coroutines[self.n] = self
+        if s.emit is not None:
+            s.emit(("co_create", s.handle, self.n, True, "request", by, None))
+
+    def expect(self, session: int) -> None:
+        s = self.service
+        s.session_id_coroutine[session] = self
+
+    def run(self, *answer: Any) -> None:
+        while True:
+            self.request._take(*answer)
+            answer = coroutine_yield(self.hub, SUSPEND, None)
+
+
+def request(*asks: tuple[Any, ...]) -> Request:
+    """Calls to be made together: `skynet.request((addr, "lua", ...), ...)`, `.add(...)`, then `.select()`."""
+    return Request(*asks)
+
+
+def select(*asks: Any, timeout: int | None = None) -> Iterator[tuple[Asked, Answer]]:
+    """`request(*asks).select(timeout)`, in one; or of a Request that is given."""
+    if len(asks) == 1 and isinstance(asks[0], Request):
+        return asks[0].select(timeout)
+    return Request(*asks).select(timeout)

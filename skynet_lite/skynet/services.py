@@ -1,0 +1,232 @@
+"""A service among others: its start and its end, other services, and what it can learn of itself.
+
+One idea: a service starts by a timer of 0 ticks, so its start function runs in a
+coroutine like any other, and may wait; whoever asked for it is told when it has ended.
+
+After lualib/skynet.lua (start, newservice, exit, stat, getenv).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from ..core.errors import CallError, SkynetError
+from ..core.handle import REMOTE_SHIFT, address_text
+from ..core.message import PTYPE_ERROR, Message
+from ..core.places import format_error
+from .calls import call, send
+from .coroutine import QUIT, coroutine_yield, current, running
+from .scheduler import Scheduler
+from .waits import timeout
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def start(func: F) -> F:
+    """Say what the service does when it starts; decorates. Outside a service it only returns `func`.
+
+    The start function runs in a coroutine of its own, after a timer of 0 ticks.
+    """
+    s = getattr(running(), "service", None)
+    if s is not None and s.cell is not None:
+        s.cell.append(func)
+    elif s is not None:
+        start_with(s, func)
+    return func
+
+
+def start_with(s: Scheduler, func: Callable[..., Any], callback: Callable[[Message], None] | None = None) -> None:
+    """`start` for a service that is given: the arguments of its launch reach `func`. `callback` gets its messages."""
+    if s.start_state != "loading":
+        raise SkynetError("skynet.start was called already: a service has one start function")
+    s.start_state = "starting"
+    s.set_callback(callback or s.dispatch_message)
+    s.init_thread = timeout(0, partial(run_start, s, partial(func, *s.launch_args)))
+
+
+def init(func: F) -> F:
+    """Have `func()` run before the start function; once that runs, at once. Decorates."""
+    s = current()
+    if s.init_functions is None:
+        func()
+    else:
+        s.init_functions.append(func)
+    return func
+
+
+def init_service(func: Callable[[], Any]) -> None:
+    """Run the init functions and then `func`, and tell the launcher how it went: what `start` does in its timer."""
+    run_start(current(), func)
+
+
+def dispatch_message(ptype: int, session: int, source: int, message: Any) -> None:
+    """Dispatch a message as if it came from the mailbox; for code that stands in front, outside of coroutines."""
+    current().dispatch_message((ptype, session, source, message))
+
+
+def run_start(s: Scheduler, func: Callable[[], Any]) -> None:
+    """init functions, then the start function; tell the launcher how it went (init_service)."""
+    try:
+        functions, s.init_functions = s.init_functions or [], None
+        for f in functions:
+            f()
+        func()
+    except Exception as e:
+        s.start_state = "failed"
+        s.init_error = f"{type(e).__name__}: {e}"
+        error("init service failed: " + format_error(e, s.name, s.file))
+        send(".launcher", "lua", "ERROR")
+        exit()
+    s.start_state, s.init_thread = "ok", None
+    send(".launcher", "lua", "LAUNCHOK")
+
+
+def exit() -> None:
+    """End the current service; does not return. Whoever waits for it is told. DOC: exit"""
+    s = current()
+    hub = running().hub
+    s.fork_queue.clear()
+    send(".launcher", "lua", "REMOVE", s.handle, False)
+    serving = [c for c in s.coroutines.values() if c.session]
+    for c in sorted(serving, key=lambda c: c.serial):
+        s.send(c.address, PTYPE_ERROR, c.session or 0, None)
+    for r in list(s.unresponse or ()):
+        r(False)
+    for to in dict.fromkeys(s.watching_session.values()):
+        s.send(to, PTYPE_ERROR, 0, None)
+    s.node.kill(s, s.handle)
+    coroutine_yield(hub, QUIT, None)
+
+
+def newservice(service: str | Callable[..., Any], *args: Any) -> int:
+    """Start a service (a name, or a start function) and wait until its start function has ended.
+
+    Returns its handle. Raises CallError if it failed to start, SkynetError if there is no such service.
+    """
+    s = current()
+    handle = call(".launcher", "lua", "LAUNCH", "snlua", s.node.service_name(service), *args)
+    if handle is None:
+        raise CallError(f"call failed: {service} ended before it had started")
+    return int(handle)
+
+
+def uniqueservice(name: str | bool, *args: Any) -> int:
+    """Start a service unless it runs already; everybody gets the same one (service_mgr).
+
+    `uniqueservice(True, name, *args)`: one for all nodes of a network. Raises CallError if its
+    start failed, now or ever before.
+    """
+    return _manager("LAUNCH", name, *args)
+
+
+def queryservice(name: str | bool, *args: Any) -> int:
+    """What `uniqueservice` started; waits until somebody does. `queryservice(True, name)`: the global one."""
+    return _manager("QUERY", name, *args)
+
+
+def _manager(command: str, name: str | bool, *args: Any) -> int:
+    if name is True:
+        command, (name, *args) = "G" + command, args  # type: ignore[assignment]  # a tuple before, a list now
+    answer = call(".service", "lua", command, current().node.service_name(name), *args)  # type: ignore[arg-type]
+    if not isinstance(answer, int):
+        raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
+    return answer
+
+
+def self() -> int:
+    """The handle of the current service."""
+    return current().handle
+
+
+def address(addr: int | str) -> str:
+    """The text form of an address: a handle as `:00000008`, a name as it is."""
+    return address_text(addr) if isinstance(addr, int) else str(addr)
+
+
+def localname(name: str) -> int | None:
+    """The handle behind a local name (".name"), None if there is none."""
+    handles = current().node.handles
+    return handles.query(name) or None if name.startswith(".") else None
+
+
+def getenv(key: str) -> str | None:
+    """A value of the node's configuration, as text; None if there is none."""
+    return current().node.env.get(key)
+
+
+def setenv(key: str, value: object) -> None:
+    """Set a value once; raises SkynetError if the key is there."""
+    current().node.env.set(key, value)
+
+
+def error(*words: Any) -> None:
+    """Write a line to the log, through the logger service."""
+    current().error(" ".join(map(str, words)))
+
+
+def term(addr: int | str) -> None:
+    """Take it that a service has gone: all calls to it that wait here fail."""
+    s = current()
+    s.watch_error(0, s.node.resolve(addr))
+
+
+def mqlen() -> int:
+    """Messages waiting in the mailbox of the current service."""
+    return len(current().mailbox)
+
+
+def stat(what: str) -> int | float:
+    """A figure of the current service (cmd_stat in skynet_server.c).
+
+    "mqlen": messages that wait; "message": how many were dispatched; "endless": 1 if the
+    monitor found it in an endless loop since it was asked last; "cpu", "time": CPU
+    seconds, of the service and of this dispatch so far, 0.0 without the key `profile`.
+    Raises SkynetError for another.
+    """
+    s = current()
+    if what == "mqlen":
+        return len(s.mailbox)
+    if what == "message":
+        return s.mailbox.popped
+    if what == "endless":
+        return int(endless())
+    if what == "cpu":
+        return s.ctx.cpu_cost
+    if what == "time":
+        return s.node.cpu_time() - s.ctx.cpu_start if s.node.config.profile else 0.0
+    raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
+
+
+def endless() -> bool:
+    """Whether the monitor has found this service in an endless loop; asking takes the mark away."""
+    ctx = current().ctx
+    found, ctx.endless = ctx.endless, False
+    return found
+
+
+def info_func(func: F) -> F:
+    """Set what the debug command INFO answers: `func(*args)`. Decorates (lualib/skynet/debug.lua)."""
+    current().info_func = func
+    return func
+
+
+def memlimit(limit: int) -> None:
+    """Raises SkynetError always: what one service holds cannot be told here, so it cannot be limited."""
+    raise SkynetError(
+        "skynet.memlimit: all services of a node share one Python heap, so the memory of one can be neither measured "
+        "nor limited; limit the process instead (ulimit -v, or a cgroup)"
+    )
+
+
+def harbor(addr: int) -> tuple[int, bool]:
+    """The harbor that a handle belongs to, and whether that is another node (skynet_isremote)."""
+    current()
+    return addr >> REMOTE_SHIFT, addr >> REMOTE_SHIFT != 0
+
+
+def is_start_function(f: Any) -> bool:
+    """Whether `f` can be a service: a plain function or method, not a coroutine function."""
+    return callable(f) and not inspect.iscoroutinefunction(f)

@@ -1,0 +1,162 @@
+"""Time and waiting: sleep, wait, wakeup, fork, timeout.
+
+One idea: nobody is resumed by who wakes him. `wakeup` and `fork` only put into a queue,
+and a timer is a message to oneself; the scheduler resumes when its turn has come.
+
+After lualib/skynet.lua (sleep, wait, wakeup, fork, timeout).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .coroutine import (
+    BREAK,
+    SLEEP,
+    Coroutine,
+    coroutine_yield,
+    current,
+    drop_token,
+    hold_token,
+    outside,
+    running,
+)  # fmt: skip
+from .queue import CriticalSection
+from .scheduler import NOTHING
+from .task import traced_timeout
+from .tracetag import trace_log
+
+
+def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
+    """Run `func` in a coroutine of its own after `ti` ticks (10 ms each); 0: as a message, soon.
+
+    The coroutine is taken now, not when the time has come. DOC: timeout
+    """
+    s = current()
+    session = next(s.sessions)
+    if s.timeout_traceback is not None:
+        func = traced_timeout(s, session, ti, func)
+    s.set_timer(session, ti)
+    task = s.session_id_coroutine[session] = s.co_create(func, ())
+    return task
+
+
+def sleep(ti: int, token: Any = None) -> str | None:
+    """Wait `ti` ticks. None if they have passed, "BREAK" if somebody woke us before.
+
+    `token` (any hashable) is what `wakeup` names instead of the coroutine. DOC: sleep
+    """
+    co = running()
+    try:
+        s, hub = co.service, co.hub
+    except AttributeError:
+        raise outside() from None
+    if token is not None:
+        hold_token(s, co, token)
+    if co.tag:
+        trace_log(co, "sleep", True)
+    session = next(s.sessions)
+    s.set_timer(session, ti)
+    succ, _ = coroutine_yield(hub, SLEEP, session)
+    co.sleeping = None
+    if token is not None:
+        drop_token(s, co)
+    return None if succ else BREAK
+
+
+def yield_() -> str | None:
+    """Let the messages that are queued go first (skynet.yield)."""
+    return sleep(0)
+
+
+def wait(token: Any = None) -> None:
+    """Sleep until `wakeup`. DOC: wait"""
+    co = running()
+    try:
+        s, hub = co.service, co.hub
+    except AttributeError:
+        raise outside() from None
+    if token is not None:
+        hold_token(s, co, token)
+    if co.tag:
+        trace_log(co, "sleep", True)
+    session = next(s.sessions)
+    succ, _ = coroutine_yield(hub, SLEEP, session)
+    co.sleeping = None
+    if not succ:  # else somebody has answered the session, which nobody should know
+        del s.session_id_coroutine[session]
+    if token is not None:
+        drop_token(s, co)
+
+
+def wakeup(token: Any) -> bool:
+    """Put a sleeping coroutine (or the one that sleeps with `token`) into the wakeup queue.
+
+    It does not run yet: `dispatch_wakeup` resumes it when the caller yields. False if
+    nobody sleeps with it; that is not remembered. DOC: wakeup
+    """
+    me = running()
+    try:
+        s = me.service
+    except AttributeError:
+        raise outside() from None
+    if isinstance(token, Coroutine):
+        entry: Any = token
+        co: Coroutine | None = token
+        sleeps = token.sleeping is not None and token.token is None
+    else:
+        co = (s.sleep_tokens or {}).get(token)
+        entry = token, co
+        sleeps = co is not None and co.sleeping is not None
+    if not sleeps:
+        s.sleeps_not(co)
+        return False
+    if s.wakeup_queue is NOTHING:
+        s.wakeup_queue = deque()
+    s.wakeup_queue.append(entry)
+    return True
+
+
+def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
+    """Run `func(*args)` in a coroutine of its own, when this message is done. DOC: fork"""
+    me = running()
+    try:
+        s = me.service
+    except AttributeError:
+        raise outside() from None
+    co: Coroutine = s.co_create(func, args)
+    if s.fork_queue is NOTHING:
+        s.fork_queue = deque()
+    s.fork_queue.append(co)
+    return co
+
+
+def now() -> int:
+    """Ticks of 10 ms since the node began."""
+    return current().node.clock.now()
+
+
+def starttime() -> int:
+    """When the node began, in seconds since 1970."""
+    return current().node.clock.starttime
+
+
+def time() -> float:
+    """Seconds since 1970, with the resolution of a tick."""
+    clock = current().node.clock
+    return clock.starttime + clock.now() / 100
+
+
+def hpc() -> int:
+    """A high performance counter in nanoseconds."""
+    return current().node.clock.hpc()
+
+
+def queue() -> CriticalSection:
+    """A critical section of this service: `cs = skynet.queue(); cs(f, *args)`."""
+    s = current()
+    s.sections += 1
+    return CriticalSection(running, wait, wakeup, partial(s.queue_changed, s.sections))
