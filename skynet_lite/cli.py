@@ -192,14 +192,14 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
     node, log = _node(path, thread=thread)
     with node, _stop_signals(node) as stopped:
         service = _configured(node) if configured else _launched(node, program, args)
-        node.run(until=lambda: stopped.is_set() or not node._busy())
+        node.run(until=lambda: stopped.is_set() or not node.busy())
         _check_start(service, log)
         log.release()
         try:
             # Not run(until=...), which looks after every message and every 50 ms: the signals wake the node.
-            node._drive_until(lambda: stopped.is_set() or service.start_state not in STARTING, None, "the start")
+            node.driver.run_until(lambda: stopped.is_set() or service.start_state not in STARTING, None, "the start")
             _check_start(service, log)
-            node._drive_until(stopped.is_set, None, "the end")
+            node.driver.run_until(stopped.is_set, None, "the end")
         except DriveTimeout:  # no limit was given: this says that nothing is left that could run
             if configured:
                 while not stopped.wait(1):  # a node of a configuration is there until it is told to go
@@ -216,7 +216,7 @@ def trace(options: argparse.Namespace, args: list[str]) -> int:
 
     def over() -> bool:
         tick = node.timer.next_deadline()
-        return not node._future() or (tick is not None and tick > options.ticks and not node._busy())
+        return not node.future() or (tick is not None and tick > options.ticks and not node.busy())
 
     with node:
         with node.record() as recorded:
@@ -374,13 +374,13 @@ def _node(path: Path, **keys: Any) -> tuple[Node, _Log]:
 
 def _launched(node: Node, program: str, args: list[str]) -> Scheduler:
     node.newservice(program, *args, wait=False)
-    return node._newest[node.service_name(program)]  # with several workers it may have ended already
+    return node.newest(node.service_name(program))  # with several workers it may have ended already
 
 
 def _configured(node: Node) -> Scheduler:
     """The service that the bootstrap has started."""
     node.run_until_idle()
-    return node._newest[node.env.get("start") or ""]
+    return node.newest(node.env.get("start") or "")
 
 
 class _Log:

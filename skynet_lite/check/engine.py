@@ -195,7 +195,7 @@ def port_of(found: Run) -> int | None:
     """The port on which the program listens, None if it does not."""
     for id, (state, _) in found.node.tables()["sockets"].items():
         if state == "listen":
-            return int(found.node.socket_server.sockname(id)[1])
+            return int(found.server.socket_server.sockname(id)[1])
     return None
 
 

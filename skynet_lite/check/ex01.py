@@ -95,7 +95,7 @@ def _messages(answer: Any) -> Hint:
 
 def _listening(r: Run) -> list[int]:
     table = r.node.tables()["sockets"]
-    return [int(r.node.socket_server.sockname(id)[1]) for id in table if table[id][0] == "listen"]
+    return [int(r.server.socket_server.sockname(id)[1]) for id in table if table[id][0] == "listen"]
 
 
 @exercise("01.4", "two sockets, two functions, one service.", "两个 socket，两个函数，一个服务。")

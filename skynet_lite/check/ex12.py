@@ -174,7 +174,7 @@ def _sender(program: Any) -> Hint:
     most = [0]
 
     def look(r: Run) -> None:
-        most[0] = max(most[0], *(row.get("wbuffer") or 0 for row in r.node.socket_server.netstat()))
+        most[0] = max(most[0], *(row.get("wbuffer") or 0 for row in r.server.socket_server.netstat()))
 
     def script(r: Run) -> None:
         c = client(r)

@@ -23,7 +23,7 @@ from typing import Any
 from .. import skynet
 from ..core.errors import SocketError
 from ..skynet import socket
-from ..skynet.coroutine import current
+from ..skynet.scheduler import current
 from .dnsfiles import Key, Server, read_hosts, read_resolv_conf, version_of
 from .stream import Stream, connect
 

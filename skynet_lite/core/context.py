@@ -1,10 +1,10 @@
 """A service as the node sees it: a handle, a mailbox, and a callback.
 
 The callback gets every message. For services written in Python it is the
-scheduler (skynet_lite/skynet.py); the logger and the harbor are plain callbacks,
+scheduler (skynet/scheduler.py); the logger and the harbor are plain callbacks,
 like the C services of skynet.
 
-After skynet-src/skynet_server.c (struct skynet_context, skynet_context_new).
+After skynet-src/skynet_server.c (struct skynet_context, skynet_context_newsession).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ MAX_SESSION = 0x7FFFFFFF
 
 
 class Context:
-    """One service. Created by `Node.launch`, taken out by `Node.retire`."""
+    """One service. Made by `Server.launch`, taken out by `Server.retire`."""
 
     __slots__ = ("args", "close", "cpu_cost", "cpu_start", "endless", "handle", "kind", "mailbox", "name", "state")
 
-    def __init__(self, kind: str, name: str, args: tuple[Any, ...]) -> None:
+    def __init__(self, kind: str, name: str, args: tuple[Any, ...], mailbox: MessageQueue) -> None:
         self.kind = kind  # "snlua" for a service in Python, else the module itself ("logger")
         self.name = name
         self.args = args
-        self.handle = 0  # set once, by register
-        self.mailbox = MessageQueue(self)
+        self.handle = 0  # set once, when it is registered
+        self.mailbox = mailbox
         self.close: Callable[[], None] | None = None  # releases what the callback holds
-        self.endless = False  # set by the monitor, cleared by skynet.endless
         self.state: Any = None  # the scheduler, for services that have one
+        self.endless = False  # set by the monitor, read and cleared by skynet.endless
         self.cpu_cost = self.cpu_start = 0.0  # seconds, under the key `profile`
 
     @property

@@ -11,12 +11,8 @@ After skynet-src/skynet_handle.c (skynet_handle_register, skynet_handle_namehand
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .context import Context
 from .errors import AddressError
-
-if TYPE_CHECKING:
-    from .context import Context
 
 HANDLE_MASK = 0xFFFFFF
 REMOTE_SHIFT = 24
@@ -36,7 +32,7 @@ class HandleStorage:
         self._slots: list[int] = [0] * _FIRST_SIZE  # 0 is no handle
 
     def register(self, ctx: Context) -> int:
-        """Give `ctx` its handle."""
+        """Give `ctx` and its mailbox their handle. Raises AddressError when none is free."""
         while True:
             handle, size = self.next_handle, len(self._slots)
             for _ in range(size):
@@ -46,6 +42,7 @@ class HandleStorage:
                 if not self._slots[slot]:
                     self._slots[slot] = handle
                     self.contexts[handle] = ctx
+                    ctx.handle = ctx.mailbox.handle = handle
                     self.next_handle = handle + 1
                     return handle
                 handle += 1

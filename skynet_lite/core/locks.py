@@ -1,4 +1,9 @@
-"""Methods that run under a lock, declared by name."""
+"""Which methods need the lock of the node, said beside them; whoever has several threads makes it so.
+
+One idea: the plain class takes no lock. `with_lock` makes its subclass in which every
+method that is `guarded` runs under `self.lock`, so a method that is new cannot be forgotten
+in another file.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +12,28 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def locked(*names: str) -> Callable[[type[T]], type[T]]:
-    """Let these inherited methods of a class run under `self.lock`."""
+def guarded(method: F) -> F:
+    """What this method changes is shared between threads."""
+    method.guarded = True  # type: ignore[attr-defined]  # a mark on the function
+    return method
 
-    def under_lock(method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
-        def call(self: Any, *args: Any, **keys: Any) -> Any:
-            with self.lock:
-                return method(self, *args, **keys)
 
-        return call
+def with_lock(cls: type[T]) -> type[T]:
+    """Let the guarded methods that `cls` has or inherits run under `self.lock`. Decorates."""
+    for name in dir(cls):
+        method = getattr(cls, name)
+        if getattr(method, "guarded", False) and not hasattr(method, "__wrapped__"):
+            setattr(cls, name, _under_lock(method))
+    return cls
 
-    def wrap(cls: type[T]) -> type[T]:
-        for name in names:
-            setattr(cls, name, under_lock(getattr(cls, name)))
-        return cls
 
-    return wrap
+def _under_lock(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **keys: Any) -> Any:
+        with self.lock:
+            return method(self, *args, **keys)
+
+    return call

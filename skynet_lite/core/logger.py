@@ -14,8 +14,10 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any
 
+from .context import Context
 from .errors import ConfigError
 from .message import PTYPE_TEXT, Message
+from .server import Server
 
 Writer = Callable[[str], Any]
 
@@ -80,12 +82,19 @@ def _file_writer(file: IO[str]) -> Writer:
     return write
 
 
-def logger_callback(write: Writer) -> Callable[[Message], None]:
-    """The callback of the logger service."""
+class Logger:
+    """A kind of service: the first of a node."""
 
-    def callback(message: Message) -> None:
-        ptype, _, source, payload = message
-        if ptype == PTYPE_TEXT:
-            write(f"[:{source:08x}] {payload}")
+    def find(self, name: str) -> None:
+        pass
 
-    return callback
+    def make(self, server: Server, ctx: Context) -> None:
+        server.logger = ctx
+        server.handles.name("logger", ctx.handle)
+
+        def callback(message: Message) -> None:
+            ptype, _, source, payload = message
+            if ptype == PTYPE_TEXT:
+                server.write(f"[:{source:08x}] {payload}")
+
+        ctx.mailbox.callback = lambda message: server.handled(ctx, callback, message)

@@ -63,6 +63,14 @@ class Launch(NamedTuple):
     args: tuple[Any, ...]
 
 
+class RemoteMessage(NamedTuple):
+    """A message on its way through the harbor."""
+
+    destination: int | str
+    ptype: int
+    payload: Any
+
+
 _ATOMS = frozenset((str, bytes, int, float, bool, type(None)))
 _MAX_DEPTH = 200
 

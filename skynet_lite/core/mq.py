@@ -11,12 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from .message import Message
-
-if TYPE_CHECKING:
-    from .context import Context
 
 OVERLOAD = 1024
 """Messages in a mailbox above which the node warns; doubles after each warning."""
@@ -27,20 +23,25 @@ def ignore(message: Message) -> None:
 
 
 class MessageQueue(deque[Message]):
-    """The mailbox of one service: first in, first out.
+    """The mailbox of one service: first in, first out. A deque itself, so that taking one out is a single C call."""
 
-    A deque itself, so that the two hot operations are a single C call.
-    """
+    __slots__ = ("callback", "global_queue", "handle", "in_global", "overload_threshold", "popped")
 
-    __slots__ = ("callback", "in_global", "overload_threshold", "popped", "service")
-
-    def __init__(self, service: Context) -> None:
+    def __init__(self, global_queue: deque[MessageQueue]) -> None:
         super().__init__()
-        self.service = service
-        self.in_global = False  # set by whoever pushes, cleared by the loop that empties it
+        self.global_queue = global_queue
+        self.handle = 0  # of the service, set once it has one
+        self.in_global = False  # set by whoever pushes, cleared by the worker that empties it
         self.overload_threshold = OVERLOAD
         self.popped = 0  # messages dispatched so far
         self.callback: Callable[[Message], None] = ignore  # what the service does with a message
+
+    def push(self, message: Message) -> None:
+        """Put a message in, and the mailbox into the global queue if it is not there (skynet_mq_push). DOC: mq-push"""
+        self.append(message)
+        if not self.in_global:
+            self.in_global = True
+            self.global_queue.append(self)
 
     def overload(self) -> int:
         """The length to warn about, 0 if it is no news (skynet_mq_pop, skynet_mq_overload)."""
@@ -50,6 +51,11 @@ class MessageQueue(deque[Message]):
         while length > self.overload_threshold:
             self.overload_threshold *= 2
         return length
+
+    def empty(self) -> None:
+        """Nothing is left: out of the global queue (skynet_mq_pop)."""
+        self.in_global = False
+        self.overload_threshold = OVERLOAD
 
 
 GlobalQueue = deque[MessageQueue]

@@ -96,6 +96,16 @@ class Outside:
     def wall_time(self) -> float:
         return time.time()
 
+    # ---- for one that records
+
+    def note(self, kind: str, *values: Any) -> None:
+        """Something enters of its own accord: a launch, a call, a jump of the clock."""
+
+    def poll_begins(self) -> None:
+        """What comes until `poll_ends` belongs together."""
+
+    def poll_ends(self) -> None: ...
+
     # ---- readiness
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:

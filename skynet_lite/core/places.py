@@ -18,6 +18,7 @@ from typing import Any
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 SERVICES = os.path.join(PACKAGE, "service") + os.sep
+_TELL, _LOCKS = os.path.join(PACKAGE, "tell") + os.sep, os.path.join(PACKAGE, "core", "locks.py")
 
 Place = tuple[CodeType, int]
 Stack = tuple[Any, ...]
@@ -27,18 +28,24 @@ looks. Flat, for a recording keeps many, and what the garbage collector has to v
 
 
 _WATCHER = 1  # in _ours: no part of what is watched
-_ours: dict[str, bool | int] = {
-    os.path.join(PACKAGE, "skynet", "tell.py"): _WATCHER
-}  # by file name: asked at every yield
+_ours: dict[str, bool | int] = {}  # by file name: asked at every yield
+
+
+def _kind(name: str) -> bool | int:
+    """Whether a file is of the runtime (the services that come with it are not), or only stands around it."""
+    if name.startswith((_TELL, _LOCKS)):
+        known: bool | int = _WATCHER
+    else:
+        known = name.startswith(PACKAGE) and not name.startswith(SERVICES)
+    _ours[name] = known
+    return known
 
 
 def is_ours(code: CodeType) -> bool:
     """Whether this is the runtime's own code (the services that come with it are not)."""
     name = code.co_filename
     known = _ours.get(name)
-    if known is None:
-        known = _ours[name] = name.startswith(PACKAGE) and not name.startswith(SERVICES)
-    return bool(known)
+    return bool(_kind(name) if known is None else known)
 
 
 def stack_of(frame: FrameType | None) -> Stack:
@@ -47,10 +54,12 @@ def stack_of(frame: FrameType | None) -> Stack:
     while frame is not None:
         code = frame.f_code
         known = _ours.get(code.co_filename)
+        if known is None:
+            known = _kind(code.co_filename)
         if known is not _WATCHER:
             # f_lasti, for f_lineno reads the code's line table through: several times the price.
             found += (code, frame.f_lasti)
-            if not known and not (known is None and is_ours(code)):
+            if not known:
                 break
         frame = frame.f_back
     return found

@@ -12,6 +12,7 @@ import errno
 from collections import deque
 from typing import Any
 
+from .locks import guarded
 from .message import SOCKET_WARNING
 from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket, reason
 
@@ -22,6 +23,7 @@ AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 class Sending(Slots):
     """The part of the socket server that writes."""
 
+    @guarded
     def send(self, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
         """True: taken over. False: no such socket, or it is closing. DOC: server-send"""
         s = self._sockets.get(id)

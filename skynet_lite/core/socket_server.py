@@ -24,6 +24,7 @@ import socket as pysocket
 from typing import Any
 
 from .errors import SocketError
+from .locks import guarded
 from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, SOCKET_ERROR
 from .outside import Descriptor, is_numeric
 from .poller import ERROR, HANGUP, READ, WRITE
@@ -55,6 +56,7 @@ class SocketServer(Udp):
 
     # ---- what services call (through the functions of socket.py)
 
+    @guarded
     def listen(self, opaque: int, host: str, port: int, backlog: int) -> int:
         """Bind and listen now; accept nothing before `start`. Raises SocketError("Listen error...").
 
@@ -73,6 +75,7 @@ class SocketServer(Udp):
         self._command("listen", s.id, opaque)
         return s.id
 
+    @guarded
     def connect(self, opaque: int, host: str, port: int) -> int:
         s = self._reserve(opaque, None)
         s.opening = True
@@ -80,6 +83,7 @@ class SocketServer(Udp):
         self._command("connect", s.id, opaque, host, port)
         return s.id
 
+    @guarded
     def bind(self, opaque: int, fd: int) -> int:
         """Adopt a descriptor; it is never closed here. Raises SocketError."""
         try:
@@ -89,18 +93,23 @@ class SocketServer(Udp):
         self._command("bind", s.id, opaque)
         return s.id
 
+    @guarded
     def start(self, opaque: int, id: int) -> None:
         self._command("start", id, opaque)
 
+    @guarded
     def pause(self, opaque: int, id: int) -> None:
         self._command("pause", id, opaque)
 
+    @guarded
     def close(self, opaque: int, id: int) -> None:
         self._command("close", id, opaque)
 
+    @guarded
     def shutdown(self, opaque: int, id: int) -> None:
         self._command("shutdown", id, opaque)
 
+    @guarded
     def nodelay(self, opaque: int, id: int) -> None:
         self._command("nodelay", id, opaque)
 
@@ -116,7 +125,7 @@ class SocketServer(Udp):
             self._carry_out(self.commands.popleft())
             done += 1
         events = self._wait(0 if done else timeout)
-        self._update_time()
+        self.update_time()
         if self.stamp is not None:
             self.stamp()
         ready = [(s.id, mask, s) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
@@ -130,7 +139,7 @@ class SocketServer(Udp):
             done += 1
         return done
 
-    def _update_time(self) -> None:
+    def update_time(self) -> None:
         """Now, for rtime and wtime (socket_server_updatetime)."""
         self.time = self._now()
 
@@ -140,6 +149,7 @@ class SocketServer(Udp):
         except InterruptedError:
             return []
 
+    @guarded
     def release(self) -> None:
         """Close everything, say nothing."""
         self.commands.clear()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import SocketError
+from .locks import guarded
 from .message import SOCKET_CLOSE, SOCKET_ERROR
 from .outside import Descriptor, Outside
 from .poller import READ, WRITE
@@ -100,14 +101,17 @@ class Slots:
 
     # ---- what may be asked at any time
 
+    @guarded
     def sockname(self, id: int) -> tuple[str, int]:
         """(host, port) of our side. Raises SocketError."""
         return self._address(id, "sockname")
 
+    @guarded
     def peername(self, id: int) -> tuple[str, int]:
         """(host, port) of the other side. Raises SocketError."""
         return self._address(id, "peername")
 
+    @guarded
     def netstat(self) -> list[dict[str, Any]]:
         """A row for each socket, from the highest slot to the lowest (socket_server_info)."""
         rows = []
@@ -129,10 +133,12 @@ class Slots:
             rows.append(row)
         return rows
 
+    @guarded
     def table(self) -> dict[int, tuple[str, int]]:
         """id → (state, owner), for looking at."""
         return {id: (s.state, s.opaque) for id, s in sorted(self._sockets.items())}
 
+    @guarded
     def listener(self, port: int) -> Socket | None:
         """The listening socket (started or not) on `port`. The driver asks, so that it is no matter of the outside."""
         for s in self._sockets.values():
@@ -144,6 +150,7 @@ class Slots:
         """The id of the socket that `poll` names by its descriptor."""
         return self._by_fd[fd].id
 
+    @guarded
     def fd_of(self, id: int) -> int | None:
         """The other way round; None for a socket that is not there, or not watched."""
         s = self._sockets.get(id)

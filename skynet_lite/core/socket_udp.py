@@ -14,6 +14,7 @@ from collections import deque
 from typing import Any
 
 from .errors import SocketError
+from .locks import guarded
 from .message import SOCKET_UDP
 from .outside import AddressInfo
 from .socket_send import AGAIN, Sending
@@ -25,6 +26,7 @@ MAX_UDP_PACKAGE = 65535
 class Udp(Sending):
     """The part of the socket server that knows UDP. Creating a socket sends no message."""
 
+    @guarded
     def udp(self, opaque: int, host: str | None, port: int, error: str = "udp init failed") -> int:
         """A socket, bound if `host` or `port` is given. Raises SocketError."""
         try:
@@ -36,11 +38,13 @@ class Udp(Sending):
             raise SocketError(f"{error}: {reason(e)} ({host or '0.0.0.0'}:{port})") from None
         return self._new_udp(opaque, sock, None)
 
+    @guarded
     def udp_listen(self, opaque: int, host: str, port: int) -> int:
         if port == 0:
             raise SocketError("udp listen host failed: a port is needed, 0 is none")
         return self.udp(opaque, host, port, "udp listen host failed")
 
+    @guarded
     def udp_dial(self, opaque: int, host: str, port: int) -> int:
         """A socket with a default destination, not bound. Raises SocketError."""
         family, _, _, _, address = self._resolve_udp(host, port, "udp dial host failed")
@@ -50,6 +54,7 @@ class Udp(Sending):
             raise SocketError(f"udp dial host failed: {reason(e)} ({host}:{port})") from None
         return self._new_udp(opaque, sock, address)
 
+    @guarded
     def udp_connect(self, opaque: int, id: int, host: str, port: int) -> None:
         """Set the default destination; datagrams from others still arrive. Raises SocketError."""
         s = self._sockets.get(id)
@@ -60,6 +65,7 @@ class Udp(Sending):
             raise SocketError(f"udp connect failed: protocol mismatch, socket {id} and {host} differ in IP version")
         s.udp_peer = address
 
+    @guarded
     def udp_send(self, opaque: int, id: int, address: bytes, data: bytes) -> bool:
         """Send one datagram to a packed address; False for a foreign or wrong kind of address."""
         s = self._sockets.get(id)

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..core.handle import address_text
 from ..core.message import Message, mail_label
 from ..core.monitor import MemoryWatch, resident_mib
 from ..core.places import is_ours, place_label
-
-if TYPE_CHECKING:
-    from .workers import Worker, WorkerNode
+from ..core.server import Server
+from .worker import Worker
 
 
 @dataclass(frozen=True)
@@ -57,23 +56,24 @@ class Endless:
 class Monitors:
     """`node.monitor`: what the monitor thread asks every 5 s; tests need no time for it."""
 
-    def __init__(self, node: WorkerNode, mib: int) -> None:
-        self._node = node
+    def __init__(self, server: Server, workers: Sequence[Worker], mib: int) -> None:
+        self._server = server
+        self._workers = workers
         self._memory = MemoryWatch(mib)
 
     def check(self) -> list[Endless]:
         """Look at each worker; what is told of them stands in the log, too."""
         found = []
-        for worker in self._node.workers:
-            with self._node.lock:
+        for worker in self._workers:
+            with self._server.lock:
                 if worker.monitor.check():
                     found.append(self._endless(worker))
         for report in found:
-            ctx = self._node.handles.contexts.get(report.service)
+            ctx = self._server.contexts.get(report.service)
             if ctx is not None:
                 ctx.endless = True
             for line in report.lines():
-                self._node.log(0, line)
+                self._server.log(0, line)
         return found
 
     def check_memory(self, mib: float | None = None) -> bool:
@@ -81,12 +81,12 @@ class Monitors:
         mib = resident_mib() if mib is None else mib
         if not self._memory.check(mib):
             return False
-        self._node.log(0, f"Memory warning {mib:.2f} M (of the process: services share one heap)")
+        self._server.log(0, f"Memory warning {mib:.2f} M (of the process: services share one heap)")
         return True
 
     def _endless(self, worker: Worker) -> Endless:
         monitor = worker.monitor
-        ctx = self._node.handles.contexts.get(monitor.destination)
+        ctx = self._server.contexts.get(monitor.destination)
         file = getattr(ctx.state, "file", None) if ctx is not None else None
         frame = sys._current_frames().get(worker.ident or 0)
         while frame is not None and is_ours(frame.f_code):

@@ -1,7 +1,7 @@
 """What the threads of a node share, and the two locks that make it safe.
 
   1  The lock of the node: mailboxes, queues of the workers, handles, timers, calls from
-     outside, and the order in which events are recorded.
+     outside, and the order in which events are recorded. What needs it is `guarded` in core/.
   2  The lock of the socket server, held around everything but the wait for readiness.
 
 Whoever holds the second may take the first, never the other way round. No code of a
@@ -17,10 +17,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from ..core.locks import locked
+from ..core.context import Context
+from ..core.locks import guarded, with_lock
+from ..core.message import Message
 from ..core.mq import MessageQueue
+from ..core.server import Server
 from ..core.socket_server import SocketServer
 from ..core.socket_slots import Socket
 from ..core.timer import Timer
@@ -32,21 +36,20 @@ class SharedQueue(deque[MessageQueue]):
     Tickets count what was put in, so that the queues of all workers have one order, too.
     """
 
-    def __init__(self, deliver: Callable[[MessageQueue, int], Any], waiting: Callable[[], list[MessageQueue]]) -> None:
+    def __init__(self, server: SharedServer) -> None:
         super().__init__()
-        self._deliver = deliver
-        self._waiting = waiting
+        self._server = server
         self.tickets = 0
 
     def append(self, mailbox: MessageQueue) -> None:
         self.tickets += 1
-        self._deliver(mailbox, self.tickets)
+        self._server.driver.queue(mailbox, self.tickets)  # type: ignore[attr-defined]  # of several workers
 
     def __iter__(self) -> Iterator[MessageQueue]:
-        return iter(self._waiting())
+        return iter(self._server.driver.waiting())  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
-        return len(self._waiting())
+        return len(list(iter(self)))
 
     def __bool__(self) -> bool:
         return len(self) > 0
@@ -66,10 +69,6 @@ class SharedTimer(Timer):
             self._earlier()
 
 
-@locked(
-    "listen", "connect", "bind", "start", "pause", "close", "shutdown", "nodelay", "send", "udp", "udp_listen",
-    "udp_dial", "udp_connect", "udp_send", "sockname", "peername", "netstat", "table", "listener", "fd_of", "release",
-)  # fmt: skip
 class SharedSocketServer(SocketServer):
     """One thread polls; any may call the rest. A command ends a wait that is under way."""
 
@@ -85,7 +84,7 @@ class SharedSocketServer(SocketServer):
             self.outside.wake()
 
     def _wrote(self, s: Socket, sent: int, data: Any) -> None:
-        self._update_time()  # the thread that polls may have been waiting for long
+        self.update_time()  # the thread that polls may have been waiting for long
         super()._wrote(s, sent, data)
 
     def poll(self, timeout: float | None) -> int:
@@ -101,3 +100,25 @@ class SharedSocketServer(SocketServer):
         finally:
             self.lock.acquire()
             self._waiting = False
+
+
+with_lock(SharedSocketServer)
+
+
+@with_lock
+class SharedServer(Server):
+    """A server that several threads use."""
+
+    def share(self) -> None:
+        self.lock = threading.RLock()
+        self.alarm = threading.Condition(self.lock)  # the next deadline is another
+        self.timer = SharedTimer(self.alarm.notify)
+        self.global_queue = SharedQueue(self)
+        self.socket_server = SharedSocketServer(self.outside, self.post_socket, partial(self.log, 0), self.clock.now)
+
+    @guarded
+    def push(self, target: Context, message: Message, by: str) -> None:
+        if self.contexts.get(target.handle) is target:
+            super().push(target, message, by)
+        else:  # it went while we were on our way: as if the message had lain in its mailbox then
+            self.turn_away(target, message)

@@ -11,7 +11,7 @@ After lualib/skynet/coroutine.lua.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 from ..core.errors import SkynetError
@@ -22,14 +22,11 @@ from ..skynet.coroutine import (
     coroutine_close,
     coroutine_resume,
     coroutine_yield,
-    current,
     drop_token,
     hold_token,
     running,
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    from ..skynet.scheduler import Scheduler
+from ..skynet.scheduler import Scheduler, current
 
 _USER = "USER"
 

@@ -10,18 +10,15 @@ After lualib/skynet/debug.lua.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_DEBUG, pack, unpack
-from ..skynet.coroutine import current
-from ..skynet.protocols import PROTO, Protocol
+from ..skynet.protocol import PROTO, Protocol
+from ..skynet.scheduler import current
 from . import memory, remotedebug
 from .inject import inject
-
-if TYPE_CHECKING:
-    from ..node.node import Node
 
 T = TypeVar("T")
 
@@ -37,10 +34,10 @@ def _extern() -> dict[str, Callable[..., Any]]:
     return added
 
 
-def look(job: Callable[[Node], T]) -> T:
+def look(job: Callable[[Any], T]) -> T:
     """`job(node)`, run between two messages, where all tables of the node agree; returns what it returns. Blocks."""
-    node = current().node
-    asked = node.later(lambda: node.look(lambda: job(node)))
+    node = current().server.node
+    asked = node.driver.between(lambda: node.look(lambda: job(node)))
     while not asked.done.is_set():
         skynet.yield_()
     if not asked.ok:
@@ -51,7 +48,7 @@ def look(job: Callable[[Node], T]) -> T:
 
 def signal(handle: int, sig: int) -> str | None:
     """0: break the endless loop of a service, 1: log its memory (cmd_signal). A text if that cannot be."""
-    node = current().node
+    node = current().server.node
     ctx = node.handles.contexts.get(handle)
     if ctx is None or ctx.state is None:
         return None
@@ -109,7 +106,7 @@ def KILLTASK(threadname: str) -> None:
 
 
 def INFO(*args: Any) -> None:
-    func = current().info_func
+    func = current().libs.get("info_func")
     skynet.retpack(None if func is None else func(*args))
 
 

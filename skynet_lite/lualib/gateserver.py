@@ -22,7 +22,7 @@ from typing import Any
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_SOCKET
 from ..skynet import dispatch, error, fork, register_protocol, retpack, start as _start_service
-from ..skynet.coroutine import current
+from ..skynet.scheduler import current
 from ..skynet.socket import _address
 from . import netpack
 
@@ -35,7 +35,7 @@ class Gate:
     def __init__(self, handler: Any) -> None:
         self.handler = handler
         self.service = current()
-        self.server = self.service.node.socket_server
+        self.server = self.service.server.socket_server
         self.queue = netpack.Queue()
         self.socket: int | None = None  # the listening one
         self.maxclient = MAXCLIENT

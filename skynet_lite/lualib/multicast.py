@@ -14,8 +14,8 @@ from typing import Any
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import Packed
-from ..skynet.coroutine import current
-from ..skynet.protocols import payload_of
+from ..skynet.protocol import payload_of
+from ..skynet.scheduler import current
 
 Dispatch = Callable[..., Any]
 

@@ -10,30 +10,29 @@ After service-src/service_snlua.c (skynet.profile) and skynet_server.c (cpu_cost
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import SkynetError
-from ..skynet.coroutine import UserCoroutine, current, gettrace, running, settrace
-
-if TYPE_CHECKING:
-    from ..node.node import Node
+from ..core.server import Server
+from ..skynet.coroutine import UserCoroutine, gettrace, running, settrace
+from ..skynet.scheduler import current
 
 
 class _Clock:
     """The time of one coroutine: what it has used, and since when it runs (None: it is parked)."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, server: Server) -> None:
+        self.server = server
         self.total = 0.0
-        self.since: float | None = node.cpu_time()
+        self.since: float | None = server.cpu_time()
 
     def go(self) -> None:
         if self.since is None:
-            self.since = self.node.cpu_time()
+            self.since = self.server.cpu_time()
 
     def stand(self) -> None:
         if self.since is not None:
-            self.total += self.node.cpu_time() - self.since
+            self.total += self.server.cpu_time() - self.since
             self.since = None
 
 
@@ -53,13 +52,13 @@ def start(co: Any = None) -> None:
 
     A task that ends without `stop` leaves its clock with its coroutine, for the next task there.
     """
-    co, node = co or running(), current().node
+    co, server = co or running(), current().server
     if co in _clocks.by_coroutine:
         raise SkynetError(f"{co!r} starts profile more than once: call profile.stop() first")
     if gettrace() is not _switched:
         _clocks.before = gettrace()
         settrace(_switched)
-    clock = _clocks.by_coroutine[co] = _Clock(node)
+    clock = _clocks.by_coroutine[co] = _Clock(server)
     if co is not running():
         clock.stand()
 

@@ -21,7 +21,7 @@ from ..core.handle import address_text
 from ..core.places import format_error, is_ours, place_label
 from ..skynet import error, socket, wait, wakeup
 from ..skynet.coroutine import running
-from ..skynet.protocols import own_proto
+from ..skynet.protocol import own_proto
 from ..skynet.scheduler import Scheduler
 from .inject import namespace
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import skynet
-from ..skynet.coroutine import current
+from ..skynet.scheduler import current
 
 
 def new(name: str, main: Callable[..., Any], *args: Any) -> int:
@@ -30,7 +30,7 @@ def new(name: str, main: Callable[..., Any], *args: Any) -> int:
     if isinstance(answer, tuple):  # None, True: it is booting
         answer = _ask("query", name)
     elif answer is None:
-        answer = _ask("launch", name, current().node.service_name(main), *args)
+        answer = _ask("launch", name, current().server.node.service_name(main), *args)
     return _cache().setdefault(name, answer)
 
 

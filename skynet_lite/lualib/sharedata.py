@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import skynet
 from ..core.errors import SkynetError
-from ..skynet.coroutine import current
+from ..skynet.scheduler import current
 from .frozen import Root, copy, view
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 from .. import skynet
-from ..skynet.coroutine import current
+from ..skynet.scheduler import current
 from . import service
 from .frozen import Root, Version, load, load_file, pointer, table, view
 

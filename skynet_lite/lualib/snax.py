@@ -33,7 +33,7 @@ from typing import Any, TypeVar
 
 from .. import skynet
 from ..core.errors import MethodError as MethodError, SkynetError
-from ..skynet.coroutine import current
+from ..skynet.scheduler import current
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,7 +80,7 @@ def interface(name: str) -> Interface:
     s = current()
     known: dict[str, Interface] = s.libs.setdefault("snax.interface", {})
     if name not in known:
-        known[name] = read_interface(name, s.node.registry.find_snax(name))
+        known[name] = read_interface(name, s.server.node.registry.find_snax(name))
     return known[name]
 
 

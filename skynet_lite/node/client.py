@@ -42,7 +42,7 @@ class Client:
         self._sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self._port = 0
         self._emit("connect", "")
-        node._clients.append(self)
+        node.clients.append(self)
         try:
             self._sock.setblocking(False)
             self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
@@ -151,7 +151,7 @@ class Client:
         self.closed = True
         self._sock.close()
         with suppress(ValueError):  # done already
-            self._node._clients.remove(self)
+            self._node.clients.remove(self)
         self._node.socket_server.awaited.pop(self._port, None)
 
     def _behind(self) -> bool:
@@ -219,7 +219,7 @@ class Client:
             self._waiting = False
 
     def _emit(self, action: str, detail: str) -> None:
-        self._node.tell(("client", 0, self.label, action, detail))
+        self._node.recording.tell(("client", 0, self.label, action, detail))
 
     def _check_open(self) -> None:
         if self.closed:

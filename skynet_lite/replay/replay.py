@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SkynetError
-from ..core.message import pack
+from ..core.message import PTYPE_LUA, pack
 from ..core.outside import Descriptor, Lookup
-from ..core.places import Places, stack_of
+from ..core.places import stack_of
 from ..core.timer import Clock, VirtualClock
 from ..node.loader import Registry, StartFunction
-from ..node.record import DRIVER, WRITING, Asked, Position, usual
 from ..skynet.coroutine import Coroutine, running
+from ..tell.record import DRIVER, WRITING, Asked, Position, usual
 from ..trace import Trace
 from ..trace.events import Event
 from ..trace.text import line
@@ -186,16 +186,16 @@ class _Run:
 
     def result(self) -> Replay:
         node, new = self._node, self.new
-        assert node._recorder is not None
-        self._record = node._recorder.sink
-        node._detach(self._record)
-        node._attach(self._judge)
+        assert node.recorder is not None
+        self._record = node.recorder.sink
+        node.recording.remove(self._record)
+        node.recording.add(self._judge)
         try:
             self._go()
         except _Stop:
             pass
         finally:
-            node._detach(self._judge)
+            node.recording.remove(self._judge)
             self._outside.over = True
             new.settle()
             new.world = deepcopy(new.world)  # without what closing asks
@@ -212,7 +212,7 @@ class _Run:
             if self._node.closed:
                 self.stop("the node is closed")
             elif len(self.new) < n:
-                if self._node.global_queue:
+                if self._node.server.global_queue:
                     i += self._dispatch(inputs[i : i + 1])
                 else:
                     self.stop("")
@@ -224,7 +224,7 @@ class _Run:
     def _dispatch(self, following: list[list[Any]]) -> int:
         """One message; 1 if that ended as the recorded one did, with something like SystemExit."""
         try:
-            self._node._drive(lambda: self._node._dispatch(1))
+            self._node.driver.step_replayed()
         except _Stop:
             raise
         except BaseException as e:
@@ -236,28 +236,28 @@ class _Run:
     def _drive(self, kind: str, values: list[Any]) -> None:
         node = self._node
         if kind == "own":
-            node._own()
+            node.driver.own()
         elif kind == "poll":
             self._outside.found, self._outside.names = values
             try:
-                node._drive(lambda: node._poll(0))
+                node.driver.drive(lambda: node.server.poll(0))
             except OSError:
                 if not isinstance(values[0], Failure):
                     raise
         elif kind == "jump" and node.clock.virtual:
-            node._drive(lambda: node._jump(values[0]))
+            node.driver.drive(lambda: node.server.jump(values[0]))
         elif kind == "call":
             target = node.handles.contexts.get(values[0])
             if target is None:
                 self.stop(f"a call from outside goes to :{values[0]:08x}, and there is no such service")
             else:
-                node._drive(lambda: node._push_outside(target, values[1], pack(values[2])))
+                node.driver.drive(lambda: node.server.call_in(target, PTYPE_LUA, values[1], pack(values[2])))
         elif kind == "launch":
-            node._drive(lambda: node._launch(*values))
+            node.driver.drive(lambda: node.launch_noted(*values))
         elif kind == "mark":
             node.mark(values[0])
         elif kind == "client":
-            node.tell(("client", 0, *values))
+            node.recording.tell(("client", 0, *values))
         elif kind == "close":
             node.close()
         else:
@@ -296,7 +296,7 @@ class _Run:
         co = running()
         if not isinstance(co, Coroutine):
             return ""
-        at, places = stack_of(sys._getframe()), Places(self._node._code)
+        at, places = stack_of(sys._getframe()), self._node.places()
         self.new.sources.update(places.source(co.service.handle, at))
         return places.stack(co.service.handle, at)[-1]
 

@@ -26,9 +26,8 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, debug, skynet, socket
-from skynet_lite.core.places import Places
 from skynet_lite.lualib import memory
-from skynet_lite.skynet.coroutine import current
+from skynet_lite.skynet.scheduler import current
 from skynet_lite.trace.live import Live
 from skynet_lite.trace.recorder import Recorder
 
@@ -210,7 +209,7 @@ def handle_of(address: str) -> int:
     """The handle of a service that lives."""
     found = adjust_address(address)
     handle = int(found[1:], 16) if isinstance(found, str) else found
-    if handle not in current().contexts:
+    if handle not in current().server.contexts:
         raise SkynetError(f"no service has the address {skynet.address(handle)}")
     return handle
 
@@ -353,14 +352,14 @@ def ping(address: str) -> str:
 def logon(address: str) -> None:
     handle = handle_of(address)
     me = current()
-    debug.look(lambda node: node.logon(me, handle))
+    debug.look(lambda node: node.server.logon(me.handle, handle))
 
 
 @command("logoff address : end its message log")
 def logoff(address: str) -> None:
     handle = handle_of(address)
     me = current()
-    debug.look(lambda node: node.logoff(me, handle))
+    debug.look(lambda node: node.server.logoff(me.handle, handle))
 
 
 @command("signal address [sig] : 0 breaks its endless loop, 1 logs its memory")
@@ -519,13 +518,13 @@ class Stream:
     def __init__(self, number: int, fd: int, handle: int) -> None:
         self.number, self.fd, self.handle = number, fd, handle
         me = current()
-        node = me.node
+        node = me.server.node
 
         def ready() -> None:
-            node.post(me.ctx, (skynet.PTYPE_LUA, 0, me.handle, ("LINES", number)))
+            node.driver.between(lambda: node.server.push(me.ctx, (skynet.PTYPE_LUA, 0, me.handle, ("LINES", number)), "send"))
 
         def begin() -> None:
-            self.live = Live(handle, Places(node._code), ready)
+            self.live = Live(handle, node.places(), ready)
             self._detach = node.attach(self.live.sink)
 
         debug.look(lambda _: begin())
@@ -597,15 +596,15 @@ def timeline(filename: str = "timeline.html", seconds: str = "3") -> str:
 
 def recorded(limit: int) -> Any:
     """A trace of the next `limit` ticks, or of fewer if EVENTS come."""
-    node = current().node
-    recorder = Recorder(node.tables, Places(node._code))
-    debug.look(lambda node: node._begin(recorder))
+    node = current().server.node
+    recorder = Recorder(node.tables, node.places())
+    debug.look(lambda node: node.recording.begin(recorder))
     try:
         end = skynet.now() + limit
         while skynet.now() < end and recorder.count() < EVENTS:
             skynet.sleep(min(10, end - skynet.now()))
     finally:
-        debug.look(lambda node: node._finish(recorder))
+        debug.look(lambda node: node.recording.finish(recorder))
         recorder.end()
     return recorder.trace
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
-from skynet_lite.skynet.coroutine import current
+from skynet_lite.skynet.scheduler import current
 
 services: dict[int, str] = {}
 instance: dict[int, Any] = {}  # handle → response function of whoever waits for its start
@@ -19,10 +19,10 @@ NORET = object()
 
 def launch(logged: bool, kind: str, name: str = "", *args: Any) -> object:
     me = current()
-    with me.node.lock:  # of several workers its own may be faster than we are
+    with me.server.lock:  # of several workers its own may be faster than we are
         handle = skynet.launch(kind, name, *args)
         if logged and handle is not None:
-            me.node.logon(me, handle)
+            me.server.logon(me.handle, handle)
     session, _ = skynet.context()
     answer = skynet.response()
     if handle is None:

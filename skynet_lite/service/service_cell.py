@@ -16,9 +16,9 @@ def main(name: str) -> None:
     @skynet.dispatch("lua")
     def init(session: int, source: int, cmd: str, function: str, *args: Any) -> None:
         skynet.dispatch("lua", no_dispatch)
-        s.cell = []
-        s.node.registry.find(function)(*args)
-        for start in s.cell:
+        s.libs["cell"] = []
+        s.server.node.registry.find(function)(*args)
+        for start in s.libs["cell"]:
             start()
-        s.cell = None
+        del s.libs["cell"]
         skynet.retpack()

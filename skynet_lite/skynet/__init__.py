@@ -4,205 +4,45 @@ Real names, no `__getattr__`: CPython then looks `skynet.f` up in one step. Each
 the file that has its mechanism; `scheduler.py` moves the coroutines below all of them.
 """
 
-from ..core.errors import (
-    AddressError as AddressError,
-    CallError as CallError,
-    SkynetError as SkynetError,
-)
+# isort: skip_file
+from ..core.errors import AddressError, CallError, SkynetError
 from ..core.message import (
-    PTYPE_CLIENT as PTYPE_CLIENT,
-    PTYPE_DEBUG as PTYPE_DEBUG,
-    PTYPE_ERROR as PTYPE_ERROR,
-    PTYPE_HARBOR as PTYPE_HARBOR,
-    PTYPE_LUA as PTYPE_LUA,
-    PTYPE_MULTICAST as PTYPE_MULTICAST,
-    PTYPE_QUEUE as PTYPE_QUEUE,
-    PTYPE_RESPONSE as PTYPE_RESPONSE,
-    PTYPE_SNAX as PTYPE_SNAX,
-    PTYPE_SOCKET as PTYPE_SOCKET,
-    PTYPE_SYSTEM as PTYPE_SYSTEM,
-    PTYPE_TEXT as PTYPE_TEXT,
-    PTYPE_TRACE as PTYPE_TRACE,
-)
+    PTYPE_CLIENT, PTYPE_DEBUG, PTYPE_ERROR, PTYPE_HARBOR, PTYPE_LUA, PTYPE_MULTICAST, PTYPE_QUEUE, PTYPE_RESPONSE,
+    PTYPE_SNAX, PTYPE_SOCKET, PTYPE_SYSTEM, PTYPE_TEXT, PTYPE_TRACE,
+)  # fmt: skip
 from .calls import (
-    call as call,
-    context as context,
-    genid as genid,
-    ignoreret as ignoreret,
-    pack as pack,
-    packstring as packstring,
-    rawcall as rawcall,
-    rawsend as rawsend,
-    redirect as redirect,
-    response as response,
-    ret as ret,
-    retpack as retpack,
-    send as send,
-    tostring as tostring,
-    tracecall as tracecall,
-    trash as trash,
-    unpack as unpack,
-)
-from .coroutine import (
-    running as running,
-)
-from .manager import (
-    abort as abort,
-    filter as filter,
-    forward_type as forward_type,
-    kill as kill,
-    launch as launch,
-    monitor as monitor,
-    name as name,
-    register as register,
-)
-from .protocols import (
-    dispatch as dispatch,
-    dispatch_unknown_request as dispatch_unknown_request,
-    dispatch_unknown_response as dispatch_unknown_response,
-    register_protocol as register_protocol,
-    traceproto as traceproto,
-)
-from .request import (
-    request as request,
-    select as select,
-)
-from .scheduler import Protocol as Protocol, Response as Response, Scheduler as Scheduler
+    call, context, genid, ignoreret, pack, packstring, rawcall, rawsend, redirect, response, ret, retpack, send,
+    tostring, trash, unpack,
+)  # fmt: skip
+from .coroutine import running
+from .manager import abort, filter, forward_type, kill, launch, monitor, name, register
+from .protocol import Protocol as Protocol
+from .protocols import dispatch, dispatch_unknown_request, dispatch_unknown_response, register_protocol
+from .request import request, select
+from .response import Response as Response
+from .scheduler import Scheduler as Scheduler
 from .services import (
-    address as address,
-    dispatch_message as dispatch_message,
-    endless as endless,
-    error as error,
-    exit as exit,
-    getenv as getenv,
-    harbor as harbor,
-    info_func as info_func,
-    init as init,
-    init_service as init_service,
-    localname as localname,
-    memlimit as memlimit,
-    mqlen as mqlen,
-    newservice as newservice,
-    queryservice as queryservice,
-    self as self,
-    setenv as setenv,
-    start as start,
-    stat as stat,
-    term as term,
-    uniqueservice as uniqueservice,
-)
-from .task import (
-    killthread as killthread,
-    task as task,
-    trace_timeout as trace_timeout,
-    uniqtask as uniqtask,
-)
-from .tracetag import (
-    trace as trace,
-    tracelog as tracelog,
-    tracetag as tracetag,
-)
-from .waits import (
-    fork as fork,
-    hpc as hpc,
-    now as now,
-    queue as queue,
-    sleep as sleep,
-    starttime as starttime,
-    time as time,
-    timeout as timeout,
-    wait as wait,
-    wakeup as wakeup,
-    yield_ as yield_,
-)
+    address, dispatch_message, endless, error, exit, getenv, harbor, info_func, init, init_service, localname,
+    memlimit, mqlen, newservice, queryservice, self, setenv, start, stat, term, uniqueservice,
+)  # fmt: skip
+from .task import killthread, task, trace_timeout, uniqtask
+from .tracetag import trace, tracecall, tracelog, traceproto, tracetag
+from .waits import fork, hpc, now, queue, sleep, starttime, time, timeout, wait, wakeup, yield_
 
 __all__ = [
-    "AddressError",
-    "CallError",
-    "PTYPE_CLIENT",
-    "PTYPE_DEBUG",
-    "PTYPE_ERROR",
-    "PTYPE_HARBOR",
-    "PTYPE_LUA",
-    "PTYPE_MULTICAST",
-    "PTYPE_QUEUE",
-    "PTYPE_RESPONSE",
-    "PTYPE_SNAX",
-    "PTYPE_SOCKET",
-    "PTYPE_SYSTEM",
-    "PTYPE_TEXT",
-    "PTYPE_TRACE",
-    "SkynetError",
-    "abort",
-    "address",
-    "call",
-    "context",
-    "dispatch",
-    "dispatch_message",
-    "dispatch_unknown_request",
-    "dispatch_unknown_response",
-    "endless",
-    "error",
-    "exit",
-    "filter",
-    "fork",
-    "forward_type",
-    "genid",
-    "getenv",
-    "harbor",
-    "hpc",
-    "ignoreret",
-    "info_func",
-    "init",
-    "init_service",
-    "kill",
-    "killthread",
-    "launch",
-    "localname",
-    "memlimit",
-    "monitor",
-    "mqlen",
-    "name",
-    "newservice",
-    "now",
-    "pack",
-    "packstring",
-    "queryservice",
-    "queue",
-    "rawcall",
-    "rawsend",
-    "redirect",
-    "register",
-    "register_protocol",
-    "request",
-    "response",
-    "ret",
-    "retpack",
-    "running",
-    "select",
-    "self",
-    "send",
-    "setenv",
-    "sleep",
-    "start",
-    "starttime",
-    "stat",
-    "task",
-    "term",
-    "time",
-    "timeout",
-    "tostring",
-    "trace",
-    "trace_timeout",
-    "tracecall",
-    "tracelog",
-    "traceproto",
-    "tracetag",
-    "trash",
-    "uniqtask",
-    "uniqueservice",
-    "unpack",
-    "wait",
-    "wakeup",
+    "AddressError", "CallError", "PTYPE_CLIENT", "PTYPE_DEBUG", "PTYPE_ERROR", "PTYPE_HARBOR", "PTYPE_LUA",
+    "PTYPE_MULTICAST", "PTYPE_QUEUE", "PTYPE_RESPONSE", "PTYPE_SNAX", "PTYPE_SOCKET", "PTYPE_SYSTEM", "PTYPE_TEXT",
+    "PTYPE_TRACE", "SkynetError", "abort", "address", "call", "context", "dispatch", "dispatch_message",
+    "dispatch_unknown_request", "dispatch_unknown_response", "endless", "error", "exit", "filter", "fork",
+    "forward_type", "genid", "getenv", "harbor", "hpc", "ignoreret", "info_func", "init", "init_service", "kill",
+    "killthread", "launch", "localname", "memlimit", "monitor", "mqlen", "name", "newservice", "now", "pack",
+    "packstring", "queryservice", "queue", "rawcall", "rawsend", "redirect", "register", "register_protocol",
+    "request", "response", "ret", "retpack", "running", "select", "self", "send", "setenv", "sleep", "start",
+    "starttime", "stat", "task", "term", "time", "timeout", "tostring", "trace", "trace_timeout", "tracecall",
+    "tracelog", "traceproto", "tracetag", "trash", "uniqtask", "uniqueservice", "unpack", "wait", "wakeup",
     "yield_",
-]
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__

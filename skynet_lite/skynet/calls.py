@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import AddressError, CallError, SkynetError
 from ..core.handle import address_text
-from ..core.message import PTYPE_LUA, PTYPE_TRACE, Packed, pack as _pack, unpack as _unpack
-from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, current, running
-from .protocols import own_pack, payload_of, protocol_of
-from .tracetag import log as trace_line, trace_call, trace_log
-
-if TYPE_CHECKING:
-    from .scheduler import Response, Scheduler
+from ..core.message import PTYPE_LUA, Packed, pack as _pack, unpack as _unpack
+from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, running
+from .protocol import own_pack, payload_of, protocol_of
+from .response import Response
+from .scheduler import Scheduler, current
 
 
 def _misuse(typename: str) -> SkynetError:
@@ -44,7 +42,7 @@ def send(addr: int | str, typename: str, *args: Any) -> int | None:
     except (AttributeError, KeyError):
         raise _misuse(typename) from None
     pack = p.pack
-    return 0 if s.send(addr, p.id, 0, pack(args)) else None
+    return 0 if s.server.send(s.handle, addr, p.id, 0, pack(args)) else None
 
 
 def call(addr: int | str, typename: str, *args: Any) -> Any:
@@ -61,11 +59,9 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
         raise _misuse(typename) from None
     pack = p.pack
     payload = pack(args)
-    if co.tag:
-        trace_call(co, addr)
     hub = co.hub
     session = next(s.sessions)
-    if not s.send(addr, p.id, session, payload):
+    if not s.server.send(s.handle, addr, p.id, session, payload):
         raise unreachable(addr)
     values = yield_call(s, hub, addr, session)
     if type(values) is not tuple or p.id != PTYPE_LUA:
@@ -77,7 +73,7 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
 
 def yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int) -> Any:
     """Wait for the response to `session`. DOC: yield-call"""
-    s.watching_session[session] = addr if type(addr) is int else s.node.resolve(addr)
+    s.watching_session[session] = addr if type(addr) is int else s.server.resolve(addr)
     succ, payload = coroutine_yield(hub, CALL, session)
     del s.watching_session[session]
     if not succ:
@@ -88,45 +84,29 @@ def yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int) -> Any:
 def rawsend(addr: int | str, typename: str, message: Any) -> int | None:
     """Like send, with a message that is packed already."""
     s = current()
-    return 0 if s.send(addr, protocol_of(s, typename).id, 0, payload_of(message)) else None
+    return 0 if s.server.send(s.handle, addr, protocol_of(s, typename).id, 0, payload_of(message)) else None
 
 
 def rawcall(addr: int | str, typename: str, message: Any) -> Any:
     """Like call, packed in and packed out."""
-    if running().tag:
-        trace_call(running(), addr)
-    return _rawcall(addr, typename, message)
-
-
-def _rawcall(addr: int | str, typename: str, message: Any) -> Any:
     s, co = current(), running()
     hub = co.hub
     session = next(s.sessions)
-    if not s.send(addr, protocol_of(s, typename).id, session, payload_of(message)):
+    if not s.server.send(s.handle, addr, protocol_of(s, typename).id, session, payload_of(message)):
         raise unreachable(addr)
     payload = yield_call(s, hub, addr, session)
     return payload if isinstance(payload, str) else Packed(payload)
 
 
-def tracecall(tag: str, addr: int | str, typename: str, message: Any) -> Any:
-    """`rawcall` under a trace tag that is given, with a line in the log before and after it."""
-    s = current()
-    trace_line(s, tag, "tracecall begin")
-    s.send(addr, PTYPE_TRACE, 0, tag)
-    answer = _rawcall(addr, typename, message)
-    trace_line(s, tag, "tracecall end")
-    return answer
-
-
 def redirect(dest: int | str, source: int, typename: str, session: int, message: Any) -> int | None:
     """Send on behalf of another: `dest` sees `source` (0: this service) as the sender (c.redirect)."""
     s = current()
-    target = s.contexts.get(s.node.resolve(dest))  # type: ignore[arg-type]  # a global name is no key
+    target = s.server.contexts.get(s.server.resolve(dest))  # type: ignore[arg-type]  # a global name is no key
     if target is None:
         return None
     ptype = protocol_of(s, typename).id
     payload = payload_of(message)
-    s.redirect(target, (ptype, session, source or s.handle, payload))
+    s.server.redirect(s.handle, target, (ptype, session, source or s.handle, payload))
     return session
 
 
@@ -136,9 +116,7 @@ def ret(message: Any = None) -> bool:
     False if nobody waits (the message was sent, not called). DOC: ret
     """
     co = _serving("skynet.ret")
-    if co.tag:
-        trace_log(co, "response")
-    answered: bool = coroutine_yield(co.hub, RETURN, payload_of(message))
+    answered: bool = coroutine_yield(co.hub, RETURN, payload_of(message))[0]
     return answered
 
 
@@ -147,16 +125,14 @@ def retpack(*values: Any) -> bool:
     co = running()
     if type(co) is not Coroutine or co.session is None:
         _serving("skynet.retpack")
-    if co.tag:
-        trace_log(co, "response")
-    answered: bool = coroutine_yield(co.hub, RETURN, _pack(values))
+    answered: bool = coroutine_yield(co.hub, RETURN, _pack(values))[0]
     return answered
 
 
 def response(pack: Callable[..., Any] | None = None) -> Response:
     """A function that answers the current request later; see Response."""
     co = _serving("skynet.response")
-    made: Response = coroutine_yield(co.hub, RESPONSE, _pack if pack is None else own_pack(pack))
+    made: Response = coroutine_yield(co.hub, RESPONSE, _pack if pack is None else own_pack(pack))[0]
     return made
 
 

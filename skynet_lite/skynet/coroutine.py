@@ -14,14 +14,11 @@ notebook's or a test runner's sixty frames it would cost twice as much.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
 
 from ..core.errors import SkynetError
-
-if TYPE_CHECKING:
-    from .scheduler import Scheduler
 
 T = TypeVar("T")
 
@@ -35,19 +32,11 @@ CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE
 BREAK = "BREAK"
 """In session_id_coroutine: the coroutine has gone on, throw the response away."""
 
-KILL, SUSPEND = "KILL", "SUSPEND"
-"""Of ours: close another coroutine (killthread); wait for sessions that are in the table already (request)."""
+KILL, TRACE, SUSPEND = "KILL", "TRACE", "SUSPEND"
+"""Of ours: functions to be called in the hub; and to wait for sessions that are in the table already (request)."""
 
-
-def current() -> Scheduler:
-    """The current service: the one whose coroutine, or whose message, is running in this thread."""
-    try:
-        s: Scheduler | None = running().service
-    except AttributeError:
-        s = None
-    if s is None:
-        raise outside()
-    return s
+DONE = object()
+"""Behind what a command that is done at once returns."""
 
 
 def outside() -> SkynetError:
@@ -67,7 +56,7 @@ class Coroutine(greenlet):
 
     is_task = True  # runs a task of the user
 
-    def __init__(self, service: Scheduler, hub: Hub, n: int) -> None:
+    def __init__(self, service: Any, hub: Hub, n: int) -> None:
         greenlet.__init__(self, parent=hub)
         self.service = service
         self.hub = hub
@@ -82,7 +71,7 @@ class Coroutine(greenlet):
         self.sleeping: int | None = None  # sleep_session
         self.token: Any = None  # what wakes it, if not itself
         self.tag: str | bool | None = None  # session_coroutine_tracetag; False: not to be traced
-        self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (usercoroutine.py)
+        self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (lualib/coroutine.py)
 
     def run(self, *_: Any) -> None:  # a timer's first resume hands in what nobody wants
         """The body of every coroutine (co_create): a task, then the pool, then the next task.
@@ -124,7 +113,7 @@ def _of_thread(name: str) -> Any:
 class UserCoroutine(greenlet):
     """A coroutine that the code of a service made for itself: what it does in skynet, its thread does.
 
-    Its `hub` is whoever resumed it, so a yield goes there; see usercoroutine.py.
+    Its `hub` is whoever resumed it, so a yield goes there; see lualib/coroutine.py.
     """
 
     __slots__ = ("blocked", "f", "hub", "thread")
@@ -150,7 +139,7 @@ class UserCoroutine(greenlet):
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
 
 
-def hold_token(s: Scheduler, co: Any, token: Any) -> None:
+def hold_token(s: Any, co: Any, token: Any) -> None:
     """`co` is about to sleep, and `token` will wake it."""
     if token is co:
         return
@@ -162,7 +151,7 @@ def hold_token(s: Scheduler, co: Any, token: Any) -> None:
     co.token = token
 
 
-def drop_token(s: Scheduler, co: Any) -> None:
+def drop_token(s: Any, co: Any) -> None:
     if co.token is not None and s.sleep_tokens is not None:
         s.sleep_tokens.pop(co.token, None)
         co.token = None
@@ -177,7 +166,7 @@ class Hub(greenlet):
 
     def __init__(self) -> None:
         super().__init__()
-        self.service: Scheduler | None = None  # whose message is being dispatched
+        self.service: Any = None  # whose message is being dispatched
         self._driver: Any = None
         self._task: Callable[[], Any] | None = None
         self._outcome: tuple[Any, BaseException | None] = (None, None)

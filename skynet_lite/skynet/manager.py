@@ -7,15 +7,12 @@ All of it is reachable as `skynet.launch`, `skynet.kill`, ..., as in skynet afte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.message import PTYPE_RESPONSE, Message, Packed
 from .calls import send
-from .coroutine import current
+from .scheduler import Scheduler, current
 from .services import queryservice, start_with, uniqueservice
-
-if TYPE_CHECKING:
-    from .scheduler import Scheduler
 
 Filter = Callable[[int, int, int, Any], Message | None]
 
@@ -23,7 +20,7 @@ Filter = Callable[[int, int, int, Any], Message | None]
 def launch(kind: str, name: str, *args: Any) -> int | None:
     """Create a service and do not wait; None if its module is unknown."""
     s = current()
-    return s.node.launch(kind, name, args, s.handle)
+    return s.server.launch(kind, name, args, s.handle)
 
 
 def kill(addr: int | str) -> None:
@@ -31,27 +28,26 @@ def kill(addr: int | str) -> None:
     s = current()
     if isinstance(addr, int):
         send(".launcher", "lua", "REMOVE", addr, True)
-    handle = s.node.resolve(addr)
+    handle = s.server.resolve(addr)
     if isinstance(handle, int):
-        s.node.kill(s, handle)
+        s.server.kill(s.handle, handle)
 
 
 def abort() -> None:
     """End all services of the node."""
-    s = current()
-    s.node.abort(s)
+    current().server.abort()
 
 
 def register(name: str) -> None:
     """Give the current service a name."""
     s = current()
-    s.node.set_name(s, name, s.handle)
+    s.server.set_name(s.handle, name, s.handle)
 
 
 def name(name: str, handle: int) -> None:
     """Give a service a name: ".name" in this node, otherwise a global one. A taken name stays."""
     s = current()
-    s.node.set_name(s, name, handle)
+    s.server.set_name(s.handle, name, handle)
 
 
 def forward_type(map: Mapping[int, int], start_func: Callable[..., Any] | None = None) -> None:
@@ -89,7 +85,7 @@ def filter(f: Filter, start_func: Callable[..., Any] | None = None) -> None:
 
 def _begin(s: Scheduler, callback: Callable[[Message], None], start_func: Callable[..., Any] | None) -> None:
     if start_func is None:
-        s.set_callback(callback)
+        s.server.set_callback(s.ctx, callback)
     else:
         start_with(s, start_func, callback)
 
@@ -102,5 +98,5 @@ def monitor(service: str | Callable[..., Any], query: bool = False) -> int:
     """
     s = current()
     found = queryservice(True, service) if query else uniqueservice(True, service)
-    s.node.monitor_exit = found
+    s.server.monitor_exit = found
     return found

@@ -13,17 +13,15 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import CallError, SkynetError
 from .calls import unreachable
-from .coroutine import SUSPEND, Coroutine, coroutine_drop, coroutine_yield, current, running
-from .protocols import protocol_of
-from .tracetag import trace_call
+from .coroutine import SUSPEND, Coroutine, coroutine_drop, coroutine_yield, running
+from .protocol import Protocol, protocol_of
+from .scheduler import Scheduler, current
+from .task import abandon
 from .waits import wait, wakeup
-
-if TYPE_CHECKING:
-    from .scheduler import Protocol, Scheduler
 
 Answer = tuple[Any, ...] | None
 
@@ -76,11 +74,9 @@ class Request:
         packed = [(asked, p, p.pack(asked[2:])) for asked in self._asks for p in (protocol_of(s, asked[1]),)]
         self._thread = thread = _RequestThread(s, self, co.n)
         for asked, p, payload in packed:
-            if co.tag:
-                trace_call(co, asked[0])
             session = next(s.sessions)
-            if s.send(asked[0], p.id, session, payload):
-                s.watching_session[session] = asked[0] if type(asked[0]) is int else s.node.resolve(asked[0])
+            if s.server.send(s.handle, asked[0], p.id, session, payload):
+                s.watching_session[session] = asked[0] if type(asked[0]) is int else s.server.resolve(asked[0])
                 thread.expect(session)
                 self._open[session] = asked, p
             else:
@@ -88,7 +84,7 @@ class Request:
                 self._come.append((asked, None))
         if timeout is not None:
             self._timer = session = next(s.sessions)
-            s.set_timer(session, timeout)
+            s.server.set_timer(s.ctx, session, timeout)
             thread.expect(session)
         return self._answers()
 
@@ -99,12 +95,10 @@ class Request:
             return
         s = thread.service
         for session in [*self._open, *([] if self._timer is None else [self._timer])]:
-            s.abandon(session)
+            abandon(s, session)
         self._open.clear()
         self._timer = None
-        s.coroutines.pop(thread.n, None)
-        if s.emit is not None:
-            s.emit(("kill", s.handle, thread.n, running().n))
+        s.killed(thread, running().n)
         coroutine_drop(thread)
 
     def _answers(self) -> Iterator[tuple[Asked, Answer]]:
@@ -160,8 +154,7 @@ class _RequestThread(Coroutine):
         super().__init__(s, s.hub, s.created)
         self.request = request
         s.coroutines[self.n] = self
-        if s.emit is not None:
-            s.emit(("co_create", s.handle, self.n, True, "request", by, None))
+        s.joined(self, by)
 
     def expect(self, session: int) -> None:
         s = self.service

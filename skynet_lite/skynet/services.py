@@ -18,8 +18,8 @@ from ..core.handle import REMOTE_SHIFT, address_text
 from ..core.message import PTYPE_ERROR, Message
 from ..core.places import format_error
 from .calls import call, send
-from .coroutine import QUIT, coroutine_yield, current, running
-from .scheduler import Scheduler
+from .coroutine import QUIT, coroutine_yield, running
+from .scheduler import Scheduler, current
 from .waits import timeout
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,8 +31,8 @@ def start(func: F) -> F:
     The start function runs in a coroutine of its own, after a timer of 0 ticks.
     """
     s = getattr(running(), "service", None)
-    if s is not None and s.cell is not None:
-        s.cell.append(func)
+    if s is not None and "cell" in s.libs:  # of service_cell
+        s.libs["cell"].append(func)
     elif s is not None:
         start_with(s, func)
     return func
@@ -43,7 +43,7 @@ def start_with(s: Scheduler, func: Callable[..., Any], callback: Callable[[Messa
     if s.start_state != "loading":
         raise SkynetError("skynet.start was called already: a service has one start function")
     s.start_state = "starting"
-    s.set_callback(callback or s.dispatch_message)
+    s.server.set_callback(s.ctx, callback or s.dispatch_message)
     s.init_thread = timeout(0, partial(run_start, s, partial(func, *s.launch_args)))
 
 
@@ -92,13 +92,19 @@ def exit() -> None:
     send(".launcher", "lua", "REMOVE", s.handle, False)
     serving = [c for c in s.coroutines.values() if c.session]
     for c in sorted(serving, key=lambda c: c.serial):
-        s.send(c.address, PTYPE_ERROR, c.session or 0, None)
+        s.server.send(s.handle, c.address, PTYPE_ERROR, c.session or 0, None)
     for r in list(s.unresponse or ()):
         r(False)
     for to in dict.fromkeys(s.watching_session.values()):
-        s.send(to, PTYPE_ERROR, 0, None)
-    s.node.kill(s, s.handle)
+        s.server.send(s.handle, to, PTYPE_ERROR, 0, None)
+    s.server.kill(s.handle, s.handle)
     coroutine_yield(hub, QUIT, None)
+
+
+def name_of(s: Scheduler, service: Any) -> str:
+    """The name that a service is launched by; a function is made known first."""
+    name: str = s.server.kinds["snlua"].name_of(service)  # type: ignore[attr-defined]  # of this kind only
+    return name
 
 
 def newservice(service: str | Callable[..., Any], *args: Any) -> int:
@@ -107,7 +113,7 @@ def newservice(service: str | Callable[..., Any], *args: Any) -> int:
     Returns its handle. Raises CallError if it failed to start, SkynetError if there is no such service.
     """
     s = current()
-    handle = call(".launcher", "lua", "LAUNCH", "snlua", s.node.service_name(service), *args)
+    handle = call(".launcher", "lua", "LAUNCH", "snlua", name_of(s, service), *args)
     if handle is None:
         raise CallError(f"call failed: {service} ended before it had started")
     return int(handle)
@@ -130,7 +136,7 @@ def queryservice(name: str | bool, *args: Any) -> int:
 def _manager(command: str, name: str | bool, *args: Any) -> int:
     if name is True:
         command, (name, *args) = "G" + command, args  # type: ignore[assignment]  # a tuple before, a list now
-    answer = call(".service", "lua", command, current().node.service_name(name), *args)  # type: ignore[arg-type]
+    answer = call(".service", "lua", command, name_of(current(), name), *args)  # type: ignore[arg-type]
     if not isinstance(answer, int):
         raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
     return answer
@@ -148,18 +154,18 @@ def address(addr: int | str) -> str:
 
 def localname(name: str) -> int | None:
     """The handle behind a local name (".name"), None if there is none."""
-    handles = current().node.handles
+    handles = current().server.handles
     return handles.query(name) or None if name.startswith(".") else None
 
 
 def getenv(key: str) -> str | None:
     """A value of the node's configuration, as text; None if there is none."""
-    return current().node.env.get(key)
+    return current().server.env.get(key)
 
 
 def setenv(key: str, value: object) -> None:
     """Set a value once; raises SkynetError if the key is there."""
-    current().node.env.set(key, value)
+    current().server.env.set(key, value)
 
 
 def error(*words: Any) -> None:
@@ -170,7 +176,7 @@ def error(*words: Any) -> None:
 def term(addr: int | str) -> None:
     """Take it that a service has gone: all calls to it that wait here fail."""
     s = current()
-    s.watch_error(0, s.node.resolve(addr))
+    s.watch_error(0, s.server.resolve(addr))
 
 
 def mqlen() -> int:
@@ -196,7 +202,7 @@ def stat(what: str) -> int | float:
     if what == "cpu":
         return s.ctx.cpu_cost
     if what == "time":
-        return s.node.cpu_time() - s.ctx.cpu_start if s.node.config.profile else 0.0
+        return s.server.cpu_time() - s.ctx.cpu_start if s.server.profile else 0.0
     raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
 
 
@@ -209,7 +215,7 @@ def endless() -> bool:
 
 def info_func(func: F) -> F:
     """Set what the debug command INFO answers: `func(*args)`. Decorates (lualib/skynet/debug.lua)."""
-    current().info_func = func
+    current().libs["info_func"] = func
     return func
 
 

@@ -19,9 +19,9 @@ from typing import Any
 from ..core.errors import SkynetError, SocketError
 from ..core.message import PTYPE_SOCKET
 from ..core.socket_udp import unpack_udp_address
-from .coroutine import Coroutine, current, running
+from .coroutine import Coroutine, running
 from .protocols import register_protocol
-from .scheduler import Scheduler
+from .scheduler import Scheduler, current
 from .waits import wait, wakeup as _wakeup_coroutine
 
 BUFFER_LIMIT = 128 * 1024
@@ -87,7 +87,7 @@ def suspend(s: PoolSocket, what: str) -> None:
         if s.paused:
             service = co.service
             service.error(f"Resume socket ({s.id})")
-            service.node.socket_server.start(service.handle, s.id)
+            service.server.socket_server.start(service.handle, s.id)
             wait()
             s.paused = None
         else:
@@ -105,7 +105,7 @@ def pause_socket(s: PoolSocket, size: int | None = None) -> None:
         return
     service = current()
     service.error(f"Pause socket ({s.id})" if size is None else f"Pause socket ({s.id}) size : {size}")
-    service.node.socket_server.pause(service.handle, s.id)
+    service.server.socket_server.pause(service.handle, s.id)
     s.paused = True
 
 
@@ -130,7 +130,7 @@ def _on_data(service: Scheduler, id: int, size: int, data: bytes) -> None:
         return
     if s.buffer_limit is not None and total > s.buffer_limit:
         service.error(f"socket buffer overflow: fd={id} size={total}")
-        service.node.socket_server.close(service.handle, id)
+        service.server.socket_server.close(service.handle, id)
         return
     if type(needed) is bytes:
         # What was there before has been searched; a separator may lie across the seam.
@@ -159,8 +159,8 @@ def _on_close(service: Scheduler, id: int, ud: int, data: str) -> None:
         s.connected = False
         wakeup(s)
     else:
-        service.node.socket_server.close(service.handle, id)
-    callback = (service.socket_onclose or {}).pop(id, None)
+        service.server.socket_server.close(service.handle, id)
+    callback = _onclose(service).pop(id, None)
     if callback is not None:
         callback(id)
 
@@ -169,7 +169,7 @@ def _on_accept(service: Scheduler, id: int, new: int, address: str) -> None:
     """ACCEPT: a new socket, which nobody owns before `start`. DOC: socket-message-accept"""
     s = _pool(service).get(id)
     if s is None or s.callback is None:
-        service.node.socket_server.close(service.handle, new)
+        service.server.socket_server.close(service.handle, new)
     else:
         s.callback(new, address)
 
@@ -177,7 +177,7 @@ def _on_accept(service: Scheduler, id: int, new: int, address: str) -> None:
 def _on_error(service: Scheduler, id: int, ud: int, text: str) -> None:
     """ERROR: the connection is broken, or was never made. DOC: socket-message-error"""
     s = _pool(service).get(id)
-    server = service.node.socket_server
+    server = service.server.socket_server
     if s is None:
         server.shutdown(service.handle, id)
         service.error(f"socket: error on unknown {id} {text}")
@@ -223,8 +223,16 @@ def _dispatch(session: int, source: int, type: int, id: int, ud: int, data: Any)
 def _pool(service: Scheduler) -> dict[int, PoolSocket]:
     if service.socket_pool is None:
         service.socket_pool = {}
+        service.at_close.append(_close_all)
         register_protocol(name="socket", id=PTYPE_SOCKET, dispatch=_dispatch)
     return service.socket_pool
+
+
+def _close_all(service: Scheduler) -> None:
+    """The service has gone (`__gc` of socket_pool)."""
+    for id in service.socket_pool or ():
+        service.server.socket_server.close(service.handle, id)
+    service.socket_pool = None
 
 
 def _open_socket(id: int) -> PoolSocket:
@@ -261,7 +269,7 @@ def listen(host: str, port: int | None = None, backlog: int = 32) -> int:
     service = current()
     host, port = _address(host, port)
     pool = _pool(service)
-    id = service.node.socket_server.listen(service.handle, host, port, backlog)
+    id = service.server.socket_server.listen(service.handle, host, port, backlog)
     pool[id] = PoolSocket(service, id, None, "listen")
     return id
 
@@ -278,9 +286,9 @@ def start(id: int, func: Accept | None = None) -> int:
     s = _pool(service).get(id)
     if s is not None and s.protocol != "listen":
         raise SocketError(f"socket {id} is not closed: it was started or opened here already")
-    if service.socket_onclose and id in service.socket_onclose:
+    if id in _onclose(service):
         raise SocketError(f"socket {id} has an onclose function: set it after start")
-    service.node.socket_server.start(service.handle, id)
+    service.server.socket_server.start(service.handle, id)
     return connect(service, id, func, "start")
 
 
@@ -294,7 +302,7 @@ def open(host: str, port: int | None = None) -> int:
     host, port = _address(host, port)
     if port == 0:
         raise SocketError("Invalid port: 0 can be listened on, not connected to")
-    return connect(service, service.node.socket_server.connect(service.handle, host, port), None, "open")
+    return connect(service, service.server.socket_server.connect(service.handle, host, port), None, "open")
 
 
 def bind(fd: int) -> int:
@@ -304,7 +312,7 @@ def bind(fd: int) -> int:
     """
     service = current()
     _ = running().hub
-    return connect(service, service.node.socket_server.bind(service.handle, fd), None, "bind")
+    return connect(service, service.server.socket_server.bind(service.handle, fd), None, "bind")
 
 
 def stdin() -> int:
@@ -341,7 +349,7 @@ def close(id: int) -> None:
     s = _pool(service).get(id)
     if s is None:
         return
-    service.node.socket_server.close(service.handle, id)
+    service.server.socket_server.close(service.handle, id)
     if s.connected:
         s.paused = False  # a reader that comes now must not start it again
         if s.closing is not None:
@@ -370,14 +378,14 @@ def close_fd(id: int) -> None:
         _pool(service).pop(id, None)
     elif s is not None:
         raise SocketError(f"socket {id} was started here: use socket.close instead")
-    service.node.socket_server.close(service.handle, id)
+    service.server.socket_server.close(service.handle, id)
 
 
 def shutdown(id: int) -> None:
     """Close at once, throwing away what is still to be sent; `close` it afterwards."""
     service = current()
     if id in _pool(service):
-        service.node.socket_server.shutdown(service.handle, id)
+        service.server.socket_server.shutdown(service.handle, id)
 
 
 def abandon(id: int) -> None:
@@ -386,7 +394,7 @@ def abandon(id: int) -> None:
     s = _pool(service).get(id)
     if s is not None:
         wakeup(s)
-        (service.socket_onclose or {}).pop(id, None)
+        _onclose(service).pop(id, None)
         _pool(service).pop(id, None)
         s.connected = False
 
@@ -504,13 +512,13 @@ def pause(id: int) -> None:
 def write(id: int, data: bytes | bytearray | memoryview) -> bool:
     """Send; does not wait. True: taken over (not: delivered). False: the socket is gone or closing."""
     service = current()
-    return service.node.socket_server.send(service.handle, id, data if type(data) is bytes else _bytes(data))
+    return service.server.socket_server.send(service.handle, id, data if type(data) is bytes else _bytes(data))
 
 
 def lwrite(id: int, data: bytes | bytearray | memoryview) -> bool:
     """Like write, with low priority: behind whatever `write` has queued."""
     service = current()
-    return service.node.socket_server.send(service.handle, id, data if type(data) is bytes else _bytes(data), low=True)
+    return service.server.socket_server.send(service.handle, id, data if type(data) is bytes else _bytes(data), low=True)
 
 
 def _bytes(data: Any) -> bytes:
@@ -542,34 +550,37 @@ def disconnected(id: int) -> bool | None:
 
 def onclose(id: int, func: Callable[[int], Any] | None) -> None:
     """Call `func(id)` when the CLOSE message of this socket comes."""
-    service = current()
-    if service.socket_onclose is None:
-        service.socket_onclose = {}
+    functions = _onclose(current())
     if func is None:
-        service.socket_onclose.pop(id, None)
+        functions.pop(id, None)
     else:
-        service.socket_onclose[id] = func
+        functions[id] = func
+
+
+def _onclose(service: Scheduler) -> dict[int, Callable[[int], Any]]:
+    functions: dict[int, Callable[[int], Any]] = service.libs.setdefault("socket.onclose", {})
+    return functions
 
 
 def sockname(id: int) -> tuple[str, int]:
     """(host, port) of our side. Raises SocketError."""
-    return current().node.socket_server.sockname(id)
+    return current().server.socket_server.sockname(id)
 
 
 def peername(id: int) -> tuple[str, int]:
     """(host, port) of the other side. Raises SocketError."""
-    return current().node.socket_server.peername(id)
+    return current().server.socket_server.peername(id)
 
 
 def netstat() -> list[dict[str, Any]]:
     """One dict for each socket of the node, from the highest slot to the lowest."""
-    return current().node.socket_server.netstat()
+    return current().server.socket_server.netstat()
 
 
 def nodelay(id: int) -> None:
     """Send small packets at once (TCP_NODELAY)."""
     service = current()
-    service.node.socket_server.nodelay(service.handle, id)
+    service.server.socket_server.nodelay(service.handle, id)
 
 
 def resolve(host: str) -> list[str]:
@@ -578,7 +589,7 @@ def resolve(host: str) -> list[str]:
     Raises SocketError if there is none.
     """
     try:
-        found = current().node.outside.resolve(host, 0, pysocket.SOCK_STREAM)
+        found = current().server.outside.resolve(host, 0, pysocket.SOCK_STREAM)
     except OSError as e:
         raise SocketError(f"resolve {host!r}: {e.strerror}") from None
     return list(dict.fromkeys(address[0] for *_, address in found))
@@ -602,25 +613,25 @@ def udp(func: Callable[[bytes, bytes], Any], host: str | None = None, port: int 
     service = current()
     if host is not None:
         host, port = _address(host, port)
-    return _udp(service, service.node.socket_server.udp(service.handle, host, port), func)
+    return _udp(service, service.server.socket_server.udp(service.handle, host, port), func)
 
 
 def udp_listen(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
     """A UDP socket bound to a port that is given. Raises SocketError."""
     service = current()
-    return _udp(service, service.node.socket_server.udp_listen(service.handle, *_address(host, port)), func)
+    return _udp(service, service.server.socket_server.udp_listen(service.handle, *_address(host, port)), func)
 
 
 def udp_dial(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
     """A UDP socket with a default destination for `write`. Raises SocketError."""
     service = current()
-    return _udp(service, service.node.socket_server.udp_dial(service.handle, *_address(host, port)), func)
+    return _udp(service, service.server.socket_server.udp_dial(service.handle, *_address(host, port)), func)
 
 
 def udp_connect(id: int, host: str, port: int, func: Callable[[bytes, bytes], Any] | None = None) -> None:
     """Set the default destination for `write`; datagrams from others still arrive. Raises SocketError."""
     service = current()
-    service.node.socket_server.udp_connect(service.handle, id, *_address(host, port))
+    service.server.socket_server.udp_connect(service.handle, id, *_address(host, port))
     s = _pool(service).get(id)
     if s is None:
         _udp(service, id, func)
@@ -637,7 +648,7 @@ def sendto(id: int, address: bytes, data: bytes) -> bool:
     """Send one datagram to a packed address, as `func` of `udp` gets it."""
     service = current()
     data = data if type(data) is bytes else _bytes(data)
-    return service.node.socket_server.udp_send(service.handle, id, address, data)
+    return service.server.socket_server.udp_send(service.handle, id, address, data)
 
 
 def udp_address(packed: bytes) -> tuple[str, int]:

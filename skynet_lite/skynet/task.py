@@ -11,13 +11,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE
 from ..core.places import format_stack
-from .coroutine import KILL, Coroutine, coroutine_yield, current, running
-
-if TYPE_CHECKING:
-    from .scheduler import Scheduler
+from .coroutine import BREAK, KILL, Coroutine, coroutine_close, coroutine_yield, drop_token, running
+from .scheduler import Scheduler, current
 
 _SHOWN = 9  # sessions that uniqtask lists for one stack
 
@@ -69,10 +68,47 @@ def killthread(thread: Coroutine | str) -> Coroutine | None:
     if co is None:
         return None
     if me is s.hub:
-        s.kill_coroutine(co, 0)
+        kill(s, co, 0)
     else:
-        coroutine_yield(me.hub, KILL, co)
+        coroutine_yield(me.hub, KILL, partial(kill, s, co, me.n))
     return co
+
+
+def kill(s: Scheduler, co: Coroutine, by: int) -> None:
+    """End a parked coroutine. In the hub only, for its `finally` blocks run."""
+    owes = 0 if co.responded else co.session
+    co.sleeping = None
+    drop_token(s, co)
+    if co in s.fork_queue:
+        s.fork_queue.remove(co)
+    s.killed(co, by)
+    for session in [n for n, waiting in s.session_id_coroutine.items() if waiting is co]:
+        abandon(s, session)
+    if owes:
+        s.server.send(s.handle, co.address, PTYPE_ERROR, owes, None)
+    for section in list((s.queues or {}).values()):
+        section.leave(co)
+    coroutine_close(co)
+    if s.pooled is co:  # it was told to end, and did: by returning
+        s.pooled = co.pooled
+
+
+def abandon(s: Scheduler, session: int) -> None:
+    """Nobody waits for `session` any more: throw its answer away, if one will come."""
+    if session not in s.session_id_coroutine:
+        return
+    with s.server.lock:
+        comes = session in s.watching_session
+        if comes:
+            del s.watching_session[session]
+        elif any(m[:2] == (PTYPE_RESPONSE, session) for m in s.mailbox):
+            comes = True
+        else:
+            comes = (s.handle, session) in {timer[1:] for timer in s.server.timer.pending()}
+        if comes:
+            s.session_id_coroutine[session] = BREAK
+        else:
+            del s.session_id_coroutine[session]
 
 
 def trace_timeout(on: bool) -> None:
@@ -85,7 +121,7 @@ def traced_timeout(s: Scheduler, session: int, ti: int, func: Callable[[], Any])
     """The task of a timer, while trace_timeout is on."""
     assert s.timeout_traceback is not None
     stack = format_stack(sys._getframe(1), s.name, s.file)
-    s.timeout_traceback[session] = f"TIMER {s.node.clock.now()}+{ti} : \nstack traceback:\n{stack}"
+    s.timeout_traceback[session] = f"TIMER {s.server.clock.now()}+{ti} : \nstack traceback:\n{stack}"
     return partial(_fired, s, session, func)
 
 

@@ -13,21 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .coroutine import (
-    BREAK,
-    SLEEP,
-    Coroutine,
-    coroutine_yield,
-    current,
-    drop_token,
-    hold_token,
-    outside,
-    running,
-)  # fmt: skip
+from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, outside, running
 from .queue import CriticalSection
-from .scheduler import NOTHING
+from .scheduler import NOTHING, current
 from .task import traced_timeout
-from .tracetag import trace_log
 
 
 def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
@@ -39,7 +28,7 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     session = next(s.sessions)
     if s.timeout_traceback is not None:
         func = traced_timeout(s, session, ti, func)
-    s.set_timer(session, ti)
+    s.server.set_timer(s.ctx, session, ti)
     task = s.session_id_coroutine[session] = s.co_create(func, ())
     return task
 
@@ -56,10 +45,8 @@ def sleep(ti: int, token: Any = None) -> str | None:
         raise outside() from None
     if token is not None:
         hold_token(s, co, token)
-    if co.tag:
-        trace_log(co, "sleep", True)
     session = next(s.sessions)
-    s.set_timer(session, ti)
+    s.server.set_timer(s.ctx, session, ti)
     succ, _ = coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
     if token is not None:
@@ -81,8 +68,6 @@ def wait(token: Any = None) -> None:
         raise outside() from None
     if token is not None:
         hold_token(s, co, token)
-    if co.tag:
-        trace_log(co, "sleep", True)
     session = next(s.sessions)
     succ, _ = coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
@@ -136,27 +121,27 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
 
 def now() -> int:
     """Ticks of 10 ms since the node began."""
-    return current().node.clock.now()
+    return current().server.clock.now()
 
 
 def starttime() -> int:
     """When the node began, in seconds since 1970."""
-    return current().node.clock.starttime
+    return current().server.clock.starttime
 
 
 def time() -> float:
     """Seconds since 1970, with the resolution of a tick."""
-    clock = current().node.clock
+    clock = current().server.clock
     return clock.starttime + clock.now() / 100
 
 
 def hpc() -> int:
     """A high performance counter in nanoseconds."""
-    return current().node.clock.hpc()
+    return current().server.clock.hpc()
 
 
 def queue() -> CriticalSection:
     """A critical section of this service: `cs = skynet.queue(); cs(f, *args)`."""
     s = current()
-    s.sections += 1
-    return CriticalSection(running, wait, wakeup, partial(s.queue_changed, s.sections))
+    number = s.libs["queue"] = s.libs.get("queue", 0) + 1
+    return CriticalSection(running, wait, wakeup, partial(s.queue_changed, number))

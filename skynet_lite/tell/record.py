@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from ..core.message import pack, unpack
 from ..core.outside import AddressInfo, Descriptor, Lookup, Outside
 from ..core.timer import Clock, VirtualClock
 from ..trace.world import World, failure
@@ -142,6 +143,10 @@ class Recorded(Asked):
 
     def note(self, kind: str, *values: Any) -> None:
         """Something enters of its own accord, now."""
+        if kind == "call":  # as values, which are the same on every machine
+            values = (*values[:2], unpack(values[2]))
+        elif kind == "launch":
+            values = (values[0], unpack(pack(values[1])))
         self._begin()
         self.world.inputs.append([self._events(), kind, *values])
 

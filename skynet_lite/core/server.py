@@ -1,0 +1,457 @@
+"""The services of one node, and every message between them.
+
+One idea: a service is known by a number, and everything that reaches it is a message in
+its mailbox, whoever it comes from: another service, a timer, a socket, the outside. So
+there is one way in, and whoever runs a service has to look at one place only.
+
+It knows no coroutine and no thread. What a service is made of, a kind says that is handed
+in (as skynet_module does); who runs it, and when, is the driver's matter.
+
+After skynet-src/skynet_server.c.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Protocol
+
+from .context import Context
+from .env import Env
+from .errors import AddressError, SkynetError
+from .handle import REMOTE_SHIFT, HandleStorage, address_text
+from .locks import guarded
+from .message import (
+    PTYPE_CLIENT,
+    PTYPE_ERROR,
+    PTYPE_RESPONSE,
+    PTYPE_SOCKET,
+    PTYPE_SYSTEM,
+    PTYPE_TEXT,
+    SOCKET_ACCEPT,
+    Message,
+    RemoteMessage,
+)  # fmt: skip
+from .message_log import MessageLog
+from .mq import GlobalQueue, MessageQueue, ignore
+from .outside import Outside
+from .socket_server import SocketServer
+from .timer import Clock, Timer, VirtualClock
+
+
+class Kind(Protocol):
+    """What services can be made of: "snlua" for Python, the logger, the harbor."""
+
+    def find(self, name: str) -> Any:
+        """Raises SkynetError if there is nothing of this name."""
+
+    def make(self, server: Server, ctx: Context) -> Message | None:
+        """Give a service that has its handle a callback; its first message, if there is to be one."""
+
+
+class Call:
+    """Something that somebody waits for, perhaps in another thread: an answer, or a job that is left here."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.ok = False
+        self.payload: Any = None  # what came; the exception, if a job raised
+
+    def settle(self, ok: bool, payload: Any) -> None:
+        self.ok, self.payload = ok, payload
+        self.done.set()
+
+    def run(self, job: Callable[[], Any]) -> None:
+        """Do a job that was left here."""
+        try:
+            self.settle(True, job())
+        except BaseException as e:
+            self.settle(False, e)
+
+    def result(self) -> Any:
+        """What the job returned, or raise what it raised."""
+        if not self.ok:
+            raise self.payload
+        return self.payload
+
+
+class Driver(Protocol):
+    """What a server asks of whoever runs its services (drive/)."""
+
+    def hub_of(self, handle: int) -> Any:
+        """The hub in which a service will run."""
+
+    def worker_of(self, handle: int) -> tuple[int, ...]:
+        """The number of its worker, if there are several."""
+
+    def ended(self, ctx: Context) -> None:
+        """A service has gone: `Server.end` it, in the thread of its coroutines."""
+
+    def ending_services(self) -> list[Context]:
+        """Those that have gone, and are not closed yet."""
+
+    def answered(self) -> None:
+        """Somebody outside may go on."""
+
+    def interrupt(self, error: BaseException) -> None:
+        """Something that is no Exception (Ctrl-C) came up in a service: hand it to whoever drives."""
+
+    def when_still(self, handle: int, job: Callable[[], Any]) -> None:
+        """Have `job` run while this service is between two messages: now, unless it is in one on another worker."""
+
+    def between(self, job: Callable[[], Any]) -> Call:
+        """Have `job` run between two messages: for what cannot be done in the middle of one."""
+
+    def still(self) -> AbstractContextManager[Any]:
+        """Nothing moves meanwhile, so that all tables agree."""
+
+
+class Server:
+    """The services of a node. Services, sockets, timers and the outside reach each other through it only."""
+
+    lock: AbstractContextManager[Any] = nullcontext()  # with several threads: around all that is `guarded`
+
+    def __init__(
+        self, outside: Outside, clock: Clock, env: Env, write: Callable[[str], Any], profile: bool, kinds: dict[str, Kind]
+    ) -> None:  # fmt: skip
+        self.outside = outside
+        self.clock = clock
+        self.env = env
+        self.write = write  # a log line, while there is no logger
+        self.profile = profile
+        self.kinds = kinds
+        self.node: Any = None  # who has made us: for libraries that look at the whole node
+        self.driver: Driver = None  # type: ignore[assignment]  # set by whoever drives
+        self.handles = HandleStorage()
+        self.contexts = self.handles.contexts
+        self.logger: Context | None = None
+        self.harbor: Context | None = None
+        self.monitor_exit = 0  # who is told of every exit (skynet.monitor)
+        self.aborted = False
+        self.clients: list[Any] = []  # of `node.client`: what they did is on its way to us
+        self.calls: dict[int, Call] = {}  # from outside, by session
+        self._sessions = 0
+        self._message_logs: dict[int, MessageLog] = {}  # by handle
+        self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording, see tell/
+        self.stamp: Callable[[], None] | None = None  # called before and after each message, while somebody notes time
+        self.share()
+
+    def share(self) -> None:
+        """Make what several workers would have to share."""
+        self.timer = Timer()
+        self.global_queue: GlobalQueue = deque()
+        self.socket_server = SocketServer(self.outside, self.post_socket, partial(self.log, 0), self.clock.now)
+
+    # ---- services come and go
+
+    @guarded
+    def launch(self, kind: str, name: str, args: tuple[Any, ...], source: int = 0) -> int | None:
+        """Create a service; None if its module is unknown (skynet_context_new). DOC: launch"""
+        maker = self.kinds.get(kind)
+        if maker is None:
+            self.log(source, f"try open {kind} failed : no such module; services in Python are launched as snlua")
+            return None
+        try:
+            maker.find(name)
+        except SkynetError as e:
+            self.log(source, str(e))
+            return None
+        ctx = Context(kind, name, args, MessageQueue(self.global_queue))
+        handle = self.handles.register(ctx)
+        first = self.create(maker, ctx)
+        if first is not None:
+            self.push(ctx, first, "launch")
+        if ctx is not self.logger:
+            self.log(handle, f"LAUNCH {ctx.label}")
+        return handle
+
+    def create(self, maker: Kind, ctx: Context) -> Message | None:
+        return maker.make(self, ctx)
+
+    def set_callback(self, ctx: Context, callback: Callable[[Message], None]) -> None:
+        """What the mailbox hands its messages to (skynet_callback)."""
+        ctx.mailbox.callback = partial(self._timed, ctx, callback) if self.profile else callback
+
+    def _timed(self, ctx: Context, callback: Callable[[Message], None], message: Message) -> None:
+        """The callback of a service where the key `profile` is on (dispatch_message)."""
+        ctx.cpu_start = self.cpu_time()
+        try:
+            callback(message)
+        finally:
+            ctx.cpu_cost += self.cpu_time() - ctx.cpu_start
+
+    def cpu_time(self) -> float:
+        """CPU seconds of this thread. Under the virtual clock 0.0: a run is the same every time.
+
+        A replay of a run under the real clock measures anew, for nothing in the run depends on it.
+        """
+        return 0.0 if self.clock.virtual else self.outside.cpu_time()
+
+    def handled(self, ctx: Context, callback: Callable[[Message], None], message: Message) -> None:
+        """A message of a service that has no scheduler."""
+        callback(message)
+
+    @guarded
+    def kill(self, source: int, handle: int) -> None:
+        """Retire a service: names gone, queued requests answered by errors (handle_exit)."""
+        self.log(source, "KILL self" if handle == source else f"KILL :{handle:x}")
+        if self.monitor_exit:
+            self.deliver(self.monitor_exit, (PTYPE_CLIENT, 0, handle, ()))
+        ctx = self.contexts.get(handle)
+        if ctx is not None:
+            self.retire(ctx)
+
+    @guarded
+    def retire(self, ctx: Context) -> None:
+        self.unregister(ctx)
+        for message in ctx.mailbox:
+            self.turn_away(ctx, message)
+        ctx.mailbox.clear()
+        self.driver.ended(ctx)
+
+    def unregister(self, ctx: Context) -> None:
+        self.handles.retire(ctx.handle)
+        ctx.mailbox.callback = ignore
+
+    def turn_away(self, ctx: Context, message: Message) -> None:
+        """A message that nobody will read: its sender gets an error, if it waits for an answer (drop_message)."""
+        ptype, session, source, _ = message
+        if session != 0 and source != ctx.handle and ptype not in (PTYPE_RESPONSE, PTYPE_ERROR):
+            if source == 0:
+                self.answer(PTYPE_ERROR, session, None)
+            else:
+                self.deliver(source, (PTYPE_ERROR, session, ctx.handle, None))
+
+    def end(self, ctx: Context) -> None:
+        """Close a service that has gone. In the thread of its coroutines."""
+        if ctx.close is not None:
+            ctx.close()
+        with self.lock:
+            log = self._message_logs.pop(ctx.handle, None)
+        if log is not None:
+            log.close()
+
+    def end_quietly(self, ctx: Context) -> None:
+        """`end`, and an error in it stands in the log only."""
+        try:
+            self.end(ctx)
+        except Exception as e:
+            self.log(ctx.handle, f"error while closing: {e}")
+
+    @guarded
+    def abort(self) -> None:
+        """End all services but the logger (cmd_abort)."""
+        for ctx in list(self.contexts.values()):
+            if ctx is not self.logger:
+                self.retire(ctx)
+        self.aborted = True
+
+    # ---- messages
+
+    @guarded
+    def send(self, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:
+        """Put a message into a mailbox; False if there is no such service (skynet_send). DOC: send"""
+        try:
+            mailbox = self.contexts[to].mailbox
+        except (KeyError, TypeError):  # a name, the outside, another node, or nobody
+            return self.send_far(source, to, ptype, session, payload)
+        if to is True:
+            return self.send_far(source, to, ptype, session, payload)
+        mailbox.push((ptype, session, source, payload))
+        return True
+
+    def send_far(self, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:
+        """Send to what is no handle of this node: a name, the outside (0), another harbor (skynet_sendname)."""
+        handle = self.resolve(to)
+        if handle != to and handle in self.contexts:
+            return self.send(source, handle, ptype, session, payload)
+        if to == 0:
+            if ptype not in (PTYPE_RESPONSE, PTYPE_ERROR):
+                raise AddressError("Invalid service address 0")
+            return self.send_out(source, ptype, session, payload)
+        if not handle >> REMOTE_SHIFT if isinstance(handle, int) else handle[:1].isdigit():
+            return self.send_nobody(source, to, ptype)
+        return self.harbor is not None and self.send_harbor(source, handle, ptype, session, payload)
+
+    def send_out(self, source: int, ptype: int, session: int, payload: Any) -> bool:
+        self.answer(ptype, session, payload)
+        return True
+
+    def send_nobody(self, source: int, to: int | str, ptype: int) -> bool:
+        return False
+
+    def send_harbor(self, source: int, to: int | str, ptype: int, session: int, payload: Any) -> bool:
+        assert self.harbor is not None
+        self.push(self.harbor, (PTYPE_SYSTEM, session, source, RemoteMessage(to, ptype, payload)), "send")
+        return True
+
+    @guarded
+    def push(self, target: Context, message: Message, by: str) -> None:
+        """Put a message into a mailbox; `by` says on whose account, for those who look."""
+        target.mailbox.push(message)
+
+    @guarded
+    def deliver(self, to: int, message: Message, by: str = "send") -> bool:
+        """Put a message into the mailbox of `to`; False if it has gone."""
+        target = self.contexts.get(to)
+        if target is not None:
+            self.push(target, message, by)
+        return target is not None
+
+    @guarded
+    def redirect(self, source: int, target: Context, message: Message) -> None:
+        """`source` sends in the name of another (c.redirect)."""
+        self.push(target, message, "redirect")
+
+    @guarded
+    def log(self, source: int, text: str) -> None:
+        """A log line from a service, by way of the logger service (skynet_error)."""
+        if self.logger is not None and self.logger.handle in self.contexts:
+            self.push(self.logger, (PTYPE_TEXT, 0, source, text), "log")
+        else:
+            self.write(f"[{address_text(source)}] {text}")
+
+    @guarded
+    def post_socket(self, to: int, type: int, id: int, ud: int, data: Any) -> None:
+        """What the socket server has to say, as a message in a mailbox (forward_message). DOC: post-socket"""
+        target = self.contexts.get(to)
+        if target is not None:
+            self.push(target, (PTYPE_SOCKET, 0, 0, (type, id, ud, data)), "socket")
+        elif type == SOCKET_ACCEPT:  # an ACCEPT nobody will hear of
+            self.socket_server.close(to, ud)
+
+    # ---- the outside calls
+
+    @guarded
+    def call(self, to: int | str, ptype: int, payload: Any, waits: bool = True) -> Call:
+        """A request from outside; its answer settles the Call, unless nobody waits. Raises AddressError."""
+        target = self.contexts.get(self.resolve(to))  # type: ignore[arg-type]  # a global name is no key
+        if target is None:
+            raise AddressError(f"call to invalid address {address_text(to) if isinstance(to, int) else to}")
+        call, session = Call(), 0
+        if waits:
+            self._sessions = session = self._sessions + 1
+            self.calls[session] = call
+        self.call_in(target, ptype, session, payload)
+        return call
+
+    def call_in(self, target: Context, ptype: int, session: int, payload: Any) -> None:
+        self.outside.note("call", target.handle, session, payload)
+        self.push(target, (ptype, session, 0, payload), "outside")
+
+    @guarded
+    def answer(self, ptype: int, session: int, payload: Any) -> None:
+        """What a service answers to the outside."""
+        call = self.calls.pop(session, None)
+        if call is not None:
+            call.settle(ptype == PTYPE_RESPONSE, payload if payload is not None else ())
+            self.driver.answered()
+
+    # ---- names
+
+    def resolve(self, addr: Any) -> int | str:
+        """An address as a handle; a global name stays a name; 0 for what is not there. Raises AddressError."""
+        if isinstance(addr, bool) or not isinstance(addr, (int, str)):
+            raise AddressError(f"dest address type ({type(addr).__name__}) must be a string or number.")
+        if isinstance(addr, int):
+            return addr
+        if addr[:1] in (":", "."):
+            return self.handles.query(addr)
+        try:
+            return int(addr, 0)
+        except ValueError:
+            return addr
+
+    @guarded
+    def set_name(self, source: int, name: str, handle: int) -> None:
+        """Give a service a name (cmd_name). Raises SkynetError."""
+        if name.startswith("."):
+            self.handles.name(name[1:], handle)
+            return
+        if name.startswith(":") or len(name) > 15 or not isinstance(self.resolve(name), str):
+            raise SkynetError(f"{name!r} cannot be a global name: at most 15 characters, no number, no colon in front")
+        self.send(source, ".cslave", 10, 0, ("REGISTER", name, handle))
+
+    # ---- time
+
+    @guarded
+    def set_timer(self, ctx: Context, session: int, ti: int) -> None:
+        """Answer `session` in `ti` ticks; if that is 0, now, by a message (cmd_timeout). DOC: set-timer"""
+        if ti <= 0:
+            ctx.mailbox.push((PTYPE_RESPONSE, session, 0, ()))
+            return
+        if type(ti) is not int:
+            raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r}")
+        self.timer.add(self.clock.now() + ti, ctx.handle, session)
+
+    @guarded
+    def fire(self) -> int:
+        """Answer all timers that are due; how many."""
+        fired = 0
+        for tick, handle, session in self.timer.expire(self.clock.now()):
+            self.expire(handle, session, tick)
+            fired += 1
+        return fired
+
+    def expire(self, handle: int, session: int, tick: int) -> None:
+        self.deliver(handle, (PTYPE_RESPONSE, session, 0, ()), "timer")
+
+    @guarded
+    def jump(self, tick: int) -> None:
+        """Virtual time goes on to `tick`, and what is due by then fires."""
+        self.outside.note("jump", tick)
+        self.set_clock(tick)
+        self.fire()
+
+    def set_clock(self, tick: int) -> None:
+        assert isinstance(self.clock, VirtualClock)
+        self.clock.ticks = max(self.clock.ticks, tick)
+        self.socket_server.update_time()
+
+    def poll(self, timeout: float | None) -> int:
+        """Commands, readiness, due timers; wait if `timeout` says so. How much was done."""
+        self.outside.poll_begins()
+        done = self.socket_server.poll(timeout) if timeout != 0 or self.socket_server.active() else 0
+        if self.timer.next_deadline() is not None:
+            done += self.fire()
+        self.outside.poll_ends()
+        return done
+
+    # ---- logs of messages
+
+    @guarded
+    def logon(self, source: int, handle: int) -> None:
+        """Log the messages of a service to `logpath`/HANDLE.log; without `logpath` nothing happens (cmd_logon)."""
+        ctx, folder = self.contexts.get(handle), self.env.get("logpath")
+        if ctx is None or folder is None or handle in self._message_logs:
+            return
+        path = f"{folder}/{handle:08x}.log"
+        try:
+            self._message_logs[handle] = MessageLog(path, ctx.mailbox, self.clock.now, self.clock.starttime)
+        except OSError as e:
+            self.log(source, f"Open log file {path} fail: {e.strerror}")
+        else:
+            self.log(source, f"Open log file {path}")
+
+    @guarded
+    def logoff(self, source: int, handle: int) -> None:
+        """End the message log of a service, if there is one (cmd_logoff)."""
+        log = self._message_logs.pop(handle, None)
+        if log is not None:
+            self.log(source, f"Close log file {address_text(handle)}")
+            log.off()
+
+    # ---- for whoever drives
+
+    def owed(self) -> bool:
+        """Whether something is on its way that this node can be sure to see."""
+        return self.socket_server.connecting > 0 or any(client.unseen() for client in list(self.clients))
+
+    @guarded
+    def situation(self) -> str:
+        """How things stand, in a few words: for errors of those who wait in vain."""
+        parked = sum(len(c.state.session_id_coroutine) for c in self.contexts.values() if c.state is not None)
+        return f"{len(self.contexts)} services, {parked} parked coroutines, {len(self.timer)} timers"

@@ -1,0 +1,455 @@
+"""One loop that drives a node: it dispatches messages, and polls sockets and timers in between.
+
+  1  A node belongs to the thread that first drives it, for coroutines cannot change threads.
+     Driving is explicit: `step`, `run_until`; or `start`, which gives the node a thread of its own.
+  2  The loop dispatches messages one by one, and polls when no mailbox has anything, or
+     after every 16 messages. Nothing else moves anything: the same program makes the same trace.
+  3  Under the virtual clock time moves only when nothing can run.
+  4  What others want done (another thread, or a service in the middle of its message) is left
+     as a job, and done between two messages.
+
+After skynet-src/skynet_start.c, and skynet_context_message_dispatch of skynet_server.c.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+from ..core.context import Context
+from ..core.errors import DriveTimeout, SkynetError
+from ..core.handle import address_text
+from ..core.message import PTYPE_NAMES, Launch
+from ..core.server import Call, Server
+from ..skynet.coroutine import Hub, running
+
+T = TypeVar("T")
+
+MESSAGES_PER_POLL = 16
+ENDED = "the thread that serves this node has ended"
+ELSEWHERE = "this node belongs to the thread that first drove it; drive it there, or use serve()"
+
+
+def deadline_of(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+class Loop:
+    """The driver of `Node(thread=1)`.
+
+    Written by the thread that drives, but for `_jobs`, `_attention`, `serving` and `stopping`,
+    which any thread may set: each in one step.
+    """
+
+    workers = 1
+
+    def __init__(self, server: Server, birth: Callable[[], int], born: Callable[[], Any]) -> None:
+        """`birth` launches the first services, and returns the handle of the bootstrap (0: there is none);
+        `born` is called when the boot is over."""
+        self._server = server
+        self._birth = birth
+        self._born = born
+        self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
+        self.booted = False
+        self.closed = False
+        self.serving = False  # a thread drives, or run_forever
+        self.stopping = False
+        self._owner: int | None = None  # the thread that drives
+        self._thread: threading.Thread | None = None  # that we have made for it
+        self._bootstrap = 0
+        self._attention = False  # something below wants the loop to look up
+        self._interrupt: BaseException | None = None
+        self._ended: deque[Context] = deque()  # services to be closed by the loop
+        self._jobs: deque[tuple[Call, Callable[[], Any]]] = deque()
+        self._wanted = threading.Event()  # wakes the serving thread while it is stopped
+        self._up = threading.Event()  # its boot is over: before that nobody else has anything to ask
+        server.driver = self
+
+    # ---- what the server asks
+
+    def hub_of(self, handle: int) -> Hub:
+        return self.hub
+
+    def worker_of(self, handle: int) -> tuple[int, ...]:
+        return ()
+
+    def ended(self, ctx: Context) -> None:
+        self._ended.append(ctx)
+        self._attention = True
+
+    def ending_services(self) -> list[Context]:
+        return list(self._ended)
+
+    def answered(self) -> None:
+        self._attention = True
+
+    def interrupt(self, error: BaseException) -> None:
+        self._interrupt = error
+        self._attention = True
+
+    def still(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def when_still(self, handle: int, job: Callable[[], Any]) -> None:
+        job()
+
+    def between(self, job: Callable[[], Any]) -> Call:
+        call = Call()
+        self._jobs.append((call, job))
+        self._attention = True
+        self._wanted.set()
+        if threading.get_ident() != self._owner and not self.closed:
+            self._server.outside.wake()
+        return call
+
+    # ---- the loop
+
+    def _dispatch(self, budget: int) -> None:
+        """Dispatch up to `budget` messages, one mailbox after the other. DOC: worker
+
+        skynet_context_message_dispatch, with weight -1: one message, then the next service.
+        """
+        server = self._server
+        queue, stamp = server.global_queue, server.stamp
+        if stamp is not None:
+            stamp()
+        for _ in range(budget):
+            if not queue:
+                return
+            mailbox = queue.popleft()
+            try:
+                message = mailbox.popleft()
+            except IndexError:  # its service has gone
+                mailbox.in_global = False
+                continue
+            if mailbox and len(mailbox) > mailbox.overload_threshold:
+                server.log(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
+            mailbox.popped += 1
+            callback = mailbox.callback
+            callback(message)
+            if stamp is not None:
+                stamp()
+            if mailbox:
+                queue.append(mailbox)
+                if server.emit is not None:
+                    server.emit(("requeue", mailbox.handle))
+            else:
+                mailbox.empty()
+            if self._attention:
+                self._attend()
+                return
+
+    def _attend(self) -> None:
+        """Close services that have gone, do the jobs that were left, raise what came up in a service."""
+        self._attention = False
+        while self._ended:
+            self._server.end(self._ended.popleft())
+        while self._jobs:
+            call, job = self._jobs.popleft()
+            call.run(job)
+        if self._interrupt is not None:
+            error, self._interrupt = self._interrupt, None
+            self._server.outside.note("interrupt", type(error).__name__)
+            raise error
+
+    def _loop(
+        self, until: Callable[[], Any], deadline: float | None = None, what: str = "", idle_ends: bool = False,
+        budget: int = MESSAGES_PER_POLL,
+    ) -> None:  # fmt: skip
+        """Drive until `until()`, asked after every `budget` messages; with `idle_ends`, or until nothing can run.
+
+        Raises DriveTimeout. DOC: drive-loop
+        """
+        server = self._server
+        queue, since_poll = server.global_queue, 0
+        while True:
+            if self._attention:
+                self._attend()
+            if until() or server.aborted:
+                return
+            self._dispatch(budget)
+            since_poll += budget
+            if queue and since_poll < MESSAGES_PER_POLL:
+                continue
+            since_poll = 0
+            if deadline is not None and time.monotonic() > deadline and not until():
+                raise DriveTimeout(f"{what} did not come in time; {server.situation()}")
+            if queue:
+                server.poll(0)
+                continue
+            if self._attention or until():
+                continue
+            if server.poll(0) or queue or self._attention:
+                continue
+            if server.owed():
+                server.poll(0.002)
+            elif idle_ends:
+                return
+            else:
+                self._wait(deadline, what, 60.0 if budget > 1 else 0.05)
+
+    def _wait(self, deadline: float | None, what: str, limit: float) -> None:
+        """Nothing can run. Virtual time jumps; real time is waited for, at most `limit` seconds.
+
+        The limit is short when `until` is somebody's function: what makes it true need not wake us. DOC: clock-jump
+        """
+        server, clock = self._server, self._server.clock
+        tick = server.timer.next_deadline()
+        if clock.virtual and tick is not None and not server.socket_server.flushing():
+            server.jump(tick)
+            return
+        limits = [limit]
+        if tick is not None and not clock.virtual:
+            limits.append(clock.seconds_until(tick))
+        elif deadline is None and not self.serving and not server.socket_server.active():
+            raise DriveTimeout(f"{what} cannot come: nothing is left that could run; {server.situation()}")
+        if deadline is not None:
+            limits.append(max(0.0, deadline - time.monotonic()))
+        server.poll(min(limits))
+
+    # ---- driving
+
+    def step(self) -> str | None:
+        """One message, or one poll that does not wait; says what it did, None if there was nothing."""
+        return self._here(self._step, boots=False)
+
+    def _step(self) -> str | None:
+        server, queue = self._server, self._server.global_queue
+        self._see_boot()
+        if self._attention:
+            self._attend()
+        while queue and not queue[0]:
+            queue.popleft().in_global = False
+        if not queue:
+            done = server.poll(0)
+            return f"poll {done}" if done else None
+        ctx = server.contexts[queue[0].handle]
+        ptype, session, source, payload = queue[0][0]
+        self._dispatch(1)
+        if self._attention:
+            self._attend()
+        name = "launch" if isinstance(payload, Launch) else PTYPE_NAMES[ptype] if ptype < 13 else str(ptype)
+        to = f"{address_text(ctx.handle)} {ctx.name or ctx.kind}"
+        return f"message {name} session {session} from {address_text(source)} to {to}"
+
+    def step_replayed(self) -> None:
+        """One message, and nothing else: for a replay, which decides about the rest."""
+        self.drive(lambda: self._dispatch(1))
+
+    def run_until_idle(self) -> None:
+        self._here(lambda: self._loop(lambda: False, idle_ends=True))
+
+    def run_until(
+        self, until: Callable[[], Any], timeout: float | None, what: str, call: Call | None = None, budget: int = 16
+    ) -> None:  # fmt: skip
+        """Drive, or wait while a thread drives, until `until()`; `call`: what it waits for, if that is one.
+
+        Raises DriveTimeout, also when nothing is left that could make it come true.
+        """
+        deadline = deadline_of(timeout)
+        if self._thread is None or threading.get_ident() == self._thread.ident:
+            self._here(lambda: self._loop(until, deadline, what, budget=budget))
+        elif not self.serving:
+            self.look(lambda: self._loop(until, deadline, what))
+        else:
+            while not (call.done.wait(0.2) if call is not None else until()):
+                if deadline is not None and time.monotonic() > deadline:
+                    raise DriveTimeout(f"{what} did not come in time")
+                if not self._thread.is_alive():
+                    raise SkynetError(ENDED)
+                if call is None:
+                    time.sleep(0.001)
+
+    def advance(self, ticks: int) -> None:
+        def go() -> None:
+            clock: Any = self._server.clock
+            target = clock.ticks + ticks
+            while True:
+                self._loop(lambda: False, idle_ends=True)
+                tick = self._server.timer.next_deadline()
+                if tick is None or tick > target:
+                    break
+                self._server.jump(tick)
+            if target > clock.ticks:
+                self._server.jump(target)
+
+        self._here(go)
+
+    def busy(self) -> bool:
+        """Whether a message is being handled, or waits to be."""
+        return bool(self._server.global_queue)
+
+    def future(self) -> bool:
+        """Whether anything can still happen by itself."""
+        server = self._server
+        return bool(self.busy() or server.owed() or server.socket_server.commands or len(server.timer))
+
+    def look(self, job: Callable[[], T]) -> T:
+        """What `job()` returns; nothing moves meanwhile. From any thread, but not from inside a service."""
+        if self._thread is None or threading.get_ident() == self._thread.ident:
+            self._check()
+            self._refuse_inside()
+            return job()
+        self._wait_for(self._up)
+        call = self.between(job)
+        self._wait_for(call.done)
+        result: T = call.result()
+        return result
+
+    def _wait_for(self, event: threading.Event) -> None:
+        while not event.wait(1):
+            if self._thread is not None and not self._thread.is_alive():
+                raise SkynetError(ENDED)
+
+    def drive(self, task: Callable[[], T]) -> T:
+        """Run `task` in the hub."""
+        if self._owner is None:
+            self.own()
+        # A job of the serving thread is in the hub already; a coroutine that drives is refused.
+        return task() if running() is self.hub else self.hub.drive(task)
+
+    def _here(self, task: Callable[[], T], boots: bool = True) -> T:
+        """Drive from the current thread, or say why not."""
+        if self._thread is not None and threading.get_ident() != self._owner:
+            self._check_open()
+            raise SkynetError("a thread drives this node (serve): use newservice and call, or stop it and look")
+        self._check()
+        if boots:
+            self.boot()
+        return self.drive(task)
+
+    def _check(self) -> None:
+        self._check_open()
+        if self._owner is not None and threading.get_ident() != self._owner:
+            raise SkynetError(ELSEWHERE)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise SkynetError("this node is closed: make a new one")
+
+    def _refuse_inside(self) -> None:
+        if self.hub is not None and self.hub.busy() and running() is not self.hub:
+            raise SkynetError("inside a service use skynet.call and skynet.newservice: the node is being driven already")
+
+    # ---- the boot
+
+    def own(self) -> None:
+        """The current thread takes the node over: hub, logger and bootstrap are born here."""
+        self._check_open()
+        self._owner = threading.get_ident()
+        self.hub = Hub()
+        self._server.outside.note("own")
+        self._bootstrap = self.hub.drive(self._birth)
+        if not self._bootstrap:
+            self._boot_is_over()
+
+    def boot(self) -> None:
+        """See the boot through, if it is not over."""
+        if self._owner is None:
+            self.own()
+        if not self.booted and not self.hub.busy():
+            self.drive(lambda: self._loop(lambda: False, None, "the boot", True))
+        self._see_boot()
+
+    def _see_boot(self) -> None:
+        if not self.booted and self._bootstrap and not self.busy() and self._bootstrap not in self._server.contexts:
+            self._boot_is_over()
+
+    def _boot_is_over(self) -> None:
+        self.booted = True
+        self._born()
+
+    # ---- a thread that drives
+
+    def served(self) -> bool:
+        """Whether a thread drives this node, so that waiting is enough."""
+        return self._thread is not None and self.serving
+
+    def paused(self) -> bool:
+        """Whether it was served, and stands still since `stop`."""
+        return self._thread is not None and not self.serving
+
+    def start(self) -> None:
+        """Drive in a thread of its own. Raises SkynetError when another thread did so before."""
+        if self._thread is not None:
+            if self.serving:
+                raise SkynetError("this node is being served already")
+        elif self._owner is not None:
+            raise SkynetError(
+                "this node was driven by another thread already, and coroutines cannot change threads: "
+                "call serve() first, right after Node(...)"
+            )
+        self._check_open()
+        self.stopping, self.serving = False, True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)
+            self._thread.start()
+        else:
+            self._wanted.set()
+        self.look(lambda: None)  # its boot is over, or has failed here
+
+    def _serve(self) -> None:
+        self.boot()
+        self._up.set()
+        while not self.closed:
+            try:
+                if self.serving:
+                    self.drive(lambda: self._loop(lambda: self.stopping))
+                    self.serving = False
+                else:  # stopped: jobs (calls, close) still run here, for only this thread can
+                    self._wanted.wait()
+                    self._wanted.clear()
+                    self.drive(self._attend)
+            except BaseException as e:  # SystemExit in a handler, say: there is nobody here to hand it to
+                self._server.log(0, f"{type(e).__name__} came out of a service, and was stopped here: {e}")
+
+    def run_forever(self) -> None:
+        """Drive in this thread until `stop` or `skynet.abort`."""
+        self.stopping, self.serving = False, True
+        try:
+            self._here(lambda: self._loop(lambda: self.stopping))
+        finally:
+            self.serving = False
+
+    def stop(self) -> None:
+        """End `start` or `run_forever`; from any thread, or a signal handler."""
+        self.stopping = self._attention = True
+        self.serving = self.serving and self._thread is None
+        if not self.closed:
+            self._server.outside.wake()
+
+    def break_off(self, handle: int) -> bool:
+        """With one worker whoever could ask for this waits for the handler, too."""
+        return False
+
+    # ---- the end
+
+    def close(self, last: Callable[[], Any]) -> None:
+        """Close all services, then `last()`, where the coroutines are. Raises SkynetError in a wrong thread."""
+        if self._owner is None:
+            self.closed = True
+            self._server.outside.close()
+        elif self._thread is not None and threading.get_ident() != self._thread.ident:
+            self.stop()
+            self.look(lambda: self._end(last))
+            self._thread.join()
+        else:
+            if threading.get_ident() != self._owner:
+                raise SkynetError("this node belongs to another thread: close it there")
+            self._refuse_inside()
+            self.drive(lambda: self._end(last))
+        if self.hub is not None and self._thread is None:
+            self.hub.end()
+
+    def _end(self, last: Callable[[], Any]) -> None:
+        self._server.outside.note("close")
+        for ctx in [*self._ended, *list(self._server.contexts.values())]:
+            self._server.end_quietly(ctx)
+        self._ended.clear()
+        last()
+        self.closed = True
+        self._server.socket_server.release()

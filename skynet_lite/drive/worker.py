@@ -1,0 +1,211 @@
+"""One worker thread: its hub, its queue, and what it does now.
+
+A mailbox that is taken up gives a turn: its first message, and as many more as the weight of the
+worker says. Then it goes to the end of the queue, and the next one has its turn.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from ..core.context import Context
+from ..core.message import Message
+from ..core.monitor import Monitor
+from ..core.mq import MessageQueue
+from ..core.places import is_ours
+from ..core.server import Server
+from ..skynet.coroutine import Hub
+
+WEIGHTS = (-1,) * 4 + (0,) * 4 + (1,) * 8 + (2,) * 8 + (3,) * 8
+"""By the number of the worker; 0 above (skynet_start.c). -1: one message in a turn; w: what waits, divided by 2**w.
+
+So four workers take one message after the other of each service, and the others empty long mailboxes.
+"""
+
+
+class Worker(threading.Thread):
+    """Its fields are written under the lock of the node."""
+
+    def __init__(self, driver: Any, server: Server, number: int) -> None:
+        super().__init__(name=f"skynet_lite worker {number}", daemon=True)
+        self.driver = driver  # Workers, which stands above
+        self.server = server
+        self.number = number
+        self.weight = WEIGHTS[number] if number < len(WEIGHTS) else 0
+        self.hub: Hub = None  # type: ignore[assignment]  # made by the thread itself
+        self.born = threading.Event()  # the hub is there
+        self.bell = threading.Condition(driver.lock)  # rings when there is something to do
+        self.queue: deque[tuple[int, MessageQueue]] = deque()  # mailboxes that have something, with their tickets
+        self.ended: deque[Context] = deque()  # services of ours that have gone: their coroutines are to be closed
+        self._jobs: deque[Callable[[], Any]] = deque()  # about our services, to be done between two messages
+        self.monitor = Monitor()
+        self.message: Message | None = None  # that is being handled
+        self.since = 0.0  # when it was taken, in seconds of time.monotonic
+        self.standing = False  # between two messages, waiting
+        self._mailbox: MessageQueue | None = None  # whose turn it is
+        self._left = 0  # how many messages more in this turn
+
+    def leave(
+        self, mailbox: tuple[int, MessageQueue] | None = None, ended: Context | None = None,
+        job: Callable[[], Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Something for this worker to do. Under the lock."""
+        if mailbox is not None:
+            self.queue.append(mailbox)
+        if ended is not None:
+            self.ended.append(ended)
+        if job is not None:
+            self._jobs.append(job)
+        self.bell.notify()
+
+    def run(self) -> None:
+        self.hub = Hub()
+        self.born.set()
+        self.hub.drive(self._work)
+        self.hub.end()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                work = self.next()
+                if work is None:
+                    break
+                work()
+            except BaseException as e:
+                self.driver.interrupt(e)
+        for ctx in self.driver.services_of(self):
+            self.server.end_quietly(ctx)
+
+    def next(self) -> Callable[[], Any] | None:
+        """What to do now; waits for it. None: the node is being closed."""
+        driver = self.driver
+        with driver.lock:
+            self._done()
+            while not driver.ending:
+                while self._jobs:
+                    self._jobs.popleft()()
+                if driver.held():
+                    self._stand(driver.moved)
+                elif self.ended:
+                    ctx = self.ended.popleft()
+                    self._begin(0, ctx.handle, None)
+                    return lambda: self.server.end_quietly(ctx)
+                elif driver.jobs:
+                    call, job = driver.jobs.popleft()
+                    return lambda: call.run(job)
+                elif (message := self._take()) is not None:
+                    assert self._mailbox is not None
+                    callback, taken = self._mailbox.callback, message
+                    return lambda: callback(taken)
+                else:
+                    self._stand(self.bell)
+            return None
+
+    def _take(self) -> Message | None:
+        """The next message of this turn, or the first of the next mailbox. DOC: worker-turn
+
+        Of a mailbox that is taken up, the first message always, and then, with a weight of 0 or
+        more, as many as make up its rest shifted by the weight.
+        """
+        while True:
+            first = self._mailbox is None
+            if self._mailbox is None:
+                if not self.queue:
+                    return None
+                self._mailbox = self.queue.popleft()[1]
+            mailbox = self._mailbox
+            try:
+                message = mailbox.popleft()
+            except IndexError:  # its service has gone
+                mailbox.in_global = False
+                self._mailbox = None
+                continue
+            if first:
+                self._left = len(mailbox) >> self.weight if self.weight >= 0 else 1
+            self._left -= 1
+            if len(mailbox) > mailbox.overload_threshold:
+                text = f"error: May overload, message queue length = {mailbox.overload()}"
+                self.server.log(mailbox.handle, text)
+            mailbox.popped += 1
+            self._begin(message[2], mailbox.handle, message)
+            return message
+
+    def _begin(self, source: int, destination: int, message: Message | None) -> None:
+        self.monitor.trigger(source, destination)
+        self.message = message
+        self.since = time.monotonic()
+        self._stamp()
+
+    def _done(self) -> None:
+        """The message is over. If the turn is, too, the mailbox goes to the end of the queue, or out of it."""
+        if self.monitor.destination:
+            self.monitor.trigger(0, 0)
+            self.message = None
+            self._stamp()
+        mailbox = self._mailbox
+        if mailbox is None:
+            return
+        if not mailbox:
+            mailbox.empty()
+            self._mailbox = None
+        elif self._left <= 0:
+            self._mailbox = None
+            mailbox.global_queue.append(mailbox)
+            if self.server.emit is not None:
+                self.server.emit(("requeue", mailbox.handle))
+
+    def _stamp(self) -> None:
+        if self.server.stamp is not None:
+            self.server.stamp()
+
+    def _stand(self, condition: threading.Condition) -> None:
+        """Wait; meanwhile others may look at our services."""
+        self.standing = True
+        self.driver.tell_watchers()
+        condition.wait()
+        self.standing = False
+
+    def at_rest(self) -> bool:
+        return self.standing and not self.queue and not self.ended
+
+    # ---- a message that does not end
+
+    def break_off(self, handle: int, error: type[BaseException], limit: float) -> bool:
+        """Raise `error` in the handler that is running, if it is one of `handle`; try for `limit` seconds.
+
+        CPython raises it at the next function call, jump back, or return from C. So it is set only
+        while the innermost function is the service's own: were it one of ours, a table might stay half
+        changed.
+        """
+        version, end = self.monitor.version, time.monotonic() + limit
+        while True:
+            with self.driver.lock:
+                if self.monitor.version != version or self.monitor.destination != handle:
+                    return False
+                if _in_user_code(sys._current_frames().get(self.ident or 0)):
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(error))
+                    return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.001)
+
+
+_STANDARD = (os.path.dirname(os.__file__) + os.sep, "<frozen ")
+
+
+def _in_user_code(frame: FrameType | None) -> bool:
+    """Whether a thread is in the program of a user, or in a library that was called from there."""
+    while frame is not None and not is_ours(frame.f_code):
+        name = frame.f_code.co_filename
+        if "site-packages" in name or not name.startswith(_STANDARD):
+            return True
+        frame = frame.f_back
+    return False  # in ours, or in what we have called ourselves: a lock, say

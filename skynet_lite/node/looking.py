@@ -1,0 +1,58 @@
+"""Looks at a whole node, as plain data. Nothing may move meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.handle import address_text
+from ..core.message import mail_label
+from ..core.places import Places, is_ours, stack_of
+from ..core.server import Server
+from ..skynet.scheduler import Scheduler
+
+
+def tables(server: Server) -> dict[str, Any]:
+    """Every table of the node, in the form of `Trace.state`."""
+    contexts = server.contexts
+    services = {}
+    for ctx in contexts.values():
+        plain = {"name": ctx.kind, "mailbox": [mail_label(m) for m in ctx.mailbox]}
+        services[address_text(ctx.handle)] = ctx.state.tables() if isinstance(ctx.state, Scheduler) else plain
+    found: dict[str, Any] = {
+        "services": services,
+        "global_queue": [address_text(m.handle) for m in server.global_queue if m.handle in contexts],
+        "timers": [[tick, address_text(handle), session] for tick, handle, session in server.timer.pending()],
+        "sockets": {id: [state, address_text(owner)] for id, (state, owner) in server.socket_server.table().items()},
+        "commands": [[command[0], command[1]] for command in server.socket_server.commands],
+        "now": server.clock.now() if server.clock.virtual else 0,
+    }
+    workers = {address_text(handle): n for handle in contexts for n in server.driver.worker_of(handle)}
+    return found | ({"workers": workers} if server.driver.workers > 1 else {})
+
+
+def parked_at(server: Server, code: dict[int, tuple[str, str | None]]) -> dict[tuple[str, str], str]:
+    """The user's line at which each coroutine is parked."""
+    named = Places(code)
+    found = {}
+    for ctx in server.contexts.values():
+        for co in ctx.state.coroutines.values() if isinstance(ctx.state, Scheduler) else ():
+            stack = stack_of(co.frame)
+            if stack and not is_ours(stack[-2]):
+                found[address_text(ctx.handle), co.label] = named.stack(ctx.handle, stack)[-1]
+    return found
+
+
+def rows(server: Server) -> list[dict[str, Any]]:
+    """What a dashboard shows of each service."""
+    sockets: dict[int, int] = {}
+    for _, owner in server.socket_server.table().values():
+        sockets[owner] = sockets.get(owner, 0) + 1
+    found = []
+    for ctx in server.contexts.values():
+        s = ctx.state if isinstance(ctx.state, Scheduler) else None
+        found.append({
+            "address": address_text(ctx.handle), "name": ctx.name or ctx.kind, "mailbox": len(ctx.mailbox),
+            "messages": ctx.mailbox.popped, "cpu": ctx.cpu_cost if s is not None and server.profile else None,
+            "tasks": 0 if s is None else len(s.session_id_coroutine), "sockets": sockets.get(ctx.handle, 0),
+        })  # fmt: skip
+    return found

@@ -1,0 +1,161 @@
+"""Who listens to a node: sinks that get every raw event, and the time beside them.
+
+One idea: while nobody listens the node has no line that asks. The first sink has its classes
+exchanged for ones that tell (tell/), the last one takes them back; always between two messages.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..core.server import Server
+from ..tell.server import tell
+from ..tell.services import leave, observe
+from ..trace import Recorder, Trace
+from ..trace.world import World
+
+Sink = Callable[[tuple[Any, ...]], Any]
+_listened: weakref.WeakSet[Recording] = weakref.WeakSet()  # for marks made outside services
+_lock = threading.Lock()  # several nodes may have several threads
+
+
+class Recording:
+    """The listeners of one node. Changed between two messages only, by `server.driver.look`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._sinks: list[Sink] = []
+        self._stamps: list[Callable[[int], None]] = []  # of recorders, under the real clock
+        self._waiting: list[Recorder] = []  # for the boot to be over
+        self.world: World | None = None  # recorded from birth
+
+    @contextmanager
+    def record(self, recorder: Recorder, now: bool) -> Iterator[Trace]:
+        """Record inside the `with` block: at once, or when the boot is over."""
+        look = self._server.driver.look
+        if now:
+            look(lambda: self.begin(recorder))
+        else:
+            self._waiting.append(recorder)
+            self._enter()
+        try:
+            yield recorder.trace
+        finally:
+            if recorder in self._waiting:
+                self._waiting.remove(recorder)
+            elif not self._server.driver.closed:
+                look(lambda: self.finish(recorder))
+            recorder.end()
+
+    def begin(self, recorder: Recorder) -> None:
+        recorder.begin()
+        if not self._server.clock.virtual:
+            self._stamps.append(recorder.stamp)
+        self.add(recorder.sink)
+
+    def finish(self, recorder: Recorder) -> None:
+        if recorder.stamp in self._stamps:
+            self._stamps.remove(recorder.stamp)
+        self.remove(recorder.sink)
+
+    def born(self) -> None:
+        """The boot is over."""
+        while self._waiting:
+            self.begin(self._waiting.pop(0))
+
+    def attach(self, sink: Sink) -> Callable[[], None]:
+        """Hand every raw event to `sink`; returns what detaches it. One that raises is reported, and detached."""
+        driver = self._server.driver
+        whole = True
+
+        def guarded(event: tuple[Any, ...]) -> None:
+            nonlocal whole
+            if whole:
+                try:
+                    sink(event)
+                except Exception as e:
+                    whole = False
+                    driver.between(lambda: self.remove(guarded))
+                    self._server.log(0, f"a recorder raised {type(e).__name__}: {e}; it is detached")
+
+        driver.look(lambda: self.add(guarded))
+        return lambda: driver.look(lambda: self.remove(guarded))
+
+    def tell(self, event: tuple[Any, ...]) -> None:
+        """An event that the driver makes: a mark, or what a client does. From any thread."""
+        if self.world is None or self._server.driver.closed:
+            self._tell(event)
+        else:
+            self._server.driver.look(lambda: self._tell(event))  # between two messages, where a replay can do the same
+
+    def _tell(self, event: tuple[Any, ...]) -> None:
+        kind, _, *rest = event
+        if not self._server.driver.closed:
+            self._server.outside.note(kind, *([str(rest[1])] if kind == "mark" else rest))
+        with self._server.lock:
+            for sink in [*self._sinks, *(recorder.sink for recorder in self._waiting)]:
+                sink(event)
+
+    def add(self, sink: Sink) -> None:
+        self._sinks.append(sink)
+        self._change()
+
+    def remove(self, sink: Sink) -> None:
+        if sink in self._sinks:
+            self._sinks.remove(sink)
+            self._change()
+
+    def close(self) -> None:
+        self._sinks.clear()
+        self._stamps.clear()
+        with _lock:
+            _listened.discard(self)
+
+    def _change(self) -> None:
+        server, emit = self._server, self._emitter()
+        tell(server, emit)
+        server.stamp = server.socket_server.stamp = self._stamp if self._stamps else None
+        for ctx in [*server.contexts.values(), *server.driver.ending_services()]:
+            if ctx.state is not None:
+                server.driver.when_still(ctx.handle, lambda s=ctx.state: observe(s, emit) if emit else leave(s))
+        if emit is not None:
+            self._enter()
+        else:
+            with _lock:
+                _listened.discard(self)
+
+    def _enter(self) -> None:
+        with _lock:
+            _listened.add(self)
+
+    def _emitter(self) -> Sink | None:
+        """One function that hands an event to all sinks; with several workers, in the order of the node."""
+        sinks, lock = list(self._sinks), self._server.lock
+        if not sinks:
+            return None
+        if len(sinks) == 1 and self._server.driver.workers == 1:
+            return sinks[0]
+
+        def fan_out(event: tuple[Any, ...]) -> None:
+            with lock:
+                for sink in sinks:
+                    sink(event)
+
+        return fan_out
+
+    def _stamp(self) -> None:
+        """Tell the recorders the time: events carry none, so that the same program makes the same trace."""
+        now = self._server.outside.monotonic_ns()
+        with self._server.lock:
+            for stamp in self._stamps:
+                stamp(now)
+
+
+def listened() -> list[Recording]:
+    """Of all nodes that somebody listens to."""
+    with _lock:
+        return list(_listened)

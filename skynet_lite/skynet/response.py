@@ -1,0 +1,54 @@
+"""A request that is answered later, by a function that anybody may call.
+
+After lualib/skynet.lua (the command RESPONSE of v1.1.0, skynet.response).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.errors import SkynetError
+from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE
+
+
+class Response:
+    """What `skynet.response` returns: answer later, from any coroutine.
+
+    `r(True, *values)` answers, `r(False)` makes the call fail, `r("TEST")` tells whether
+    the caller still lives. True if the answer was sent; a second one raises SkynetError.
+    """
+
+    __slots__ = ("_pack", "_service", "_state", "address", "session")
+
+    def __init__(self, service: Any, session: int, address: int, pack: Callable[[tuple[Any, ...]], Any]) -> None:
+        self._service = service
+        self._pack = pack
+        self._state = "open"  # then "dead" (TEST found the caller gone), then "used"
+        self.session = session
+        self.address = address
+
+    def __call__(self, ok: bool | str, *values: Any) -> bool:
+        s = self._service
+        dead = s.dead_service is not None and self.address in s.dead_service
+        if ok == "TEST":
+            if dead:
+                self._release("dead")
+            return not dead
+        if self._state == "dead":
+            self._state = "used"
+            return False
+        if self._state == "used":
+            raise SkynetError("Can't response more than once")
+        sent = False
+        if self.session != 0 and not dead:
+            answer = (PTYPE_RESPONSE, self.session, self._pack(values)) if ok else (PTYPE_ERROR, self.session, None)
+            sent = s.server.send(s.handle, self.address, *answer)
+        self._release("used")
+        return sent
+
+    def _release(self, state: str) -> None:
+        unresponse = self._service.unresponse
+        if unresponse is not None and self in unresponse:
+            del unresponse[self]
+        self._state = state

@@ -1,0 +1,167 @@
+"""A server and a socket server that tell: every message on its way, and what becomes of each socket."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import cache
+from typing import Any
+
+from ..core.context import Context
+from ..core.locks import guarded, with_lock
+from ..core.message import PTYPE_RESPONSE, PTYPE_SOCKET, SOCKET_NAMES, Message
+from ..core.places import here
+from ..core.server import Server
+from ..skynet.coroutine import running
+from .services import observe
+from .tables import Emit
+
+_NO_LOCK: Any = nullcontext()
+
+
+class TellingServer:
+    """The class of a server that tells; each method what it is about to do, or has done."""
+
+    def create(self: Any, maker: Any, ctx: Context) -> Message | None:
+        first: Message | None = super().create(maker, ctx)  # type: ignore[misc]  # of the server below, here and below
+        if ctx.state is not None:
+            observe(ctx.state, self.emit)
+        self.emit(("birth", ctx.handle, ctx.label, *self.driver.worker_of(ctx.handle)))
+        return first
+
+    def handled(self: Any, ctx: Context, callback: Any, message: Message) -> None:
+        self.emit(("handled", ctx.handle, *message[:3]))
+        super().handled(ctx, callback, message)  # type: ignore[misc]
+
+    def unregister(self: Any, ctx: Context) -> None:
+        super().unregister(ctx)  # type: ignore[misc]
+        self.emit(("exit", ctx.handle, ctx.label))
+
+    @guarded
+    def send(self: Any, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:
+        target = self.contexts.get(to) if type(to) is int else None
+        if target is None:
+            return bool(super().send(source, to, ptype, session, payload))  # type: ignore[misc]
+        n, emit = getattr(running(), "n", 0), self.emit
+        emit(("send", source, to, ptype, session, n, here() if n else None))
+        queued = not target.mailbox.in_global
+        super().send(source, to, ptype, session, payload)  # type: ignore[misc]
+        emit(("push", to, ptype, session, source, "send", queued, 0))
+        return True
+
+    def _told(self: Any, source: int, to: Any, ptype: int, session: int | None) -> None:
+        n = getattr(running(), "n", 0)
+        self.emit(("send", source, to, ptype, session, n, here() if n else None))
+
+    def send_out(self: Any, source: int, ptype: int, session: int, payload: Any) -> bool:
+        self._told(source, 0, ptype, session)
+        return bool(super().send_out(source, ptype, session, payload))  # type: ignore[misc]
+
+    def send_nobody(self: Any, source: int, to: Any, ptype: int) -> bool:
+        self._told(source, to, ptype, None)
+        return False
+
+    def send_harbor(self: Any, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:
+        self._told(source, to, ptype, session)
+        return bool(super().send_harbor(source, to, ptype, session, payload))  # type: ignore[misc]
+
+    @guarded
+    def redirect(self: Any, source: int, target: Context, message: Message) -> None:
+        self._told(source, target.handle, *message[:2])
+        super().redirect(source, target, message)  # type: ignore[misc]
+
+    @guarded
+    def push(self: Any, target: Context, message: Message, by: str) -> None:
+        queued, here = not target.mailbox.in_global, self.contexts.get(target.handle) is target
+        super().push(target, message, by)  # type: ignore[misc]
+        if here:
+            type, id = message[3][:2] if message[0] == PTYPE_SOCKET else (0, 0)
+            self.emit(("push", target.handle, *message[:3], SOCKET_NAMES[type] or by, queued, id))
+
+    @guarded
+    def log(self: Any, source: int, text: str) -> None:
+        self.emit(("log", source, text))
+        super().log(source, text)  # type: ignore[misc]
+
+    @guarded
+    def set_timer(self: Any, ctx: Context, session: int, ti: int) -> None:
+        n = running().n
+        at = here() if n else None
+        if ti <= 0:
+            self.emit(("timer_set", ctx.handle, session, 0, n, at))
+            queued = not ctx.mailbox.in_global
+            super().set_timer(ctx, session, ti)  # type: ignore[misc]
+            self.emit(("push", ctx.handle, PTYPE_RESPONSE, session, 0, "timer", queued, 0))
+        else:
+            super().set_timer(ctx, session, ti)  # type: ignore[misc]
+            due = self.clock.now() + ti if self.clock.virtual else ti
+            self.emit(("timer_set", ctx.handle, session, due, n, at))
+
+    @guarded
+    def fire(self: Any) -> int:
+        if self.stamp is not None:
+            self.stamp()
+        return int(super().fire())  # type: ignore[misc]
+
+    def expire(self: Any, handle: int, session: int, tick: int) -> None:
+        self.emit(("timer_fired", handle, session, tick))
+        super().expire(handle, session, tick)  # type: ignore[misc]
+
+    def set_clock(self: Any, tick: int) -> None:
+        super().set_clock(tick)  # type: ignore[misc]
+        self.emit(("clock", 0, self.clock.ticks))
+
+
+class TellingSockets:
+    """The class of a socket server that tells."""
+
+    emit: Emit
+    _writer: tuple[int, Any] | None = None
+
+    def _command(self: Any, name: str, id: int, opaque: int, *rest: Any) -> None:
+        super()._command(name, id, opaque, *rest)  # type: ignore[misc]
+        self.emit(("driver", opaque, name, id, here()))
+
+    def _carry_out(self: Any, command: tuple[Any, ...]) -> None:
+        name, id, opaque, *_ = command
+        self.emit(("command", opaque, name, id))
+        super()._carry_out(command)  # type: ignore[misc]
+
+    def _reserve(self: Any, opaque: int, sock: Any) -> Any:
+        s = super()._reserve(opaque, sock)  # type: ignore[misc]
+        self.emit(("socket", opaque, s.id, s.state))
+        return s
+
+    def _set_state(self: Any, s: Any, state: str) -> None:
+        super()._set_state(s, state)  # type: ignore[misc]
+        self.emit(("socket", s.opaque, s.id, state))
+
+    def _ready(self: Any, s: Any, mask: int) -> None:
+        self.emit(("ready", s.opaque, s.id, mask))
+        super()._ready(s, mask)  # type: ignore[misc]
+
+    def send(self: Any, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
+        with getattr(self, "lock", _NO_LOCK):
+            self._writer = opaque, here()
+            try:
+                return bool(super().send(opaque, id, data, low))  # type: ignore[misc]
+            finally:
+                self._writer = None
+
+    def _wrote(self: Any, s: Any, sent: int, data: Any) -> None:
+        opaque, at = self._writer or (s.opaque, None)
+        self.emit(("write", opaque, s.id, sent, len(data), at))
+        super()._wrote(s, sent, data)  # type: ignore[misc]
+
+
+@cache
+def _telling(mixin: type, plain: type) -> type:
+    cls = type(plain.__name__, (mixin, plain), {"plain": plain})
+    return with_lock(cls) if mixin is TellingServer and plain is not Server else cls
+
+
+def tell(server: Server, emit: Emit | None) -> None:
+    """Have a node tell `emit` all that happens in it, or nobody any more (None)."""
+    for part, mixin in ((server, TellingServer), (server.socket_server, TellingSockets)):
+        plain = getattr(part, "plain", type(part))
+        part.__class__ = plain if emit is None else _telling(mixin, plain)
+        part.emit = emit  # type: ignore[union-attr]

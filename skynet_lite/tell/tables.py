@@ -1,0 +1,185 @@
+"""Tables and queues that tell of every change: what a scheduler has while somebody records."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ..core.places import stack_of
+from ..skynet.coroutine import BREAK, Coroutine, running
+from ..skynet.response import Response
+from ..skynet.scheduler import Scheduler
+from ..skynet.socket import PoolSocket
+
+Emit = Callable[[tuple[Any, ...]], Any]
+_set, _del, _pop = dict.__setitem__, dict.__delitem__, dict.pop
+
+
+class Table(dict[Any, Any]):
+    """A dict: its name in skynet, and the session or id that a change is about."""
+
+    __slots__ = ("emit", "handle", "name")
+
+    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
+        super().__init__(getattr(s, name) or {})
+        self.name, self.handle, self.emit = name, s.handle, emit
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _set(self, key, value)
+        emit = self.emit
+        emit(("table", self.handle, self.name, "set", key, value))
+
+    def __delitem__(self, key: Any) -> None:
+        _del(self, key)
+        emit = self.emit
+        emit(("table", self.handle, self.name, "clear", key, 0))
+
+    def pop(self, key: Any, default: Any = None) -> Any:
+        value = _pop(self, key, default)
+        if value is not default:
+            emit = self.emit
+            emit(("table", self.handle, self.name, "clear", key, 0))
+        return value
+
+
+class Sessions(Table):
+    """session_id_coroutine."""
+
+    __slots__ = ()
+
+    def __setitem__(self, session: Any, co: Any) -> None:
+        before = self.get(session)
+        _set(self, session, co)
+        emit = self.emit
+        if co is not BREAK:
+            emit(("table", self.handle, "session_id_coroutine", "set", session, co.n))
+        else:  # woken, or given up
+            op = "break" if before.sleeping == session else "abandon"
+            emit(("table", self.handle, "session_id_coroutine", op, session, 0))
+
+
+class Pool(Table):
+    """socket_pool, and the sockets in it: see `PoolSocket.label`."""
+
+    __slots__ = ()
+
+    def __setitem__(self, id: int, s: Any) -> None:
+        _set(self, id, s)
+        s.__class__ = TellingSocket
+        if s.protocol != "TCP":  # else it is told of as soon as somebody waits for it
+            self.tell(s)
+
+    def tell(self, s: Any) -> None:
+        if self.get(s.id) is s:
+            self.emit(("table", self.handle, "socket_pool", "set", s.id, s.label()))
+
+    def pop(self, id: int, default: Any = None) -> Any:
+        s = _pop(self, id, default)
+        if s is not default:
+            self.emit(("table", self.handle, "socket_pool", "clear", id, None))
+        return s
+
+
+class TellingSocket(PoolSocket):
+    """A socket of socket_pool: it tells when its words have changed."""
+
+    __slots__ = ()
+
+    def _tells(name: str) -> Any:  # type: ignore[misc]
+        slot = PoolSocket.__dict__[name]
+
+        def set_(self: Any, value: Any) -> None:
+            slot.__set__(self, value)
+            self.service.socket_pool.tell(self)
+
+        return property(slot.__get__, set_)
+
+    co, connected, closing = map(_tells, ("co", "connected", "closing"))
+
+
+TellingSocket.__name__ = PoolSocket.__name__
+
+
+class Unresponse(Table):
+    """unresponse: keyed by the function itself."""
+
+    __slots__ = ()
+
+    def __setitem__(self, r: Response, value: None) -> None:
+        _set(self, r, value)
+        self.emit(("table", self.handle, "unresponse", "set", r.session, r.address))
+
+    def __delitem__(self, r: Response) -> None:
+        _del(self, r)
+        self.emit(("table", self.handle, "unresponse", "clear", r.session, r.address))
+
+
+class Dead(set[int]):
+    """dead_service."""
+
+    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
+        super().__init__(s.dead_service or ())
+        self.handle, self.emit = s.handle, emit
+
+    def add(self, source: int) -> None:
+        super().add(source)
+        self.emit(("table", self.handle, "dead_service", "set", None, source))
+
+
+class Queue(deque[Any]):
+    __slots__ = ("emit", "s")
+
+    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
+        super().__init__(getattr(s, name))
+        self.s, self.emit = s, emit
+
+
+class Errors(Queue):
+    """error_queue."""
+
+    __slots__ = ()
+
+    def append(self, session: int) -> None:
+        deque.append(self, session)
+        self.emit(("table", self.s.handle, "error_queue", "push", session, 0))
+
+    def popleft(self) -> Any:
+        session = deque.popleft(self)
+        self.emit(("table", self.s.handle, "error_queue", "pop", session, 0))
+        return session
+
+
+class Wakeups(Queue):
+    """wakeup_queue: entries are coroutines, or a token and who slept with it."""
+
+    __slots__ = ()
+
+    def append(self, entry: Any) -> None:
+        deque.append(self, entry)
+        co = entry[1] if type(entry) is tuple else entry
+        emit = self.emit
+        emit(("wakeup", self.s.handle, co.n, True, running().n, stack_of(sys._getframe(2))))
+
+    def popleft(self) -> Any:
+        entry = deque.popleft(self)
+        co = (self.s.sleep_tokens or {}).get(entry[0]) if type(entry) is tuple else entry
+        if co is None or co.sleeping is None:
+            self.emit(("wakeup_skip", self.s.handle, 0 if co is None else co.n))
+        return entry
+
+
+class Forks(Queue):
+    """fork_queue."""
+
+    __slots__ = ()
+
+    def append(self, co: Coroutine) -> None:
+        deque.append(self, co)
+        self.emit(("fork", self.s.handle, co.n, running().n, stack_of(sys._getframe(2))))
+
+    def clear(self) -> None:
+        if self:
+            deque.clear(self)
+            self.emit(("table", self.s.handle, "fork_queue", "clear", None, 0))
