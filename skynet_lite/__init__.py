@@ -72,6 +72,7 @@ _LIBRARIES = (
 )
 _MODULES = {"core": "core", "skynet": "skynet", "trace": "trace", "view": "view"} | {
     "lab": "course.lab", "manager": "skynet.manager", "request": "skynet.request", "socket": "skynet.socket",
+    "workers": "drive.worker",
     **{name: f"lualib.{name}" for name in _LIBRARIES},
 }  # fmt: skip
 _HOME = {

@@ -19,7 +19,7 @@ class Cpu(Outside):
 
 
 def burn(seconds: float) -> None:
-    skynet.running().service.node.outside.used += seconds
+    skynet.running().service.server.node.outside.used += seconds
 
 
 def answer(f: Any, **config: Any) -> Any:

@@ -146,7 +146,7 @@ def test_every_expression_of_the_recording_gives_the_same(tmp_path: Path) -> Non
     counted = {"same": 0, "not ours": 0}
 
     def start() -> None:
-        lines = skynet.running().service.node.log_lines
+        lines = skynet.running().service.server.node.log_lines
         for entry in GOLDEN["formats"]:
             call = entry["call"]
             if call in NOT_OURS:

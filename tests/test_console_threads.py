@@ -72,7 +72,7 @@ def test_an_endless_loop_is_seen_and_broken(node: Node, console: Lines) -> None:
     """stat shows TIMEOUT for the service, signal 0 breaks its loop, and it answers again."""
     launcher = 3
     victim = next(h for h in _loops(node) if h % 4 not in (_console(node) % 4, launcher % 4))
-    node.push(node.handles.contexts[victim], (10, 0, 0, ("spin",)), "outside")
+    node.server.push(node.handles.contexts[victim], (10, 0, 0, ("spin",)), "outside")
     assert f":{victim:08x}\tTIMEOUT\n" in console.ask("stat 30")
     assert console.ask(f"signal {victim:x}") == "<CMD OK>\n"
     assert re.search(f":{victim:08x}\tcpu:[\\d.e-]+\tmessage:", console.ask("stat 200"))
@@ -99,7 +99,7 @@ def test_looking_and_tracing_across_workers(node: Node, console: Lines) -> None:
         assert lines == ["0", "1"] and f"--- trace of :{handle:08x} ends: 9 lines\n" in text
     assert console.ask("waits").endswith("<CMD OK>\n")
     assert console.ask("verdicts").endswith("<CMD OK>\n")
-    assert node._sinks == []
+    assert node.recording._sinks == []
 
 
 def test_a_coroutine_of_another_worker_is_stopped_in_a_line(node: Node, console: Lines) -> None:

@@ -79,11 +79,11 @@ def test_names_are_first_come_and_go_with_their_service() -> None:
     with Node(clock="virtual", log=list) as node:
         a = node.newservice(lambda: skynet.register(".a"))
         b = node.newservice(lambda: skynet.register(".a"))
-        assert node.resolve(".a") == a
+        assert node.server.resolve(".a") == a
         node.newservice(lambda: skynet.kill(a))
-        assert node.resolve(".a") == 0
+        assert node.server.resolve(".a") == 0
         node.newservice(lambda: skynet.name(".a", b))
-        assert node.resolve(".a") == b
+        assert node.server.resolve(".a") == b
 
 
 def test_global_names_wait_for_their_service() -> None:

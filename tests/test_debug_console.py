@@ -514,7 +514,7 @@ def test_a_trace_is_streamed(node: Node, console: Asking) -> None:
     assert "1\t3\nn\t1\n<CMD OK>\n" in text  # with four workers the last lines come behind it
     assert console.ask("trace off .demo\n") == f"--- trace of :0000000a ends: {len(recorded)} lines\n<CMD OK>\n"
     assert trace_lines(console.ask('call .demo "ADD", 1, 2\n')) == []
-    assert console.node._sinks == [], "nothing listens any more"
+    assert console.node.recording._sinks == [], "nothing listens any more"
 
 
 def test_traces_end_by_time_and_with_their_connection(node: Node, console: Asking) -> None:
@@ -522,7 +522,7 @@ def test_traces_end_by_time_and_with_their_connection(node: Node, console: Askin
     other = Asking(node)
     other.ask("trace on .demo\ntrace on b\n")
     console.ask("trace on .demo 1\n")
-    assert len(node._sinks) == 3
+    assert len(node.recording._sinks) == 3
     node.advance(99)
     assert trace_lines(console.ask("ping .demo\n")) != []
     node.advance(1)
@@ -530,7 +530,7 @@ def test_traces_end_by_time_and_with_their_connection(node: Node, console: Askin
     assert trace_lines(other.ask("ping .demo\n")) != []
     other.client.close()
     node.run_until_idle()
-    assert node._sinks == []
+    assert node.recording._sinks == []
 
 
 def test_a_trace_that_cannot_be(console: Asking) -> None:
@@ -547,7 +547,7 @@ def test_a_console_that_ends_takes_its_traces_along(node: Node, console: Asking)
     console.ask("trace on .demo\n")
     console.client.send(b"kill 9\n")
     node.run_until_idle()
-    assert node._sinks == []
+    assert node.recording._sinks == []
 
 
 def test_timeline_writes_the_page(console: Asking, tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def test_nodes_in_several_threads_keep_their_services_apart() -> None:
 
 
 def echo_self() -> None:
-    node = skynet.running().service.node
+    node = skynet.running().service.server.node
     skynet.dispatch("lua", lambda session, source: skynet.retpack(skynet.self(), id(node) % 1000003))
 
 

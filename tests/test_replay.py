@@ -275,7 +275,7 @@ def test_how_it_was_driven_does_not_matter() -> None:
         while node.step():
             node.tables()
         mark("from outside")
-        addr = node._newest["main"].handle
+        addr = node.newest("main").handle
         values = (b"\xff\0", "t\u20ac\udcff", 1 << 70, 1.5, float("inf"), None, True, [1, (2, {"a": {3: b""}})], {})
         assert node.call(addr, "lua", *values) == values
         node.advance(50)

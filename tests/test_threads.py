@@ -25,14 +25,17 @@ from skynet_lite.core.message import PTYPE_LUA
 from skynet_lite.core.mq import OVERLOAD, MessageQueue
 from skynet_lite.drive.shared import SharedSocketServer, SharedTimer
 from skynet_lite.core.socket_server import SocketServer
-from skynet_lite.drive.workers import WEIGHTS, Worker, WorkerNode
+from skynet_lite.core.server import Server
+from skynet_lite.drive.shared import SharedServer
+from skynet_lite.drive.worker import WEIGHTS, Worker
+from skynet_lite.drive.workers import Workers
 
 LIMIT = 20.0  # real seconds, for what should take none
 
 
-def node_of(thread: int = 4, **keys: Any) -> WorkerNode:
+def node_of(thread: int = 4, **keys: Any) -> Node:
     node = Node(thread=thread, **{"clock": "virtual", "log": list} | keys)
-    assert isinstance(node, WorkerNode)
+    assert isinstance(node.driver, Workers)
     return node
 
 
@@ -71,7 +74,7 @@ def where() -> None:
 def test_the_weights_are_skynets() -> None:
     """By the number of the worker: four of -1, four of 0, eight each of 1, 2, 3; and 0 above."""
     with node_of(1 + 33) as node:
-        assert [Worker(node, n).weight for n in range(34)] == [-1] * 4 + [0] * 4 + [1] * 8 + [2] * 8 + [3] * 8 + [0, 0]
+        assert [Worker(node.driver, node.server, n).weight for n in range(34)] == [-1] * 4 + [0] * 4 + [1] * 8 + [2] * 8 + [3] * 8 + [0, 0]
     assert len(WEIGHTS) == 32
 
 
@@ -91,13 +94,13 @@ def test_what_a_weight_means(number: int, order: str) -> None:
     The orders were worked out by the rule of skynet_context_message_dispatch.
     """
     with node_of(32) as node:
-        worker = Worker(node, number)
-        node.workers.append(worker)  # the only one, so all services are its own; its thread is never started
+        worker = Worker(node.driver, node.server, number)
+        node.driver.threads.append(worker)  # the only one, so all services are its own; its thread is never started
         for name, messages in (("A", 20), ("B", 5)):
-            ctx = Context("snlua", name, ())
-            ctx.handle = node.handles.register(ctx)
+            ctx = Context("snlua", name, (), MessageQueue(node.server.global_queue))
+            node.handles.register(ctx)
             for n in range(messages):
-                node.push(ctx, (10, 0, 0, (n,)), "outside")
+                node.server.push(ctx, (10, 0, 0, (n,)), "outside")
         taken, numbers = "", {"A": 0, "B": 0}
         for _ in range(25):
             assert worker.next() is not None and worker.message is not None
@@ -106,7 +109,7 @@ def test_what_a_weight_means(number: int, order: str) -> None:
             numbers[name] += 1
             taken += name
         assert taken == order.replace(" ", "")
-        node.workers.clear()
+        node.driver.threads.clear()
 
 
 def test_a_service_stays_on_the_worker_of_its_handle() -> None:
@@ -117,7 +120,7 @@ def test_a_service_stays_on_the_worker_of_its_handle() -> None:
         assert {t["label"]: t["worker"] for t in births(node, where)} == {"snlua where": (addresses[-1] + 1) % 3}
 
 
-def births(node: WorkerNode, service: Callable[[], Any]) -> list[dict[str, Any]]:
+def births(node: Node, service: Callable[[], Any]) -> list[dict[str, Any]]:
     with node.record() as trace:
         node.newservice(service)
     return [e for e in trace.events if e["e"] == "birth"]
@@ -126,7 +129,7 @@ def births(node: WorkerNode, service: Callable[[], Any]) -> list[dict[str, Any]]
 # ---- messages between workers
 
 
-def load(node: WorkerNode, writers: int = 6, readers: int = 6, each: int = 400) -> tuple[list[int], int]:
+def load(node: Node, writers: int = 6, readers: int = 6, each: int = 400) -> tuple[list[int], int]:
     """Every writer sends numbered messages to every reader, and calls one; the addresses of all, and how many were sent."""
 
     def reader() -> None:
@@ -204,7 +207,7 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
     class Handles(HandleStorage, Watched):
         def register(self, ctx: Context) -> int:
             self.held("handles.register")
-            ctx.mailbox = Mailbox(ctx)
+            ctx.mailbox = Mailbox(ctx.mailbox.global_queue)
             ctx.mailbox.lock = self.lock
             return super().register(ctx)
 
@@ -233,10 +236,11 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
 
     Watched.missed.clear()
     with node_of(4) as node:
-        node.handles = Handles()
-        node.handles.lock = node.lock
-        node.timer = Clockwork(node._alarm.notify)
-        node.timer.lock = node.lock
+        server = node.server
+        server.handles = node.handles = Handles()
+        server.contexts, server.handles.lock = server.handles.contexts, server.lock
+        server.timer = Clockwork(server.alarm.notify)
+        server.timer.lock = server.lock
         for _ in range(8):
             node.newservice(sleeper)
         load(node, 3, 3, 50)
@@ -247,26 +251,32 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
 
 def test_whatever_services_call_on_the_socket_server_takes_its_lock() -> None:
     """A method that is new in SocketServer must not be forgotten in SharedSocketServer."""
-    unlocked = {"poll", "id_of", "flushing", "active"}  # poll locks by itself; id_of is asked by a recording of one
+    unlocked = {"poll", "id_of", "flushing", "active", "update_time"}  # poll locks by itself; id_of is asked by a recording of one
     names = {n for cls in SocketServer.__mro__ for n, f in vars(cls).items() if callable(f) and n[0] != "_"}
     assert names - unlocked == {n for n in vars(SharedSocketServer) if n[0] != "_"} - {"poll"}
 
 
 HOME = Path(skynet_lite.__file__).parent
-DRIVERS = ("cli", "client", "lab", "node", "record", "replay", "workers")  # no service runs in these
+INSIDE = ("skynet", "lualib", "service", "contrib")  # rooms whose code services run
 
 
-def test_whatever_services_call_on_their_node_takes_its_lock() -> None:
-    """A function of the node that is new in a library is locked, or is one of those that see to it themselves."""
-    files = [f for folder in (".", "service", "contrib") for f in (HOME / folder).glob("*.py") if f.stem not in DRIVERS]
-    names = {name for f in files for name in re.findall(r"\bnode\.(\w+)\(", f.read_text())}
-    stand_still = {"look", "signal", "waits", "verdicts", "_begin", "_finish"}
-    lock_inside = {"later", "post", "push", "attach", "interrupt"}
-    only_read = {"resolve"}
+def called(what: str) -> set[str]:
+    """The methods that the code of services calls on `server.` or `node.`."""
+    files = [f for room in INSIDE for f in (HOME / room).glob("*.py")]
+    return {name for f in files for name in re.findall(rf"\b{what}\.(\w+)\(", f.read_text())}
+
+
+def test_whatever_services_call_on_their_server_takes_its_lock() -> None:
+    """A method of the server that is new in a library is guarded, or is one of those that share nothing."""
+    only_read = {"resolve", "cpu_time"}
+    own_mailbox = {"set_callback"}
+    guarded = {name for name in dir(Server) if getattr(getattr(Server, name), "guarded", False)}
+    on_sockets = {n for n in vars(SharedSocketServer) if n[0] != "_"}  # gateserver calls the socket server a server
+    assert called("server") - guarded - on_sockets == only_read | own_mailbox
+    assert all(hasattr(vars(SharedServer)[name], "__wrapped__") for name in guarded)
     own_tree = {"get", "pop", "setdefault"}  # datacenterd calls a branch of its tree a node
-    in_a_text = {"newservice"}
-    locked = {name for name, f in vars(WorkerNode).items() if hasattr(f, "__wrapped__")}
-    assert names - locked == stand_still | lock_inside | only_read | own_tree | in_a_text
+    stand_still = {"look", "signal", "waits", "verdicts", "attach", "service_name"}
+    assert called("node") - own_tree == stand_still | {"places", "newservice"}  # names for places; a text of an error
 
 
 def variables(f: Path) -> set[str]:
@@ -287,8 +297,7 @@ def test_modules_share_no_more_than_the_design_says() -> None:
     found = set().union(*(variables(f) for f in HOME.rglob("*.py") if f.parent.name not in own))
     assert found == {
         "lab._left", "language._current", "language._meanwhile", "loader._loading", "loader._loading_lock",
-        "memory._collected",
-        "node._recording", "node._recording_lock", "profile._clocks", "where._ours",
+        "memory._collected", "places._ours", "profile._clocks", "protocol.PROTO", "scheduler.undispatched", "recording._listened", "recording._lock",
     }  # fmt: skip
 
 
@@ -334,7 +343,7 @@ def test_the_tables_that_a_trace_rebuilds_are_those_of_the_node() -> None:
             thread.start()
             looks: list[tuple[int, Any]] = []
             while thread.is_alive() and len(looks) < 30:
-                with node.stopped():
+                with node.driver.still():
                     if len(trace) > (looks[-1][0] if looks else 0):
                         looks.append((len(trace), node.tables()))
             thread.join()
@@ -391,7 +400,7 @@ def spin() -> None:
 LINE = spin.__code__.co_firstlineno + 7
 
 
-def started(node: WorkerNode, address: int, *args: Any, seen: Callable[[], Any] | None = None) -> list[Any]:
+def started(node: Node, address: int, *args: Any, seen: Callable[[], Any] | None = None) -> list[Any]:
     """Send a call that will not be answered soon, from a thread of its own; its outcome comes into the list.
 
     Returns when the worker is in that message, or when `seen()`.
@@ -409,7 +418,7 @@ def started(node: WorkerNode, address: int, *args: Any, seen: Callable[[], Any] 
     worker = node.worker(address)
 
     def in_it() -> bool:
-        with node.lock:  # the message before, its start, may not be over
+        with node.server.lock:  # the message before, its start, may not be over
             message = worker.message
             return worker.monitor.destination == address and message is not None and message[0] == PTYPE_LUA
 
@@ -543,7 +552,7 @@ def test_close_leaves_a_thread_that_stays_in_c() -> None:
     started(node, bad)
     node.close()
     stuck = node.worker(bad)
-    assert stuck.is_alive() and [w.is_alive() for w in node.workers].count(True) == 1
+    assert stuck.is_alive() and [w.is_alive() for w in node.driver.threads].count(True) == 1
     assert node.log_lines[-1] == (
         f"[:00000000] worker {bad % 4} does not come back from a message of :{bad:08x}: its thread is left"
     )
@@ -751,7 +760,7 @@ def test_stop_holds_all_threads_and_driving_lets_them_go_on() -> None:
         node.newservice(clockwork)
         node.run(until=lambda: len(beats) > 2, timeout=LIMIT)
         node.stop()
-        with node.stopped():
+        with node.driver.still():
             n = len(beats)
         time.sleep(0.05)
         assert len(beats) == n
@@ -840,7 +849,7 @@ def test_run_forever_in_the_foreground_ends_by_a_signal_of_the_system() -> None:
     with node_of(2, clock="real") as node:
         node.newservice(lambda: skynet.timeout(2, lambda: os.kill(os.getpid(), signal.SIGTERM)))
         node.run_forever()
-        assert node.held()
+        assert node.driver.held()
         assert node.call(node.newservice(echo), "lua", 1) == 1  # and go on when somebody drives
 
 

@@ -36,10 +36,10 @@ from skynet_lite import (
 from skynet_lite.node.client import Client
 from skynet_lite.contrib import dns, httpc, httpd, websocket
 from skynet_lite.core.message import PTYPE_CLIENT
-from skynet_lite.drive.workers import WorkerNode
+from skynet_lite import Node
 
 
-def on(node: WorkerNode, worker: int, what: Callable[..., Any] | str, *args: Any) -> int:
+def on(node: Node, worker: int, what: Callable[..., Any] | str, *args: Any) -> int:
     """Start a service on the worker of this number: handles follow each other."""
     while next_handle(node) % node.config.thread != worker:
         node.newservice(nothing)
@@ -48,7 +48,7 @@ def on(node: WorkerNode, worker: int, what: Callable[..., Any] | str, *args: Any
     return handle
 
 
-def next_handle(node: WorkerNode) -> int:
+def next_handle(node: Node) -> int:
     """What the next service will get: the first number whose place in the table is free; a full table doubles."""
     first, size = node.handles.next_handle, len(node.handles._slots)
     while True:
@@ -63,12 +63,12 @@ def nothing() -> None:
     pass
 
 
-def spread(node: WorkerNode, what: Callable[..., Any], *args: Any, each: int = 1) -> list[int]:
+def spread(node: Node, what: Callable[..., Any], *args: Any, each: int = 1) -> list[int]:
     """The same service on every worker, so many times."""
     return [on(node, n % node.config.thread, what, *args) for n in range(each * node.config.thread)]
 
 
-def asked(node: WorkerNode, addresses: list[int], *args: Any) -> list[Any]:
+def asked(node: Node, addresses: list[int], *args: Any) -> list[Any]:
     """Call all of them at the same time, each from a thread of its own."""
     answers: dict[int, Any] = {}
     threads = [
@@ -82,7 +82,7 @@ def asked(node: WorkerNode, addresses: list[int], *args: Any) -> list[Any]:
     return [answers.get(a) for a in addresses]
 
 
-def told(node: WorkerNode, *words: str) -> list[str]:
+def told(node: Node, *words: str) -> list[str]:
     node.run_until_idle()
     return [line for line in node.log_lines if any(word in line for word in words)]
 
@@ -367,7 +367,7 @@ def test_a_snax_service_is_mended_while_all_workers_post_to_it(tmp_path: Path) -
 class Console:
     """A debug console under the real clock, where a service may be in an endless loop: nothing becomes idle then."""
 
-    def __init__(self, node: WorkerNode) -> None:
+    def __init__(self, node: Node) -> None:
         self.address = on(node, 0, "debug_console", 0)  # .launcher is on worker 3, the log on 1
         (id,) = (id for id, (state, _) in node.socket_server.table().items() if state == "listen")
         self.client: Client = node.client(node.socket_server.sockname(id)[1], timeout=LIMIT)
@@ -388,7 +388,7 @@ class Console:
 
 
 @contextmanager
-def stuck(tmp_path: Path) -> Iterator[tuple[WorkerNode, Console, int, int, list[Any]]]:
+def stuck(tmp_path: Path) -> Iterator[tuple[Node, Console, int, int, list[Any]]]:
     """A node, its console, a service on worker 1 that is well, one on worker 2 that loops for ever, and what comes
     of the call that makes it."""
     with node_of(4, clock="real", logpath=str(tmp_path), profile=True) as node:
@@ -492,7 +492,7 @@ def test_a_logged_service_is_killed_while_messages_come(tmp_path: Path) -> None:
                 node.newservice(sends, handle)
             node.call(".launcher", "lua", "KILL", handle)
         node.run(timeout=LIMIT)
-        assert told(node, "] error : ", "came out") == [] and not node._message_logs
+        assert told(node, "] error : ", "came out") == [] and not node.server._message_logs
 
 
 # ---- looking from inside and outside
@@ -504,7 +504,7 @@ def test_services_on_all_workers_look_at_the_node_at_the_same_time() -> None:
     def looks() -> None:
         @skynet.dispatch("lua")
         def handle(session: int, source: int, rounds: int) -> None:
-            node = skynet.running().service.node
+            node = skynet.running().service.server.node
             for _ in range(rounds):
                 assert debug.look(lambda node: node.tables()["workers"]) == node.tables()["workers"]
             skynet.retpack(rounds)
@@ -538,7 +538,7 @@ def test_a_dashboard_follows_a_node_that_is_busy() -> None:
         assert all(f"<td>:{h:08x}</td><td>busy</td>" in board.value for h in handles)
         node.stop()
         until(lambda: "the node has stopped" in board.value)
-        with node.stopped():
+        with node.driver.still():
             before = [node.service(h).mailbox.popped for h in handles]
         assert not board.refresh()
         assert [node.service(h).mailbox.popped for h in handles] == before
@@ -553,7 +553,7 @@ def test_stop_during_the_boot_ends_the_wait_for_it(tmp_path: Path) -> None:
         "from skynet_lite import skynet\n"
         "@skynet.start\n"
         "def main():\n"
-        "    skynet._service().node.stop()\n"
+        "    skynet.running().service.server.node.stop()\n"
         "    skynet.sleep(1)\n"
     )
     with node_of(4, start="first", luaservice=str(tmp_path / "?.py")) as node:
@@ -646,12 +646,12 @@ def test_a_recording_of_the_libraries_rebuilds_the_tables() -> None:
             thread.start()
             looks: list[tuple[int, Any]] = []
             while thread.is_alive():
-                with node.stopped():
+                with node.driver.still():
                     if len(trace) > (looks[-1][0] + 100 if looks else 0):
                         looks.append((len(trace), node.tables()))
             thread.join()
             node.run(timeout=LIMIT)
-            with node.stopped():
+            with node.driver.still():
                 looks.append((len(trace), node.tables()))
         assert len(looks) > 3
         for events, tables in looks:

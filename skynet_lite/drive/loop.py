@@ -46,6 +46,7 @@ class Loop:
     """
 
     workers = 1
+    patience = 0.0  # of those who would wait for another worker
 
     def __init__(self, server: Server, birth: Callable[[], int], born: Callable[[], Any]) -> None:
         """`birth` launches the first services, and returns the handle of the bootstrap (0: there is none);
@@ -290,6 +291,10 @@ class Loop:
 
     def look(self, job: Callable[[], T]) -> T:
         """What `job()` returns; nothing moves meanwhile. From any thread, but not from inside a service."""
+        return self.enter(job)
+
+    def enter(self, job: Callable[[], T]) -> T:
+        """Run `job` in the thread that drives: here, or by leaving it there."""
         if self._thread is None or threading.get_ident() == self._thread.ident:
             self._check()
             self._refuse_inside()

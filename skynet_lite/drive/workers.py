@@ -212,6 +212,11 @@ class Workers:
                     time.sleep(0.001)
             raise SkynetError("a service changes its tables without end: break it off with node.signal(address, 0)")
 
+    def enter(self, job: Callable[[], T]) -> T:
+        """Run `job` here, for the lock keeps others out where that matters."""
+        self._begin()
+        return job()
+
     # ---- the threads
 
     def boot(self) -> None:

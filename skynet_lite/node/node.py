@@ -35,6 +35,7 @@ from ..doors import door
 from ..drive.loop import Loop
 from ..drive.monitors import Monitors
 from ..drive.shared import SharedServer
+from ..drive.worker import Worker
 from ..drive.workers import Workers
 from ..lualib import debug as debug, memory  # every service speaks PTYPE_DEBUG
 from ..skynet.coroutine import running
@@ -125,7 +126,7 @@ class Node:
             self._post(".launcher", ("LAUNCH", "snlua", name, *args), False)
             driver.run_until(lambda: newest.get(name) is not before, None, "the launch", budget=1)
             return newest[name].handle
-        driver.look(lambda: driver.drive(lambda: self.launch_noted(name, args)))
+        driver.enter(lambda: driver.drive(lambda: self.launch_noted(name, args)))
         s = newest[name]
         if wait:
             driver.run_until(lambda: s.start_state not in ("loading", "starting"), None, f"the start of {name}")
@@ -186,7 +187,7 @@ class Node:
             self.driver.boot()
             return self.driver.drive(lambda: self.server.call(addr, PTYPE_LUA, pack(args), waits))
 
-        return self.driver.look(post)
+        return self.driver.enter(post)
 
     def log(self, source: int, text: str) -> None:
         """Write a log line in the name of a service (0: of the node)."""
@@ -218,6 +219,20 @@ class Node:
                 size = memory.size(s) / 1024
             self.log(s.handle, f"Current Memory {size:.3f}K")
         return False
+
+    def worker(self, addr: int) -> Worker:
+        """With several workers: the one of a service."""
+        assert isinstance(self.driver, Workers)
+        return self.driver.worker(addr)
+
+    @property
+    def patience(self) -> float:
+        """With several workers: seconds that a handler may take before nobody waits for it (see Workers)."""
+        return self.driver.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self.driver.patience = seconds
 
     @property
     def monitor(self) -> Monitors | None:
