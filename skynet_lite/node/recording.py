@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..core.server import Server
+from ..skynet.coroutine import running
 from ..tell.server import tell
 from ..tell.services import leave, observe
 from ..trace import Recorder, Trace
@@ -69,8 +70,7 @@ class Recording:
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         """Hand every raw event to `sink`; returns what detaches it. One that raises is reported, and detached."""
-        driver = self._server.driver
-        whole = True
+        server, whole = self._server, True
 
         def guarded(event: tuple[Any, ...]) -> None:
             nonlocal whole
@@ -79,11 +79,16 @@ class Recording:
                     sink(event)
                 except Exception as e:
                     whole = False
-                    driver.between(lambda: self.remove(guarded))
-                    self._server.log(0, f"a recorder raised {type(e).__name__}: {e}; it is detached")
+                    server.driver.between(lambda: self.remove(guarded))
+                    server.log(0, f"a recorder raised {type(e).__name__}: {e}; it is detached")
 
-        driver.look(lambda: self.add(guarded))
-        return lambda: driver.look(lambda: self.remove(guarded))
+        self._between(lambda: self.add(guarded))
+        return lambda: self._between(lambda: self.remove(guarded))
+
+    def _between(self, job: Callable[[], Any]) -> None:
+        """Now if nothing runs; for a service, when its message is over."""
+        inside = getattr(running(), "service", None) is not None
+        (self._server.driver.between if inside else self._server.driver.look)(job)
 
     def tell(self, event: tuple[Any, ...]) -> None:
         """An event that the driver makes: a mark, or what a client does. From any thread."""
