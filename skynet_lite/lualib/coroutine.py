@@ -31,6 +31,11 @@ from ..skynet.coroutine import (
 if TYPE_CHECKING:
     from ..skynet.scheduler import Scheduler
 
+__all__ = [
+    "close", "create", "isskynetcoroutine", "isyieldable", "resume", "running", "status", "thread", "wrap", "yield_",
+]  # fmt: skip
+__dir__ = __all__.copy
+
 _USER = "USER"
 
 

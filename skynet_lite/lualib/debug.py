@@ -23,6 +23,12 @@ from .inject import inject
 if TYPE_CHECKING:
     from ..node.node import Node
 
+__all__ = [
+    "EXIT", "GC", "INFO", "KILLTASK", "LINK", "MEM", "PING", "REMOTEDEBUG", "RUN", "STAT", "SUPPORT", "TASK", "TERM",
+    "TRACELOG", "UNIQTASK", "reg_debugcmd",
+]  # fmt: skip
+__dir__ = __all__.copy
+
 T = TypeVar("T")
 
 

@@ -17,6 +17,9 @@ from ..core.message import Packed
 from ..skynet.coroutine import current
 from ..skynet.protocols import payload_of
 
+__all__ = ["Channel", "new"]
+__dir__ = __all__.copy
+
 Dispatch = Callable[..., Any]
 
 
