@@ -197,7 +197,7 @@ class House:
 
     def who_imports_whom(self) -> str:
         """Room by room: allowed, found with how many imports, and not allowed."""
-        rows = [("room", "may import", "imports")]
+        rows = [("room", "may import", "imports (in capitals: forbidden)")]
         for room in ROOMS:
             may = allowed(room.name)
             found = [
@@ -219,14 +219,15 @@ class House:
         return table(rows, right=(1, 2)) + f"\n(without {', '.join(UNCOUNTED)})"
 
     def hour(self) -> str:
-        """The files to read in an hour, in their order: a table in Markdown."""
+        """The files to read in an hour, in their order: a table in Markdown. A file that is missing is left out."""
+        files = [file for file in HOUR if file in self.lines]
         rows = ["| | file | lines | minutes | shows |", "| --- | --- | --- | --- | --- |"]
-        for n, file in enumerate(HOUR, 1):
+        for n, file in enumerate(files, 1):
             link = f"[{file}]({self.package.name}/{file})"
             lines = self.lines[file]
             minutes = max(1, round(lines / LINES_A_MINUTE))
             rows.append(f"| {n} | {link} | {lines} | {minutes} | {self._idea(file)} |")
-        total = sum(self.lines[file] for file in HOUR)
+        total = sum(self.lines[file] for file in files)
         rows.append(f"| | together | {total:,} | {round(total / LINES_A_MINUTE)} | |")
         return "\n".join(rows)
 

@@ -215,14 +215,16 @@ def _room(axes: Any, room: Room, lines: int) -> None:
     corner, width = (box.left, box.bottom), box.right - box.left
     axes.add_patch(_rounded(corner, width, ROOM, 7, fc=fill, ec=edge, lw=1.1, zorder=4, gid=room.name))
     title, number = TITLES.get(room.name, room.name), f"{rounded(lines):,}"
-    _write(axes, box.left + 13, box.top - 21, title, 11, weight="bold", gid=room.name)
-    _write(axes, box.right - 13, box.top - 21, number, 9, ha="right", color=edge, weight="bold", gid=room.name)
-    _write(axes, box.left + 13, box.bottom + 20, room.meaning, 8.2, color=SOFT, gid=room.name)
+    _write(axes, box.left + 13, box.top - 21, title, 11, weight="bold", gid=f"{room.name}.name")
+    _write(
+        axes, box.right - 13, box.top - 21, number, 9, ha="right", color=edge, weight="bold", gid=f"{room.name}.lines"
+    )
+    _write(axes, box.left + 13, box.bottom + 20, room.meaning, 8.2, color=SOFT, gid=f"{room.name}.meaning")
 
 
 def _arrow(axes: Any, arrow: Arrow, points: list[Point]) -> None:
     colour = KINDS[PLACES[arrow[0]][-1]][1]
-    axes.add_patch(PathPatch(curve(points), fc="none", ec=colour, lw=1.4, zorder=2, gid=" -> ".join(arrow)))
+    axes.add_patch(PathPatch(curve(points), fc="none", ec=colour, lw=1.4, zorder=2, gid="-to-".join(arrow)))
     x, y = points[-1]
     axes.add_patch(Polygon([(x, y), (x - 4, y + 9), (x + 4, y + 9)], fc=colour, ec=colour, lw=0.5, zorder=3))
 
