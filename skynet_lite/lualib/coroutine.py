@@ -28,6 +28,11 @@ from ..skynet.coroutine import (
 )  # fmt: skip
 from ..skynet.scheduler import Scheduler, current
 
+__all__ = [
+    "close", "create", "isskynetcoroutine", "isyieldable", "resume", "running", "status", "thread", "wrap", "yield_",
+]  # fmt: skip
+__dir__ = __all__.copy
+
 _USER = "USER"
 
 

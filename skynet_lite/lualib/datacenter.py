@@ -11,6 +11,9 @@ from typing import Any
 
 from .. import skynet
 
+__all__ = ["get", "set", "wait"]
+__dir__ = __all__.copy
+
 
 def get(*path: Any) -> Any:
     """The value at a path, or the branch below it as a dict; None if there is nothing."""

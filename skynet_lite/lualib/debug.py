@@ -20,6 +20,12 @@ from ..skynet.scheduler import current
 from . import memory, remotedebug
 from .inject import inject
 
+__all__ = [
+    "EXIT", "GC", "INFO", "KILLTASK", "LINK", "MEM", "PING", "REMOTEDEBUG", "RUN", "STAT", "SUPPORT", "TASK", "TERM",
+    "TRACELOG", "UNIQTASK", "reg_debugcmd",
+]  # fmt: skip
+__dir__ = __all__.copy
+
 T = TypeVar("T")
 
 

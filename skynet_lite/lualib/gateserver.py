@@ -26,6 +26,9 @@ from ..skynet.scheduler import current
 from ..skynet.socket import _address
 from . import netpack
 
+__all__ = ["Gate", "closeclient", "openclient", "start"]
+__dir__ = __all__.copy
+
 MAXCLIENT = 1024
 
 

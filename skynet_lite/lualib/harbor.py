@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from .. import skynet
 
+__all__ = ["connect", "globalname", "link", "linkmaster", "queryname"]
+__dir__ = __all__.copy
+
 
 def globalname(name: str, handle: int | None = None) -> None:
     """Give the current service, or `handle`, a global name of up to 15 characters. A taken one stays."""

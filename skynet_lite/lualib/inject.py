@@ -17,6 +17,9 @@ from ..core.places import format_error
 from ..skynet.coroutine import running
 from ..skynet.scheduler import Scheduler
 
+__all__ = ["inject"]
+__dir__ = __all__.copy
+
 
 class Upvalues(MutableMapping[str, Any]):
     """The variables a function closes over, and those of the functions among them: read and set by name.

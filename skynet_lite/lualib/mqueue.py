@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+__all__: list[str] = []
+__dir__ = __all__.copy
+
 
 def __getattr__(name: str) -> NoReturn:
     raise AttributeError(

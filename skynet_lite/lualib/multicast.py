@@ -17,6 +17,9 @@ from ..core.message import Packed
 from ..skynet.protocol import payload_of
 from ..skynet.scheduler import current
 
+__all__ = ["Channel", "new"]
+__dir__ = __all__.copy
+
 Dispatch = Callable[..., Any]
 
 

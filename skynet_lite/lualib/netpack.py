@@ -21,6 +21,9 @@ from ..core.message import (
     SOCKET_WARNING,
 )  # fmt: skip
 
+__all__ = ["MAX_SIZE", "Queue", "Unpacker", "pack", "tostring"]
+__dir__ = __all__.copy
+
 MAX_SIZE = 0xFFFF
 
 

@@ -14,6 +14,9 @@ from typing import Any
 from .. import skynet
 from ..skynet.scheduler import current
 
+__all__ = ["close", "new", "query"]
+__dir__ = __all__.copy
+
 
 def new(name: str, main: Callable[..., Any], *args: Any) -> int:
     """Start `main(*args)` as the service `name`, unless there is one; its handle, when its start is over.

@@ -15,6 +15,9 @@ from ..core.errors import SkynetError
 from ..skynet.scheduler import current
 from .frozen import Root, copy, view
 
+__all__ = ["deepcopy", "delete", "flush", "new", "query", "update"]
+__dir__ = __all__.copy
+
 
 def new(name: str, value: Any = None, *args: Any) -> None:
     """Make a table known: a dict, list or tuple; a text or "@FILE" (see frozen.load); nothing: {}.

@@ -15,6 +15,9 @@ from ..skynet.scheduler import current
 from . import service
 from .frozen import Root, Version, load, load_file, pointer, table, view
 
+__all__ = ["loadfile", "loadstring", "loadtable", "query", "queryall", "update"]
+__dir__ = __all__.copy
+
 
 def sharetable_service() -> None:
     """What runs as the service "sharetable": the newest version by name."""

@@ -35,6 +35,13 @@ from .. import skynet
 from ..core.errors import MethodError as MethodError, SkynetError
 from ..skynet.scheduler import current
 
+__all__ = [
+    "MethodError", "accept", "bind", "enablecluster", "exit", "globalservice", "hotfix", "interface", "kill",
+    "newservice", "printf", "profile_info", "queryglobal", "queryservice", "rawnewservice", "response", "self",
+    "uniqueservice",
+]  # fmt: skip
+__dir__ = __all__.copy
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 SYSTEM = ("init", "exit", "hotfix", "profile")  # numbers 1 to 4; methods follow in the order of the file

@@ -27,6 +27,9 @@ from ..core.errors import CallError, SkynetError, SocketError
 from ..skynet import error as _log, fork, sleep, socket, wait, wakeup
 from ..skynet.coroutine import Coroutine, running
 
+__all__ = ["Channel", "ChannelSocket", "channel", "error"]
+__dir__ = __all__.copy
+
 error = SocketError
 """What a request raises when the connection is lost, or cannot be made."""
 

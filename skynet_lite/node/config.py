@@ -14,6 +14,7 @@ import difflib
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ _REFUSED = {
 }
 
 
-def load(path: str | os.PathLike[str] | None, given: dict[str, Any]) -> Config:
+def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Config:
     """Put a configuration together. Raises ConfigError, naming the key."""
     values: dict[str, Any] = {}
     folder = "."

@@ -46,6 +46,7 @@ from ..trace.verdicts import standing
 from ..trace.world import World
 from .client import Client
 from .config import environment, load as load_config
+from .keys import Keys, Shown, shown
 from .loader import Registry
 from .looking import parked_at, rows, tables
 from .recording import Recording, listened
@@ -54,7 +55,7 @@ from .snlua import Snlua
 T = TypeVar("T")
 
 
-class Node:
+class Node(metaclass=Shown):
     """A node. `Node()`, `Node(clock="virtual", log=list)`, `Node("config.toml")`.
 
     `log`: None (stderr, or the file `logger`), `list` or a list, a logging.Logger, a
@@ -63,9 +64,11 @@ class Node:
     Raises ConfigError.
     """
 
+    __dir__ = shown
+
     def __init__(
         self, config: str | os.PathLike[str] | None = None, *, log: Any = None, outside: Outside | None = None,
-        record: bool = False, **keys: Any,
+        record: bool = False, **keys: Unpack[Keys],
     ) -> None:  # fmt: skip
         self.config = own = load_config(config, keys)
         write, self._log_file, lines = open_log(log, own.logger)
