@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from .figure import SMALL, MaxNLocator, Page, clean, extent, fit, rectangle
-from .words import word
+from .forms import word
 
 if TYPE_CHECKING:
     from ..trace import Trace

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ..trace.text import cells
+from .forms import LANGUAGES
 from .place import Box, Placer
-from .words import LANGUAGES
 
 try:
     import matplotlib

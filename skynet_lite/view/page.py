@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
+from .forms import forms, word
 from .payload import payload
-from .words import forms, word
 
 if TYPE_CHECKING:
     from ..trace import Trace

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
 from ..trace.state import socket_waits
-from .words import count, form, word
+from .forms import count, form, word
 
 if TYPE_CHECKING:
     from ..trace import Trace

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 from ..trace.language import speaking
 from .density import DENSE, DRAWN, Density, Overview, in_unit
 from .figure import DARK, LIGHT, SIZE, SMALL, TITLE, Page, Timeline, around, clean, extent, fit, legible, rectangle
+from .forms import count, word
 from .place import Box
 from .story import FOLDED, Arrow, Lane, LaneKey, Mark, Services, Story, Stretch, selected, times, window
-from .words import count, describe, word
+from .words import describe
 
 if TYPE_CHECKING:
     from ..trace import Trace

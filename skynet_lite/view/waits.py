@@ -12,8 +12,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ..trace.language import speaking
 from .figure import DARK, LIGHT, SMALL, Page, Timeline, clean, extent, legible
+from .forms import word
 from .place import Box
-from .words import word
 
 if TYPE_CHECKING:
     from ..trace.waits import Wait, Waits, Who

@@ -3,7 +3,7 @@
 One idea: what a step means depends on the tables at that step, so the tables are
 moved along while the sentences are made. The sentences themselves are data, a form
 for each case with names for what goes in: another language is another dictionary
-(words_en.py, words_zh.py). `**bold**` marks the words to look at.
+(forms.py). `**bold**` marks the words to look at.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..trace.golden import BOOT
 from ..trace.language import close_up, language
 from ..trace.state import socket_waits
-from .words_en import ENGLISH
-from .words_zh import CHINESE
+from .forms import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,30 +23,8 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
-
 _SCHEDULER = (None, "main")
 _QUIET = frozenset(("table", "requeue", "load", "handled", "dispatch_failed", "log"))
-
-
-def word(key: str, **fields: Any) -> str:
-    """A form of the tables in the language that holds, filled in."""
-    return LANGUAGES[language()][key].format_map(fields)
-
-
-def form(key: str, otherwise: str) -> str:
-    """A form that stands for a word of a trace; the word itself, if a foreign trace has one of its own."""
-    return LANGUAGES[language()].get(key, otherwise)
-
-
-def forms(prefix: str) -> dict[str, str]:
-    """The forms of one part of the view in the language that holds, under their names without `prefix`."""
-    return {key.removeprefix(prefix): form for key, form in LANGUAGES[language()].items() if key.startswith(prefix)}
-
-
-def count(n: int, what: str) -> str:
-    """One event, seven events: the forms `fig.n.…`."""
-    return word(f"fig.n.{what}.one" if n == 1 else f"fig.n.{what}", n=n)
 
 
 def sentences(trace: Trace, lang: str | None = None) -> list[str]:
@@ -301,7 +278,7 @@ class _Fields(dict[str, Any]):
 
 def _capital(said: str) -> str:
     """English begins with a capital letter; tables and names keep theirs: co1, client#1."""
-    start = 2 if said.startswith(f"**{ENGLISH['main']}") else 0
+    start = 2 if said.startswith(f"**{LANGUAGES['en']['main']}") else 0
     if "_" in said.split(" ")[0]:
         return said
     return said[:start] + said[start : start + 1].upper() + said[start + 1 :]
