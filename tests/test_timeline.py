@@ -27,8 +27,9 @@ from skynet_lite import Node, Trace, mark, skynet
 from skynet_lite.view import figure as letters
 from skynet_lite.view.density import DENSE, Density
 from skynet_lite.view.figure import LIGHT, Timeline
+from skynet_lite.view.lanes import MAILBOX, SOCKET, TIMER
 from skynet_lite.view.place import Placer
-from skynet_lite.view.story import MAILBOX, SOCKET, TIMER, Story, times, window
+from skynet_lite.view.story import Story, times, window
 from skynet_lite.view.timeline import _Drawing, timeline
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))

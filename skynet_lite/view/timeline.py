@@ -22,8 +22,10 @@ from ..trace.language import speaking
 from .density import DENSE, DRAWN, Density, Overview, in_unit
 from .figure import DARK, LIGHT, SIZE, SMALL, TITLE, Page, Timeline, around, clean, extent, fit, legible, rectangle
 from .forms import count, word
+from .lanes import FOLDED, Lane, LaneKey, Services, selected
 from .place import Box
-from .story import FOLDED, Arrow, Lane, LaneKey, Mark, Services, Story, Stretch, selected, times, window
+from .reader import Arrow, Mark, Stretch
+from .story import Story, times, window
 from .words import describe
 
 if TYPE_CHECKING:
