@@ -27,10 +27,11 @@ from skynet_lite import Node, Trace, mark, skynet
 from skynet_lite.view import figure as letters
 from skynet_lite.view.density import DENSE, Density
 from skynet_lite.view.figure import LIGHT, Timeline
+from skynet_lite.view.labels import Placer
 from skynet_lite.view.lanes import MAILBOX, SOCKET, TIMER
-from skynet_lite.view.place import Placer
+from skynet_lite.view.layout import Columns
 from skynet_lite.view.story import Story, times, window
-from skynet_lite.view.timeline import _Drawing, timeline
+from skynet_lite.view.timeline import timeline
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 
@@ -330,8 +331,7 @@ def columns(trace: Trace, by: str) -> tuple[list[int], list[float]]:
     figure = timeline(trace, by=by)
     check_readable(figure)
     told = story(trace)
-    drawing = _Drawing(trace, told, told.shown, LIGHT, None, None, times(trace) if by == "time" else None)
-    return told.columns, drawing.column_x
+    return told.columns, Columns(told, None, 60, times(trace)[0] if by == "time" else None).xs
 
 
 def test_by_time_the_distance_tells_how_long() -> None:

@@ -11,7 +11,7 @@ import base64
 import io
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from ..trace.text import cells
 from .forms import LANGUAGES
-from .place import Box, Placer
+from .labels import Box, Placer
 
 try:
     import matplotlib
@@ -288,20 +288,6 @@ class Page:
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
     return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-
-
-def around(x: float, heights: Iterable[float], shifts: Iterable[float]) -> Callable[[float, float], list[Box]]:
-    """Boxes about a point, wished for in this order: at these heights, shifted sideways by parts of their width."""
-    heights, shifts = tuple(heights), tuple(shifts)
-
-    def boxes(width: float, height: float) -> list[Box]:
-        return [
-            (x + width * (shift - 0.5), y - height / 2, x + width * (shift + 0.5), y + height / 2)
-            for y in heights
-            for shift in shifts
-        ]
-
-    return boxes
 
 
 def wider_font() -> str | None:

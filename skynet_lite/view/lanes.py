@@ -62,17 +62,15 @@ def lanes(
     members: dict[str, list[LaneKey]] = {}
     for key in seen:
         service, name = key
-        if service in titles:
-            members.setdefault(service, []).append(key)
-        if service:
-            continue
-        if name == CLIENTS or name in clients:
+        if not service and (name == CLIENTS or name in clients):
             title = word("fig.clients") if name == CLIENTS else name
             world["client"].append(Lane(key, "client", title, word("fig.outside")))
-        elif name == SOCKET:
+        elif key == ("", SOCKET):
             world["socket"].append(Lane(key, "socket", word("fig.socket"), "epoll"))
-        elif name == TIMER:
+        elif key == ("", TIMER):
             world["timer"].append(Lane(key, "timer", word("fig.timer"), ""))
+        elif service in titles:
+            members.setdefault(service, []).append(key)
     found = [lane for kind in world.values() for lane in kind]
     for service, keys in members.items():
         if (service, FOLDED) in keys:
