@@ -650,7 +650,7 @@ def greeting() -> Trace:
 
 def test_chinese_is_written_in_chinese() -> None:
     """With an installed font that has the glyphs, and measured with it."""
-    if letters._wider() is None:
+    if letters.wider_font() is None:
         pytest.skip("no font with Chinese glyphs is installed here, e.g. fonts-noto-cjk")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -663,7 +663,7 @@ def test_chinese_is_written_in_chinese() -> None:
 @pytest.fixture
 def no_wider_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As on a machine that has but the fonts of matplotlib."""
-    caches = (letters._wider, letters._letter, letters.extent)
+    caches = (letters.wider_font, letters._letter, letters.extent)
     monkeypatch.setattr(letters, "_WIDER", ())
     for cache in caches:
         cache.cache_clear()
@@ -714,7 +714,7 @@ def pictures(trace: Trace, **options: Any) -> Iterator[Timeline]:
 
 def test_figures_in_chinese() -> None:
     """Every word of a figure, its alt text too; nothing overlaps, and no letter is a box."""
-    if letters._wider() is None:
+    if letters.wider_font() is None:
         pytest.skip("no font with Chinese glyphs is installed here, e.g. fonts-noto-cjk")
     trace = stuck()
     own = said(trace, trace.names()) + "max_lanes trace text"
@@ -749,7 +749,7 @@ def test_without_such_a_font_figures_speak_english(no_wider_font: None) -> None:
 def test_a_chinese_letter_counts_for_two() -> None:
     """A text is cut to what there is room for, whatever it is written in."""
     assert letters.clean("x" * 22, limit=22) == "x" * 22 and letters.clean("x" * 23, limit=22) == "x" * 21 + "…"
-    if letters._wider() is not None:
+    if letters.wider_font() is not None:
         assert letters.clean("听" * 11, limit=22) == "听" * 11
         assert letters.clean("听" * 12, limit=22) == letters.clean("听" * 99, limit=22) == "听" * 10 + "…"
 

@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from .forms import count, word
+from .lanes import called
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -54,8 +55,7 @@ class Density:
             name: Row("world", word(f"fig.{name}"), [0] * columns) for name in ("clients", "socket", "timer")
         }
         self._services = {
-            s: Row("service", f"{names[s]} {s}".strip() if names[s] != s else s, [0] * columns, waiting=[0] * columns)
-            for s in sorted(shown)
+            s: Row("service", called(s, names), [0] * columns, waiting=[0] * columns) for s in sorted(shown)
         }
         self._strips: dict[str, dict[str, list[int]]] = {s: {} for s in self._services}
         self._length = {

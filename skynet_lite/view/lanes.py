@@ -46,6 +46,12 @@ def selected(trace: Trace, services: Services | None) -> set[str]:
     return trace.find_services(services)
 
 
+def called(service: str, names: dict[str, str]) -> str:
+    """A service by its name, if it has one of its own, and its address."""
+    name = names.get(service, "")
+    return f"{name} {service}".strip() if name != service else service
+
+
 def fitting(coroutines: list[LaneKey], acting: set[LaneKey], limit: int) -> set[LaneKey]:
     """At most `limit` of them; those that do something go before those that only wait."""
     return set(sorted(coroutines, key=lambda key: key not in acting)[:limit])

@@ -41,7 +41,7 @@ class Mark:
 
     lane: LaneKey
     at: int
-    kind: str  # resume, yield, error, push, message, command, ready, set, fired, client, mark, skip, exit
+    kind: str  # as the event, or: error, set, fired, state (of a socket), skip (a wakeup of nobody)
     label: str = ""
 
 

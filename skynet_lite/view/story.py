@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .forms import word
-from .lanes import FOLDED, MAILBOX, Lane, LaneKey, Services, fitting, lanes, selected
+from .lanes import FOLDED, MAILBOX, Lane, LaneKey, Services, called, fitting, lanes, selected
 from .reader import Reader, Stretch
 
 if TYPE_CHECKING:
@@ -154,8 +154,7 @@ class Story:
         return lanes(shown, reader.clients, titles, reader.roles), len(wanted) - len(kept)
 
     def _title(self, service: str) -> str:
-        name = self.names.get(service, "")
-        about = f"{name} {service}".strip() if name != service else service
+        about = called(service, self.names)
         return f"{about} w{self.workers[service]}".strip() if service in self.workers else about
 
 

@@ -14,7 +14,7 @@ from .density import DENSE, DRAWN, Density
 from .drawing import Drawing
 from .figure import DARK, LIGHT, Timeline, legible
 from .forms import count, word
-from .lanes import Services, selected
+from .lanes import Services, called, selected
 from .layout import LEFT, RIGHT
 from .overview import Overview
 from .story import Story, times, window
@@ -82,7 +82,7 @@ def _timeline(
         max_lanes = min(_CLOSE_LANES, len({(e["service"], e["co"]) for e in acting if e["e"] in ("resume", "yield")}))
     story = Story(trace, services, start, stop, max_lanes, fold=fold)
     if title is None:
-        title = trace.whole.origin or _names(story.names, sorted(shown))
+        title = trace.whole.origin or _listed([called(s, story.names) for s in sorted(shown)], 3)
     drawing = Drawing(story, title, DARK if dark else LIGHT, figsize, clock, over)
     figure = drawing.draw()
     with speaking(lang):  # the picture itself may be in English: no font has to have these letters
@@ -93,9 +93,10 @@ def _timeline(
     return figure
 
 
-def _names(names: dict[str, str], services: list[str]) -> str:
-    told = [f"{names[s]} {s}".strip() if names[s] != s else s for s in services[:3]]
-    return word("fig.comma").join(told) + (word("fig.and_more", n=len(services) - 3) if services[3:] else "")
+def _listed(names: list[str], most: int) -> str:
+    """The first of them, and how many more there are."""
+    more = word("fig.and_more", n=len(names) - most) if len(names) > most else ""
+    return word("fig.comma").join(names[:most]) + more
 
 
 def _describe(figure: Timeline, story: Story, title: str, overview: Overview | None) -> None:
@@ -103,8 +104,7 @@ def _describe(figure: Timeline, story: Story, title: str, overview: Overview | N
     events, lanes = len(story.columns), story.lanes
     resumes = count(sum(m.kind == "resume" for m in story.marks), "resume")
     coroutines = count(sum(lane.kind == "coroutine" for lane in lanes), "coroutine")
-    titles = [word("alt.row", title=x.title, note=x.note) if x.note else x.title for x in lanes[:12]]
-    names = word("fig.comma").join(titles) + (word("fig.and_more", n=len(lanes) - 12) if lanes[12:] else "")
+    names = _listed([word("alt.row", title=x.title, note=x.note) if x.note else x.title for x in lanes], 12)
     seen = {"events": count(events, "event"), "rows": count(len(lanes), "row"), "names": names}
     told = word("alt.rows" if names else "alt.rows.none", **seen) + word("alt.told", resumes=resumes)
     if overview:
