@@ -27,8 +27,8 @@ from skynet_lite import Node, Trace, mark, skynet
 from skynet_lite.view import figure as letters
 from skynet_lite.view.density import DENSE, Density
 from skynet_lite.view.figure import LIGHT, Timeline
-from skynet_lite.view.labels import Placer
-from skynet_lite.view.lanes import MAILBOX, SOCKET, TIMER
+from skynet_lite.view.labels import Placer, along, around, beside, under
+from skynet_lite.view.lanes import FOLDED, MAILBOX, SOCKET, TIMER, fitting, lanes
 from skynet_lite.view.layout import Columns
 from skynet_lite.view.story import Story, times, window
 from skynet_lite.view.timeline import timeline
@@ -157,6 +157,31 @@ def test_timers_forks_and_failures(tmp_path: Path) -> None:
     assert [m.label for m in told.marks if m.kind == "error"] == ["raises: boom"]
     failed = story(Play("term_two_callers", tmp_path).trace)
     assert sum(a.label == "dispatch_error_queue" for a in failed.arrows) == 2
+
+
+def test_the_order_of_the_lanes() -> None:
+    """The world above the services; of each the mailbox first, whoever is seen before; the folded in one."""
+    seen = [("b", "co1"), ("", TIMER), ("a", "co1"), ("b", MAILBOX), ("", "client#1"), ("c", "co1"), ("d", FOLDED),
+            ("", SOCKET), ("b", "co2")]  # fmt: skip
+    found = lanes(seen, ["client#1"], {"a": "A", "b": "B", "d": "D"}, {("a", "co1"): "start function"})
+    assert [lane.key for lane in found] == [
+        ("", "client#1"), ("", SOCKET), ("", TIMER), ("b", MAILBOX), ("b", "co1"), ("b", "co2"), ("a", "co1"),
+        ("d", FOLDED),
+    ]  # fmt: skip
+    assert [(lane.title, lane.note) for lane in found[-2:]] == [("co1", "start function"), ("D", "")]
+    keys = seen[:3]
+    assert fitting(keys, {keys[1]}, 2) == {keys[0], keys[1]} and fitting(keys, {keys[2]}, 1) == {keys[2]}
+
+
+def test_labels_wish_for_places_off_what_they_name() -> None:
+    """Each of its size; in a line too short for it a label wishes for none."""
+    for wishes in (around(50, (10, 20), (0.0, 0.5)), along(0, 90, 50, 4), under(0, 90, 50), beside((10, 10), (40, 80))):
+        boxes = wishes(30, 8)
+        assert len(boxes) == len(set(boxes)) > 1
+        assert all((x1 - x0, y1 - y0) == pytest.approx((30, 8)) for x0, y0, x1, y1 in boxes)
+    assert along(0, 30, 50, 4)(30, 8) == under(0, 20, 50)(30, 8) == []
+    assert all(box[3] <= 50 for box in under(0, 90, 50)(30, 8))
+    assert not any(Placer(200, 200).free(box) for box in around(0, (0,), (0.0,))(30, 8)), "half of it leaves the page"
 
 
 # ---- what each one waits for

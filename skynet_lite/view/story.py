@@ -40,9 +40,21 @@ class Story:
         named = set() if isinstance(fold, bool) else trace.find_services(fold)
         self.shown |= named
         self.window = window(trace, start, stop)
+        reader = Reader(trace.whole, self.shown, self.window.stop)
+        self._cut(reader, self._focus(trace))
+        self._fold(self._idle() if fold is True else named)
+        self.lanes, self.hidden = self._lanes(reader, limit)
+        self._keep({lane.key for lane in self.lanes})
+        self.columns = sorted(
+            {m.at for m in self.marks}
+            | {x.at for x in self.lines}
+            | {moment for a in self.arrows for moment in (a.since, a.at)}
+            | {s.start for s in self.stretches if s.lane[1] == FOLDED and s.kind == "run" and s.start is not None}
+        )
+
+    def _cut(self, reader: Reader, focus: set[int] | range) -> None:
+        """Leave what lies in the window; of a part that leaves some events out, what has to do with its own."""
         low, high = self.window.start, self.window.stop
-        reader = Reader(trace.whole, self.shown, high)
-        focus = self._focus(trace)
         self.marks = [m for m in reader.marks if m.at in focus]
         self.arrows = [a for a in reader.arrows if a.at in focus]
         self.lines = [x for x in reader.lines if x.at in focus]
@@ -55,25 +67,19 @@ class Story:
             if (s.start is None or s.start < high) and (s.stop is None or s.stop > low)
             and (s.kind not in ("queued", "work", "pending") or s.start in focus or s.stop in focus)
         ] if low < high else []  # fmt: skip
-        self._fold(self._idle() if fold is True else named)
-        self.lanes, self.hidden = self._lanes(reader, limit)
-        kept = {lane.key for lane in self.lanes}
-        arrows = [a for a in self.arrows if a.target in kept]
-        self.arrows = [a for a in arrows if a.source in kept and a.since >= low]
+
+    def _keep(self, lanes: set[LaneKey]) -> None:
+        """Leave what is in these lanes."""
+        arrows = [a for a in self.arrows if a.target in lanes]
+        self.arrows = [a for a in arrows if a.source in lanes and a.since >= self.window.start]
         # An arrow that comes from outside of the picture is not drawn; its effect still says its reason.
-        lost = {(a.target, a.at): a.label for a in arrows if a.source not in kept or a.since < low}
+        lost = {(a.target, a.at): a.label for a in arrows if a.source not in lanes or a.since < self.window.start}
         self.marks = [
             replace(m, label=lost[m.lane, m.at]) if m.kind in ("resume", "push") and (m.lane, m.at) in lost else m
             for m in self.marks
-            if m.lane in kept
+            if m.lane in lanes
         ]
-        self.stretches = [s for s in self.stretches if s.lane in kept]
-        self.columns = sorted(
-            {m.at for m in self.marks}
-            | {x.at for x in self.lines}
-            | {moment for a in self.arrows for moment in (a.since, a.at)}
-            | {s.start for s in self.stretches if s.lane[1] == FOLDED and s.kind == "run" and s.start is not None}
-        )
+        self.stretches = [s for s in self.stretches if s.lane in lanes]
 
     def _focus(self, trace: Trace) -> set[int] | range:
         """The events that are drawn. Of a part that leaves some out: its own, and what caused them."""
