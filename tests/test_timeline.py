@@ -27,9 +27,11 @@ from skynet_lite import Node, Trace, mark, skynet
 from skynet_lite.view import figure as letters
 from skynet_lite.view.density import DENSE, Density
 from skynet_lite.view.figure import LIGHT, Timeline
-from skynet_lite.view.place import Placer
-from skynet_lite.view.story import MAILBOX, SOCKET, TIMER, Story, times, window
-from skynet_lite.view.timeline import _Drawing, timeline
+from skynet_lite.view.labels import Placer, along, around, beside, under
+from skynet_lite.view.lanes import FOLDED, MAILBOX, SOCKET, TIMER, fitting, lanes
+from skynet_lite.view.layout import Columns
+from skynet_lite.view.story import Story, times, window
+from skynet_lite.view.timeline import timeline
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 
@@ -155,6 +157,31 @@ def test_timers_forks_and_failures(tmp_path: Path) -> None:
     assert [m.label for m in told.marks if m.kind == "error"] == ["raises: boom"]
     failed = story(Play("term_two_callers", tmp_path).trace)
     assert sum(a.label == "dispatch_error_queue" for a in failed.arrows) == 2
+
+
+def test_the_order_of_the_lanes() -> None:
+    """The world above the services; of each the mailbox first, whoever is seen before; the folded in one."""
+    seen = [("b", "co1"), ("", TIMER), ("a", "co1"), ("b", MAILBOX), ("", "client#1"), ("c", "co1"), ("d", FOLDED),
+            ("", SOCKET), ("b", "co2")]  # fmt: skip
+    found = lanes(seen, ["client#1"], {"a": "A", "b": "B", "d": "D"}, {("a", "co1"): "start function"})
+    assert [lane.key for lane in found] == [
+        ("", "client#1"), ("", SOCKET), ("", TIMER), ("b", MAILBOX), ("b", "co1"), ("b", "co2"), ("a", "co1"),
+        ("d", FOLDED),
+    ]  # fmt: skip
+    assert [(lane.title, lane.note) for lane in found[-2:]] == [("co1", "start function"), ("D", "")]
+    keys = seen[:3]
+    assert fitting(keys, {keys[1]}, 2) == {keys[0], keys[1]} and fitting(keys, {keys[2]}, 1) == {keys[2]}
+
+
+def test_labels_wish_for_places_off_what_they_name() -> None:
+    """Each of its size; in a line too short for it a label wishes for none."""
+    for wishes in (around(50, (10, 20), (0.0, 0.5)), along(0, 90, 50, 4), under(0, 90, 50), beside((10, 10), (40, 80))):
+        boxes = wishes(30, 8)
+        assert len(boxes) == len(set(boxes)) > 1
+        assert all((x1 - x0, y1 - y0) == pytest.approx((30, 8)) for x0, y0, x1, y1 in boxes)
+    assert along(0, 30, 50, 4)(30, 8) == under(0, 20, 50)(30, 8) == []
+    assert all(box[3] <= 50 for box in under(0, 90, 50)(30, 8))
+    assert not any(Placer(200, 200).free(box) for box in around(0, (0,), (0.0,))(30, 8)), "half of it leaves the page"
 
 
 # ---- what each one waits for
@@ -329,8 +356,7 @@ def columns(trace: Trace, by: str) -> tuple[list[int], list[float]]:
     figure = timeline(trace, by=by)
     check_readable(figure)
     told = story(trace)
-    drawing = _Drawing(trace, told, told.shown, LIGHT, None, None, times(trace) if by == "time" else None)
-    return told.columns, drawing.column_x
+    return told.columns, Columns(told, None, 60, times(trace)[0] if by == "time" else None).xs
 
 
 def test_by_time_the_distance_tells_how_long() -> None:
@@ -649,7 +675,7 @@ def greeting() -> Trace:
 
 def test_chinese_is_written_in_chinese() -> None:
     """With an installed font that has the glyphs, and measured with it."""
-    if letters._wider() is None:
+    if letters.wider_font() is None:
         pytest.skip("no font with Chinese glyphs is installed here, e.g. fonts-noto-cjk")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -662,7 +688,7 @@ def test_chinese_is_written_in_chinese() -> None:
 @pytest.fixture
 def no_wider_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As on a machine that has but the fonts of matplotlib."""
-    caches = (letters._wider, letters._letter, letters.extent)
+    caches = (letters.wider_font, letters._letter, letters.extent)
     monkeypatch.setattr(letters, "_WIDER", ())
     for cache in caches:
         cache.cache_clear()
@@ -713,7 +739,7 @@ def pictures(trace: Trace, **options: Any) -> Iterator[Timeline]:
 
 def test_figures_in_chinese() -> None:
     """Every word of a figure, its alt text too; nothing overlaps, and no letter is a box."""
-    if letters._wider() is None:
+    if letters.wider_font() is None:
         pytest.skip("no font with Chinese glyphs is installed here, e.g. fonts-noto-cjk")
     trace = stuck()
     own = said(trace, trace.names()) + "max_lanes trace text"
@@ -748,7 +774,7 @@ def test_without_such_a_font_figures_speak_english(no_wider_font: None) -> None:
 def test_a_chinese_letter_counts_for_two() -> None:
     """A text is cut to what there is room for, whatever it is written in."""
     assert letters.clean("x" * 22, limit=22) == "x" * 22 and letters.clean("x" * 23, limit=22) == "x" * 21 + "…"
-    if letters._wider() is not None:
+    if letters.wider_font() is not None:
         assert letters.clean("听" * 11, limit=22) == "听" * 11
         assert letters.clean("听" * 12, limit=22) == letters.clean("听" * 99, limit=22) == "听" * 10 + "…"
 

@@ -118,7 +118,7 @@ def test_causes_lead_from_a_line_to_the_outside(tmp_path: Path) -> None:
 def test_every_place_has_its_source(tmp_path: Path) -> None:
     """The page can show each line it names: ours and the service's own."""
     data = payload(Play("accept_echo_line", tmp_path).trace)
-    assert {"skynet.py", "socket.py", "lambda"} <= data["sources"].keys()
+    assert {"skynet/calls.py", "skynet/socket.py", "lambda"} <= data["sources"].keys()
     for stack in data["stacks"]:
         for place in stack:
             label, _, line = place.rpartition(":")

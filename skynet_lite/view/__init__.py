@@ -1,7 +1,7 @@
 """Ways to look at a trace. Needs `skynet_lite.trace` and no node, no greenlet, no epoll.
 
 Names load when they are first used: the figures want matplotlib and the stepper
-anywidget; the page of its own and the stepper of the terminal want neither.
+anywidget; the page of its own wants neither.
 """
 
 from __future__ import annotations

@@ -108,9 +108,10 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
         return int(row["messages"] - self._before.get(row["address"], row["messages"]))
 
     def __str__(self) -> str:
+        width = max((len(row["name"]) for row in self._data["services"]), default=0)
         with speaking(self._lang):
             rows = [
-                f"{row['address']}  {row['name']:{self._width()}}  "
+                f"{row['address']}  {row['name']:{width}}  "
                 + say(
                     f"mailbox {row['mailbox']}  tasks {row['tasks']}  sockets {row['sockets']}",
                     f"邮箱 {row['mailbox']}  任务 {row['tasks']}  socket {row['sockets']}",
@@ -118,9 +119,6 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
                 for row in self._data["services"]
             ]
             return "\n".join([*rows, *(self._data["verdicts"] or [say("nothing is wrong", "没有发现问题")])])
-
-    def _width(self) -> int:
-        return max((len(row["name"]) for row in self._data["services"]), default=0)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget; and for where none can be, what does not change from run to run."""

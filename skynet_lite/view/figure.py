@@ -11,15 +11,15 @@ import base64
 import io
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..trace.text import cells
-from .place import Box, Placer
-from .words import LANGUAGES
+from .forms import LANGUAGES
+from .labels import Box, Placer
 
 try:
     import matplotlib
@@ -134,7 +134,8 @@ class Timeline(Figure):
 
 
 @cache
-def _wider() -> str | None:
+def wider_font() -> str | None:
+    """The installed font for letters that matplotlib's own have not, Chinese ones first of all, or None."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return next((name for name in _WIDER if name in installed), None)
 
@@ -158,7 +159,7 @@ def _renderers() -> list[tuple[RendererAgg, float]]:
 @cache
 def _letter(c: str, mono: bool, bold: bool, size: float) -> tuple[float, float]:
     """Width and height in points that a letter does not exceed at any usual resolution."""
-    family, wider = _MONO if mono else _SANS, _wider()
+    family, wider = _MONO if mono else _SANS, wider_font()
     if wider is not None and ord(c) not in _glyphs(family):
         family = wider
     font = _font((family,), bold, size)
@@ -209,7 +210,7 @@ def legible(lang: str) -> str:
 
 
 def _drawable(c: str, mono: bool = False) -> bool:
-    wider = _wider()
+    wider = wider_font()
     known = ord(c) in _glyphs(_MONO if mono else _SANS) or (wider is not None and ord(c) in _glyphs(wider))
     return known and c.isprintable()
 
@@ -244,7 +245,7 @@ class Page:
         """Text within its box, which is a little wider than the text: in its middle, or at one side."""
         patch = {"facecolor": ground, "edgecolor": "none", "pad": 0.4, "alpha": 0.82} if ground else None
         x = {"left": box[0], "right": box[2], "center": (box[0] + box[2]) / 2}[align]
-        family, wider = _MONO if mono else _SANS, _wider()
+        family, wider = _MONO if mono else _SANS, wider_font()
         plain = wider is None or all(ord(c) in _glyphs(family) for c in text if c != "\n")
         generic = "monospace" if mono else "sans-serif"  # for an SVG on a machine without these fonts
         families = (family, generic) if plain or wider is None else (family, wider, generic)
@@ -288,22 +289,3 @@ class Page:
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
     return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-
-
-def around(x: float, heights: Iterable[float], shifts: Iterable[float]) -> Callable[[float, float], list[Box]]:
-    """Boxes about a point, wished for in this order: at these heights, shifted sideways by parts of their width."""
-    heights, shifts = tuple(heights), tuple(shifts)
-
-    def boxes(width: float, height: float) -> list[Box]:
-        return [
-            (x + width * (shift - 0.5), y - height / 2, x + width * (shift + 0.5), y + height / 2)
-            for y in heights
-            for shift in shifts
-        ]
-
-    return boxes
-
-
-def wider_font() -> str | None:
-    """The installed font for letters that matplotlib's own have not, Chinese ones first of all, or None."""
-    return _wider()

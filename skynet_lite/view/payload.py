@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..trace.language import speaking
 from ..trace.state import Step
 from ..trace.text import line
+from .forms import forms, word
 from .story import Story
-from .words import forms, sentences, word
+from .words import sentences
 
 if TYPE_CHECKING:
     from ..trace import Trace

@@ -14,9 +14,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
+from .forms import word
 from .page import script
 from .payload import pack, payload
-from .words import word
 
 try:
     import anywidget

@@ -12,14 +12,13 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ..trace.language import speaking
 from .figure import DARK, LIGHT, SMALL, Page, Timeline, clean, extent, legible
-from .place import Box
-from .words import word
+from .forms import word
+from .labels import Box, Point
 
 if TYPE_CHECKING:
     from ..trace.waits import Wait, Waits, Who
 
 _WIDTH, _HEIGHT, _GAP, _ROW = 132.0, 34.0, 104.0, 58.0
-Point = tuple[float, float]
 Node = tuple[str, str]
 """The two lines of a box."""
 

@@ -3,7 +3,7 @@
 One idea: what a step means depends on the tables at that step, so the tables are
 moved along while the sentences are made. The sentences themselves are data, a form
 for each case with names for what goes in: another language is another dictionary
-(words_en.py, words_zh.py). `**bold**` marks the words to look at.
+(forms.py). `**bold**` marks the words to look at.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..trace.golden import BOOT
 from ..trace.language import close_up, language
 from ..trace.state import socket_waits
-from .words_en import ENGLISH
-from .words_zh import CHINESE
+from .forms import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,30 +23,8 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
-
 _SCHEDULER = (None, "main")
 _QUIET = frozenset(("table", "requeue", "load", "handled", "dispatch_failed", "log"))
-
-
-def word(key: str, **fields: Any) -> str:
-    """A form of the tables in the language that holds, filled in."""
-    return LANGUAGES[language()][key].format_map(fields)
-
-
-def form(key: str, otherwise: str) -> str:
-    """A form that stands for a word of a trace; the word itself, if a foreign trace has one of its own."""
-    return LANGUAGES[language()].get(key, otherwise)
-
-
-def forms(prefix: str) -> dict[str, str]:
-    """The forms of one part of the view in the language that holds, under their names without `prefix`."""
-    return {key.removeprefix(prefix): form for key, form in LANGUAGES[language()].items() if key.startswith(prefix)}
-
-
-def count(n: int, what: str) -> str:
-    """One event, seven events: the forms `fig.n.…`."""
-    return word(f"fig.n.{what}.one" if n == 1 else f"fig.n.{what}", n=n)
 
 
 def sentences(trace: Trace, lang: str | None = None) -> list[str]:
@@ -103,14 +80,12 @@ class _Teller:
         self.timers: set[tuple[str, int]] = set()
         self.timed: set[tuple[str, str]] = set()  # made for a timer that has not fired yet
         self.asked: dict[tuple[str, str], str | None] = {}  # what a coroutine has yielded last
-        self.waits: dict[tuple[str, str], tuple[int, str]] = {}  # coroutine → socket and function
 
     def tell(self, e: Event) -> str:
         kind, service = e["e"], e.get("service", "")
         before = self.tables.all["services"].get(service, {})
         finds = before.get("session_id_coroutine", {}).get(e.get("session")) if kind == "message" else None
         self.tables.apply(e)
-        rule = getattr(self, "_" + kind, None)
         t = self.tables.all["services"].get(service, {})
         fields: dict[str, Any] = {
             "who": self._name(service), "by": self._co(e.get("in", e.get("co"))), "at": self._at("at", e.get("at")),
@@ -123,12 +98,15 @@ class _Teller:
             fields["source"] = self._source(e)
         if "to" in e:
             fields["to"] = self._name(str(e["to"]))
-        form = kind
         if kind == "message":
             form = self._message(e, fields, finds)
-        elif rule is not None:
-            form = rule(e, fields, t)
-        return self.finish(self.forms.get(form, self.forms["other"]).format_map(_Fields(fields)))
+        else:
+            rule = getattr(self, "_" + kind, None)
+            form = rule(e, fields, t) if rule is not None else kind
+        return self.finish(self.forms[self._known(form, "other")].format_map(_Fields(fields)))
+
+    def _known(self, form: str, otherwise: str) -> str:
+        return form if form in self.forms else otherwise
 
     # ---- names
 
@@ -190,15 +168,13 @@ class _Teller:
             return "resume.killed"
         if by == "suspend":
             return "resume.function" if args == ["response"] else "resume.answered" if args[0] else "resume.unanswered"
-        return f"resume.{by}" if f"resume.{by}" in self.forms else "resume.other"
+        return self._known(f"resume.{by}", "resume.other")
 
     def _yield(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         service, co, command = e.get("service", ""), e["co"], e["command"]
         self.asked[service, co] = command
         if command not in ("EXIT", "QUIT", None):
-            self.parked[service, co] = e.get("at") or "?"
-            if "at" not in e:
-                self.parked[service, co] = ""
+            self.parked[service, co] = (e["at"] or "?") if "at" in e else ""
         if command is None:
             return "yield.null"
         if command == "CALL":
@@ -243,8 +219,6 @@ class _Teller:
         return "send.call" if e["session"] else "send"
 
     def _table(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        for key in ("session", "co", "address", "value"):
-            fields.setdefault(key, "?")
         if "address" in e:
             fields["address"] = self._name(str(e["address"]))
         if e["table"] == "queue":
@@ -256,20 +230,16 @@ class _Teller:
         form = f"table.{e['table']}.{e['op']}"
         if form + ".blind" in self.forms and "address" not in e:
             return form + ".blind"  # a recording of the real skynet does not say whom
-        return form if form in self.forms else "table.other"
+        return self._known(form, "table.other")
 
     # ---- the node
-
-    def _birth(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        return "birth"
 
     def _load(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         fields["label"] = e["name"]
         return "load"
 
     def _push(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        fields.setdefault("id", "?")
-        return f"push.{e['by']}" if f"push.{e['by']}" in self.forms else "push.other"
+        return self._known(f"push.{e['by']}", "push.other")
 
     def _timer_set(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         self.timers.add((e.get("service", ""), e["session"]))
@@ -288,8 +258,7 @@ class _Teller:
         number, _, unit = str(e.get("detail", "")).partition(" ")
         if unit == "bytes":
             fields["detail"] = self.forms["bytes"].format(n=number)
-        form = f"client.{e['action']}"
-        return form if form in self.forms else "client.other"
+        return self._known(f"client.{e['action']}", "client.other")
 
 
 class _Fields(dict[str, Any]):
@@ -301,7 +270,7 @@ class _Fields(dict[str, Any]):
 
 def _capital(said: str) -> str:
     """English begins with a capital letter; tables and names keep theirs: co1, client#1."""
-    start = 2 if said.startswith(f"**{ENGLISH['main']}") else 0
+    start = 2 if said.startswith(f"**{LANGUAGES['en']['main']}") else 0
     if "_" in said.split(" ")[0]:
         return said
     return said[:start] + said[start : start + 1].upper() + said[start + 1 :]

@@ -10,10 +10,101 @@ Lengths are points of 1/72 inch, y grows upwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .lanes import LaneKey
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
+Point = tuple[float, float]
+Wishes = Callable[[float, float], list[Box]]
+"""The places that a text of this width and height wishes for, the best first."""
 _CELL = 40.0
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text that wants a place, or a shorter one in its stead. Higher `weight` goes first, and may cover more."""
+
+    weight: int
+    order: float
+    texts: tuple[str, ...]
+    colour: str
+    boxes: Wishes
+    mono: bool
+    size: float
+    lane: LaneKey | None  # it stays in this row, if the row is high enough
+
+    @property
+    def limit(self) -> float:
+        """What it may cover: beside an arrow little more than one other line."""
+        return 6.0 + 3.0 * self.weight if self.lane is not None else 6.0 + 1.5 * self.weight
+
+
+# --------------------------------------------------------------------------- wishes
+
+
+def around(x: float, heights: Iterable[float], shifts: Iterable[float]) -> Wishes:
+    """About a point: at these heights, shifted sideways by parts of the width."""
+    heights, shifts = tuple(heights), tuple(shifts)
+
+    def boxes(width: float, height: float) -> list[Box]:
+        return [
+            (x + width * (shift - 0.5), y - height / 2, x + width * (shift + 0.5), y + height / 2)
+            for y in heights
+            for shift in shifts
+        ]
+
+    return boxes
+
+
+def along(x0: float, x1: float, y: float, gap: float) -> Wishes:
+    """Over a level line, in the middle if that is free, `gap` away from its ends."""
+
+    def boxes(width: float, height: float) -> list[Box]:
+        room = x1 - x0 - width - gap * 2
+        if room < 0:
+            return []
+        left = x0 + gap
+        return [
+            (left + room * at, base, left + room * at + width, base + height)
+            for base in (y + 2.0, y - height - 2.0, y - height / 2)
+            for at in (0.5, 0.25, 0.75, 0.1, 0.9, 0.0, 1.0)
+        ]
+
+    return boxes
+
+
+def under(x0: float, x1: float, y: float) -> Wishes:
+    """Below a level line, at its beginning first of all."""
+
+    def boxes(width: float, height: float) -> list[Box]:
+        room = x1 - x0 - width
+        lefts = [x0 + room * at for at in (0.0, 0.5, 1.0)] if room >= 0 else []
+        return [(left, y - height, left + width, y) for left in lefts]
+
+    return boxes
+
+
+def beside(tail: Point, tip: Point) -> Wishes:
+    """On either side of a shaft, as near to its middle as can be."""
+
+    def boxes(width: float, height: float) -> list[Box]:
+        found = []
+        for at in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.12, 0.88):
+            x = tail[0] + (tip[0] - tail[0]) * at
+            y = tail[1] + (tip[1] - tail[1]) * at
+            slope = abs(tip[0] - tail[0]) / (abs(tip[1] - tail[1]) + 0.01)
+            away = 3.0 + min(height / 2 * slope, 14.0)
+            right = (x + away, y - height / 2, x + away + width, y + height / 2)
+            left = (x - away - width, y - height / 2, x - away, y + height / 2)
+            found += [right, left]
+        return found
+
+    return boxes
+
+
+# --------------------------------------------------------------------------- the search
 
 
 class Placer:
