@@ -19,9 +19,9 @@ from typing import Any
 
 import nbformat
 from IPython.core.interactiveshell import InteractiveShell
+from skynet_lite.lab import lab
 
 from skynet_lite import Node
-from skynet_lite.lab import lab
 
 
 def left() -> tuple[int, int]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from skynet_lite.manager import kill, launch
 from test_skynet import marks
 
 from skynet_lite import CallError, Node, PackError, SkynetError, mark, skynet, socket
 from skynet_lite.core.context import MAX_SESSION, sessions
-from skynet_lite.manager import kill, launch
 
 
 def say(*words: Any) -> None:
@@ -144,7 +144,7 @@ def test_what_a_service_knows_of_itself() -> None:
         def info(*args: Any) -> Any:
             return args
 
-        say(skynet.running().service.info_func(1))
+        say(skynet.running().service.libs["info_func"](1))
         skynet.dispatch("lua", lambda *request: None)
 
     assert marks(main) == ["1 1 2 0.0 0.0", "(0, False) (2, True)", "True False 0", "(1,)"]
@@ -163,7 +163,7 @@ def test_sessions_wrap_and_skip_those_in_use() -> None:
         skynet.fork(skynet.wait, "early")  # takes a low session, and keeps it
         skynet.yield_()
         low = sorted(s.session_id_coroutine)
-        s.sessions = sessions(s._session_in_use, MAX_SESSION - 2)
+        s.sessions = sessions(s.in_use, MAX_SESSION - 2)
         skynet.timeout(5, lambda: woken.append(skynet.now()))  # 2**31-3
         skynet.fork(lambda: woken.append(skynet.sleep(7) or skynet.now()))
         skynet.yield_()  # 2**31-2; the fork then takes 2**31-1
@@ -204,7 +204,7 @@ def test_a_reader_that_waits_keeps_its_session_over_the_wrap() -> None:
         client = node.client(ports[0])
         node.run_until_idle()
         (low,) = s.session_id_coroutine
-        s.sessions = sessions(s._session_in_use, MAX_SESSION)
+        s.sessions = sessions(s.in_use, MAX_SESSION)
         taken = [next(s.sessions) for _ in range(low + 1)]
         client.send(b"line\n")
         node.run_until_idle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from skynet_lite.core.context import MAX_SESSION, Context, sessions
 from skynet_lite.core.errors import AddressError, SkynetError
 from skynet_lite.core.handle import HandleStorage
 from skynet_lite.core.message import pack, unpack
-from skynet_lite.core.mq import OVERLOAD
+from skynet_lite.core.mq import OVERLOAD, MessageQueue
 from skynet_lite.core.outside import Outside
 from skynet_lite.core.timer import RealClock, Timer
 
@@ -29,7 +30,7 @@ def test_handles_are_given_out_as_skynet_does() -> None:
     storage = HandleStorage()
 
     def launch() -> int:
-        return storage.register(Context("snlua", "x", ()))
+        return storage.register(Context("snlua", "x", (), MessageQueue(deque())))
 
     boot = [launch() for _ in range(8)]
     storage.retire(2)

@@ -18,7 +18,8 @@ from hypothesis import given, strategies as st
 from socket_harness import TIMEOUT, Limited, in_service
 
 from skynet_lite import CallError, Node, SkynetError, SocketError, gateserver, netpack, skynet, socket
-from skynet_lite.skynet import _service
+from skynet_lite.skynet import socketpool
+from skynet_lite.skynet.scheduler import current
 
 GOLDEN = Path(__file__).parent / "golden" / "netpack"
 MB = 1024 * 1024
@@ -147,14 +148,14 @@ def test_the_receive_buffer(v: dict[str, Any]) -> None:
     service_socket = 99
 
     def body() -> None:
-        service = _service()
-        s = socket._pool(service)[service_socket] = socket.PoolSocket(service, service_socket, None)
+        service = current()
+        s = socketpool.pool_of(service)[service_socket] = socketpool.PoolSocket(service, service_socket, None)
         s.connecting = False  # a connection that has ended: no read waits
         check = v["ops"][0] if v["ops"][0]["op"] == "check" else None
         if check is not None:
             s.read_required = raw(check["arg"])
         for chunk in v["push"]:
-            socket._on_data(service, service_socket, len(raw(chunk)), raw(chunk))
+            socketpool._on_data(service, service_socket, len(raw(chunk)), raw(chunk))
         if check is not None:
             assert (s.read_required is None) is bool(check["returns"]), "what wakes a reader"
             s.read_required = None
@@ -175,7 +176,7 @@ def test_the_receive_buffer(v: dict[str, Any]) -> None:
             elif op["op"] == "clear":
                 socket.readall(service_socket)
             elif op["op"] == "push":
-                socket._on_data(service, service_socket, len(raw(op["arg"])), raw(op["arg"]))
+                socketpool._on_data(service, service_socket, len(raw(op["arg"])), raw(op["arg"]))
                 assert s.size == int(op["returns"][0]["v"])
             else:
                 assert op["op"] == "check"
@@ -245,7 +246,7 @@ class Handler:
             "openclient": gateserver.openclient,
             "closeclient": gateserver.closeclient,
             "write": socket.write,
-            "shutdown": lambda fd: _service().node.socket_server.shutdown(skynet.self(), fd),
+            "shutdown": lambda fd: current().server.socket_server.shutdown(skynet.self(), fd),
             "types": lambda: {row["id"]: row["type"] for row in socket.netstat()},
         }[cmd](*args)
 

@@ -23,10 +23,9 @@ from skynet_lite.core.context import Context
 from skynet_lite.core.handle import HandleStorage
 from skynet_lite.core.message import PTYPE_LUA
 from skynet_lite.core.mq import OVERLOAD, MessageQueue
-from skynet_lite.drive.shared import SharedSocketServer, SharedTimer
-from skynet_lite.core.socket_server import SocketServer
 from skynet_lite.core.server import Server
-from skynet_lite.drive.shared import SharedServer
+from skynet_lite.core.socket_server import SocketServer
+from skynet_lite.drive.shared import SharedServer, SharedSocketServer, SharedTimer
 from skynet_lite.drive.worker import WEIGHTS, Worker
 from skynet_lite.drive.workers import Workers
 
@@ -297,7 +296,7 @@ def test_modules_share_no_more_than_the_design_says() -> None:
     found = set().union(*(variables(f) for f in HOME.rglob("*.py") if f.parent.name not in own))
     assert found == {
         "lab._left", "language._current", "language._meanwhile", "loader._loading", "loader._loading_lock",
-        "memory._collected", "places._ours", "profile._clocks", "protocol.PROTO", "scheduler.undispatched", "recording._listened", "recording._lock",
+        "memory._collected", "places._ours", "profile._clocks", "scheduler.undispatched", "recording._listened", "recording._lock",
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from test_threads import LIMIT, echo, hurried, node_of, spin, started, until
 
 from skynet_lite import (
     CallError,
+    Node,
     SkynetError,
     datacenter,
     debug,
@@ -33,10 +34,9 @@ from skynet_lite import (
     skynet,
     snax,
 )
-from skynet_lite.node.client import Client
 from skynet_lite.contrib import dns, httpc, httpd, websocket
 from skynet_lite.core.message import PTYPE_CLIENT
-from skynet_lite import Node
+from skynet_lite.node.client import Client
 
 
 def on(node: Node, worker: int, what: Callable[..., Any] | str, *args: Any) -> int:

@@ -23,7 +23,7 @@ from ..core.errors import SkynetError
 from ..core.message import PTYPE_SOCKET
 from ..skynet import dispatch, error, fork, register_protocol, retpack, start as _start_service
 from ..skynet.scheduler import current
-from ..skynet.socket import _address
+from ..skynet.udp import address_of as _address
 from . import netpack
 
 __all__ = ["Gate", "closeclient", "openclient", "start"]

@@ -17,6 +17,9 @@ from ..core.server import Server
 from ..skynet.coroutine import UserCoroutine, gettrace, running, settrace
 from ..skynet.scheduler import current
 
+__all__ = ["start", "stop"]
+__dir__ = __all__.copy
+
 
 class _Clock:
     """The time of one coroutine: what it has used, and since when it runs (None: it is parked)."""

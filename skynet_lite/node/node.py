@@ -19,7 +19,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from ..core.env import Env
 from ..core.errors import AddressError, CallError, ConfigError, SkynetError

@@ -14,6 +14,9 @@ from .calls import send
 from .scheduler import Scheduler, current
 from .services import queryservice, start_with, uniqueservice
 
+__all__ = ["abort", "filter", "forward_type", "kill", "launch", "monitor", "name", "register"]
+__dir__ = __all__.copy
+
 Filter = Callable[[int, int, int, Any], Message | None]
 
 

@@ -23,6 +23,9 @@ from .scheduler import Scheduler, current
 from .task import abandon
 from .waits import wait, wakeup
 
+__all__ = ["Request", "request", "select"]
+__dir__ = __all__.copy
+
 Answer = tuple[Any, ...] | None
 
 

@@ -14,7 +14,7 @@ from ..skynet.coroutine import BREAK, CALL, DONE, EXIT, QUIT, SLEEP, SUSPEND, Co
 from ..skynet.queue import CriticalSection
 from ..skynet.response import Response
 from ..skynet.scheduler import NOTHING, Scheduler, dress
-from ..skynet.socket import PoolSocket
+from ..skynet.socketpool import PoolSocket
 from .tables import Dead, Emit, Errors, Forks, Pool, Queue, Sessions, Table, TellingSocket, Unresponse, Wakeups
 
 

@@ -11,7 +11,7 @@ from ..core.places import stack_of
 from ..skynet.coroutine import BREAK, Coroutine, running
 from ..skynet.response import Response
 from ..skynet.scheduler import Scheduler
-from ..skynet.socket import PoolSocket
+from ..skynet.socketpool import PoolSocket
 
 Emit = Callable[[tuple[Any, ...]], Any]
 _set, _del, _pop = dict.__setitem__, dict.__delitem__, dict.pop
