@@ -26,6 +26,7 @@ from ..core.handle import address_text
 from ..core.message import PTYPE_NAMES, Launch
 from ..core.server import Call, Server
 from ..skynet.coroutine import Hub, running
+from .driver import BaseDriver, deadline_of
 
 T = TypeVar("T")
 
@@ -34,41 +35,24 @@ ENDED = "the thread that serves this node has ended"
 ELSEWHERE = "this node belongs to the thread that first drove it; drive it there, or use serve()"
 
 
-def deadline_of(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
-
-
-class Loop:
+class Loop(BaseDriver):
     """The driver of `Node(thread=1)`.
 
     Written by the thread that drives, but for `_jobs`, `_attention`, `serving` and `stopping`,
     which any thread may set: each in one step.
     """
 
-    workers = 1
-    patience = 0.0  # of those who would wait for another worker
-
     def __init__(self, server: Server, birth: Callable[[], int], born: Callable[[], Any]) -> None:
-        """`birth` launches the first services, and returns the handle of the bootstrap (0: there is none);
-        `born` is called when the boot is over."""
-        self._server = server
-        self._birth = birth
-        self._born = born
+        super().__init__(server, birth, born)
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
-        self.booted = False
-        self.closed = False
-        self.serving = False  # a thread drives, or run_forever
-        self.stopping = False
         self._owner: int | None = None  # the thread that drives
         self._thread: threading.Thread | None = None  # that we have made for it
-        self._bootstrap = 0
         self._attention = False  # something below wants the loop to look up
         self._interrupt: BaseException | None = None
         self._ended: deque[Context] = deque()  # services to be closed by the loop
         self._jobs: deque[tuple[Call, Callable[[], Any]]] = deque()
         self._wanted = threading.Event()  # wakes the serving thread while it is stopped
         self._up = threading.Event()  # its boot is over: before that nobody else has anything to ask
-        server.driver = self
 
     # ---- what the server asks
 
@@ -220,7 +204,7 @@ class Loop:
 
     def _step(self) -> str | None:
         server, queue = self._server, self._server.global_queue
-        self._see_boot()
+        self.see_boot()
         if self._attention:
             self._attend()
         while queue and not queue[0]:
@@ -265,21 +249,6 @@ class Loop:
                 if call is None:
                     time.sleep(0.001)
 
-    def advance(self, ticks: int) -> None:
-        def go() -> None:
-            clock: Any = self._server.clock
-            target = clock.ticks + ticks
-            while True:
-                self._loop(lambda: False, idle_ends=True)
-                tick = self._server.timer.next_deadline()
-                if tick is None or tick > target:
-                    break
-                self._server.jump(tick)
-            if target > clock.ticks:
-                self._server.jump(target)
-
-        self._here(go)
-
     def busy(self) -> bool:
         """Whether a message is being handled, or waits to be."""
         return bool(self._server.global_queue)
@@ -320,7 +289,7 @@ class Loop:
     def _here(self, task: Callable[[], T], boots: bool = True) -> T:
         """Drive from the current thread, or say why not."""
         if self._thread is not None and threading.get_ident() != self._owner:
-            self._check_open()
+            self.check_open()
             raise SkynetError("a thread drives this node (serve): use newservice and call, or stop it and look")
         self._check()
         if boots:
@@ -328,13 +297,9 @@ class Loop:
         return self.drive(task)
 
     def _check(self) -> None:
-        self._check_open()
+        self.check_open()
         if self._owner is not None and threading.get_ident() != self._owner:
             raise SkynetError(ELSEWHERE)
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise SkynetError("this node is closed: make a new one")
 
     def _refuse_inside(self) -> None:
         if self.hub is not None and self.hub.busy() and running() is not self.hub:
@@ -344,13 +309,12 @@ class Loop:
 
     def own(self) -> None:
         """The current thread takes the node over: hub, logger and bootstrap are born here."""
-        self._check_open()
+        self.check_open()
         self._owner = threading.get_ident()
         self.hub = Hub()
         self._server.outside.note("own")
         self._bootstrap = self.hub.drive(self._birth)
-        if not self._bootstrap:
-            self._boot_is_over()
+        self.see_boot()
 
     def boot(self) -> None:
         """See the boot through, if it is not over."""
@@ -358,15 +322,7 @@ class Loop:
             self.own()
         if not self.booted and not self.hub.busy():
             self.drive(lambda: self._loop(lambda: False, None, "the boot", True))
-        self._see_boot()
-
-    def _see_boot(self) -> None:
-        if not self.booted and self._bootstrap and not self.busy() and self._bootstrap not in self._server.contexts:
-            self._boot_is_over()
-
-    def _boot_is_over(self) -> None:
-        self.booted = True
-        self._born()
+        self.see_boot()
 
     # ---- a thread that drives
 
@@ -388,7 +344,7 @@ class Loop:
                 "this node was driven by another thread already, and coroutines cannot change threads: "
                 "call serve() first, right after Node(...)"
             )
-        self._check_open()
+        self.check_open()
         self.stopping, self.serving = False, True
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)

@@ -29,7 +29,7 @@ from ..core.monitor import SECONDS
 from ..core.mq import MessageQueue
 from ..core.server import Call
 from ..skynet.coroutine import Hub
-from .loop import deadline_of
+from .driver import BaseDriver, deadline_of
 from .monitors import Monitors
 from .shared import SharedQueue, SharedServer
 from .worker import Worker
@@ -40,20 +40,15 @@ NAP = 0.005
 """Seconds after which somebody who waits asks `until` again, if nothing has told him before."""
 
 
-class Workers:
+class Workers(BaseDriver):
     """The driver of `Node(thread=N)`: the same verbs as `Loop`. Its threads run from the first use until `stop`, `close`.
 
-    All fields are written under the lock of the server, `patience` by anybody: seconds that a handler may
-    take before those who look at the node go on without it, and before `close` breaks it off.
+    All fields are written under the lock of the server, but for `patience`.
     """
-
-    patience = 2.0
 
     def __init__(self, server: SharedServer, birth: Callable[[], int], born: Callable[[], Any], workers: int, mib: int) -> None:
         """As Loop. `workers`: how many; `mib`: memory of the process above which the monitor warns."""
-        self._server = server
-        self._birth = birth
-        self._born = born
+        super().__init__(server, birth, born)
         self.workers = workers
         self.lock = server.lock
         self.moved = threading.Condition(self.lock)  # type: ignore[arg-type]  # something happened that somebody may wait for
@@ -62,12 +57,7 @@ class Workers:
         self._others: list[threading.Thread] = []
         self._first = threading.Lock()  # only one thread brings the node up
         self.monitor = Monitors(server, self.threads, mib)
-        self.booted = False
-        self.closed = False
-        self.serving = False
-        self.stopping = False
         self.ending = False  # `close` was called
-        self._bootstrap = 0
         self._halted = False  # `stop` was called
         self._stopper: int | None = None  # the thread that looks at the world
         self._watchers = 0  # threads that wait for `moved`
@@ -76,7 +66,6 @@ class Workers:
         self._over = threading.Event()
         self._left_behind: set[tuple[int, int]] = set()  # worker and version: not waited for again
         self.jobs: deque[tuple[Call, Callable[[], Any]]] = deque()  # for the first worker that is between two messages
-        server.driver = self
 
     # ---- what the server asks
 
@@ -227,15 +216,9 @@ class Workers:
         if not self.booted:
             self._loop(lambda: self.booted, what="the boot", idle_ends=True)
             with self._first:
-                if not self.booted and self._bootstrap not in self._server.contexts:
-                    self._boot_is_over()
-
-    def _boot_is_over(self) -> None:
-        self.booted = True
-        self._born()
+                self.see_boot()
 
     def _begin_threads(self) -> None:
-        self._check_open()
         workers = [Worker(self, self._server, n) for n in range(self.workers)]
         for worker in workers:
             worker.start()
@@ -245,7 +228,7 @@ class Workers:
             self.threads += workers
             self._bootstrap = self._birth()
         if not self._bootstrap:
-            self._boot_is_over()
+            self.see_boot()
         for name, target in (("socket", self._poll_sockets), ("timer", self._fire_timers), ("monitor", self._watch)):
             thread = threading.Thread(target=target, name=f"skynet_lite {name}", daemon=True)
             self._others.append(thread)
@@ -385,7 +368,7 @@ class Workers:
 
     def _begin(self) -> None:
         """Let the threads run, from a thread that is none of ours."""
-        self._check_open()
+        self.check_open()
         if self._mine() is not None:
             raise SkynetError("inside a service use skynet.call and skynet.newservice: waiting here would stop its worker")
         if self._halted:
@@ -394,10 +377,6 @@ class Workers:
                 self.moved.notify_all()
                 self._alarm.notify_all()
         self.boot()
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise SkynetError("this node is closed: make a new one")
 
     def drive(self, task: Callable[[], T]) -> T:
         return task()
@@ -415,19 +394,6 @@ class Workers:
         """As Loop.run_until."""
         self._begin()
         self._loop(until, deadline_of(timeout), what)
-
-    def advance(self, ticks: int) -> None:
-        self._begin()
-        clock: Any = self._server.clock
-        target = clock.ticks + ticks
-        while True:
-            self._loop(lambda: False, idle_ends=True)
-            tick = self._server.timer.next_deadline()
-            if tick is None or tick > target:
-                break
-            self._server.jump(tick)
-        if target > clock.ticks:
-            self._server.jump(target)
 
     def served(self) -> bool:
         return self.serving
