@@ -71,8 +71,8 @@ _LIBRARIES = (
     "socketchannel",
 )
 _MODULES = {"core": "core", "skynet": "skynet", "trace": "trace", "view": "view"} | {
-    "lab": "course.lab", "manager": "skynet.manager", "request": "skynet.request", "socket": "skynet.socket",
-    "workers": "drive.worker",
+    "lab": "course.lab", "manager": "skynet.manager", "remotedebug": "lualib.remotedebug",
+    "request": "skynet.request", "socket": "skynet.socket", "workers": "drive.worker",
     **{name: f"lualib.{name}" for name in _LIBRARIES},
 }  # fmt: skip
 _HOME = {

@@ -36,7 +36,9 @@ class Harbor:
             if not isinstance(to, str):
                 if session != 0:
                     server.deliver(source, (PTYPE_ERROR, session, to, None))
-                server.log(ctx.handle, f"Drop message to harbor {to >> 24} from {source:x} to {to:x} (session = {session})")
+                server.log(
+                    ctx.handle, f"Drop message to harbor {to >> 24} from {source:x} to {to:x} (session = {session})"
+                )
             elif to in names:
                 server.deliver(names[to], (kind, session, source, body))
             else:

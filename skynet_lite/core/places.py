@@ -3,7 +3,7 @@
 A place is `main:12`: the service, and the line in the file or notebook cell that
 holds it. Never a path. Logged tracebacks leave the frames of this package out, so
 that what remains is the user's own code; a recording keeps those between the
-runtime's innermost line and the user's (`socket.py:121`), so that a reader can
+runtime's innermost line and the user's (`skynet/socketpool.py:90`), so that a reader can
 follow a yield down to the switch.
 """
 
@@ -140,7 +140,7 @@ class Places:
         self._stacks: dict[tuple[int, ...], list[str]] = {}
 
     def stack(self, handle: int, at: Stack) -> list[str]:
-        """`["skynet.py:985", "socket.py:95", "main:12"]`; the same list again for the same stack."""
+        """`["skynet/waits.py:85", "skynet/socketpool.py:90", "main:12"]`; the same list again for the same stack."""
         key = (handle, *map(id, at[::2]), *at[1::2])
         found = self._stacks.get(key)
         if found is None:

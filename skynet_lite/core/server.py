@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .context import Context
 from .env import Env
@@ -40,6 +40,8 @@ from .mq import GlobalQueue, MessageQueue, ignore
 from .outside import Outside
 from .socket_server import SocketServer
 from .timer import Clock, Timer, VirtualClock
+
+T = TypeVar("T")
 
 
 class Kind(Protocol):
@@ -81,6 +83,9 @@ class Call:
 class Driver(Protocol):
     """What a server asks of whoever runs its services (drive/)."""
 
+    workers: int
+    closed: bool
+
     def hub_of(self, handle: int) -> Any:
         """The hub in which a service will run."""
 
@@ -101,6 +106,9 @@ class Driver(Protocol):
 
     def when_still(self, handle: int, job: Callable[[], Any]) -> None:
         """Have `job` run while this service is between two messages: now, unless it is in one on another worker."""
+
+    def look(self, job: Callable[[], T]) -> T:
+        """What `job()` returns; nothing moves meanwhile."""
 
     def between(self, job: Callable[[], Any]) -> Call:
         """Have `job` run between two messages: for what cannot be done in the middle of one."""

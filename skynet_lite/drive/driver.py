@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from ..core.errors import SkynetError
@@ -51,9 +52,9 @@ class BaseDriver:
             tick = server.timer.next_deadline()
             if tick is None or tick > target:
                 break
-            self.drive(lambda to=tick: server.jump(to))
+            self.drive(partial(server.jump, tick))
         if target > clock.now():
-            self.drive(lambda: server.jump(target))
+            self.drive(partial(server.jump, target))
 
     def see_boot(self) -> None:
         """The boot is over when its service has gone, and all that it has caused."""

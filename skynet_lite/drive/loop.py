@@ -303,7 +303,9 @@ class Loop(BaseDriver):
 
     def _refuse_inside(self) -> None:
         if self.hub is not None and self.hub.busy() and running() is not self.hub:
-            raise SkynetError("inside a service use skynet.call and skynet.newservice: the node is being driven already")
+            raise SkynetError(
+                "inside a service use skynet.call and skynet.newservice: the node is being driven already"
+            )
 
     # ---- the boot
 

@@ -46,7 +46,9 @@ class Workers(BaseDriver):
     All fields are written under the lock of the server, but for `patience`.
     """
 
-    def __init__(self, server: SharedServer, birth: Callable[[], int], born: Callable[[], Any], workers: int, mib: int) -> None:
+    def __init__(
+        self, server: SharedServer, birth: Callable[[], int], born: Callable[[], Any], workers: int, mib: int
+    ) -> None:
         """As Loop. `workers`: how many; `mib`: memory of the process above which the monitor warns."""
         super().__init__(server, birth, born)
         self.workers = workers
@@ -370,7 +372,9 @@ class Workers(BaseDriver):
         """Let the threads run, from a thread that is none of ours."""
         self.check_open()
         if self._mine() is not None:
-            raise SkynetError("inside a service use skynet.call and skynet.newservice: waiting here would stop its worker")
+            raise SkynetError(
+                "inside a service use skynet.call and skynet.newservice: waiting here would stop its worker"
+            )
         if self._halted:
             with self.lock:
                 self._halted = False
@@ -382,7 +386,9 @@ class Workers(BaseDriver):
         return task()
 
     def step(self) -> str | None:
-        raise SkynetError(f"there is no next message with {self.workers} workers: use run_until_idle(), or Node(thread=1)")
+        raise SkynetError(
+            f"there is no next message with {self.workers} workers: use run_until_idle(), or Node(thread=1)"
+        )
 
     def run_until_idle(self) -> None:
         self._begin()
@@ -437,7 +443,9 @@ class Workers(BaseDriver):
     def close(self, last: Callable[[], Any]) -> None:
         """As Loop.close. A handler that does not come back is broken off; one that stays in C is left to itself."""
         if self._mine() is not None:
-            raise SkynetError("inside a service use skynet.call and skynet.newservice: waiting here would stop its worker")
+            raise SkynetError(
+                "inside a service use skynet.call and skynet.newservice: waiting here would stop its worker"
+            )
         with self._first:
             if self.closed:
                 return

@@ -83,7 +83,7 @@ def _switched(event: str, args: tuple[Any, Any]) -> None:
     origin, target = args
     clocks = _clocks.by_coroutine
     clock = clocks.get(origin)
-    # Into a coroutine of the user's own: that is a part of what its resumer does (usercoroutine.py).
+    # Into a coroutine of the user's own: that is a part of what its resumer does (coroutine.py).
     if clock is not None and not (isinstance(target, UserCoroutine) and target.hub is origin):
         clock.stand()
     if origin.dead:

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from ..core.server import Server
@@ -126,7 +127,9 @@ class Recording:
         server.stamp = server.socket_server.stamp = self._stamp if self._stamps else None
         for ctx in [*server.contexts.values(), *server.driver.ending_services()]:
             if ctx.state is not None:
-                server.driver.when_still(ctx.handle, lambda s=ctx.state: observe(s, emit) if emit else leave(s))
+                server.driver.when_still(
+                    ctx.handle, partial(observe, ctx.state, emit) if emit else partial(leave, ctx.state)
+                )
         if emit is not None:
             self._enter()
         else:

@@ -521,7 +521,9 @@ class Stream:
         node = me.server.node
 
         def ready() -> None:
-            node.driver.between(lambda: node.server.push(me.ctx, (skynet.PTYPE_LUA, 0, me.handle, ("LINES", number)), "send"))
+            node.driver.between(
+                lambda: node.server.push(me.ctx, (skynet.PTYPE_LUA, 0, me.handle, ("LINES", number)), "send")
+            )
 
         def begin() -> None:
             self.live = Live(handle, node.places(), ready)

@@ -79,7 +79,8 @@ class Tables:
                 "fork_queue": [co.label for co in self.fork_queue],
                 "error_queue": list(self.error_queue),
                 "watching_session": {
-                    s: address_text(to) if isinstance(to, int) else to for s, to in sorted(self.watching_session.items())
+                    s: address_text(to) if isinstance(to, int) else to
+                    for s, to in sorted(self.watching_session.items())
                 },
                 "watching_service": dict(sorted(self.watching_service.items())),
                 "dead_service": sorted(address_text(a) for a in self.dead_service or ()),

@@ -159,9 +159,9 @@ def _telling(mixin: type, plain: type) -> type:
     return with_lock(cls) if mixin is TellingServer and plain is not Server else cls
 
 
-def tell(server: Server, emit: Emit | None) -> None:
+def tell(server: Any, emit: Emit | None) -> None:
     """Have a node tell `emit` all that happens in it, or nobody any more (None)."""
     for part, mixin in ((server, TellingServer), (server.socket_server, TellingSockets)):
         plain = getattr(part, "plain", type(part))
         part.__class__ = plain if emit is None else _telling(mixin, plain)
-        part.emit = emit  # type: ignore[union-attr]
+        part.emit = emit

@@ -163,10 +163,11 @@ def observe(s: Any, emit: Emit) -> None:
     leave(s)
     s.emit = emit
     dress(s, *getattr(s, "mixins", ()), Telling)
-    for name, kind in {**_TABLES, **_QUEUES, "dead_service": Dead}.items():
+    kinds: dict[str, Any] = {**_TABLES, **_QUEUES, "dead_service": Dead}
+    for name, kind in kinds.items():
         setattr(s, name, kind(s, name, emit))
     for co in s.coroutines.values():
-        co.__class__ = telling(type(co))
+        co.__class__ = telling(co.__class__)
     if s.socket_pool is not None:
         s.socket_pool = dict(s.socket_pool)
         for socket in s.socket_pool.values():

@@ -50,7 +50,7 @@ class Sessions(Table):
     __slots__ = ()
 
     def __setitem__(self, session: Any, co: Any) -> None:
-        before = self.get(session)
+        before: Any = self.get(session)
         _set(self, session, co)
         emit = self.emit
         if co is not BREAK:
@@ -76,7 +76,7 @@ class Pool(Table):
             self.emit(("table", self.handle, "socket_pool", "set", s.id, s.label()))
 
     def pop(self, id: int, default: Any = None) -> Any:
-        s = _pop(self, id, default)
+        s: Any = _pop(self, id, default)
         if s is not default:
             self.emit(("table", self.handle, "socket_pool", "clear", id, None))
         return s

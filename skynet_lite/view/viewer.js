@@ -12,7 +12,7 @@ const QUEUES = ["mailbox", "wakeup_queue", "fork_queue", "error_queue", "corouti
 const SESSIONS = ["session_id_coroutine", "sleep_session", "watching_session", "queue", "socket_pool"];
 const REQUESTS = ["session_coroutine_id", "session_coroutine_address", "session_coroutine_tracetag", "session_response", "unresponse",
   "watching_service", "dead_service"];
-const TAGS = ["#0c8599", "#b35c00", "#7048e8", "#2b8a3e"]; // bands of trace tags, as in timeline.py
+const TAGS = ["#0c8599", "#b35c00", "#7048e8", "#2b8a3e"]; // bands of trace tags, as in drawing.py
 const NODE = ["global_queue", "commands", "sockets", "timers", "now"];
 const DERIVED = "watching_service"; // counted from two other tables, as the scheduler does
 
@@ -186,7 +186,7 @@ class Viewer {
   constructor(el, data, options) {
     const begin = performance.now();
     this.data = data;
-    // What the viewer says, in the language of its data: a form of words_en.py with its names filled in.
+    // What the viewer says, in the language of its data: a form of words_en.toml with its names filled in.
     this.word = (key, fields = {}) => data.words[key].replace(/\{(\w+)\}/g, (_, name) => fields[name]);
     this.options = options;
     this.film = new Film(data);
@@ -719,7 +719,7 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
     const [other, where] = this.parked[i] ?? [];
     this.listing(this.sources[0], users ?? where, users ? this.word(state, {who, place: users})
       : where ? this.word("seen", {who: other, place: where}) : this.word("service"), this.word("no_line"));
-    const chosen = ours.includes(this.frame) ? this.frame : ours.find((p) => !/^(skynet|coroutine)\.py:/.test(p)) ?? ours[0];
+    const chosen = ours.includes(this.frame) ? this.frame : ours.find((p) => !/^skynet\/(scheduler|coroutine|calls|waits|services)\.py:/.test(p)) ?? ours[0];
     this.listing(this.sources[1], chosen, chosen ? this.word("in_runtime", {place: chosen}) : this.word("runtime"),
       this.word("no_runtime"));
     const box = this.sources[1].querySelector(".stack");
