@@ -69,7 +69,7 @@ def test_the_stack_leads_from_the_switch_to_the_users_line(tmp_path: Path) -> No
     assert "suspend(s, what)" in line(trace, parked["stack"][2])
     woken = next(e for e in trace if e["e"] == "wakeup")
     assert "at" not in woken, "co2 is the library's own: no line of the user's is running"
-    assert "_wakeup_coroutine(co)" in line(trace, woken["stack"][0])
+    assert "wakeup_coroutine(co)" in line(trace, woken["stack"][0])
 
 
 def test_a_task_says_where_it_is_defined() -> None:
