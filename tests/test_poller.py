@@ -13,8 +13,9 @@ import pytest
 from harness import Play, expected
 from socket_harness import Serving, Spied
 
-from skynet_lite.core.outside import Bell, Outside
-from skynet_lite.core.poller import ERROR, HANGUP, POLLERS, READ, WRITE, EpollPoller, Poller, SelectorPoller
+from skynet_lite.core.outside import POLLERS, Bell, Outside
+from skynet_lite.core.poller import ERROR, HANGUP, READ, WRITE, EpollPoller, Poller
+from skynet_lite.core.selector_poller import SelectorPoller
 
 KINDS = ["EpollSelector", "PollSelector", "SelectSelector"]
 

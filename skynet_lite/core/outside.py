@@ -13,20 +13,27 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket as pysocket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
-from . import poller as pollers
-from .poller import READ, Poller
-from .timer import Clock, RealClock, VirtualClock
+from .clock import Clock, RealClock, VirtualClock
+from .poller import READ, EpollPoller, Poller
+from .selector_poller import SelectorPoller
 
 AddressInfo = tuple[int, int, int, str, Any]
 Lookup = tuple[Any, "list[AddressInfo] | OSError"]
 
 LOOKUP_THREADS = 8
+
+POLLERS: dict[str, Callable[[], Poller]] = {
+    "": EpollPoller if hasattr(select, "epoll") else SelectorPoller, "epoll": EpollPoller, "selectors": SelectorPoller,
+}  # fmt: skip
+"""By the names that a configuration may give; "" is the best that this system has."""
 
 
 class Bell:
@@ -70,7 +77,7 @@ class Outside:
     """The real world. Subclass it to make another one. `poller`: None for the best that the system has."""
 
     def __init__(self, poller: Poller | None = None) -> None:
-        self.poller: Poller = poller if poller is not None else pollers.default()
+        self.poller: Poller = poller if poller is not None else POLLERS[""]()
         self._bell = Bell()
         self.poller.add(self._bell.fd, READ)
         self._lookups: deque[Lookup] = deque()  # results
@@ -84,7 +91,7 @@ class Outside:
 
     def clock(self, virtual: bool) -> Clock:
         """What the node reads the time from."""
-        return VirtualClock() if virtual else RealClock(self)
+        return VirtualClock() if virtual else RealClock(self.monotonic_ns, self.wall_time)
 
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..core.poller import POLLERS
+from ..core.outside import POLLERS
 
 ENV_PREFIX = "SKYNET_LITE_"
 MAX_THREAD = 256

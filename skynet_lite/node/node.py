@@ -25,6 +25,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..core.clock import Clock, VirtualClock
 from ..core.context import Context
 from ..core.env import Env
 from ..core.errors import AddressError, CallError, ConfigError, DriveTimeout, SkynetError
@@ -50,11 +51,10 @@ from ..core.message import (
 )  # fmt: skip
 from ..core.message_log import MessageLog
 from ..core.mq import OVERLOAD, GlobalQueue, ignore
-from ..core.outside import Outside
+from ..core.outside import POLLERS, Outside
 from ..core.places import Places, here, is_ours, stack_of
-from ..core.poller import POLLERS
 from ..core.socket_server import SocketServer
-from ..core.timer import Clock, Timer, VirtualClock
+from ..core.timer import Timer
 from ..lualib import debug as debug, memory  # every service speaks PTYPE_DEBUG
 from ..skynet.coroutine import Hub, running
 from ..skynet.scheduler import Scheduler

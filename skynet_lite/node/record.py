@@ -17,8 +17,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from ..core.clock import Clock, VirtualClock
 from ..core.outside import AddressInfo, Descriptor, Lookup, Outside
-from ..core.timer import Clock, VirtualClock
 from ..trace.world import World, failure
 
 DRIVER = 1 << 40
