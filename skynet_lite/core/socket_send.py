@@ -13,7 +13,8 @@ from collections import deque
 from typing import Any
 
 from .message import SOCKET_WARNING
-from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket, reason
+from .outside import reason
+from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket
 
 WARNING_SIZE = 1024 * 1024
 AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
@@ -56,12 +57,10 @@ class Sending(Slots):
             self._sendto(s, s.udp_peer, data)
             return
         if low and (s.high or s.low):
-            if s.low is None:
-                s.low = deque()
+            s.low = s.low or deque()
             s.low.append(memoryview(data))
         else:
-            if s.high is None:
-                s.high = deque()
+            s.high = s.high or deque()
             s.high.append(memoryview(data))
         s.wb_size += len(data)
         if s.state is not RESERVE and s.state is not CONNECTING and not self._enable(s, s.reading, True):
@@ -73,8 +72,7 @@ class Sending(Slots):
     def _flush(self, s: Socket) -> None:
         """Write until the kernel takes no more (send_buffer): high first, then low."""
         if s.direct is not None:
-            if s.high is None:
-                s.high = deque()
+            s.high = s.high or deque()
             s.high.appendleft(s.direct)
             s.wb_size += len(s.direct)
             s.direct = None

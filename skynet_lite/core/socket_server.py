@@ -25,7 +25,7 @@ from typing import Any
 
 from .errors import SocketError
 from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, SOCKET_ERROR
-from .outside import Descriptor, is_numeric
+from .outside import Descriptor, is_numeric, join, reason
 from .poller import ERROR, HANGUP, READ, WRITE
 from .socket_send import AGAIN
 from .socket_slots import (
@@ -33,16 +33,14 @@ from .socket_slots import (
     CONNECTED,
     CONNECTING,
     HALFCLOSE_READ,
-    INVALID,
     LISTEN,
     PACCEPT,
     PLISTEN,
     RESERVE,
     UDP,
     Socket,
-    join,
-    reason,
-)  # fmt: skip
+    told,
+)
 from .socket_udp import Udp
 
 READ_SIZE = 4096, 1024 * 1024  # the least and the most that is asked for at once
@@ -60,16 +58,8 @@ class SocketServer(Udp):
 
         DOC: server-listen
         """
-        try:
-            sock = self._bind_socket(host, port, pysocket.SOCK_STREAM)
-            try:
-                self.outside.listen(sock, backlog)
-            except OSError:
-                sock.close()
-                raise
-        except OSError as e:
-            raise SocketError(f"Listen error: {reason(e)} ({host or '0.0.0.0'}:{port})") from None
-        s = self._reserve(opaque, sock)
+        at = host or "0.0.0.0", port
+        s = self._reserve(opaque, told("Listen error", at, self._bind_socket, *at, pysocket.SOCK_STREAM, backlog))
         self._command("listen", s.id, opaque)
         return s.id
 
@@ -210,10 +200,7 @@ class SocketServer(Udp):
 
     def _open(self, s: Socket, host: str, port: int) -> None:
         if is_numeric(host):
-            try:
-                self._looked_up(s, self.outside.resolve(host, port, pysocket.SOCK_STREAM))
-            except OSError as e:
-                self._looked_up(s, e)
+            self._looked_up(s, self.outside.answer(host, port, pysocket.SOCK_STREAM))
         else:
             self.outside.lookup(s, host, port, pysocket.SOCK_STREAM)
 
@@ -284,27 +271,17 @@ class SocketServer(Udp):
             self._report_connect(s)
         elif state is LISTEN:
             self._report_accept(s)
-        elif mask & READ and s.reading:
-            if state is UDP:
-                self._read_udp(s)
-            else:
-                self._read(s)
+        elif (mask & READ and s.reading) or (mask & WRITE and s.writing):
+            if mask & READ and s.reading:
+                (self._read_udp if s.udp else self._read)(s)
             if mask & WRITE and s.writing:
-                self._write(s)
-        elif mask & WRITE and s.writing:
-            self._write(s)
+                (self._flush_udp if s.udp else self._flush)(s)
         elif mask & ERROR:
             code = self.outside.socket_error(s.sock)
             self._fail(s, os.strerror(code) if code else "Unknown error")
         elif mask & HANGUP:
             self._say_close(s)
             self._force_close(s)
-
-    def _write(self, s: Socket) -> None:
-        if s.udp:
-            self._flush_udp(s)
-        else:
-            self._flush(s)
 
     def _read(self, s: Socket) -> None:
         """Whatever is there, as one DATA message. No bytes: the other side has finished. DOC: server-read"""
@@ -336,12 +313,12 @@ class SocketServer(Udp):
             except OSError as e:
                 if e.errno in _NO_DESCRIPTOR:
                     self._post(s.opaque, SOCKET_ERROR, s.id, 0, reason(e))
-                    self._tell_client(self.outside.accept_and_drop(s.sock), Socket(0, INVALID))
+                    self._tell_client(self.outside.accept_and_drop(s.sock))
                 return  # nobody left, or a client that went before we came
             try:
                 new = self._reserve(s.opaque, conn)
             except SocketError:
-                self._tell_client(address, Socket(0, INVALID))
+                self._tell_client(address)
                 return
             self.outside.setsockopt(conn, pysocket.SOL_SOCKET, pysocket.SO_KEEPALIVE, 1)
             new.peer = join(address)
@@ -350,8 +327,3 @@ class SocketServer(Udp):
                 s.read_bytes += 1
                 s.rtime = self.time
                 self._post(s.opaque, SOCKET_ACCEPT, s.id, new.id, new.peer)
-
-    def _tell_client(self, address: Any, s: Socket) -> None:
-        """Node.client wants to know what became of its connection."""
-        if address is not None and address[1] in self.awaited:
-            self.awaited[address[1]] = s
