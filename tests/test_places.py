@@ -63,7 +63,7 @@ def test_the_stack_leads_from_the_switch_to_the_users_line(tmp_path: Path) -> No
     trace = Play("listen_start", tmp_path).trace
     parked = next(e for e in trace if e["e"] == "yield" and e["command"] == "SLEEP")
     files = [place.rpartition(":")[0] for place in parked["stack"]]
-    assert files[:4] == ["skynet.py", "socket.py", "socket.py", "socket.py"]
+    assert files[:4] == ["skynet/waits.py", "skynet/socket.py", "skynet/socket.py", "skynet/socket.py"]
     assert parked["stack"][-1] == parked["at"]
     assert "coroutine_yield(hub, SLEEP, session)" in line(trace, parked["stack"][0])
     assert "suspend(s, what)" in line(trace, parked["stack"][2])

@@ -10,6 +10,7 @@ After skynet-src/skynet_monitor.c, and thread_monitor of skynet_start.c.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 SECONDS = 5
 """Between two looks."""
@@ -63,15 +64,9 @@ class MemoryWatch:
 def resident_mib() -> float:
     """Memory that this process uses, in MiB; at its peak, where the system tells no more; 0.0 where nothing."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[1])
-        import resource
-
-        return pages * resource.getpagesize() / 2**20
-    except OSError:
-        pass
-    try:
         import resource
     except ImportError:  # Windows
         return 0.0
+    with suppress(OSError), open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

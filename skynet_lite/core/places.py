@@ -13,7 +13,8 @@ import functools
 import linecache
 import os
 import sys
-from types import CodeType, FrameType, TracebackType
+from collections.abc import Iterator
+from types import CodeType, FrameType
 from typing import Any
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -25,11 +26,9 @@ Stack = tuple[Any, ...]
 looks. Flat, for a recording keeps many, and what the garbage collector has to visit is paid for again and again.
 """
 
-
 _WATCHER = 1  # in _ours: no part of what is watched
-_ours: dict[str, bool | int] = {
-    os.path.join(PACKAGE, "skynet", "tell.py"): _WATCHER
-}  # by file name: asked at every yield
+# By file name: asked at every yield.
+_ours: dict[str, bool | int] = {os.path.join(PACKAGE, "skynet", "tell.py"): _WATCHER}
 
 
 def is_ours(code: CodeType) -> bool:
@@ -68,17 +67,12 @@ def frames_of(at: Stack) -> list[tuple[CodeType, int]]:
 
 def stack_of_error(error: BaseException) -> Stack:
     """Where it was raised, out to the user's innermost line."""
-    frames = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        frames.append((traceback.tb_frame.f_code, traceback.tb_lasti))
-        traceback = traceback.tb_next
-    found: list[Any] = []
-    for code, offset in reversed(frames):
-        found += (code, offset)
-        if not is_ours(code):
+    found: Stack = ()
+    for t in reversed(list(_chain(error.__traceback__, "tb_next"))):
+        found += (t.tb_frame.f_code, t.tb_lasti)
+        if not is_ours(t.tb_frame.f_code):
             break
-    return tuple(found)
+    return found
 
 
 def task_of(f: Any) -> Any:
@@ -165,10 +159,10 @@ def source_of(filename: str) -> str:
 
 def format_error(error: BaseException, service: str, service_file: str | None) -> str:
     """A traceback of the user's own lines. Costs some 0.1 ms: do it once, where it is logged."""
-    lines = ["Traceback (most recent call last):"]
-    lines += _frames(_walk(error.__traceback__), service, service_file)
-    if len(lines) == 1:
-        lines = []
+    places = [(t.tb_frame.f_code, t.tb_lineno) for t in _chain(error.__traceback__, "tb_next")]
+    lines = _frames(places, service, service_file)
+    if lines:
+        lines.insert(0, "Traceback (most recent call last):")
     text = str(error)
     lines.append(f"{type(error).__name__}: {text}" if text else type(error).__name__)
     return "\n".join(lines)
@@ -176,19 +170,15 @@ def format_error(error: BaseException, service: str, service_file: str | None) -
 
 def format_stack(frame: FrameType | None, service: str, service_file: str | None) -> str:
     """The stack of a parked coroutine, outermost first."""
-    places = []
-    while frame is not None:
-        places.append((frame.f_code, frame.f_lineno))
-        frame = frame.f_back
+    places = [(f.f_code, f.f_lineno) for f in _chain(frame, "f_back")]
     return "\n".join(_frames(places[::-1], service, service_file))
 
 
-def _walk(traceback: TracebackType | None) -> list[Place]:
-    places = []
-    while traceback is not None:
-        places.append((traceback.tb_frame.f_code, traceback.tb_lineno))
-        traceback = traceback.tb_next
-    return places
+def _chain(first: Any, link: str) -> Iterator[Any]:
+    """Tracebacks or frames, one after the other."""
+    while first is not None:
+        yield first
+        first = getattr(first, link)
 
 
 def _frames(places: list[Place], service: str, service_file: str | None) -> list[str]:

@@ -14,6 +14,7 @@ import select
 import selectors
 import stat
 import threading
+from contextlib import suppress
 
 from .poller import ERROR, HANGUP
 
@@ -28,10 +29,9 @@ class SelectorPoller:
         self._selector = selector if selector is not None else selectors.DefaultSelector()
         self._masks: dict[int, int] = {}
         self._hidden: set[int] = set()  # watched for nothing
-        self._errors = select.poll() if hasattr(select, "poll") else None
         self._lock = threading.Lock()
-        self.deaf = False  # while a thread is in `wait`: what changes now counts from the next one on
-        self._changed: set[int] = set()
+        self._changed: set[int] = set()  # by `enable`: counts from the next `wait` on
+        self.deaf = False  # while a thread is in `wait`
 
     def add(self, fd: int, mask: int) -> None:
         if fd >= 0 and stat.S_ISREG(os.fstat(fd).st_mode):
@@ -47,10 +47,7 @@ class SelectorPoller:
             if fd not in self._masks:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             self._masks[fd] = mask
-            if self.deaf:
-                self._changed.add(fd)
-            else:
-                self._show(fd)
+            self._changed.add(fd)
 
     def remove(self, fd: int) -> None:
         with self._lock:
@@ -62,18 +59,22 @@ class SelectorPoller:
             while self._changed:
                 self._show(self._changed.pop())
             self.deaf = True
-            if self._hidden and self._errors is not None:
+            if self._hidden and hasattr(select, "poll"):
                 timeout = LOOK if timeout is None else min(timeout, LOOK)
         try:
             return [(key.fd, events) for key, events in self._selector.select(timeout)] + self._ask_hidden()
         except (OSError, ValueError):
             # select() refuses them all when one was closed by its owner: say which, as epoll would.
-            gone = [fd for fd in list(self._masks) if _is_closed(fd)]
+            gone = []
+            for fd in list(self._masks):
+                try:
+                    os.fstat(fd)
+                except OSError:
+                    self.remove(fd)
+                    gone.append((fd, ERROR))
             if not gone:
                 raise
-            for fd in gone:
-                self.remove(fd)
-            return [(fd, ERROR) for fd in gone]
+            return gone
         finally:
             with self._lock:
                 self.deaf = False
@@ -82,35 +83,22 @@ class SelectorPoller:
         self._selector.close()
 
     def _ask_hidden(self) -> list[tuple[int, int]]:
-        if not self._hidden or self._errors is None:
+        if not self._hidden or not hasattr(select, "poll"):
             return []
-        bits = ((select.POLLERR, ERROR), (select.POLLHUP, HANGUP), (select.POLLNVAL, ERROR))
-        found = [(fd, sum({to for bit, to in bits if events & bit})) for fd, events in self._errors.poll(0)]
-        return [(fd, mask) for fd, mask in found if fd in self._hidden]
+        poll, failed = select.poll(), select.POLLERR | select.POLLNVAL
+        for fd in list(self._hidden):
+            poll.register(fd, 0)
+        return [
+            (fd, (ERROR if events & failed else 0) | (HANGUP if events & select.POLLHUP else 0))
+            for fd, events in poll.poll(0)
+        ]
 
     def _show(self, fd: int) -> None:
         """Bring the selector in line with `_masks`."""
-        mask = self._masks.get(fd, 0)
-        hide = fd in self._masks and not mask
-        if hide is not (fd in self._hidden):
-            (self._hidden.add if hide else self._hidden.discard)(fd)
-            if self._errors is not None:
-                self._errors.register(fd, 0) if hide else self._errors.unregister(fd)
-        try:
-            if fd not in self._selector.get_map():
-                if mask:
-                    self._selector.register(fd, mask)
-            elif mask:
-                self._selector.modify(fd, mask)
-            else:
+        mask = self._masks.get(fd)
+        (self._hidden.add if mask == 0 else self._hidden.discard)(fd)
+        with suppress(OSError, ValueError, KeyError):  # its owner has closed it
+            if fd in self._selector.get_map():
                 self._selector.unregister(fd)
-        except (OSError, ValueError, KeyError):
-            pass  # its owner has closed it
-
-
-def _is_closed(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return True
-    return False
+            if mask:
+                self._selector.register(fd, mask)
