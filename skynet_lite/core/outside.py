@@ -69,7 +69,7 @@ class Outside:
         self._lookups: deque[Lookup] = deque()  # results
         self._wanted: deque[tuple[Any, str, int, int]] = deque()  # names that no thread has taken yet
         self._threads: list[threading.Thread] = []
-        self._spare = os.open(os.devnull, os.O_RDONLY)
+        self._spare = open(os.devnull, "rb")  # noqa: SIM115  # until close
         self._lock = threading.RLock()  # for what other threads touch
         self._closed = False
 
@@ -79,15 +79,10 @@ class Outside:
         """What the node reads the time from."""
         return VirtualClock() if virtual else RealClock(self.monotonic_ns, self.wall_time)
 
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
-
-    def cpu_time(self) -> float:
-        """CPU seconds of the thread that asks."""
-        return time.thread_time()
-
-    def wall_time(self) -> float:
-        return time.time()
+    monotonic_ns = staticmethod(time.monotonic_ns)
+    cpu_time = staticmethod(time.thread_time)
+    """CPU seconds of the thread that asks."""
+    wall_time = staticmethod(time.time)
 
     # ---- for one that records (node/record.py)
 
@@ -181,17 +176,14 @@ class Outside:
 
     def accept_and_drop(self, sock: pysocket.socket) -> Any:
         """Out of descriptors: give up the spare one to take a client off the queue; its address, if it was there."""
-        if self._spare >= 0:
-            os.close(self._spare)
+        self._spare.close()
         try:
             conn, address = sock.accept()
             conn.close()
         except OSError:
             address = None  # the client has left by itself
-        try:
-            self._spare = os.open(os.devnull, os.O_RDONLY)
-        except OSError:
-            self._spare = -1  # another thread was faster; perhaps next time
+        with suppress(OSError):  # another thread was faster; perhaps next time
+            self._spare = open(os.devnull, "rb")  # noqa: SIM115  # until close
         return address
 
     # ---- names
@@ -240,8 +232,7 @@ class Outside:
             threads = list(self._threads)
             self.poller.close()
             self._bell.close()
-            if self._spare >= 0:
-                os.close(self._spare)
+            self._spare.close()
         end = time.monotonic() + 5
         for thread in threads:
             thread.join(timeout=max(0.0, end - time.monotonic()))

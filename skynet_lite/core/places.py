@@ -3,7 +3,7 @@
 A place is `main:12`: the service, and the line in the file or notebook cell that
 holds it. Never a path. Logged tracebacks leave the frames of this package out, so
 that what remains is the user's own code; a recording keeps those between the
-runtime's innermost line and the user's (`socket.py:121`), so that a reader can
+runtime's innermost line and the user's (`skynet/socket.py:121`), so that a reader can
 follow a yield down to the switch.
 """
 
@@ -60,11 +60,6 @@ def here() -> Stack:
     return stack_of(sys._getframe(2))
 
 
-def frames_of(at: Stack) -> list[tuple[CodeType, int]]:
-    """The (code, offset) pairs of a stack."""
-    return list(zip(at[::2], at[1::2], strict=True))
-
-
 def stack_of_error(error: BaseException) -> Stack:
     """Where it was raised, out to the user's innermost line."""
     found: Stack = ()
@@ -93,12 +88,8 @@ def place_of_function(f: Any) -> Place | None:
 @functools.lru_cache(maxsize=4096)
 def line_of(code: CodeType, offset: int) -> int:
     """The line of an instruction."""
-    if offset < 0:
-        return code.co_firstlineno
-    for start, end, line in code.co_lines():
-        if start <= offset < end and line is not None:
-            return line
-    return code.co_firstlineno
+    lines = (line for start, end, line in code.co_lines() if start <= offset < end)
+    return next(filter(None, lines), code.co_firstlineno)
 
 
 def file_label(code: CodeType, service: str, service_file: str | None) -> str:
@@ -107,7 +98,7 @@ def file_label(code: CodeType, service: str, service_file: str | None) -> str:
     if name == service_file:
         return service
     if is_ours(code):
-        return name[len(PACKAGE) :].replace(os.sep, "/")  # socket.py, core/timer.py: no service is called so
+        return name[len(PACKAGE) :].replace(os.sep, "/")  # skynet/socket.py, core/timer.py: no service is called so
     base = os.path.basename(name)
     if base.endswith(".py") and "ipykernel" not in name:
         return base[:-3]
@@ -125,13 +116,13 @@ class Places:
         self._stacks: dict[tuple[int, ...], list[str]] = {}
 
     def stack(self, handle: int, at: Stack) -> list[str]:
-        """`["skynet.py:985", "socket.py:95", "main:12"]`; the same list again for the same stack."""
+        """`["skynet/waits.py:85", "skynet/socket.py:95", "main:12"]`; the same list again for the same stack."""
         key = (handle, *map(id, at[::2]), *at[1::2])
         found = self._stacks.get(key)
         if found is None:
             name, file = self._service(handle)
-            found = [place_label((code, line_of(code, offset)), name, file) for code, offset in frames_of(at)]
-            self._stacks[key] = found
+            lines = zip(at[::2], map(line_of, at[::2], at[1::2]), strict=True)
+            found = self._stacks[key] = [place_label(place, name, file) for place in lines]
         return found
 
     def function(self, handle: int, f: Any) -> str | None:
@@ -139,9 +130,10 @@ class Places:
         return None if place is None else place_label(place, *self._service(handle))
 
     def source(self, handle: int, at: Any) -> dict[str, str]:
+        """The text of the files, or notebook cells, of a stack or a task; "" where it is not known."""
         place = None if isinstance(at, tuple) else place_of_function(at)
         codes = list(at[::2]) if isinstance(at, tuple) else [] if place is None else [place[0]]
-        return {file_label(code, *self._service(handle)): source_of(code.co_filename) for code in codes}
+        return {file_label(c, *self._service(handle)): "".join(linecache.getlines(c.co_filename)) for c in codes}
 
     def _service(self, handle: int) -> tuple[str, str | None]:
         return self._services.get(handle, ("?", None))
@@ -150,11 +142,6 @@ class Places:
 def place_label(place: Place, service: str, service_file: str | None) -> str:
     code, line = place
     return f"{file_label(code, service, service_file)}:{line}"
-
-
-def source_of(filename: str) -> str:
-    """The text of a file or a notebook cell, "" where it is not known."""
-    return "".join(linecache.getlines(filename))
 
 
 def format_error(error: BaseException, service: str, service_file: str | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from .message import SOCKET_WARNING
@@ -22,6 +23,8 @@ AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
 class Sending(Slots):
     """The part of the socket server that writes."""
+
+    _sendto: Callable[[Socket, Any, bytes], None]  # socket_udp.py
 
     def send(self, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
         """True: taken over. False: no such socket, or it is closing. DOC: server-send"""
@@ -105,6 +108,3 @@ class Sending(Slots):
     def _wrote(self, s: Socket, sent: int, data: bytes | memoryview) -> None:
         s.write_bytes += sent
         s.wtime = self.time
-
-    def _sendto(self, s: Socket, address: Any, data: bytes) -> None:
-        raise NotImplementedError  # socket_udp.py

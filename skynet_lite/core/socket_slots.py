@@ -108,20 +108,18 @@ class Slots:
         """A row for each socket, from the highest slot to the lowest (socket_server_info)."""
         rows = []
         for s in sorted(self._sockets.values(), key=lambda s: s.id % MAX_SOCKET, reverse=True):
-            kind = _INFO.get(s.state)
-            if kind is None:
+            if s.state not in _INFO:
                 continue
-            row: dict[str, Any] = {"id": s.id, "address": s.opaque, "type": kind}
-            if kind == "LISTEN":
+            row: dict[str, Any] = {"id": s.id, "address": s.opaque, "type": _INFO[s.state]}
+            if s.state == LISTEN:
                 row |= {"accept": s.read_bytes, "rtime": s.rtime, "sock": join(self.outside.sockname(s.sock))}
             else:
                 row |= {
                     "read": s.read_bytes, "write": s.write_bytes, "wbuffer": s.wb_size, "rtime": s.rtime,
                     "wtime": s.wtime, "reading": s.reading, "writing": s.writing,
                 }  # fmt: skip
-                peer = join(s.udp_peer) if s.udp_peer else s.peer
-                if peer:
-                    row["peer"] = peer
+                if s.udp_peer or s.peer:
+                    row["peer"] = join(s.udp_peer) if s.udp_peer else s.peer
             rows.append(row)
         return rows
 
@@ -131,10 +129,8 @@ class Slots:
 
     def listener(self, port: int) -> Socket | None:
         """The listening socket (started or not) on `port`. The driver asks, so that it is no matter of the outside."""
-        for s in self._sockets.values():
-            if s.state in (PLISTEN, LISTEN) and s.sock.getsockname()[1] == port:
-                return s
-        return None
+        found = (s for s in self._sockets.values() if s.state in (PLISTEN, LISTEN))
+        return next((s for s in found if s.sock.getsockname()[1] == port), None)
 
     def id_of(self, fd: int) -> int:
         """The id of the socket that `poll` names by its descriptor."""

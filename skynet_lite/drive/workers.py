@@ -715,7 +715,7 @@ class WorkerNode(Node):
             for thread in self._others:
                 thread.join()
             self._close_here()
-        for client in list(self._clients):
+        for client in list(self.clients):
             client.abandon()
         if self._log_file is not None:
             self._log_file.close()

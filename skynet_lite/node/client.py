@@ -42,7 +42,7 @@ class Client:
         self._sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self._port = 0
         self._emit("connect", "")
-        node._clients.append(self)
+        node.clients.append(self)
         try:
             self._sock.setblocking(False)
             self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
@@ -84,10 +84,7 @@ class Client:
         if len(self._received) < n:
             got = bytes(self._received)
             raise SocketError(f"{self.label}: the connection ended after {len(got)} of {n} bytes: {got!r}")
-        data = bytes(self._received[:n])
-        del self._received[:n]
-        self._emit("recv", f"{n} bytes")
-        return data
+        return self._take(n)
 
     def recv_line(self) -> bytes:
         """A line without its line feed. Raises SocketError if the connection ends before."""
@@ -95,19 +92,12 @@ class Client:
         end = self._received.find(b"\n")
         if end < 0:
             raise SocketError(f"{self.label}: the connection ended within a line: {bytes(self._received)!r}")
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
-        self._emit("recv", f"{end + 1} bytes")
-        return line
+        return self._take(end + 1)[:-1]
 
     def recv_until(self, over: Callable[[], bool]) -> bytes:
         """Drive the node until `over()`, then all that it has written to us by now; b"" if nothing."""
         self._wait(lambda: self._fill() and over() and not self._behind(), "the end of the run")
-        data = bytes(self._received)
-        self._received.clear()
-        if data:
-            self._emit("recv", f"{len(data)} bytes")
-        return data
+        return self._take(len(self._received)) if self._received else b""
 
     def expect(self, data: bytes) -> None:
         """Receive exactly `data`; raises AssertionError if it is something else."""
@@ -151,33 +141,33 @@ class Client:
         self.closed = True
         self._sock.close()
         with suppress(ValueError):  # done already
-            self._node._clients.remove(self)
+            self._node.clients.remove(self)
         self._node.socket_server.awaited.pop(self._port, None)
+
+    def _node_end(self) -> Any:
+        """The socket at the other end of this connection, None before it is accepted."""
+        self._peer = self._peer or self._node.socket_server.awaited.get(self._port)
+        return self._peer
 
     def _behind(self) -> bool:
         """Whether the kernel still has bytes to us: a busy machine may take a moment for that."""
-        peer = self._peer if self._peer is not None else self._node.socket_server.awaited.get(self._port)
+        peer = self._node_end()
         return peer is not None and peer.write_bytes > self._total and not self._eof
 
     def unseen(self) -> bool:
         """Whether something is on its way between us and the socket server, so that idleness must wait."""
-        ss = self._node.socket_server
-        if self._peer is None:
-            self._peer = ss.awaited.get(self._port)
-        peer = self._peer
+        peer, waiting, foreign = self._node_end(), self._waiting and not self._eof, False
         if peer is None:
-            listener = ss.listener(self._server_port)
+            listener = self._node.socket_server.listener(self._server_port)
             if listener is not None and listener.state is LISTEN and listener.reading:
                 return True  # to be accepted
+            foreign = listener is None
+        if peer is None or peer.state is INVALID:
             if self.closed:
                 self.abandon()
             # What another program, or another node, has for us can come at any time.
-            return listener is None and self._waiting and not self._eof
-        if peer.state is INVALID:
-            if self.closed:
-                self.abandon()
-            return self._waiting and not self._eof
-        if peer.write_bytes > self._total and (self.closed or (self._waiting and not self._eof)):
+            return waiting and (foreign or peer is not None)
+        if peer.write_bytes > self._total and (self.closed or waiting):
             return True  # bytes to us; after a close the kernel answers them with a reset
         return self._reset or (peer.reading and (peer.read_bytes < self._sent or self._finished))
 
@@ -200,6 +190,12 @@ class Client:
             self._total += len(data)
             self._received += data
         return True
+
+    def _take(self, n: int) -> bytes:
+        data = bytes(self._received[:n])
+        del self._received[:n]
+        self._emit("recv", f"{n} bytes")
+        return data
 
     def _wait(self, until: Callable[[], bool], what: str) -> None:
         node = self._node

@@ -14,7 +14,9 @@ import difflib
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,10 @@ class Config:
     """What relative patterns start from: the folder of the TOML file."""
 
 
+def _is_a(types: tuple[type, ...], value: Any) -> bool:
+    return isinstance(value, types)
+
+
 _SETTABLE = {f.name: f for f in fields(Config) if f.name != "folder"}
 _REFUSED = {
     **dict.fromkeys(("standalone", "master", "address"), "it joins nodes by harbor; only single nodes exist here"),
@@ -72,6 +78,22 @@ _REFUSED = {
     **dict.fromkeys(("cpath", "lua_path", "lua_cpath", "lualoader"), "there is no C or Lua service; see luaservice"),
     "logservice": "the logger is built in; give Node a log= of your own",
 }
+_CHECKS: list[tuple[str, Callable[[Any], bool], str]] = [
+    ("clock", lambda value: value in ("real", "virtual"), 'use "real" or "virtual"'),
+    ("thread", lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
+    ("thread", lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
+    ("memory", lambda value: type(value) is int and value >= 0, "a number of MiB is needed, or 0"),
+    ("poller", lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
+    ("harbor", lambda value: value == 0, "only single nodes exist here; use harbor=0"),
+]
+"""Key, what it may be, and what is said of anything else; then the same of all keys of a type."""
+for _type, _accepted, _what in (
+    ("bool", (bool,), "use true or false"),
+    ("str", (str,), "a string is needed"),
+    ("str | None", (str, type(None)), "a string is needed"),
+    ("dict[str, Any]", (dict,), "a table of the program's own values is needed"),
+):
+    _CHECKS += [(key, partial(_is_a, _accepted), _what) for key in _SETTABLE if _SETTABLE[key].type == _type]
 
 
 def load(path: str | os.PathLike[str] | None, given: dict[str, Any]) -> Config:
@@ -88,7 +110,9 @@ def load(path: str | os.PathLike[str] | None, given: dict[str, Any]) -> Config:
     config = Config(**values, folder=folder)
     if "luaservice" in given:
         config.folder = "."  # said in Python: relative to where the program runs
-    _check_values(config)
+    for key, accepts, what in _CHECKS:
+        if not accepts(getattr(config, key)):
+            raise ConfigError(f"configuration key {key!r} is {getattr(config, key)!r}: {what}")
     return config
 
 
@@ -102,7 +126,13 @@ def environment(config: Config) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    values = {key: _substituted(key, value) for key, value in _parse(path).items()}
+    try:
+        parsed = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is not valid TOML: {e}") from e
+    values = {key: _substituted(key, value) for key, value in parsed.items()}
     included = values.pop("include", [])
     for name in [included] if isinstance(included, str) else included:
         values = _read(path.parent / name) | values
@@ -127,15 +157,6 @@ def _substituted(key: str, value: Any) -> Any:
     return text if text == value else _convert(key, text, f"{key} = {value!r}")
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path} is not valid TOML: {e}") from e
-
-
 def _environment() -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in sorted(os.environ.items()):
@@ -149,12 +170,13 @@ def _environment() -> dict[str, Any]:
 def _convert(key: str, text: str, name: str) -> Any:
     if key == "env":
         raise ConfigError(f"{name}: the table env cannot come from one variable; put it into a TOML file")
-    if key in ("thread", "harbor", "memory"):
+    kind = _SETTABLE[key].type if key in _SETTABLE else "str"
+    if kind == "int":
         try:
             return int(text)
         except ValueError:
             raise ConfigError(f"{name}={text!r}: a whole number is needed") from None
-    if key in ("bootstrap", "profile"):
+    if kind == "bool":
         if text.lower() not in ("1", "0", "true", "false"):
             raise ConfigError(f"{name}={text!r}: say true or false")
         return text.lower() in ("1", "true")
@@ -169,30 +191,3 @@ def _check_key(key: str, shown: str | None = None) -> None:
     near = difflib.get_close_matches(key, _SETTABLE, 1, 0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_SETTABLE)}"
     raise ConfigError(f"unknown configuration key {shown or key!r}; {hint} (a program's own keys go into [env])")
-
-
-def _check_values(config: Config) -> None:
-    def wrong(key: str, what: str) -> ConfigError:
-        return ConfigError(f"configuration key {key!r} is {getattr(config, key)!r}: {what}")
-
-    if config.clock not in ("real", "virtual"):
-        raise wrong("clock", 'use "real" or "virtual"')
-    if type(config.thread) is not int or config.thread < 1:
-        raise wrong("thread", "a number of worker threads is needed, 1 or more")
-    if config.thread > MAX_THREAD:
-        raise wrong("thread", f"more than {MAX_THREAD} worker threads help nobody")
-    if type(config.memory) is not int or config.memory < 0:
-        raise wrong("memory", "a number of MiB is needed, or 0")
-    if config.poller not in POLLERS:
-        raise wrong("poller", f"use one of {', '.join(map(repr, POLLERS))}, or nothing")
-    if config.harbor != 0:
-        raise wrong("harbor", "only single nodes exist here; use harbor=0")
-    for key in ("bootstrap", "profile"):
-        if type(getattr(config, key)) is not bool:
-            raise wrong(key, "use true or false")
-    for key in ("start", "luaservice", "snax", "preload", "logger", "logpath", "daemon"):
-        value = getattr(config, key)
-        if value is not None and not isinstance(value, str):
-            raise wrong(key, "a string is needed")
-    if not isinstance(config.env, dict):
-        raise wrong("env", "a table of the program's own values is needed")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import IO
 
 from ..core.errors import ConfigError
@@ -39,28 +40,25 @@ def daemon_init(path: str) -> IO[str]:
     except ConfigError as e:
         print(f"skynet-lite: {e}", file=sys.stderr, flush=True)
         os._exit(1)
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
+    with open(os.devnull, "r+b") as null:
+        for fd in (0, 1, 2):
+            os.dup2(null.fileno(), fd)
     return file
 
 
 def check_pid(path: str) -> int:
     """The process that the file names, if it lives and is another one; else 0."""
+    pid = 0
     try:
         with open(path, encoding="ascii") as file:
             pid = int(file.read())
         if pid <= 0 or pid == os.getpid():
             return 0
-    except (OSError, ValueError):
-        return 0
-    try:
         os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return 0
     except PermissionError:  # it lives, as somebody else's
-        pass
+        return pid
+    except (OSError, ValueError, OverflowError):
+        return 0
     return pid
 
 
@@ -88,9 +86,6 @@ def write_pid(path: str) -> IO[str]:
 
 def daemon_exit(path: str, file: IO[str]) -> None:
     """Take the file away, if it is still ours, and unlock it."""
-    try:
+    with file, suppress(FileNotFoundError):
         if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
             os.unlink(path)
-    except FileNotFoundError:
-        pass
-    file.close()

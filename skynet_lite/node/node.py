@@ -147,7 +147,7 @@ class Node:
         self._sessions = 0
         self._newest: dict[str, Scheduler] = {}
         self._dashboards: list[Dashboard] = []
-        self._clients: list[Client] = []
+        self.clients: list[Client] = []
         self._client_count = 0
         self._sinks: list[Callable[[tuple[Any, ...]], Any]] = []
         self._stamps: list[Callable[[int], None]] = []  # of recorders, under the real clock
@@ -662,7 +662,7 @@ class Node:
     def _world_owes(self) -> bool:
         """Whether something is on its way that this node can be sure to see."""
         ss = self.socket_server
-        return ss.connecting > 0 or any(client.unseen() for client in list(self._clients))
+        return ss.connecting > 0 or any(client.unseen() for client in list(self.clients))
 
     def _wait(self, deadline: float | None, what: str, limit: float) -> None:
         """Nothing can run. Virtual time jumps; real time is waited for, at most `limit` seconds.
@@ -1214,7 +1214,7 @@ class Node:
             self._drive(self._close_here)
         if self.hub is not None and self._thread is None:
             self.hub.end()
-        for client in list(self._clients):
+        for client in list(self.clients):
             client.abandon()
         if self._log_file is not None:
             self._log_file.close()

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.clock import Clock, VirtualClock
-from ..core.outside import AddressInfo, Descriptor, Lookup, Outside
+from ..core.outside import Lookup, Outside
 from ..trace.world import World, failure
 
 DRIVER = 1 << 40
@@ -49,73 +49,28 @@ class Asked(Outside):
     def ask(self, method: str, sock: Any, *args: Any) -> Any:
         raise NotImplementedError
 
-    def watch(self, fd: int, mask: int) -> None:
-        self.ask("watch", None, fd, mask)
 
-    def rewatch(self, fd: int, mask: int) -> None:
-        self.ask("rewatch", None, fd, mask)
-
-    def socket(self, family: int, kind: int) -> Any:
-        return self.ask("socket", None, family, kind)
-
-    def adopt(self, fd: int) -> Descriptor:
-        found: Descriptor = self.ask("adopt", None, fd)
-        return found
-
-    def setsockopt(self, sock: Any, level: int, option: int, value: int) -> None:
-        self.ask("setsockopt", sock, level, option, value)
-
-    def bind(self, sock: Any, address: Any) -> None:
-        self.ask("bind", sock, address)
-
-    def listen(self, sock: Any, backlog: int) -> None:
-        self.ask("listen", sock, backlog)
-
-    def sockname(self, sock: Any) -> Any:
-        return self.ask("sockname", sock)
-
-    def peername(self, sock: Any) -> Any:
-        return self.ask("peername", sock)
-
-    def connect(self, sock: Any, address: Any) -> int:
-        return int(self.ask("connect", sock, address))
-
-    def accept(self, sock: Any) -> tuple[Any, Any]:
-        conn, address = self.ask("accept", sock)
-        return conn, address
-
-    def recv(self, sock: Any, size: int) -> bytes:
-        data: bytes = self.ask("recv", sock, size)
-        return data
-
-    def send(self, sock: Any, data: bytes | memoryview) -> int:
-        return int(self.ask("send", sock, data))
-
-    def recvfrom(self, sock: Any, size: int) -> tuple[bytes, Any]:
-        data, address = self.ask("recvfrom", sock, size)
-        return data, address
-
-    def sendto(self, sock: Any, data: bytes, address: Any) -> int:
-        return int(self.ask("sendto", sock, data, address))
-
-    def socket_error(self, sock: Any) -> int:
-        return int(self.ask("socket_error", sock))
-
-    def accept_and_drop(self, sock: Any) -> Any:
-        return self.ask("accept_and_drop", sock)
-
-    def resolve(self, host: str, port: int, kind: int) -> list[AddressInfo]:
-        return list(self.ask("resolve", None, host, port, kind))
+_NONE = NotImplemented
+_OF_SOCKETS = {
+    "setsockopt": None, "bind": None, "listen": None, "connect": errno.EINPROGRESS, "socket_error": 0, "send": None,
+    "sendto": None, "accept": _NONE, "recv": _NONE, "recvfrom": _NONE, "sockname": _NONE, "peername": _NONE,
+    "accept_and_drop": _NONE,
+}  # fmt: skip
+_USUAL = _OF_SOCKETS | {"watch": None, "rewatch": None, "socket": None, "adopt": None, "resolve": _NONE}
+"""All questions, and the answer that is usual."""
 
 
 def usual(method: str, args: tuple[Any, ...]) -> Any:
     """The answer that needs no writing down; NotImplemented where none is usual."""
-    return len(args[0]) if method in ("send", "sendto") else _USUAL.get(method)
+    return len(args[0]) if method in WRITING else _USUAL[method]
 
 
-_USUAL = {"connect": errno.EINPROGRESS, "socket_error": 0} | dict.fromkeys(
-    ("accept", "recv", "recvfrom", "sockname", "peername", "resolve", "accept_and_drop"), NotImplemented
-)
+def _asking(method: str, *about: None) -> Callable[..., Any]:
+    return lambda self, *args: self.ask(method, *about, *args)
+
+
+for _method in _USUAL:
+    setattr(Asked, _method, _asking(_method) if _method in _OF_SOCKETS else _asking(_method, None))
 
 
 class Recorded(Asked):
@@ -137,6 +92,8 @@ class Recorded(Asked):
         self._count = 0
         self._thread = 0  # the one that drives
         self._poll: list[Any] | None = None  # the poll that is under way
+        for name in ("monotonic_ns", "cpu_time", "wall_time", "unwatch", "lookup", "wake", "close"):
+            setattr(self, name, getattr(inner, name))  # what only passes
 
     # ---- what the driver does
 
@@ -175,11 +132,12 @@ class Recorded(Asked):
         answers, (n, k) = self.world.answers, self._place()
         _rewind(answers, n, k)
         number = 0 if sock is None else self._made.get(sock.fileno(), 0)
+        # What the program wrote is no answer, but the first thing that a change changes.
+        written = [zlib.crc32(args[0])] if method in WRITING else []
         f = getattr(self.inner, method)
         try:
             result = f(*args) if sock is None else f(sock, *args)
         except Exception as e:
-            written = [zlib.crc32(args[0])] if method in WRITING else []
             answers.append([n, k, method, number, failure(e), *written])
             raise
         answer = result
@@ -187,10 +145,8 @@ class Recorded(Asked):
             new, answer = result if method == "accept" else (result, None)
             self._count += 1
             self._made[new.fileno()] = self._count
-        if method in WRITING:  # what the program wrote is no answer, but the first thing that a change changes
-            answers.append([n, k, method, number, answer, zlib.crc32(args[0])])
-        elif answer != usual(method, args):
-            answers.append([n, k, method, number, answer])
+        if written or answer != usual(method, args):
+            answers.append([n, k, method, number, answer, *written])
         return result
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -212,29 +168,6 @@ class Recorded(Asked):
             self._poll[3] = [[s.id, failure(x) if isinstance(x, OSError) else x] for s, x in found]
         return found
 
-    # ---- what only passes
-
-    def monotonic_ns(self) -> int:
-        return self.inner.monotonic_ns()
-
-    def cpu_time(self) -> float:
-        return self.inner.cpu_time()
-
-    def wall_time(self) -> float:
-        return self.inner.wall_time()
-
-    def unwatch(self, fd: int) -> None:
-        self.inner.unwatch(fd)
-
-    def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
-        self.inner.lookup(token, host, port, kind)
-
-    def wake(self) -> None:
-        self.inner.wake()
-
-    def close(self) -> None:
-        self.inner.close()
-
 
 class RecordedClock:
     """A clock that notes what it says, when that has changed."""
@@ -243,6 +176,7 @@ class RecordedClock:
 
     def __init__(self, inner: Clock, world: World, events: Callable[[], int], thread: Callable[[], int]) -> None:
         self.starttime = inner.starttime
+        self.seconds_until = inner.seconds_until
         self._inner = inner
         self._world = world
         self._thread = thread
@@ -261,9 +195,6 @@ class RecordedClock:
             if not log or log[-1][2] != value:
                 log.append([n, k, value])
         return value
-
-    def seconds_until(self, tick: int) -> float:
-        return self._inner.seconds_until(tick)
 
 
 def _rewind(log: list[list[Any]], n: int, k: int) -> None:
