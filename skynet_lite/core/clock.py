@@ -26,18 +26,18 @@ class RealClock:
     virtual = False
 
     def __init__(self, monotonic: Callable[[], int], wall: Callable[[], float]) -> None:
-        self.hpc = monotonic
+        self.hpc = self._monotonic = monotonic
         self._begin = monotonic()
         self._last = 0
         self.starttime = int(wall())
 
     def now(self) -> int:
         # Never backwards: a clock that is set back must not make timers older than they are.
-        self._last = max(self._last, (self.hpc() - self._begin) // 10_000_000)
+        self._last = max(self._last, (self._monotonic() - self._begin) // 10_000_000)
         return self._last
 
     def seconds_until(self, tick: int) -> float:
-        return max(0.0, (tick * 10_000_000 - (self.hpc() - self._begin)) / 1e9)
+        return max(0.0, (tick * 10_000_000 - (self._monotonic() - self._begin)) / 1e9)
 
 
 class VirtualClock:

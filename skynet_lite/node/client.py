@@ -156,17 +156,15 @@ class Client:
 
     def unseen(self) -> bool:
         """Whether something is on its way between us and the socket server, so that idleness must wait."""
-        peer, waiting, foreign = self._node_end(), self._waiting and not self._eof, False
-        if peer is None:
-            listener = self._node.socket_server.listener(self._server_port)
-            if listener is not None and listener.state is LISTEN and listener.reading:
+        peer, waiting = self._node_end(), self._waiting and not self._eof
+        if peer is None and (listener := self._node.socket_server.listener(self._server_port)) is not None:
+            if listener.state is LISTEN and listener.reading:
                 return True  # to be accepted
-            foreign = listener is None
+            waiting = False
         if peer is None or peer.state is INVALID:
             if self.closed:
                 self.abandon()
-            # What another program, or another node, has for us can come at any time.
-            return waiting and (foreign or peer is not None)
+            return waiting  # what another program, or another node, has for us can come at any time
         if peer.write_bytes > self._total and (self.closed or waiting):
             return True  # bytes to us; after a close the kernel answers them with a reset
         return self._reset or (peer.reading and (peer.read_bytes < self._sent or self._finished))

@@ -27,13 +27,8 @@ from ..skynet.calls import send
 from ..skynet.scheduler import Scheduler
 from ..skynet.services import error, is_start_function, start_with
 
-BOOT_SERVICES = (
-    "bootstrap",
-    "launcher",
-    "cdummy",
-    "datacenterd",
-    "service_mgr",
-)  # no program's file may take their place
+# No program's file may take their place.
+BOOT_SERVICES = ("bootstrap", "launcher", "cdummy", "datacenterd", "service_mgr")
 
 StartFunction = Callable[..., Any]
 
@@ -121,14 +116,19 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
     try:
         found = registry.find(message.name)
         s.launch_args = message.args
+        codes = [] if registry.preload is None else [registry.preload]
+        module = ModuleType(s.name)
         if isinstance(found, str):
-            s.file = found
-            _execute(s, found, registry.preload)
-        else:
-            if registry.preload is not None:  # a function has globals of its own: what counts is what the file does
-                _run(_module(s, "preload"), registry.preload)
+            codes.append(_compiled(found))
+            s.file, s.namespace = found, vars(module)
+        vars(module).update(__file__=s.file or "preload", __builtins__=__builtins__)
+        if codes:  # for a function counts what the preload file does: it has globals of its own
+            _run(module, codes)
+        if not isinstance(found, str):
             s.file = getattr(getattr(found, "__code__", None), "co_filename", None)
             start_with(s, found)
+        elif s.start_state == "loading":
+            raise SkynetError(f"{os.path.basename(found)} never called skynet.start(f)")
         return True
     except Exception as e:
         error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
@@ -137,16 +137,10 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         return False
 
 
-def _module(s: Scheduler, path: str) -> ModuleType:
-    module = ModuleType(s.name)
-    vars(module).update(__file__=path, __builtins__=__builtins__)
-    return module
-
-
 _one_at_a_time: defaultdict[str, RLock] = defaultdict(RLock)  # several workers may run files of one name
 
 
-def _run(module: ModuleType, *codes: CodeType) -> None:
+def _run(module: ModuleType, codes: list[CodeType]) -> None:
     """Run code in a module, which is found by its name meanwhile, if no other module has that name.
 
     Where annotations are text, dataclasses look words of theirs up in the module of the class.
@@ -172,12 +166,3 @@ def _is_importable(name: str) -> bool:
 def _compiled(path: str) -> CodeType:
     with open(path, encoding="utf-8") as file:
         return compile(file.read(), path, "exec", dont_inherit=True)
-
-
-def _execute(s: Scheduler, path: str, preload: CodeType | None) -> None:
-    code = _compiled(path)
-    module = _module(s, path)
-    s.namespace = vars(module)
-    _run(module, *([] if preload is None else [preload]), code)
-    if s.start_state == "loading":
-        raise SkynetError(f"{os.path.basename(path)} never called skynet.start(f)")

@@ -15,9 +15,10 @@ import errno
 import threading
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from ..core.clock import Clock, VirtualClock
+from ..core.clock import Clock
 from ..core.outside import Lookup, Outside
 from ..trace.world import World, failure
 
@@ -87,7 +88,7 @@ class Recorded(Asked):
         self._events = events
         self._socket_id = socket_id
         self._place = Position(events)
-        self._clocks: list[RecordedClock] = []
+        self._places = [self._place]  # and that of the clock, if it is a real one
         self._made: dict[int, int] = {}  # descriptor → how many sockets were made before it, and it
         self._count = 0
         self._thread = 0  # the one that drives
@@ -114,19 +115,29 @@ class Recorded(Asked):
 
     def _begin(self) -> None:
         self._thread = threading.get_ident()
-        self._place.reset()
-        for clock in self._clocks:
-            clock.place.reset()
+        for place in self._places:
+            place.reset()
 
     # ---- what the world answers
 
     def clock(self, virtual: bool) -> Clock:
+        """A real clock notes what it says, when that has changed."""
         clock = self.inner.clock(virtual)
         self.world.config["starttime"] = clock.starttime
-        if isinstance(clock, VirtualClock):
-            return clock
-        self._clocks.append(RecordedClock(clock, self.world, self._events, lambda: self._thread))
-        return self._clocks[-1]
+        if not clock.virtual:
+            self._places.append(Position(self._events))
+            for name, log in (("now", self.world.ticks), ("hpc", self.world.hpc)):
+                setattr(clock, name, partial(self._read, getattr(clock, name), self._places[-1], log))
+        return clock
+
+    def _read(self, read: Callable[[], int], place: Position, log: list[list[int]]) -> int:
+        value = read()
+        if threading.get_ident() == self._thread:  # else somebody looks in from beside
+            n, k = place()
+            _rewind(log, n, k)
+            if not log or log[-1][2] != value:
+                log.append([n, k, value])
+        return value
 
     def ask(self, method: str, sock: Any, *args: Any) -> Any:
         answers, (n, k) = self.world.answers, self._place()
@@ -167,34 +178,6 @@ class Recorded(Asked):
         if self._poll is not None:
             self._poll[3] = [[s.id, failure(x) if isinstance(x, OSError) else x] for s, x in found]
         return found
-
-
-class RecordedClock:
-    """A clock that notes what it says, when that has changed."""
-
-    virtual = False
-
-    def __init__(self, inner: Clock, world: World, events: Callable[[], int], thread: Callable[[], int]) -> None:
-        self.starttime = inner.starttime
-        self.seconds_until = inner.seconds_until
-        self._inner = inner
-        self._world = world
-        self._thread = thread
-        self.place = Position(events)
-
-    def now(self) -> int:
-        return self._read(self._inner.now(), self._world.ticks)
-
-    def hpc(self) -> int:
-        return self._read(self._inner.hpc(), self._world.hpc)
-
-    def _read(self, value: int, log: list[list[int]]) -> int:
-        if threading.get_ident() == self._thread():  # else somebody looks in from beside
-            n, k = self.place()
-            _rewind(log, n, k)
-            if not log or log[-1][2] != value:
-                log.append([n, k, value])
-        return value
 
 
 def _rewind(log: list[list[Any]], n: int, k: int) -> None:
