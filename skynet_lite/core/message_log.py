@@ -51,8 +51,7 @@ class MessageLog:
         self._file.close()
 
     def _write(self, text: str) -> None:
-        self._file.write(text + "\n")
-        self._file.flush()
+        print(text, file=self._file, flush=True)
 
 
 def line(message: Message, now: int) -> str:

@@ -25,8 +25,7 @@ class Monitor:
     __slots__ = ("check_version", "destination", "source", "version")
 
     def __init__(self) -> None:
-        self.version = self.check_version = 0
-        self.source = self.destination = 0
+        self.version = self.check_version = self.source = self.destination = 0
 
     def trigger(self, source: int, destination: int) -> None:
         """A message is taken; with (0, 0): it is done (skynet_monitor_trigger)."""
@@ -54,11 +53,10 @@ class MemoryWatch:
 
     def check(self, mib: float) -> bool:
         """Whether `mib` MiB are news; never if the threshold is 0."""
-        if not 0 < self._threshold < mib:
-            return False
-        while self._threshold < mib:
+        news = 0 < self._threshold < mib
+        while 0 < self._threshold < mib:
             self._threshold *= 2
-        return True
+        return news
 
 
 def resident_mib() -> float:

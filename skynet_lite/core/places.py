@@ -131,8 +131,7 @@ class Places:
 
     def source(self, handle: int, at: Any) -> dict[str, str]:
         """The text of the files, or notebook cells, of a stack or a task; "" where it is not known."""
-        place = None if isinstance(at, tuple) else place_of_function(at)
-        codes = list(at[::2]) if isinstance(at, tuple) else [] if place is None else [place[0]]
+        codes = at[::2] if isinstance(at, tuple) else (place_of_function(at) or ())[:1]
         return {file_label(c, *self._service(handle)): "".join(linecache.getlines(c.co_filename)) for c in codes}
 
     def _service(self, handle: int) -> tuple[str, str | None]:
@@ -150,8 +149,7 @@ def format_error(error: BaseException, service: str, service_file: str | None) -
     lines = _frames(places, service, service_file)
     if lines:
         lines.insert(0, "Traceback (most recent call last):")
-    text = str(error)
-    lines.append(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    lines.append(": ".join(filter(None, (type(error).__name__, str(error)))))
     return "\n".join(lines)
 
 
@@ -173,7 +171,6 @@ def _frames(places: list[Place], service: str, service_file: str | None) -> list
     for code, line in places:
         if not is_ours(code):
             lines.append(f"  {place_label((code, line), service, service_file)} in {code.co_name}")
-            source = linecache.getline(code.co_filename, line).strip()
-            if source:
+            if source := linecache.getline(code.co_filename, line).strip():
                 lines.append(f"    {source}")
     return lines

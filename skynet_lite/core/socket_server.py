@@ -21,6 +21,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as pysocket
+from collections.abc import Callable
 from typing import Any
 
 from .errors import SocketError
@@ -45,7 +46,11 @@ from .socket_udp import Udp
 
 READ_SIZE = 4096, 1024 * 1024  # the least and the most that is asked for at once
 ACCEPTS_PER_POLL = 64
-_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+
+
+def _order(name: str) -> Callable[[SocketServer, int, int], None]:
+    """The method for a command that needs nothing but a socket: `start(opaque, id)`."""
+    return lambda self, opaque, id: self._command(name, id, opaque)
 
 
 class SocketServer(Udp):
@@ -79,20 +84,7 @@ class SocketServer(Udp):
         self._command("bind", s.id, opaque)
         return s.id
 
-    def start(self, opaque: int, id: int) -> None:
-        self._command("start", id, opaque)
-
-    def pause(self, opaque: int, id: int) -> None:
-        self._command("pause", id, opaque)
-
-    def close(self, opaque: int, id: int) -> None:
-        self._command("close", id, opaque)
-
-    def shutdown(self, opaque: int, id: int) -> None:
-        self._command("shutdown", id, opaque)
-
-    def nodelay(self, opaque: int, id: int) -> None:
-        self._command("nodelay", id, opaque)
+    start, pause, close, shutdown, nodelay = map(_order, ("start", "pause", "close", "shutdown", "nodelay"))
 
     # ---- the poll
 
@@ -205,13 +197,10 @@ class SocketServer(Udp):
             self.outside.lookup(s, host, port, pysocket.SOCK_STREAM)
 
     def _looked_up(self, s: Socket, result: Any) -> None:
-        if s.state is not RESERVE:
-            return  # closed in the meantime
-        if isinstance(result, OSError):
-            self._fail(s, reason(result))
-            return
-        s.untried = list(result)
-        self._try_next(s, "no address")
+        if s.state is RESERVE:  # else closed in the meantime
+            failed = isinstance(result, OSError)
+            s.untried = [] if failed else list(result)
+            self._try_next(s, reason(result) if failed else "no address")
 
     def _try_next(self, s: Socket, error: str) -> None:
         """Connect to the next address of the name; the error of the last one counts."""
@@ -311,7 +300,7 @@ class SocketServer(Udp):
             try:
                 conn, address = self.outside.accept(s.sock)
             except OSError as e:
-                if e.errno in _NO_DESCRIPTOR:
+                if e.errno in (errno.EMFILE, errno.ENFILE):
                     self._post(s.opaque, SOCKET_ERROR, s.id, 0, reason(e))
                     self._tell_client(self.outside.accept_and_drop(s.sock))
                 return  # nobody left, or a client that went before we came

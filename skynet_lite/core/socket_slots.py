@@ -107,9 +107,8 @@ class Slots:
     def netstat(self) -> list[dict[str, Any]]:
         """A row for each socket, from the highest slot to the lowest (socket_server_info)."""
         rows = []
-        for s in sorted(self._sockets.values(), key=lambda s: s.id % MAX_SOCKET, reverse=True):
-            if s.state not in _INFO:
-                continue
+        shown = [s for s in self._sockets.values() if s.state in _INFO]
+        for s in sorted(shown, key=lambda s: s.id % MAX_SOCKET, reverse=True):
             row: dict[str, Any] = {"id": s.id, "address": s.opaque, "type": _INFO[s.state]}
             if s.state == LISTEN:
                 row |= {"accept": s.read_bytes, "rtime": s.rtime, "sock": join(self.outside.sockname(s.sock))}

@@ -52,13 +52,12 @@ class Client:
             if code == errno.EINPROGRESS:
                 self._wait(lambda: self._ready(select.POLLOUT), "the connection")
                 code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                why = errno.errorcode.get(code, code)
+                raise SocketError(f"{label}: cannot connect to port {address[1]}: {why}; does a service listen?")
         except BaseException:
             self.abandon()
             raise
-        if code:
-            self.abandon()
-            why = errno.errorcode.get(code, code)
-            raise SocketError(f"{label}: cannot connect to port {address[1]}: {why}; does a service listen?")
 
     def send(self, data: bytes) -> None:
         """Write all of `data`, driving the node while the connection is full."""
@@ -70,13 +69,12 @@ class Client:
         while view:
             try:
                 n = self._sock.send(view)
+                self._sent += n
+                view = view[n:]
             except BlockingIOError:
                 self._wait(lambda: self._ready(select.POLLOUT), "room to send")
-                continue
             except OSError as e:
                 raise SocketError(f"{self.label}: cannot send: {e.strerror}") from None
-            self._sent += n
-            view = view[n:]
 
     def recv(self, n: int) -> bytes:
         """Exactly `n` bytes. Raises SocketError if the connection ends before."""
@@ -177,16 +175,16 @@ class Client:
     def _fill(self) -> bool:
         """Take what has arrived; True, for use in conditions."""
         self._check_open()
-        while not self._eof:
-            try:
+        try:
+            while not self._eof:
                 data = self._sock.recv(65536)
-            except BlockingIOError:
-                break
-            except OSError as e:
-                raise SocketError(f"{self.label}: {e.strerror}") from None
-            self._eof = not data
-            self._total += len(data)
-            self._received += data
+                self._eof = not data
+                self._total += len(data)
+                self._received += data
+        except BlockingIOError:
+            pass
+        except OSError as e:
+            raise SocketError(f"{self.label}: {e.strerror}") from None
         return True
 
     def _take(self, n: int) -> bytes:

@@ -16,7 +16,6 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +66,6 @@ class Config:
     """What relative patterns start from: the folder of the TOML file."""
 
 
-def _is_a(types: tuple[type, ...], value: Any) -> bool:
-    return isinstance(value, types)
-
-
 _SETTABLE = {f.name: f for f in fields(Config) if f.name != "folder"}
 _REFUSED = {
     **dict.fromkeys(("standalone", "master", "address"), "it joins nodes by harbor; only single nodes exist here"),
@@ -78,41 +73,44 @@ _REFUSED = {
     **dict.fromkeys(("cpath", "lua_path", "lua_cpath", "lualoader"), "there is no C or Lua service; see luaservice"),
     "logservice": "the logger is built in; give Node a log= of your own",
 }
-_CHECKS: list[tuple[str, Callable[[Any], bool], str]] = [
-    ("clock", lambda value: value in ("real", "virtual"), 'use "real" or "virtual"'),
-    ("thread", lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
-    ("thread", lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
-    ("memory", lambda value: type(value) is int and value >= 0, "a number of MiB is needed, or 0"),
-    ("poller", lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
-    ("harbor", lambda value: value == 0, "only single nodes exist here; use harbor=0"),
+
+
+def _keys(*types: str) -> list[str]:
+    """The keys of these types."""
+    return [key for key, f in _SETTABLE.items() if f.type in types]
+
+
+_CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
+    (["clock"], lambda value: value in ("real", "virtual"), 'use "real" or "virtual"'),
+    (["thread"], lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
+    (["thread"], lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
+    (["memory"], lambda value: type(value) is int and value >= 0, "a number of MiB is needed, or 0"),
+    (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
+    (["harbor"], lambda value: value == 0, "only single nodes exist here; use harbor=0"),
+    (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),
+    (_keys("str", "str | None"), lambda value: value is None or isinstance(value, str), "a string is needed"),
+    (["env"], lambda value: isinstance(value, dict), "a table of the program's own values is needed"),
 ]
-"""Key, what it may be, and what is said of anything else; then the same of all keys of a type."""
-for _type, _accepted, _what in (
-    ("bool", (bool,), "use true or false"),
-    ("str", (str,), "a string is needed"),
-    ("str | None", (str, type(None)), "a string is needed"),
-    ("dict[str, Any]", (dict,), "a table of the program's own values is needed"),
-):
-    _CHECKS += [(key, partial(_is_a, _accepted), _what) for key in _SETTABLE if _SETTABLE[key].type == _type]
+"""Keys, what they may be, and what is said of anything else."""
 
 
 def load(path: str | os.PathLike[str] | None, given: dict[str, Any]) -> Config:
     """Put a configuration together. Raises ConfigError, naming the key."""
-    values: dict[str, Any] = {}
-    folder = "."
-    if path is not None:
-        values |= _read(Path(path))
-        folder = str(Path(path).parent)
-    values |= _environment()
+    values = _read(Path(path)) if path is not None else {}
+    for name, text in sorted(os.environ.items()):
+        if name.startswith(ENV_PREFIX):
+            key = name.removeprefix(ENV_PREFIX).lower()
+            _check_key(key, name)
+            values[key] = _convert(key, text, name)
     values |= {key: value for key, value in given.items() if value is not None}
     for key in values:
         _check_key(key)
-    config = Config(**values, folder=folder)
-    if "luaservice" in given:
-        config.folder = "."  # said in Python: relative to where the program runs
-    for key, accepts, what in _CHECKS:
-        if not accepts(getattr(config, key)):
-            raise ConfigError(f"configuration key {key!r} is {getattr(config, key)!r}: {what}")
+    # A path that is said in Python is relative to where the program runs.
+    config = Config(**values, folder="." if path is None or "luaservice" in given else str(Path(path).parent))
+    for keys, accepts, what in _CHECKS:
+        for key in keys:
+            if not accepts(value := getattr(config, key)):
+                raise ConfigError(f"configuration key {key!r} is {value!r}: {what}")
     return config
 
 
@@ -147,24 +145,12 @@ def _substituted(key: str, value: Any) -> Any:
         return [_substituted("", item) for item in value]
     if not isinstance(value, str):
         return value
-
-    def getenv(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise ConfigError(f"os.getenv() failed: {match[1]} (the value of {key or 'a key'} names ${match[1]})")
-        return os.environ[match[1]]
-
-    text = re.sub(r"\$(\w+)", getenv, value)
+    try:
+        text = re.sub(r"\$(\w+)", lambda match: os.environ[match[1]], value)
+    except KeyError as e:
+        name = e.args[0]
+        raise ConfigError(f"os.getenv() failed: {name} (the value of {key or 'a key'} names ${name})") from None
     return text if text == value else _convert(key, text, f"{key} = {value!r}")
-
-
-def _environment() -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, text in sorted(os.environ.items()):
-        if name.startswith(ENV_PREFIX):
-            key = name[len(ENV_PREFIX) :].lower()
-            _check_key(key, name)
-            values[key] = _convert(key, text, name)
-    return values
 
 
 def _convert(key: str, text: str, name: str) -> Any:

@@ -101,10 +101,9 @@ class Registry:
         path = os.path.join(self._folder, preload)
         try:
             return _compiled(path)
-        except OSError as e:
-            raise ConfigError(f"preload: cannot read {path}: {e.strerror}") from e
-        except (SyntaxError, ValueError) as e:
-            raise ConfigError(f"preload: {path} is no Python: {e}") from e
+        except (OSError, SyntaxError, ValueError) as e:
+            what = f"cannot read {path}: {e.strerror}" if isinstance(e, OSError) else f"{path} is no Python: {e}"
+            raise ConfigError(f"preload: {what}") from e
 
 
 def _split(patterns: str) -> list[str]:
@@ -137,6 +136,7 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         return False
 
 
+_spec = cache(find_spec)  # a quarter of a millisecond
 _one_at_a_time: defaultdict[str, RLock] = defaultdict(RLock)  # several workers may run files of one name
 
 
@@ -147,7 +147,7 @@ def _run(module: ModuleType, codes: list[CodeType]) -> None:
     """
     name = module.__name__
     with _one_at_a_time[name]:
-        found = name not in sys.modules and not _is_importable(name.partition(".")[0])
+        found = name not in sys.modules and _spec(name.partition(".")[0]) is None
         if found:
             sys.modules[name] = module
         try:
@@ -156,11 +156,6 @@ def _run(module: ModuleType, codes: list[CodeType]) -> None:
         finally:
             if found:
                 del sys.modules[name]
-
-
-@cache
-def _is_importable(name: str) -> bool:
-    return find_spec(name) is not None  # a quarter of a millisecond
 
 
 def _compiled(path: str) -> CodeType:

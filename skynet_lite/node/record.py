@@ -20,7 +20,7 @@ from typing import Any
 
 from ..core.clock import Clock
 from ..core.outside import Lookup, Outside
-from ..trace.world import World, failure
+from ..trace.world import ANSWERS, World, failure
 
 DRIVER = 1 << 40
 WRITING = ("send", "sendto")
@@ -51,14 +51,8 @@ class Asked(Outside):
         raise NotImplementedError
 
 
-_NONE = NotImplemented
-_OF_SOCKETS = {
-    "setsockopt": None, "bind": None, "listen": None, "connect": errno.EINPROGRESS, "socket_error": 0, "send": None,
-    "sendto": None, "accept": _NONE, "recv": _NONE, "recvfrom": _NONE, "sockname": _NONE, "peername": _NONE,
-    "accept_and_drop": _NONE,
-}  # fmt: skip
-_USUAL = _OF_SOCKETS | {"watch": None, "rewatch": None, "socket": None, "adopt": None, "resolve": _NONE}
-"""All questions, and the answer that is usual."""
+_USUAL: dict[str, Any] = {method: None if kind == () else NotImplemented for method, kind in ANSWERS.items()}
+_USUAL |= {"connect": errno.EINPROGRESS, "socket_error": 0}
 
 
 def usual(method: str, args: tuple[Any, ...]) -> Any:
@@ -70,8 +64,9 @@ def _asking(method: str, *about: None) -> Callable[..., Any]:
     return lambda self, *args: self.ask(method, *about, *args)
 
 
-for _method in _USUAL:
-    setattr(Asked, _method, _asking(_method) if _method in _OF_SOCKETS else _asking(_method, None))
+for _method in ANSWERS:
+    _of_socket = _method not in ("watch", "rewatch", "socket", "adopt", "resolve")
+    setattr(Asked, _method, _asking(_method) if _of_socket else _asking(_method, None))
 
 
 class Recorded(Asked):
@@ -133,15 +128,14 @@ class Recorded(Asked):
     def _read(self, read: Callable[[], int], place: Position, log: list[list[int]]) -> int:
         value = read()
         if threading.get_ident() == self._thread:  # else somebody looks in from beside
-            n, k = place()
-            _rewind(log, n, k)
+            n, k = _reached(place, log)
             if not log or log[-1][2] != value:
                 log.append([n, k, value])
         return value
 
     def ask(self, method: str, sock: Any, *args: Any) -> Any:
-        answers, (n, k) = self.world.answers, self._place()
-        _rewind(answers, n, k)
+        answers = self.world.answers
+        n, k = _reached(self._place, answers)
         number = 0 if sock is None else self._made.get(sock.fileno(), 0)
         # What the program wrote is no answer, but the first thing that a change changes.
         written = [zlib.crc32(args[0])] if method in WRITING else []
@@ -180,7 +174,9 @@ class Recorded(Asked):
         return found
 
 
-def _rewind(log: list[list[Any]], n: int, k: int) -> None:
-    """Drop what stands at this place or behind it: it came while the driver looked around, and has no meaning."""
+def _reached(place: Position, log: list[list[Any]]) -> tuple[int, int]:
+    """The place of a question. What stands there or behind came while the driver looked around: it has no meaning."""
+    n, k = place()
     while log and log[-1][0] == n and log[-1][1] >= k:
         log.pop()
+    return n, k
