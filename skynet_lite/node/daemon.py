@@ -22,11 +22,9 @@ def daemon_init(path: str) -> IO[str]:
     wrong afterwards ends the daemon with one line on stderr, which it gives up only then.
     """
     if not hasattr(os, "fork"):
-        raise ConfigError(
-            f"daemon = {path!r}: this system has no fork; run the node in the foreground, or as a service"
-        )
-    pid = check_pid(path)
-    if pid:
+        instead = "run the node in the foreground, or as a service"
+        raise ConfigError(f"daemon = {path!r}: this system has no fork; {instead}")
+    if pid := check_pid(path):
         raise ConfigError(f"Skynet is already running, pid = {pid}.")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or both processes would write what is left in it
@@ -75,9 +73,8 @@ def write_pid(path: str) -> IO[str]:
     except OSError:
         holder = file.read().strip()
         file.close()
-        raise ConfigError(
-            f"Can't lock pidfile, lock is held by pid {holder}." if holder else "Can't lock and read pidfile."
-        ) from None
+        why = f"Can't lock pidfile, lock is held by pid {holder}." if holder else "Can't lock and read pidfile."
+        raise ConfigError(why) from None
     file.truncate()
     file.write(f"{os.getpid()}\n")
     file.flush()

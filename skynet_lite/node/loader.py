@@ -155,7 +155,7 @@ def _run(module: ModuleType, codes: list[CodeType]) -> None:
                 exec(code, vars(module))
         finally:
             if found:
-                del sys.modules[name]
+                sys.modules.pop(name, None)
 
 
 def _compiled(path: str) -> CodeType:
