@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import DriveTimeout, SkynetError, SocketError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .node import Node
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """Made by `node.client(port)`. Every wait has a limit of `timeout` real seconds."""
 
     def __init__(self, node: Node, address: tuple[str, int], label: str, timeout: float) -> None:
@@ -33,9 +33,8 @@ class Client:
         self._timeout = timeout
         self.label = label
         self._peer: Any = None  # the node's end of this connection, once accepted
-        self._sent = 0
         self._received = bytearray()
-        self._total = 0  # bytes received
+        self._sent = self._total = 0  # bytes sent, and received
         self._eof = self._finished = self._reset = self._waiting = False
         self.closed = False
         self._server_port = address[1]
@@ -119,20 +118,17 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._close("close")
+        if not self.closed:
+            self._emit("reset" if self._reset else "close", "")
+            self._finished = self.closed = True
+            self._sock.close()
 
     def reset(self) -> None:
         """Close with a reset, so that the other side gets an error."""
-        self._close("reset")
-
-    def _close(self, how: str) -> None:
         if not self.closed:
-            if how == "reset":
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self._reset = True
-            self._emit(how, "")
-            self._finished = self.closed = True
-            self._sock.close()
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._reset = True
+            self.close()
 
     def abandon(self) -> None:
         """Drop it without a word in the trace; done for all clients when the node is closed."""
@@ -216,9 +212,6 @@ class Client:
     def _check_open(self) -> None:
         if self.closed:
             raise SkynetError(f"{self.label} is closed")
-
-    def __enter__(self) -> Client:
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
