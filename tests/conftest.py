@@ -3,10 +3,11 @@
 import os
 import selectors
 
-from skynet_lite.core import poller
+from skynet_lite.core.outside import POLLERS
+from skynet_lite.core.selector_poller import SelectorPoller
 
 _KINDS = {"selectors": "DefaultSelector", "poll": "PollSelector", "select": "SelectSelector"}
 
 if (name := os.environ.get("TEST_POLLER")) is not None:
     selector = getattr(selectors, _KINDS[name])
-    poller.default = poller.POLLERS[""] = lambda: poller.SelectorPoller(selector())
+    POLLERS[""] = lambda: SelectorPoller(selector())

@@ -479,23 +479,44 @@ def test_services_of_the_node_are_known_to_service_new_after_the_boot() -> None:
         assert len(node.handles.contexts) == 9
 
 
-def test_a_service_file_may_have_dataclasses_with_annotations_as_text(tmp_path: Path) -> None:
+HERO = """\
+from __future__ import annotations
+from dataclasses import dataclass, fields
+from typing import ClassVar
+import {name}
+from skynet_lite import skynet
+there = {name}.__dict__ is globals()
+@dataclass
+class Hero:
+    count: {quote}ClassVar[int]{quote} = 0
+    name: str = "anna"
+@skynet.start
+def main():
+    skynet.dispatch("lua", lambda session, source: skynet.retpack([f.name for f in fields(Hero)], Hero.__module__, there))
+"""
+
+
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_service_file_may_have_dataclasses_with_annotations_as_text(tmp_path: Path, quote: str) -> None:
     """dataclasses look for ClassVar in the module of a class: it can be found while the file is run, not after."""
-    (tmp_path / "hero.py").write_text(
-        "from __future__ import annotations\n"
-        "from dataclasses import dataclass, fields\n"
-        "from typing import ClassVar\n"
-        "from skynet_lite import skynet\n"
-        "@dataclass\n"
-        "class Hero:\n"
-        "    count: ClassVar[int] = 0\n"
-        "    name: str = 'anna'\n"
-        "@skynet.start\n"
-        "def main():\n"
-        "    skynet.dispatch('lua', lambda session, source: skynet.retpack([f.name for f in fields(Hero)], Hero.__module__))\n"
-    )
+    text = HERO.format(name="hero", quote=quote)
+    (tmp_path / "hero.py").write_text(text if not quote else text.partition("\n")[2])
     for thread in (1, 4):
         with Node(log=list, luaservice=f"{tmp_path}/?.py", thread=thread) as node:
             made = [node.newservice("hero") for _ in range(5)]
-            assert [node.call(h, "lua") for h in made] == [(["name"], "hero")] * 5
+            assert [node.call(h, "lua") for h in made] == [(["name"], "hero", True)] * 5
             assert "hero" not in sys.modules
+
+
+def test_a_service_file_does_not_hide_a_module_of_its_name(tmp_path: Path) -> None:
+    """A service called uuid may import the module uuid."""
+    text = HERO.format(name="uuid", quote="").replace("ClassVar[int]", "int")
+    (tmp_path / "uuid.py").write_text(text.partition("\n")[2])
+    before = sys.modules.pop("uuid", None)
+    try:
+        with Node(log=list, luaservice=f"{tmp_path}/?.py") as node:
+            assert node.call(node.newservice("uuid"), "lua") == (["count", "name"], "uuid", False)
+            assert hasattr(sys.modules["uuid"], "uuid4")
+    finally:
+        if before is not None:
+            sys.modules["uuid"] = before

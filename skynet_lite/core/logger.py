@@ -42,8 +42,7 @@ class LogFile:
         before.close()
 
     def write(self, line: str) -> None:
-        self._file.write(line + "\n")
-        self._file.flush()
+        print(line, file=self._file, flush=True)
 
     def close(self) -> None:
         self._file.close()
@@ -58,28 +57,18 @@ def open_log(log: Any, path: str | None) -> tuple[Writer, LogFile | None, list[s
     if log is None and path:
         file = LogFile(path)
         return file.write, file, None
-    if log is None:
-        # sys.stderr is looked up for each line: notebooks and tests replace it.
+    if log is None:  # sys.stderr is looked up for each line: notebooks and tests replace it
         return lambda line: print(line, file=sys.stderr, flush=True), None, None
-    if log is list:
-        log = []
+    log = [] if log is list else log
     if isinstance(log, list):
         return log.append, None, log
     if isinstance(log, logging.Logger):
         return log.info, None, None
     if hasattr(log, "write"):
-        return _file_writer(log), None, None
+        return lambda line: print(line, file=log, flush=True), None, None
     if callable(log):
         return log, None, None
     raise ConfigError(f"log: {log!r} is no place for lines; give list, a logging.Logger, a file or a function")
-
-
-def _file_writer(file: IO[str]) -> Writer:
-    def write(line: str) -> None:
-        file.write(line + "\n")
-        file.flush()
-
-    return write
 
 
 class Logger:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import chain
 from typing import IO, Any
 
 from .message import PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
@@ -50,8 +51,7 @@ class MessageLog:
         self._file.close()
 
     def _write(self, text: str) -> None:
-        self._file.write(text + "\n")
-        self._file.flush()
+        print(text, file=self._file, flush=True)
 
 
 def line(message: Message, now: int) -> str:
@@ -76,48 +76,33 @@ def _bytes(ptype: int, payload: Any) -> bytes:
     if isinstance(payload, bytes) and ptype in (0, 3, 5):  # text, client, harbor: bytes as they are
         return payload
     values = unpack(payload) if isinstance(payload, (tuple, bytes)) else () if payload is None else (payload,)
-    return b"".join(part for value in values for part in _seri(value))
+    return b"".join(map(_seri, values))
 
 
-def _seri(value: Any) -> Iterator[bytes]:
+_INTEGERS = (("<BB", 0x0A, 0, 1 << 8), ("<BH", 0x12, 0, 1 << 16), ("<Bi", 0x22, -1 << 31, 1 << 31),
+             ("<Bq", 0x32, -1 << 63, 1 << 63))  # fmt: skip
+"""Format, first byte, least and first beyond."""
+
+
+def _seri(value: Any) -> bytes:
     """A value as lua-seri writes it; what Lua has no number for (beyond 64 bits) as its text."""
     if value is None:
-        yield b"\0"
-    elif isinstance(value, bool):
-        yield bytes((1 | value << 3,))
-    elif isinstance(value, int):
+        return b"\0"
+    if isinstance(value, bool):
+        return bytes((1 | value << 3,))
+    if isinstance(value, int):
         if value == 0:
-            yield b"\2"
-        elif 0 < value < 0x100:
-            yield struct.pack("<BB", 0x0A, value)
-        elif 0 < value < 0x10000:
-            yield struct.pack("<BH", 0x12, value)
-        elif -(1 << 31) <= value < 1 << 31:
-            yield struct.pack("<Bi", 0x22, value)
-        elif -(1 << 63) <= value < 1 << 63:
-            yield struct.pack("<Bq", 0x32, value)
-        else:
-            yield from _seri(str(value))
-    elif isinstance(value, float):
-        yield struct.pack("<Bd", 0x42, value)
-    elif isinstance(value, (list, tuple)):
-        yield bytes((6 | min(len(value), 31) << 3,))
-        if len(value) > 30:
-            yield from _seri(len(value))
-        for item in value:
-            yield from _seri(item)
-        yield b"\0"
-    elif isinstance(value, dict):
-        yield b"\6"
-        for key, item in value.items():
-            yield from _seri(key)
-            yield from _seri(item)
-        yield b"\0"
-    else:
-        data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
-        if len(data) < 32:
-            yield bytes((4 | len(data) << 3,)) + data
-        elif len(data) < 0x10000:
-            yield struct.pack("<BH", 0x15, len(data)) + data
-        else:
-            yield struct.pack("<BI", 0x25, len(data)) + data
+            return b"\2"
+        for form, first, least, beyond in _INTEGERS:
+            if least <= value < beyond:
+                return struct.pack(form, first, value)
+    if isinstance(value, float):
+        return struct.pack("<Bd", 0x42, value)
+    if isinstance(value, (list, tuple, dict)):
+        array, items = (0, chain.from_iterable(value.items())) if isinstance(value, dict) else (len(value), value)
+        size = _seri(array) if array > 30 else b""
+        return bytes((6 | min(array, 31) << 3,)) + size + b"".join(map(_seri, items)) + b"\0"
+    data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    if len(data) < 32:
+        return bytes((4 | len(data) << 3,)) + data
+    return (struct.pack("<BH", 0x15, len(data)) if len(data) < 0x10000 else struct.pack("<BI", 0x25, len(data))) + data

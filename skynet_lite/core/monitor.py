@@ -10,6 +10,7 @@ After skynet-src/skynet_monitor.c, and thread_monitor of skynet_start.c.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 SECONDS = 5
 """Between two looks."""
@@ -24,8 +25,7 @@ class Monitor:
     __slots__ = ("check_version", "destination", "source", "version")
 
     def __init__(self) -> None:
-        self.version = self.check_version = 0
-        self.source = self.destination = 0
+        self.version = self.check_version = self.source = self.destination = 0
 
     def trigger(self, source: int, destination: int) -> None:
         """A message is taken; with (0, 0): it is done (skynet_monitor_trigger)."""
@@ -53,25 +53,18 @@ class MemoryWatch:
 
     def check(self, mib: float) -> bool:
         """Whether `mib` MiB are news; never if the threshold is 0."""
-        if not 0 < self._threshold < mib:
-            return False
-        while self._threshold < mib:
+        news = 0 < self._threshold < mib
+        while 0 < self._threshold < mib:
             self._threshold *= 2
-        return True
+        return news
 
 
 def resident_mib() -> float:
     """Memory that this process uses, in MiB; at its peak, where the system tells no more; 0.0 where nothing."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[1])
-        import resource
-
-        return pages * resource.getpagesize() / 2**20
-    except OSError:
-        pass
-    try:
         import resource
     except ImportError:  # Windows
         return 0.0
+    with suppress(OSError), open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -13,70 +13,63 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket as pysocket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from . import poller as pollers
-from .poller import READ, Poller
-from .timer import Clock, RealClock, VirtualClock
+from .clock import Clock, RealClock, VirtualClock
+from .poller import READ, EpollPoller, Poller
+from .selector_poller import SelectorPoller
 
 AddressInfo = tuple[int, int, int, str, Any]
 Lookup = tuple[Any, "list[AddressInfo] | OSError"]
 
 LOOKUP_THREADS = 8
 
+POLLERS: dict[str, Callable[[], Poller]] = {
+    "": EpollPoller if hasattr(select, "epoll") else SelectorPoller, "epoll": EpollPoller, "selectors": SelectorPoller,
+}  # fmt: skip
+"""By the names that a configuration may give; "" is the best that this system has."""
+
 
 class Bell:
-    """Ends a wait from another thread: an eventfd, or a pair of sockets where there is none."""
+    """Ends a wait from another thread: a byte in a pair of sockets."""
 
     def __init__(self) -> None:
-        self._pair: tuple[pysocket.socket, pysocket.socket] | None = None
-        if hasattr(os, "eventfd"):
-            self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        else:
-            self._pair = pysocket.socketpair()
-            for end in self._pair:
-                end.setblocking(False)
-            self.fd = self._pair[0].fileno()
+        self._pair = pysocket.socketpair()
+        for end in self._pair:
+            end.setblocking(False)
+        self.fd = self._pair[0].fileno()
 
     def ring(self) -> None:
-        if self._pair is None:
-            os.eventfd_write(self.fd, 1)
-            return
-        try:
+        with suppress(BlockingIOError):  # it is full: it rings already
             self._pair[1].send(b"\0")
-        except BlockingIOError:
-            pass  # it rings already
 
     def quiet(self) -> None:
         """It was heard."""
-        if self._pair is None:
-            os.eventfd_read(self.fd)
-        else:
-            self._pair[0].recv(4096)
+        self._pair[0].recv(4096)
 
     def close(self) -> None:
-        if self._pair is None:
-            os.close(self.fd)
-        else:
-            for end in self._pair:
-                end.close()
+        for end in self._pair:
+            end.close()
 
 
 class Outside:
     """The real world. Subclass it to make another one. `poller`: None for the best that the system has."""
 
     def __init__(self, poller: Poller | None = None) -> None:
-        self.poller: Poller = poller if poller is not None else pollers.default()
+        self.poller: Poller = poller if poller is not None else POLLERS[""]()
         self._bell = Bell()
         self.poller.add(self._bell.fd, READ)
         self._lookups: deque[Lookup] = deque()  # results
         self._wanted: deque[tuple[Any, str, int, int]] = deque()  # names that no thread has taken yet
         self._threads: list[threading.Thread] = []
-        self._spare = os.open(os.devnull, os.O_RDONLY)
+        self._spare = open(os.devnull, "rb")  # noqa: SIM115  # until close
         self._lock = threading.RLock()  # for what other threads touch
         self._closed = False
 
@@ -84,25 +77,20 @@ class Outside:
 
     def clock(self, virtual: bool) -> Clock:
         """What the node reads the time from."""
-        return VirtualClock() if virtual else RealClock(self)
+        return VirtualClock() if virtual else RealClock(self.monotonic_ns, self.wall_time)
 
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
+    monotonic_ns = staticmethod(time.monotonic_ns)
+    cpu_time = staticmethod(time.thread_time)
+    """CPU seconds of the thread that asks."""
+    wall_time = staticmethod(time.time)
 
-    def cpu_time(self) -> float:
-        """CPU seconds of the thread that asks."""
-        return time.thread_time()
-
-    def wall_time(self) -> float:
-        return time.time()
-
-    # ---- for one that records
+    # ---- for one that records (tell/record.py)
 
     def note(self, kind: str, *values: Any) -> None:
         """Something enters of its own accord: a launch, a call, a jump of the clock."""
 
     def poll_begins(self) -> None:
-        """What comes until `poll_ends` belongs together."""
+        """What comes until `poll_ends` is what a poll has found."""
 
     def poll_ends(self) -> None: ...
 
@@ -170,13 +158,11 @@ class Outside:
         conn.setblocking(False)
         return conn, address
 
-    def recv(self, sock: Any, size: int) -> bytes:
-        data: bytes = sock.recv(size)
-        return data
+    def recv(self, sock: pysocket.socket | Descriptor, size: int) -> bytes:
+        return sock.recv(size)
 
-    def send(self, sock: Any, data: bytes | memoryview) -> int:
-        sent: int = sock.send(data)
-        return sent
+    def send(self, sock: pysocket.socket | Descriptor, data: bytes | memoryview) -> int:
+        return sock.send(data)
 
     def recvfrom(self, sock: pysocket.socket, size: int) -> tuple[bytes, Any]:
         return sock.recvfrom(size)
@@ -184,24 +170,20 @@ class Outside:
     def sendto(self, sock: pysocket.socket, data: bytes, address: Any) -> int:
         return sock.sendto(data, address)
 
-    def socket_error(self, sock: Any) -> int:
+    def socket_error(self, sock: pysocket.socket | Descriptor) -> int:
         """The pending error of a socket (SO_ERROR), 0 if there is none."""
-        code: int = sock.getsockopt(pysocket.SOL_SOCKET, pysocket.SO_ERROR)
-        return code
+        return sock.getsockopt(pysocket.SOL_SOCKET, pysocket.SO_ERROR)
 
     def accept_and_drop(self, sock: pysocket.socket) -> Any:
         """Out of descriptors: give up the spare one to take a client off the queue; its address, if it was there."""
-        if self._spare >= 0:
-            os.close(self._spare)
+        self._spare.close()
         try:
             conn, address = sock.accept()
             conn.close()
         except OSError:
             address = None  # the client has left by itself
-        try:
-            self._spare = os.open(os.devnull, os.O_RDONLY)
-        except OSError:
-            self._spare = -1  # another thread was faster; perhaps next time
+        with suppress(OSError):  # another thread was faster; perhaps next time
+            self._spare = open(os.devnull, "rb")  # noqa: SIM115  # until close
         return address
 
     # ---- names
@@ -212,6 +194,13 @@ class Outside:
             return list(pysocket.getaddrinfo(host, port, type=kind))
         except ValueError:  # a label too long or empty, a NUL: Python refuses to ask
             raise pysocket.gaierror(pysocket.EAI_NONAME, "Name or service not known") from None
+
+    def answer(self, host: str, port: int, kind: int) -> list[AddressInfo] | OSError:
+        """As `resolve`, but an error is returned."""
+        try:
+            return self.resolve(host, port, kind)
+        except OSError as e:
+            return e
 
     def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
         """Look a name up without stopping anybody; the result comes out of `lookups`."""
@@ -230,20 +219,12 @@ class Outside:
                     self._threads.remove(threading.current_thread())
                     return
                 token, host, port, kind = self._wanted.popleft()
-            result: list[AddressInfo] | OSError
-            try:
-                result = self.resolve(host, port, kind)
-            except OSError as e:
-                result = e
-            self._lookups.append((token, result))
+            self._lookups.append((token, self.answer(host, port, kind)))
             self.wake()
 
     def lookups(self) -> list[Lookup]:
         """Results that have arrived, in the order of their arrival."""
-        results = []
-        while self._lookups:
-            results.append(self._lookups.popleft())
-        return results
+        return [self._lookups.popleft() for _ in range(len(self._lookups))]
 
     def close(self) -> None:
         with self._lock:
@@ -251,8 +232,7 @@ class Outside:
             threads = list(self._threads)
             self.poller.close()
             self._bell.close()
-            if self._spare >= 0:
-                os.close(self._spare)
+            self._spare.close()
         end = time.monotonic() + 5
         for thread in threads:
             thread.join(timeout=max(0.0, end - time.monotonic()))
@@ -261,12 +241,17 @@ class Outside:
 def is_numeric(host: str) -> bool:
     """Whether `host` is an address already, so that no lookup can block."""
     for family in (pysocket.AF_INET, pysocket.AF_INET6):
-        try:
-            pysocket.inet_pton(family, host.split("%")[0])
-        except (OSError, ValueError):
-            continue
-        return True
+        with suppress(OSError, ValueError):
+            return bool(pysocket.inet_pton(family, host.split("%")[0]))
     return False
+
+
+def join(address: Any) -> str:
+    return f"{address[0]}:{address[1]}"
+
+
+def reason(e: OSError) -> str:
+    return e.strerror or str(e)
 
 
 class Descriptor:
@@ -293,7 +278,5 @@ class Descriptor:
         return errno.EPIPE  # what else can be wrong with a pipe: nobody reads it
 
     def close(self) -> None:
-        try:
+        with suppress(OSError):  # its owner has closed it
             os.set_blocking(self._fd, self._blocking)
-        except OSError:
-            pass  # its owner has closed it

@@ -13,7 +13,8 @@ import functools
 import linecache
 import os
 import sys
-from types import CodeType, FrameType, TracebackType
+from collections.abc import Iterator
+from types import CodeType, FrameType
 from typing import Any
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -25,7 +26,6 @@ Stack = tuple[Any, ...]
 """Innermost first: code, offset of the instruction in it, code, offset, ... Lines are worked out when somebody
 looks. Flat, for a recording keeps many, and what the garbage collector has to visit is paid for again and again.
 """
-
 
 _WATCHER = 1  # in _ours: no part of what is watched
 _ours: dict[str, bool | int] = {}  # by file name: asked at every yield
@@ -70,24 +70,14 @@ def here() -> Stack:
     return stack_of(sys._getframe(2))
 
 
-def frames_of(at: Stack) -> list[tuple[CodeType, int]]:
-    """The (code, offset) pairs of a stack."""
-    return list(zip(at[::2], at[1::2], strict=True))
-
-
 def stack_of_error(error: BaseException) -> Stack:
     """Where it was raised, out to the user's innermost line."""
-    frames = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        frames.append((traceback.tb_frame.f_code, traceback.tb_lasti))
-        traceback = traceback.tb_next
-    found: list[Any] = []
-    for code, offset in reversed(frames):
-        found += (code, offset)
-        if not is_ours(code):
+    found: Stack = ()
+    for t in reversed(list(_chain(error.__traceback__, "tb_next"))):
+        found += (t.tb_frame.f_code, t.tb_lasti)
+        if not is_ours(t.tb_frame.f_code):
             break
-    return tuple(found)
+    return found
 
 
 def task_of(f: Any) -> Any:
@@ -108,12 +98,8 @@ def place_of_function(f: Any) -> Place | None:
 @functools.lru_cache(maxsize=4096)
 def line_of(code: CodeType, offset: int) -> int:
     """The line of an instruction."""
-    if offset < 0:
-        return code.co_firstlineno
-    for start, end, line in code.co_lines():
-        if start <= offset < end and line is not None:
-            return line
-    return code.co_firstlineno
+    lines = (line for start, end, line in code.co_lines() if start <= offset < end)
+    return next(filter(None, lines), code.co_firstlineno)
 
 
 def file_label(code: CodeType, service: str, service_file: str | None) -> str:
@@ -122,7 +108,7 @@ def file_label(code: CodeType, service: str, service_file: str | None) -> str:
     if name == service_file:
         return service
     if is_ours(code):
-        return name[len(PACKAGE) :].replace(os.sep, "/")  # socket.py, core/timer.py: no service is called so
+        return name[len(PACKAGE) :].replace(os.sep, "/")  # skynet/socket.py, core/timer.py: no service is called so
     base = os.path.basename(name)
     if base.endswith(".py") and "ipykernel" not in name:
         return base[:-3]
@@ -145,8 +131,8 @@ class Places:
         found = self._stacks.get(key)
         if found is None:
             name, file = self._service(handle)
-            found = [place_label((code, line_of(code, offset)), name, file) for code, offset in frames_of(at)]
-            self._stacks[key] = found
+            lines = zip(at[::2], map(line_of, at[::2], at[1::2]), strict=True)
+            found = self._stacks[key] = [place_label(place, name, file) for place in lines]
         return found
 
     def function(self, handle: int, f: Any) -> str | None:
@@ -154,9 +140,9 @@ class Places:
         return None if place is None else place_label(place, *self._service(handle))
 
     def source(self, handle: int, at: Any) -> dict[str, str]:
-        place = None if isinstance(at, tuple) else place_of_function(at)
-        codes = list(at[::2]) if isinstance(at, tuple) else [] if place is None else [place[0]]
-        return {file_label(code, *self._service(handle)): source_of(code.co_filename) for code in codes}
+        """The text of the files, or notebook cells, of a stack or a task; "" where it is not known."""
+        codes = at[::2] if isinstance(at, tuple) else (place_of_function(at) or ())[:1]
+        return {file_label(c, *self._service(handle)): "".join(linecache.getlines(c.co_filename)) for c in codes}
 
     def _service(self, handle: int) -> tuple[str, str | None]:
         return self._services.get(handle, ("?", None))
@@ -167,37 +153,27 @@ def place_label(place: Place, service: str, service_file: str | None) -> str:
     return f"{file_label(code, service, service_file)}:{line}"
 
 
-def source_of(filename: str) -> str:
-    """The text of a file or a notebook cell, "" where it is not known."""
-    return "".join(linecache.getlines(filename))
-
-
 def format_error(error: BaseException, service: str, service_file: str | None) -> str:
     """A traceback of the user's own lines. Costs some 0.1 ms: do it once, where it is logged."""
-    lines = ["Traceback (most recent call last):"]
-    lines += _frames(_walk(error.__traceback__), service, service_file)
-    if len(lines) == 1:
-        lines = []
-    text = str(error)
-    lines.append(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    places = [(t.tb_frame.f_code, t.tb_lineno) for t in _chain(error.__traceback__, "tb_next")]
+    lines = _frames(places, service, service_file)
+    if lines:
+        lines.insert(0, "Traceback (most recent call last):")
+    lines.append(": ".join(filter(None, (type(error).__name__, str(error)))))
     return "\n".join(lines)
 
 
 def format_stack(frame: FrameType | None, service: str, service_file: str | None) -> str:
     """The stack of a parked coroutine, outermost first."""
-    places = []
-    while frame is not None:
-        places.append((frame.f_code, frame.f_lineno))
-        frame = frame.f_back
+    places = [(f.f_code, f.f_lineno) for f in _chain(frame, "f_back")]
     return "\n".join(_frames(places[::-1], service, service_file))
 
 
-def _walk(traceback: TracebackType | None) -> list[Place]:
-    places = []
-    while traceback is not None:
-        places.append((traceback.tb_frame.f_code, traceback.tb_lineno))
-        traceback = traceback.tb_next
-    return places
+def _chain(first: Any, link: str) -> Iterator[Any]:
+    """Tracebacks or frames, one after the other."""
+    while first is not None:
+        yield first
+        first = getattr(first, link)
 
 
 def _frames(places: list[Place], service: str, service_file: str | None) -> list[str]:
@@ -205,7 +181,6 @@ def _frames(places: list[Place], service: str, service_file: str | None) -> list
     for code, line in places:
         if not is_ours(code):
             lines.append(f"  {place_label((code, line), service, service_file)} in {code.co_name}")
-            source = linecache.getline(code.co_filename, line).strip()
-            if source:
+            if source := linecache.getline(code.co_filename, line).strip():
                 lines.append(f"    {source}")
     return lines

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from .clock import Clock, VirtualClock
 from .context import Context
 from .env import Env
 from .errors import AddressError, SkynetError
@@ -39,7 +40,7 @@ from .message_log import MessageLog
 from .mq import GlobalQueue, MessageQueue, ignore
 from .outside import Outside
 from .socket_server import SocketServer
-from .timer import Clock, Timer, VirtualClock
+from .timer import Timer
 
 T = TypeVar("T")
 

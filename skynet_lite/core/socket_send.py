@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from .locks import guarded
 from .message import SOCKET_WARNING
-from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket, reason
+from .outside import reason
+from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket
 
 WARNING_SIZE = 1024 * 1024
 AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
@@ -22,6 +24,8 @@ AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
 class Sending(Slots):
     """The part of the socket server that writes."""
+
+    _sendto: Callable[[Socket, Any, bytes], None]  # socket_udp.py
 
     @guarded
     def send(self, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
@@ -58,12 +62,10 @@ class Sending(Slots):
             self._sendto(s, s.udp_peer, data)
             return
         if low and (s.high or s.low):
-            if s.low is None:
-                s.low = deque()
+            s.low = s.low or deque()
             s.low.append(memoryview(data))
         else:
-            if s.high is None:
-                s.high = deque()
+            s.high = s.high or deque()
             s.high.append(memoryview(data))
         s.wb_size += len(data)
         if s.state is not RESERVE and s.state is not CONNECTING and not self._enable(s, s.reading, True):
@@ -75,8 +77,7 @@ class Sending(Slots):
     def _flush(self, s: Socket) -> None:
         """Write until the kernel takes no more (send_buffer): high first, then low."""
         if s.direct is not None:
-            if s.high is None:
-                s.high = deque()
+            s.high = s.high or deque()
             s.high.appendleft(s.direct)
             s.wb_size += len(s.direct)
             s.direct = None
@@ -109,6 +110,3 @@ class Sending(Slots):
     def _wrote(self, s: Socket, sent: int, data: bytes | memoryview) -> None:
         s.write_bytes += sent
         s.wtime = self.time
-
-    def _sendto(self, s: Socket, address: Any, data: bytes) -> None:
-        raise NotImplementedError  # socket_udp.py

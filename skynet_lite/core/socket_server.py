@@ -21,12 +21,13 @@ from __future__ import annotations
 import errno
 import os
 import socket as pysocket
+from collections.abc import Callable
 from typing import Any
 
 from .errors import SocketError
 from .locks import guarded
 from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, SOCKET_ERROR
-from .outside import Descriptor, is_numeric
+from .outside import Descriptor, is_numeric, join, reason
 from .poller import ERROR, HANGUP, READ, WRITE
 from .socket_send import AGAIN
 from .socket_slots import (
@@ -34,21 +35,23 @@ from .socket_slots import (
     CONNECTED,
     CONNECTING,
     HALFCLOSE_READ,
-    INVALID,
     LISTEN,
     PACCEPT,
     PLISTEN,
     RESERVE,
     UDP,
     Socket,
-    join,
-    reason,
-)  # fmt: skip
+    told,
+)
 from .socket_udp import Udp
 
 READ_SIZE = 4096, 1024 * 1024  # the least and the most that is asked for at once
 ACCEPTS_PER_POLL = 64
-_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+
+
+def _order(name: str) -> Callable[[SocketServer, int, int], None]:
+    """The method for a command that needs nothing but a socket: `start(opaque, id)`."""
+    return guarded(lambda self, opaque, id: self._command(name, id, opaque))
 
 
 class SocketServer(Udp):
@@ -62,16 +65,8 @@ class SocketServer(Udp):
 
         DOC: server-listen
         """
-        try:
-            sock = self._bind_socket(host, port, pysocket.SOCK_STREAM)
-            try:
-                self.outside.listen(sock, backlog)
-            except OSError:
-                sock.close()
-                raise
-        except OSError as e:
-            raise SocketError(f"Listen error: {reason(e)} ({host or '0.0.0.0'}:{port})") from None
-        s = self._reserve(opaque, sock)
+        at = host or "0.0.0.0", port
+        s = self._reserve(opaque, told("Listen error", at, self._bind_socket, *at, pysocket.SOCK_STREAM, backlog))
         self._command("listen", s.id, opaque)
         return s.id
 
@@ -93,25 +88,7 @@ class SocketServer(Udp):
         self._command("bind", s.id, opaque)
         return s.id
 
-    @guarded
-    def start(self, opaque: int, id: int) -> None:
-        self._command("start", id, opaque)
-
-    @guarded
-    def pause(self, opaque: int, id: int) -> None:
-        self._command("pause", id, opaque)
-
-    @guarded
-    def close(self, opaque: int, id: int) -> None:
-        self._command("close", id, opaque)
-
-    @guarded
-    def shutdown(self, opaque: int, id: int) -> None:
-        self._command("shutdown", id, opaque)
-
-    @guarded
-    def nodelay(self, opaque: int, id: int) -> None:
-        self._command("nodelay", id, opaque)
+    start, pause, close, shutdown, nodelay = map(_order, ("start", "pause", "close", "shutdown", "nodelay"))
 
     # ---- the poll
 
@@ -220,21 +197,15 @@ class SocketServer(Udp):
 
     def _open(self, s: Socket, host: str, port: int) -> None:
         if is_numeric(host):
-            try:
-                self._looked_up(s, self.outside.resolve(host, port, pysocket.SOCK_STREAM))
-            except OSError as e:
-                self._looked_up(s, e)
+            self._looked_up(s, self.outside.answer(host, port, pysocket.SOCK_STREAM))
         else:
             self.outside.lookup(s, host, port, pysocket.SOCK_STREAM)
 
     def _looked_up(self, s: Socket, result: Any) -> None:
-        if s.state is not RESERVE:
-            return  # closed in the meantime
-        if isinstance(result, OSError):
-            self._fail(s, reason(result))
-            return
-        s.untried = list(result)
-        self._try_next(s, "no address")
+        if s.state is RESERVE:  # else closed in the meantime
+            failed = isinstance(result, OSError)
+            s.untried = [] if failed else list(result)
+            self._try_next(s, reason(result) if failed else "no address")
 
     def _try_next(self, s: Socket, error: str) -> None:
         """Connect to the next address of the name; the error of the last one counts."""
@@ -294,27 +265,17 @@ class SocketServer(Udp):
             self._report_connect(s)
         elif state is LISTEN:
             self._report_accept(s)
-        elif mask & READ and s.reading:
-            if state is UDP:
-                self._read_udp(s)
-            else:
-                self._read(s)
+        elif (mask & READ and s.reading) or (mask & WRITE and s.writing):
+            if mask & READ and s.reading:
+                (self._read_udp if s.udp else self._read)(s)
             if mask & WRITE and s.writing:
-                self._write(s)
-        elif mask & WRITE and s.writing:
-            self._write(s)
+                (self._flush_udp if s.udp else self._flush)(s)
         elif mask & ERROR:
             code = self.outside.socket_error(s.sock)
             self._fail(s, os.strerror(code) if code else "Unknown error")
         elif mask & HANGUP:
             self._say_close(s)
             self._force_close(s)
-
-    def _write(self, s: Socket) -> None:
-        if s.udp:
-            self._flush_udp(s)
-        else:
-            self._flush(s)
 
     def _read(self, s: Socket) -> None:
         """Whatever is there, as one DATA message. No bytes: the other side has finished. DOC: server-read"""
@@ -344,14 +305,14 @@ class SocketServer(Udp):
             try:
                 conn, address = self.outside.accept(s.sock)
             except OSError as e:
-                if e.errno in _NO_DESCRIPTOR:
+                if e.errno in (errno.EMFILE, errno.ENFILE):
                     self._post(s.opaque, SOCKET_ERROR, s.id, 0, reason(e))
-                    self._tell_client(self.outside.accept_and_drop(s.sock), Socket(0, INVALID))
+                    self._tell_client(self.outside.accept_and_drop(s.sock))
                 return  # nobody left, or a client that went before we came
             try:
                 new = self._reserve(s.opaque, conn)
             except SocketError:
-                self._tell_client(address, Socket(0, INVALID))
+                self._tell_client(address)
                 return
             self.outside.setsockopt(conn, pysocket.SOL_SOCKET, pysocket.SO_KEEPALIVE, 1)
             new.peer = join(address)
@@ -360,8 +321,3 @@ class SocketServer(Udp):
                 s.read_bytes += 1
                 s.rtime = self.time
                 self._post(s.opaque, SOCKET_ACCEPT, s.id, new.id, new.peer)
-
-    def _tell_client(self, address: Any, s: Socket) -> None:
-        """Node.client wants to know what became of its connection."""
-        if address is not None and address[1] in self.awaited:
-            self.awaited[address[1]] = s

@@ -12,13 +12,15 @@ from __future__ import annotations
 import socket as pysocket
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import SocketError
 from .locks import guarded
 from .message import SOCKET_CLOSE, SOCKET_ERROR
-from .outside import Descriptor, Outside
+from .outside import Descriptor, Outside, join, reason
 from .poller import READ, WRITE
+
+T = TypeVar("T")
 
 MAX_SOCKET = 1 << 16
 MAX_INFO = 128
@@ -35,8 +37,8 @@ class Socket:
     """One socket. Written by the socket server only."""
 
     __slots__ = (
-        "close_sent", "closing", "direct", "family", "fd", "high", "id", "low", "opaque", "opening", "peer",
-        "pending", "read_bytes", "read_size", "reading", "rtime", "sock", "state", "udp", "udp_peer", "untried", "warn_size",
+        "close_sent", "closing", "direct", "family", "fd", "high", "id", "low", "opaque", "opening", "peer", "pending",
+        "read_bytes", "read_size", "reading", "rtime", "sock", "state", "udp", "udp_peer", "untried", "warn_size",
         "wb_size", "write_bytes", "writing", "wtime",
     )  # fmt: skip
 
@@ -77,13 +79,7 @@ class Slots:
     server's own complaints.
     """
 
-    def __init__(
-        self,
-        outside: Outside,
-        post: Post,
-        log: Callable[[str], None],
-        now: Callable[[], int],
-    ) -> None:
+    def __init__(self, outside: Outside, post: Post, log: Callable[[str], None], now: Callable[[], int]) -> None:
         self.outside = outside
         self.stamp: Callable[[], None] | None = None  # called when a wait is over, while somebody notes the time
         self._post = post
@@ -115,21 +111,18 @@ class Slots:
     def netstat(self) -> list[dict[str, Any]]:
         """A row for each socket, from the highest slot to the lowest (socket_server_info)."""
         rows = []
-        for s in sorted(self._sockets.values(), key=lambda s: s.id % MAX_SOCKET, reverse=True):
-            kind = _INFO.get(s.state)
-            if kind is None:
-                continue
-            row: dict[str, Any] = {"id": s.id, "address": s.opaque, "type": kind}
-            if kind == "LISTEN":
+        shown = [s for s in self._sockets.values() if s.state in _INFO]
+        for s in sorted(shown, key=lambda s: s.id % MAX_SOCKET, reverse=True):
+            row: dict[str, Any] = {"id": s.id, "address": s.opaque, "type": _INFO[s.state]}
+            if s.state == LISTEN:
                 row |= {"accept": s.read_bytes, "rtime": s.rtime, "sock": join(self.outside.sockname(s.sock))}
             else:
                 row |= {
                     "read": s.read_bytes, "write": s.write_bytes, "wbuffer": s.wb_size, "rtime": s.rtime,
                     "wtime": s.wtime, "reading": s.reading, "writing": s.writing,
                 }  # fmt: skip
-                peer = join(s.udp_peer) if s.udp_peer else s.peer
-                if peer:
-                    row["peer"] = peer
+                if s.udp_peer or s.peer:
+                    row["peer"] = join(s.udp_peer) if s.udp_peer else s.peer
             rows.append(row)
         return rows
 
@@ -141,10 +134,8 @@ class Slots:
     @guarded
     def listener(self, port: int) -> Socket | None:
         """The listening socket (started or not) on `port`. The driver asks, so that it is no matter of the outside."""
-        for s in self._sockets.values():
-            if s.state in (PLISTEN, LISTEN) and s.sock.getsockname()[1] == port:
-                return s
-        return None
+        found = (s for s in self._sockets.values() if s.state in (PLISTEN, LISTEN))
+        return next((s for s in found if s.sock.getsockname()[1] == port), None)
 
     def id_of(self, fd: int) -> int:
         """The id of the socket that `poll` names by its descriptor."""
@@ -248,12 +239,14 @@ class Slots:
         self._slots.discard(s.id % MAX_SOCKET)
         self._set_state(s, INVALID)
 
-    def _bind_socket(self, host: str, port: int, kind: int) -> pysocket.socket:
-        family, _, _, _, address = self.outside.resolve(host or "0.0.0.0", port, kind)[0]
+    def _bind_socket(self, host: str, port: int, kind: int, backlog: int | None = None) -> pysocket.socket:
+        family, _, _, _, address = self.outside.resolve(host, port, kind)[0]
         sock = self.outside.socket(family, kind)
         try:
             self.outside.setsockopt(sock, pysocket.SOL_SOCKET, pysocket.SO_REUSEADDR, 1)
             self.outside.bind(sock, address)
+            if backlog is not None:
+                self.outside.listen(sock, backlog)
         except OSError:
             sock.close()
             raise
@@ -269,10 +262,15 @@ class Slots:
             raise SocketError(f"{what}: socket {id}: {e.strerror}") from None
         return address[0], address[1]
 
+    def _tell_client(self, address: Any, s: Socket | None = None) -> None:
+        """Node.client wants to know what became of its connection; without `s`: nothing."""
+        if address is not None and address[1] in self.awaited:
+            self.awaited[address[1]] = s or Socket(0, INVALID)
 
-def join(address: Any) -> str:
-    return f"{address[0]}:{address[1]}"
 
-
-def reason(e: OSError) -> str:
-    return e.strerror or str(e)
+def told(what: str, address: tuple[str, int], ask: Callable[..., T], *args: Any) -> T:
+    """What `ask(*args)` returns; an OSError becomes a SocketError that says what was to be done, and where."""
+    try:
+        return ask(*args)
+    except OSError as e:
+        raise SocketError(f"{what}: {reason(e)} ({join(address)})") from None

@@ -16,9 +16,9 @@ from typing import Any
 from .errors import SocketError
 from .locks import guarded
 from .message import SOCKET_UDP
-from .outside import AddressInfo
+from .outside import reason
 from .socket_send import AGAIN, Sending
-from .socket_slots import Socket, reason
+from .socket_slots import Socket, told
 
 MAX_UDP_PACKAGE = 65535
 
@@ -29,13 +29,11 @@ class Udp(Sending):
     @guarded
     def udp(self, opaque: int, host: str | None, port: int, error: str = "udp init failed") -> int:
         """A socket, bound if `host` or `port` is given. Raises SocketError."""
-        try:
-            if host is None and port == 0:
-                sock = self.outside.socket(pysocket.AF_INET, pysocket.SOCK_DGRAM)
-            else:
-                sock = self._bind_socket(host or "", port, pysocket.SOCK_DGRAM)
-        except OSError as e:
-            raise SocketError(f"{error}: {reason(e)} ({host or '0.0.0.0'}:{port})") from None
+        at = host or "0.0.0.0", port
+        if host is None and port == 0:
+            sock = told(error, at, self.outside.socket, pysocket.AF_INET, pysocket.SOCK_DGRAM)
+        else:
+            sock = told(error, at, self._bind_socket, *at, pysocket.SOCK_DGRAM)
         return self._new_udp(opaque, sock, None)
 
     @guarded
@@ -47,11 +45,9 @@ class Udp(Sending):
     @guarded
     def udp_dial(self, opaque: int, host: str, port: int) -> int:
         """A socket with a default destination, not bound. Raises SocketError."""
-        family, _, _, _, address = self._resolve_udp(host, port, "udp dial host failed")
-        try:
-            sock = self.outside.socket(family, pysocket.SOCK_DGRAM)
-        except OSError as e:
-            raise SocketError(f"udp dial host failed: {reason(e)} ({host}:{port})") from None
+        failed = "udp dial host failed", (host, port)
+        family, _, _, _, address = told(*failed, self.outside.resolve, host, port, pysocket.SOCK_DGRAM)[0]
+        sock = told(*failed, self.outside.socket, family, pysocket.SOCK_DGRAM)
         return self._new_udp(opaque, sock, address)
 
     @guarded
@@ -60,7 +56,8 @@ class Udp(Sending):
         s = self._sockets.get(id)
         if s is None or not s.udp:
             raise SocketError(f"udp connect failed: socket {id} is no UDP socket")
-        family, _, _, _, address = self._resolve_udp(host, port, "udp connect failed")
+        found = told("udp connect failed", (host, port), self.outside.resolve, host, port, pysocket.SOCK_DGRAM)
+        family, _, _, _, address = found[0]
         if family != s.family:
             raise SocketError(f"udp connect failed: protocol mismatch, socket {id} and {host} differ in IP version")
         s.udp_peer = address
@@ -81,12 +78,6 @@ class Udp(Sending):
         self._command("udp", s.id, opaque)
         return s.id
 
-    def _resolve_udp(self, host: str, port: int, error: str) -> AddressInfo:
-        try:
-            return self.outside.resolve(host, port, pysocket.SOCK_DGRAM)[0]
-        except OSError as e:
-            raise SocketError(f"{error}: {reason(e)} ({host}:{port})") from None
-
     def _read_udp(self, s: Socket) -> None:
         try:
             data, address = self.outside.recvfrom(s.sock, MAX_UDP_PACKAGE)
@@ -100,8 +91,7 @@ class Udp(Sending):
 
     def _sendto(self, s: Socket, address: Any, data: bytes) -> None:
         """A datagram goes whole or waits whole; with no room it waits in the high queue."""
-        if s.high is None:
-            s.high = deque()
+        s.high = s.high or deque()
         s.high.append((address, data))
         s.wb_size += len(data)
         if len(s.high) == 1:

@@ -1,7 +1,6 @@
-"""Time in ticks of 10 ms: clocks, and the timer that turns ticks into messages.
+"""The timer: a list for each tick that has anything due, and a heap of those ticks.
 
-The timer keeps a list for each tick that has anything due, and a heap of those
-ticks. Equal deadlines fire first in, first out; a tick costs what is due in it,
+Equal deadlines fire first in, first out; a tick (10 ms) costs what is due in it,
 however many timers wait behind; the next deadline is known exactly.
 
 After skynet-src/skynet_timer.c (behaviour; there it is a wheel).
@@ -12,65 +11,6 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from .outside import Outside
-
-TICKS_PER_SECOND = 100
-
-
-class Clock(Protocol):
-    """Where a node reads the time."""
-
-    virtual: bool
-    starttime: int
-
-    def now(self) -> int: ...
-    def hpc(self) -> int: ...
-    def seconds_until(self, tick: int) -> float: ...
-
-
-class RealClock:
-    """Ticks since the node began, from the monotonic clock of the outside."""
-
-    virtual = False
-
-    def __init__(self, outside: Outside) -> None:
-        self._monotonic = outside.monotonic_ns
-        self._begin = self._monotonic()
-        self._last = 0
-        self.starttime = int(outside.wall_time())
-
-    def now(self) -> int:
-        # Never backwards: a clock that is set back must not make timers older than they are.
-        self._last = max(self._last, (self._monotonic() - self._begin) // 10_000_000)
-        return self._last
-
-    def hpc(self) -> int:
-        return self._monotonic()
-
-    def seconds_until(self, tick: int) -> float:
-        return max(0.0, (tick * 10_000_000 - (self._monotonic() - self._begin)) / 1e9)
-
-
-class VirtualClock:
-    """Time that stands still until it is told to go on. Every run sees the same."""
-
-    virtual = True
-
-    def __init__(self) -> None:
-        self.ticks = 0
-        self.starttime = 1_000_000_000  # 2001-09-09, a constant: nothing depends on today
-
-    def now(self) -> int:
-        return self.ticks
-
-    def hpc(self) -> int:
-        return self.ticks * 10_000_000
-
-    def seconds_until(self, tick: int) -> float:
-        return 0.0
 
 
 class Timer:

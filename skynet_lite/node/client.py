@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import DriveTimeout, SkynetError, SocketError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .node import Node
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """Made by `node.client(port)`. Every wait has a limit of `timeout` real seconds."""
 
     def __init__(self, node: Node, address: tuple[str, int], label: str, timeout: float) -> None:
@@ -33,9 +33,8 @@ class Client:
         self._timeout = timeout
         self.label = label
         self._peer: Any = None  # the node's end of this connection, once accepted
-        self._sent = 0
         self._received = bytearray()
-        self._total = 0  # bytes received
+        self._sent = self._total = 0  # bytes sent, and received
         self._eof = self._finished = self._reset = self._waiting = False
         self.closed = False
         self._server_port = address[1]
@@ -52,13 +51,12 @@ class Client:
             if code == errno.EINPROGRESS:
                 self._wait(lambda: self._ready(select.POLLOUT), "the connection")
                 code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                why = errno.errorcode.get(code, code)
+                raise SocketError(f"{label}: cannot connect to port {address[1]}: {why}; does a service listen?")
         except BaseException:
             self.abandon()
             raise
-        if code:
-            self.abandon()
-            why = errno.errorcode.get(code, code)
-            raise SocketError(f"{label}: cannot connect to port {address[1]}: {why}; does a service listen?")
 
     def send(self, data: bytes) -> None:
         """Write all of `data`, driving the node while the connection is full."""
@@ -70,13 +68,12 @@ class Client:
         while view:
             try:
                 n = self._sock.send(view)
+                self._sent += n
+                view = view[n:]
             except BlockingIOError:
                 self._wait(lambda: self._ready(select.POLLOUT), "room to send")
-                continue
             except OSError as e:
                 raise SocketError(f"{self.label}: cannot send: {e.strerror}") from None
-            self._sent += n
-            view = view[n:]
 
     def recv(self, n: int) -> bytes:
         """Exactly `n` bytes. Raises SocketError if the connection ends before."""
@@ -84,10 +81,7 @@ class Client:
         if len(self._received) < n:
             got = bytes(self._received)
             raise SocketError(f"{self.label}: the connection ended after {len(got)} of {n} bytes: {got!r}")
-        data = bytes(self._received[:n])
-        del self._received[:n]
-        self._emit("recv", f"{n} bytes")
-        return data
+        return self._take(n)
 
     def recv_line(self) -> bytes:
         """A line without its line feed. Raises SocketError if the connection ends before."""
@@ -95,19 +89,12 @@ class Client:
         end = self._received.find(b"\n")
         if end < 0:
             raise SocketError(f"{self.label}: the connection ended within a line: {bytes(self._received)!r}")
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
-        self._emit("recv", f"{end + 1} bytes")
-        return line
+        return self._take(end + 1)[:-1]
 
     def recv_until(self, over: Callable[[], bool]) -> bytes:
         """Drive the node until `over()`, then all that it has written to us by now; b"" if nothing."""
         self._wait(lambda: self._fill() and over() and not self._behind(), "the end of the run")
-        data = bytes(self._received)
-        self._received.clear()
-        if data:
-            self._emit("recv", f"{len(data)} bytes")
-        return data
+        return self._take(len(self._received)) if self._received else b""
 
     def expect(self, data: bytes) -> None:
         """Receive exactly `data`; raises AssertionError if it is something else."""
@@ -131,20 +118,17 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._close("close")
+        if not self.closed:
+            self._emit("reset" if self._reset else "close", "")
+            self._finished = self.closed = True
+            self._sock.close()
 
     def reset(self) -> None:
         """Close with a reset, so that the other side gets an error."""
-        self._close("reset")
-
-    def _close(self, how: str) -> None:
         if not self.closed:
-            if how == "reset":
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self._reset = True
-            self._emit(how, "")
-            self._finished = self.closed = True
-            self._sock.close()
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._reset = True
+            self.close()
 
     def abandon(self) -> None:
         """Drop it without a word in the trace; done for all clients when the node is closed."""
@@ -154,30 +138,28 @@ class Client:
             self._node.clients.remove(self)
         self._node.socket_server.awaited.pop(self._port, None)
 
+    def _node_end(self) -> Any:
+        """The socket at the other end of this connection, None before it is accepted."""
+        self._peer = self._peer or self._node.socket_server.awaited.get(self._port)
+        return self._peer
+
     def _behind(self) -> bool:
         """Whether the kernel still has bytes to us: a busy machine may take a moment for that."""
-        peer = self._peer if self._peer is not None else self._node.socket_server.awaited.get(self._port)
+        peer = self._node_end()
         return peer is not None and peer.write_bytes > self._total and not self._eof
 
     def unseen(self) -> bool:
         """Whether something is on its way between us and the socket server, so that idleness must wait."""
-        ss = self._node.socket_server
-        if self._peer is None:
-            self._peer = ss.awaited.get(self._port)
-        peer = self._peer
-        if peer is None:
-            listener = ss.listener(self._server_port)
-            if listener is not None and listener.state is LISTEN and listener.reading:
+        peer, waiting = self._node_end(), self._waiting and not self._eof
+        if peer is None and (listener := self._node.socket_server.listener(self._server_port)) is not None:
+            if listener.state is LISTEN and listener.reading:
                 return True  # to be accepted
+            waiting = False
+        if peer is None or peer.state is INVALID:
             if self.closed:
                 self.abandon()
-            # What another program, or another node, has for us can come at any time.
-            return listener is None and self._waiting and not self._eof
-        if peer.state is INVALID:
-            if self.closed:
-                self.abandon()
-            return self._waiting and not self._eof
-        if peer.write_bytes > self._total and (self.closed or (self._waiting and not self._eof)):
+            return waiting  # what another program, or another node, has for us can come at any time
+        if peer.write_bytes > self._total and (self.closed or waiting):
             return True  # bytes to us; after a close the kernel answers them with a reset
         return self._reset or (peer.reading and (peer.read_bytes < self._sent or self._finished))
 
@@ -189,17 +171,23 @@ class Client:
     def _fill(self) -> bool:
         """Take what has arrived; True, for use in conditions."""
         self._check_open()
-        while not self._eof:
-            try:
+        try:
+            while not self._eof:
                 data = self._sock.recv(65536)
-            except BlockingIOError:
-                break
-            except OSError as e:
-                raise SocketError(f"{self.label}: {e.strerror}") from None
-            self._eof = not data
-            self._total += len(data)
-            self._received += data
+                self._eof = not data
+                self._total += len(data)
+                self._received += data
+        except BlockingIOError:
+            pass
+        except OSError as e:
+            raise SocketError(f"{self.label}: {e.strerror}") from None
         return True
+
+    def _take(self, n: int) -> bytes:
+        data = bytes(self._received[:n])
+        del self._received[:n]
+        self._emit("recv", f"{n} bytes")
+        return data
 
     def _wait(self, until: Callable[[], bool], what: str) -> None:
         node = self._node
@@ -224,9 +212,6 @@ class Client:
     def _check_open(self) -> None:
         if self.closed:
             raise SkynetError(f"{self.label} is closed")
-
-    def __enter__(self) -> Client:
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()

@@ -14,13 +14,13 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..core.poller import POLLERS
+from ..core.outside import POLLERS
 
 ENV_PREFIX = "SKYNET_LITE_"
 MAX_THREAD = 256
@@ -75,21 +75,42 @@ _REFUSED = {
 }
 
 
+def _keys(*types: str) -> list[str]:
+    """The keys of these types."""
+    return [key for key, f in _SETTABLE.items() if f.type in types]
+
+
+_CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
+    (["clock"], lambda value: value in ("real", "virtual"), 'use "real" or "virtual"'),
+    (["thread"], lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
+    (["thread"], lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
+    (["memory"], lambda value: type(value) is int and value >= 0, "a number of MiB is needed, or 0"),
+    (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
+    (["harbor"], lambda value: value == 0, "only single nodes exist here; use harbor=0"),
+    (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),
+    (_keys("str", "str | None"), lambda value: value is None or isinstance(value, str), "a string is needed"),
+    (["env"], lambda value: isinstance(value, dict), "a table of the program's own values is needed"),
+]
+"""Keys, what they may be, and what is said of anything else."""
+
+
 def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Config:
     """Put a configuration together. Raises ConfigError, naming the key."""
-    values: dict[str, Any] = {}
-    folder = "."
-    if path is not None:
-        values |= _read(Path(path))
-        folder = str(Path(path).parent)
-    values |= _environment()
+    values = _read(Path(path)) if path is not None else {}
+    for name, text in sorted(os.environ.items()):
+        if name.startswith(ENV_PREFIX):
+            key = name.removeprefix(ENV_PREFIX).lower()
+            _check_key(key, name)
+            values[key] = _convert(key, text, name)
     values |= {key: value for key, value in given.items() if value is not None}
     for key in values:
         _check_key(key)
-    config = Config(**values, folder=folder)
-    if "luaservice" in given:
-        config.folder = "."  # said in Python: relative to where the program runs
-    _check_values(config)
+    # A path that is said in Python is relative to where the program runs.
+    config = Config(**values, folder="." if path is None or "luaservice" in given else str(Path(path).parent))
+    for keys, accepts, what in _CHECKS:
+        for key in keys:
+            if not accepts(value := getattr(config, key)):
+                raise ConfigError(f"configuration key {key!r} is {value!r}: {what}")
     return config
 
 
@@ -103,7 +124,13 @@ def environment(config: Config) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    values = {key: _substituted(key, value) for key, value in _parse(path).items()}
+    try:
+        parsed = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is not valid TOML: {e}") from e
+    values = {key: _substituted(key, value) for key, value in parsed.items()}
     included = values.pop("include", [])
     for name in [included] if isinstance(included, str) else included:
         values = _read(path.parent / name) | values
@@ -118,44 +145,24 @@ def _substituted(key: str, value: Any) -> Any:
         return [_substituted("", item) for item in value]
     if not isinstance(value, str):
         return value
-
-    def getenv(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise ConfigError(f"os.getenv() failed: {match[1]} (the value of {key or 'a key'} names ${match[1]})")
-        return os.environ[match[1]]
-
-    text = re.sub(r"\$(\w+)", getenv, value)
-    return text if text == value else _convert(key, text, f"{key} = {value!r}")
-
-
-def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path} is not valid TOML: {e}") from e
-
-
-def _environment() -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, text in sorted(os.environ.items()):
-        if name.startswith(ENV_PREFIX):
-            key = name[len(ENV_PREFIX) :].lower()
-            _check_key(key, name)
-            values[key] = _convert(key, text, name)
-    return values
+        text = re.sub(r"\$(\w+)", lambda match: os.environ[match[1]], value)
+    except KeyError as e:
+        name = e.args[0]
+        raise ConfigError(f"os.getenv() failed: {name} (the value of {key or 'a key'} names ${name})") from None
+    return text if text == value else _convert(key, text, f"{key} = {value!r}")
 
 
 def _convert(key: str, text: str, name: str) -> Any:
     if key == "env":
         raise ConfigError(f"{name}: the table env cannot come from one variable; put it into a TOML file")
-    if key in ("thread", "harbor", "memory"):
+    kind = _SETTABLE[key].type if key in _SETTABLE else "str"
+    if kind == "int":
         try:
             return int(text)
         except ValueError:
             raise ConfigError(f"{name}={text!r}: a whole number is needed") from None
-    if key in ("bootstrap", "profile"):
+    if kind == "bool":
         if text.lower() not in ("1", "0", "true", "false"):
             raise ConfigError(f"{name}={text!r}: say true or false")
         return text.lower() in ("1", "true")
@@ -170,30 +177,3 @@ def _check_key(key: str, shown: str | None = None) -> None:
     near = difflib.get_close_matches(key, _SETTABLE, 1, 0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_SETTABLE)}"
     raise ConfigError(f"unknown configuration key {shown or key!r}; {hint} (a program's own keys go into [env])")
-
-
-def _check_values(config: Config) -> None:
-    def wrong(key: str, what: str) -> ConfigError:
-        return ConfigError(f"configuration key {key!r} is {getattr(config, key)!r}: {what}")
-
-    if config.clock not in ("real", "virtual"):
-        raise wrong("clock", 'use "real" or "virtual"')
-    if type(config.thread) is not int or config.thread < 1:
-        raise wrong("thread", "a number of worker threads is needed, 1 or more")
-    if config.thread > MAX_THREAD:
-        raise wrong("thread", f"more than {MAX_THREAD} worker threads help nobody")
-    if type(config.memory) is not int or config.memory < 0:
-        raise wrong("memory", "a number of MiB is needed, or 0")
-    if config.poller not in POLLERS:
-        raise wrong("poller", f"use one of {', '.join(map(repr, POLLERS))}, or nothing")
-    if config.harbor != 0:
-        raise wrong("harbor", "only single nodes exist here; use harbor=0")
-    for key in ("bootstrap", "profile"):
-        if type(getattr(config, key)) is not bool:
-            raise wrong(key, "use true or false")
-    for key in ("start", "luaservice", "snax", "preload", "logger", "logpath", "daemon"):
-        value = getattr(config, key)
-        if value is not None and not isinstance(value, str):
-            raise wrong(key, "a string is needed")
-    if not isinstance(config.env, dict):
-        raise wrong("env", "a table of the program's own values is needed")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import IO
 
 from ..core.errors import ConfigError
@@ -21,11 +22,9 @@ def daemon_init(path: str) -> IO[str]:
     wrong afterwards ends the daemon with one line on stderr, which it gives up only then.
     """
     if not hasattr(os, "fork"):
-        raise ConfigError(
-            f"daemon = {path!r}: this system has no fork; run the node in the foreground, or as a service"
-        )
-    pid = check_pid(path)
-    if pid:
+        instead = "run the node in the foreground, or as a service"
+        raise ConfigError(f"daemon = {path!r}: this system has no fork; {instead}")
+    if pid := check_pid(path):
         raise ConfigError(f"Skynet is already running, pid = {pid}.")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or both processes would write what is left in it
@@ -39,28 +38,25 @@ def daemon_init(path: str) -> IO[str]:
     except ConfigError as e:
         print(f"skynet-lite: {e}", file=sys.stderr, flush=True)
         os._exit(1)
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
+    with open(os.devnull, "r+b") as null:
+        for fd in (0, 1, 2):
+            os.dup2(null.fileno(), fd)
     return file
 
 
 def check_pid(path: str) -> int:
     """The process that the file names, if it lives and is another one; else 0."""
+    pid = 0
     try:
         with open(path, encoding="ascii") as file:
             pid = int(file.read())
         if pid <= 0 or pid == os.getpid():
             return 0
-    except (OSError, ValueError):
-        return 0
-    try:
         os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return 0
     except PermissionError:  # it lives, as somebody else's
-        pass
+        return pid
+    except (OSError, ValueError, OverflowError):
+        return 0
     return pid
 
 
@@ -77,9 +73,8 @@ def write_pid(path: str) -> IO[str]:
     except OSError:
         holder = file.read().strip()
         file.close()
-        raise ConfigError(
-            f"Can't lock pidfile, lock is held by pid {holder}." if holder else "Can't lock and read pidfile."
-        ) from None
+        why = f"Can't lock pidfile, lock is held by pid {holder}." if holder else "Can't lock and read pidfile."
+        raise ConfigError(why) from None
     file.truncate()
     file.write(f"{os.getpid()}\n")
     file.flush()
@@ -88,9 +83,6 @@ def write_pid(path: str) -> IO[str]:
 
 def daemon_exit(path: str, file: IO[str]) -> None:
     """Take the file away, if it is still ours, and unlock it."""
-    try:
+    with file, suppress(FileNotFoundError):
         if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
             os.unlink(path)
-    except FileNotFoundError:
-        pass
-    file.close()

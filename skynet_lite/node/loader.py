@@ -8,15 +8,15 @@ After lualib/loader.lua and service-src/service_snlua.c.
 """
 
 from __future__ import annotations
-import __future__
 
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import RLock
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -27,13 +27,8 @@ from ..skynet.calls import send
 from ..skynet.scheduler import Scheduler
 from ..skynet.services import error, is_start_function, start_with
 
-BOOT_SERVICES = (
-    "bootstrap",
-    "launcher",
-    "cdummy",
-    "datacenterd",
-    "service_mgr",
-)  # no program's file may take their place
+# No program's file may take their place.
+BOOT_SERVICES = ("bootstrap", "launcher", "cdummy", "datacenterd", "service_mgr")
 
 StartFunction = Callable[..., Any]
 
@@ -50,7 +45,7 @@ class Registry:
         self._snax = _split(snax) if snax else self._patterns
         self._folder = folder
         self._given: dict[str, StartFunction | str] = {}
-        self.preload = self._compiled(preload) if preload else None
+        self.preload = self._preloaded(preload) if preload else None
 
     def name_of(self, service: str | StartFunction) -> str:
         """The name to launch by. Raises SkynetError for what cannot be a service."""
@@ -102,15 +97,13 @@ class Registry:
                     return path
         raise SkynetError(f"no {what} {name!r}: looked for {'; '.join(p.replace('?', name) for p in shown)}")
 
-    def _compiled(self, preload: str) -> CodeType:
+    def _preloaded(self, preload: str) -> CodeType:
         path = os.path.join(self._folder, preload)
         try:
-            with open(path, encoding="utf-8") as file:
-                return compile(file.read(), path, "exec", dont_inherit=True)
-        except OSError as e:
-            raise ConfigError(f"preload: cannot read {path}: {e.strerror}") from e
-        except (SyntaxError, ValueError) as e:
-            raise ConfigError(f"preload: {path} is no Python: {e}") from e
+            return _compiled(path)
+        except (OSError, SyntaxError, ValueError) as e:
+            what = f"cannot read {path}: {e.strerror}" if isinstance(e, OSError) else f"{path} is no Python: {e}"
+            raise ConfigError(f"preload: {what}") from e
 
 
 def _split(patterns: str) -> list[str]:
@@ -121,16 +114,20 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
     """Run the code of a new service; False (and a line in the log) if that failed."""
     try:
         found = registry.find(message.name)
+        s.launch_args = message.args
+        codes = [] if registry.preload is None else [registry.preload]
+        module = ModuleType(s.name)
         if isinstance(found, str):
-            s.file = found
-            _execute(s, found, message.args, registry.preload)
-        else:
-            if registry.preload is not None:  # a function has globals of its own: what counts is what the file does
-                _run(_module(s, "preload"), registry.preload)
-            code = getattr(found, "__code__", None)
-            s.file = code.co_filename if code is not None else None
-            s.launch_args = message.args
+            codes.append(_compiled(found))
+            s.file, s.namespace = found, vars(module)
+        vars(module).update(__file__=s.file or "preload", __builtins__=__builtins__)
+        if codes:  # for a function counts what the preload file does: it has globals of its own
+            _run(module, codes)
+        if not isinstance(found, str):
+            s.file = getattr(getattr(found, "__code__", None), "co_filename", None)
             start_with(s, found)
+        elif s.start_state == "loading":
+            raise SkynetError(f"{os.path.basename(found)} never called skynet.start(f)")
         return True
     except Exception as e:
         error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
@@ -139,60 +136,28 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         return False
 
 
-def _module(s: Scheduler, path: str) -> ModuleType:
-    module = ModuleType(s.name)
-    vars(module).update(__file__=path, __builtins__=__builtins__)
-    return module
+_spec = cache(find_spec)  # a quarter of a millisecond
+_one_at_a_time: defaultdict[str, RLock] = defaultdict(RLock)  # several workers may run files of one name
 
 
-_loading: dict[str, list[ModuleType]] = {}  # by name: what stands in sys.modules while its code is run
-_loading_lock = threading.Lock()
+def _run(module: ModuleType, codes: list[CodeType]) -> None:
+    """Run code in a module, which is found by its name meanwhile, if no other module has that name.
 
-
-def _run(module: ModuleType, *codes: CodeType) -> None:
-    """Run code in a module.
-
-    If its annotations are strings (`from __future__ import annotations`), and no other module has its name,
-    it can be found by it meanwhile: dataclasses look such words up in the module of their class.
+    Where annotations are text, dataclasses look words of theirs up in the module of the class.
     """
     name = module.__name__
-    hidden = not any(code.co_flags & __future__.annotations.compiler_flag for code in codes) or _is_importable(name)
-    with nullcontext() if hidden else _found(name, module):
-        for code in codes:
-            exec(code, vars(module))
+    with _one_at_a_time[name]:
+        found = name not in sys.modules and _spec(name.partition(".")[0]) is None
+        if found:
+            sys.modules[name] = module
+        try:
+            for code in codes:
+                exec(code, vars(module))
+        finally:
+            if found:
+                sys.modules.pop(name, None)
 
 
-def _is_importable(name: str) -> bool:
-    try:
-        return name not in _loading and (name in sys.modules or find_spec(name) is not None)
-    except (ImportError, ValueError):
-        return False
-
-
-@contextmanager
-def _found(name: str, module: ModuleType) -> Iterator[None]:
-    """Several workers may run files of one name: the first of them is found."""
-    with _loading_lock:
-        modules = _loading.setdefault(name, [])
-        modules.append(module)
-        sys.modules[name] = modules[0]
-    try:
-        yield
-    finally:
-        with _loading_lock:
-            modules.remove(module)
-            if modules:
-                sys.modules[name] = modules[0]
-            else:
-                del sys.modules[name], _loading[name]
-
-
-def _execute(s: Scheduler, path: str, args: tuple[Any, ...], preload: CodeType | None) -> None:
+def _compiled(path: str) -> CodeType:
     with open(path, encoding="utf-8") as file:
-        code = compile(file.read(), path, "exec", dont_inherit=True)
-    s.launch_args = args
-    module = _module(s, path)
-    s.namespace = vars(module)
-    _run(module, *([] if preload is None else [preload]), code)
-    if s.start_state == "loading":
-        raise SkynetError(f"{os.path.basename(path)} never called skynet.start(f)")
+        return compile(file.read(), path, "exec", dont_inherit=True)

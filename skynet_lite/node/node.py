@@ -27,9 +27,8 @@ from ..core.handle import address_text
 from ..core.harbor import Harbor
 from ..core.logger import Logger, open_log
 from ..core.message import PTYPE_LUA, pack, unpack
-from ..core.outside import Outside
+from ..core.outside import POLLERS, Outside
 from ..core.places import Places, here
-from ..core.poller import POLLERS
 from ..core.server import Call, Server
 from ..doors import door
 from ..drive.loop import Loop

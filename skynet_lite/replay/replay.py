@@ -24,11 +24,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.clock import Clock, VirtualClock
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_LUA, pack
 from ..core.outside import Descriptor, Lookup
 from ..core.places import stack_of
-from ..core.timer import Clock, VirtualClock
 from ..node.loader import Registry, StartFunction
 from ..skynet.coroutine import Coroutine, running
 from ..tell.record import DRIVER, WRITING, Asked, Position, usual

@@ -15,12 +15,13 @@ import errno
 import threading
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from ..core.clock import Clock
 from ..core.message import pack, unpack
-from ..core.outside import AddressInfo, Descriptor, Lookup, Outside
-from ..core.timer import Clock, VirtualClock
-from ..trace.world import World, failure
+from ..core.outside import Lookup, Outside
+from ..trace.world import ANSWERS, World, failure
 
 DRIVER = 1 << 40
 WRITING = ("send", "sendto")
@@ -50,73 +51,23 @@ class Asked(Outside):
     def ask(self, method: str, sock: Any, *args: Any) -> Any:
         raise NotImplementedError
 
-    def watch(self, fd: int, mask: int) -> None:
-        self.ask("watch", None, fd, mask)
 
-    def rewatch(self, fd: int, mask: int) -> None:
-        self.ask("rewatch", None, fd, mask)
-
-    def socket(self, family: int, kind: int) -> Any:
-        return self.ask("socket", None, family, kind)
-
-    def adopt(self, fd: int) -> Descriptor:
-        found: Descriptor = self.ask("adopt", None, fd)
-        return found
-
-    def setsockopt(self, sock: Any, level: int, option: int, value: int) -> None:
-        self.ask("setsockopt", sock, level, option, value)
-
-    def bind(self, sock: Any, address: Any) -> None:
-        self.ask("bind", sock, address)
-
-    def listen(self, sock: Any, backlog: int) -> None:
-        self.ask("listen", sock, backlog)
-
-    def sockname(self, sock: Any) -> Any:
-        return self.ask("sockname", sock)
-
-    def peername(self, sock: Any) -> Any:
-        return self.ask("peername", sock)
-
-    def connect(self, sock: Any, address: Any) -> int:
-        return int(self.ask("connect", sock, address))
-
-    def accept(self, sock: Any) -> tuple[Any, Any]:
-        conn, address = self.ask("accept", sock)
-        return conn, address
-
-    def recv(self, sock: Any, size: int) -> bytes:
-        data: bytes = self.ask("recv", sock, size)
-        return data
-
-    def send(self, sock: Any, data: bytes | memoryview) -> int:
-        return int(self.ask("send", sock, data))
-
-    def recvfrom(self, sock: Any, size: int) -> tuple[bytes, Any]:
-        data, address = self.ask("recvfrom", sock, size)
-        return data, address
-
-    def sendto(self, sock: Any, data: bytes, address: Any) -> int:
-        return int(self.ask("sendto", sock, data, address))
-
-    def socket_error(self, sock: Any) -> int:
-        return int(self.ask("socket_error", sock))
-
-    def accept_and_drop(self, sock: Any) -> Any:
-        return self.ask("accept_and_drop", sock)
-
-    def resolve(self, host: str, port: int, kind: int) -> list[AddressInfo]:
-        return list(self.ask("resolve", None, host, port, kind))
+_USUAL: dict[str, Any] = {method: None if kind == () else NotImplemented for method, kind in ANSWERS.items()}
+_USUAL |= {"connect": errno.EINPROGRESS, "socket_error": 0}
 
 
 def usual(method: str, args: tuple[Any, ...]) -> Any:
     """The answer that needs no writing down; NotImplemented where none is usual."""
-    return len(args[0]) if method in ("send", "sendto") else _USUAL.get(method)
+    return len(args[0]) if method in WRITING else _USUAL[method]
 
 
-_USUAL = {"connect": errno.EINPROGRESS, "socket_error": 0} | dict.fromkeys(
-    ("accept", "recv", "recvfrom", "sockname", "peername", "resolve", "accept_and_drop"), NotImplemented
-)
+def _asking(method: str, *about: None) -> Callable[..., Any]:
+    return lambda self, *args: self.ask(method, *about, *args)
+
+
+for _method in ANSWERS:
+    _of_socket = _method not in ("watch", "rewatch", "socket", "adopt", "resolve")
+    setattr(Asked, _method, _asking(_method) if _of_socket else _asking(_method, None))
 
 
 class Recorded(Asked):
@@ -133,11 +84,13 @@ class Recorded(Asked):
         self._events = events
         self._socket_id = socket_id
         self._place = Position(events)
-        self._clocks: list[RecordedClock] = []
+        self._places = [self._place]  # and that of the clock, if it is a real one
         self._made: dict[int, int] = {}  # descriptor → how many sockets were made before it, and it
         self._count = 0
         self._thread = 0  # the one that drives
         self._poll: list[Any] | None = None  # the poll that is under way
+        for name in ("monotonic_ns", "cpu_time", "wall_time", "unwatch", "lookup", "wake", "close"):
+            setattr(self, name, getattr(inner, name))  # what only passes
 
     # ---- what the driver does
 
@@ -162,29 +115,39 @@ class Recorded(Asked):
 
     def _begin(self) -> None:
         self._thread = threading.get_ident()
-        self._place.reset()
-        for clock in self._clocks:
-            clock.place.reset()
+        for place in self._places:
+            place.reset()
 
     # ---- what the world answers
 
     def clock(self, virtual: bool) -> Clock:
+        """A real clock notes what it says, when that has changed."""
         clock = self.inner.clock(virtual)
         self.world.config["starttime"] = clock.starttime
-        if isinstance(clock, VirtualClock):
-            return clock
-        self._clocks.append(RecordedClock(clock, self.world, self._events, lambda: self._thread))
-        return self._clocks[-1]
+        if not clock.virtual:
+            self._places.append(Position(self._events))
+            for name, log in (("now", self.world.ticks), ("hpc", self.world.hpc)):
+                setattr(clock, name, partial(self._read, getattr(clock, name), self._places[-1], log))
+        return clock
+
+    def _read(self, read: Callable[[], int], place: Position, log: list[list[int]]) -> int:
+        value = read()
+        if threading.get_ident() == self._thread:  # else somebody looks in from beside
+            n, k = _reached(place, log)
+            if not log or log[-1][2] != value:
+                log.append([n, k, value])
+        return value
 
     def ask(self, method: str, sock: Any, *args: Any) -> Any:
-        answers, (n, k) = self.world.answers, self._place()
-        _rewind(answers, n, k)
+        answers = self.world.answers
+        n, k = _reached(self._place, answers)
         number = 0 if sock is None else self._made.get(sock.fileno(), 0)
+        # What the program wrote is no answer, but the first thing that a change changes.
+        written = [zlib.crc32(args[0])] if method in WRITING else []
         f = getattr(self.inner, method)
         try:
             result = f(*args) if sock is None else f(sock, *args)
         except Exception as e:
-            written = [zlib.crc32(args[0])] if method in WRITING else []
             answers.append([n, k, method, number, failure(e), *written])
             raise
         answer = result
@@ -192,10 +155,8 @@ class Recorded(Asked):
             new, answer = result if method == "accept" else (result, None)
             self._count += 1
             self._made[new.fileno()] = self._count
-        if method in WRITING:  # what the program wrote is no answer, but the first thing that a change changes
-            answers.append([n, k, method, number, answer, zlib.crc32(args[0])])
-        elif answer != usual(method, args):
-            answers.append([n, k, method, number, answer])
+        if written or answer != usual(method, args):
+            answers.append([n, k, method, number, answer, *written])
         return result
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -217,61 +178,10 @@ class Recorded(Asked):
             self._poll[3] = [[s.id, failure(x) if isinstance(x, OSError) else x] for s, x in found]
         return found
 
-    # ---- what only passes
 
-    def monotonic_ns(self) -> int:
-        return self.inner.monotonic_ns()
-
-    def cpu_time(self) -> float:
-        return self.inner.cpu_time()
-
-    def wall_time(self) -> float:
-        return self.inner.wall_time()
-
-    def unwatch(self, fd: int) -> None:
-        self.inner.unwatch(fd)
-
-    def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
-        self.inner.lookup(token, host, port, kind)
-
-    def wake(self) -> None:
-        self.inner.wake()
-
-    def close(self) -> None:
-        self.inner.close()
-
-
-class RecordedClock:
-    """A clock that notes what it says, when that has changed."""
-
-    virtual = False
-
-    def __init__(self, inner: Clock, world: World, events: Callable[[], int], thread: Callable[[], int]) -> None:
-        self.starttime = inner.starttime
-        self._inner = inner
-        self._world = world
-        self._thread = thread
-        self.place = Position(events)
-
-    def now(self) -> int:
-        return self._read(self._inner.now(), self._world.ticks)
-
-    def hpc(self) -> int:
-        return self._read(self._inner.hpc(), self._world.hpc)
-
-    def _read(self, value: int, log: list[list[int]]) -> int:
-        if threading.get_ident() == self._thread():  # else somebody looks in from beside
-            n, k = self.place()
-            _rewind(log, n, k)
-            if not log or log[-1][2] != value:
-                log.append([n, k, value])
-        return value
-
-    def seconds_until(self, tick: int) -> float:
-        return self._inner.seconds_until(tick)
-
-
-def _rewind(log: list[list[Any]], n: int, k: int) -> None:
-    """Drop what stands at this place or behind it: it came while the driver looked around, and has no meaning."""
+def _reached(place: Position, log: list[list[Any]]) -> tuple[int, int]:
+    """The place of a question. What stands there or behind came while the driver looked around: it has no meaning."""
+    n, k = place()
     while log and log[-1][0] == n and log[-1][1] >= k:
         log.pop()
+    return n, k
