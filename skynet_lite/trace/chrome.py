@@ -15,15 +15,13 @@ is never lost, and where time stands still an event is as wide as another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .events import Event
+from .film import Film
 from .golden import BOOT
+from .kinds import Event
 from .parked import parked
 from .text import line
-
-if TYPE_CHECKING:
-    from .trace import Trace
 
 Lane = tuple[str, str]  # process and thread
 _WORLD, _NODE, _MAILBOX = "clients", "node", "mailbox"
@@ -31,7 +29,7 @@ _QUEUED = "waits in the mailbox"
 _SCALE = "ts = time of the run in µs (a virtual tick is 10 000) + number of the event"
 
 
-def events(trace: Trace) -> dict[str, Any]:
+def events(trace: Film) -> dict[str, Any]:
     """What `trace.to_chrome()` answers: an object of the format, ready for json.dump."""
     return {
         "traceEvents": _Writer(trace).write(), "displayTimeUnit": "ms",
@@ -40,7 +38,7 @@ def events(trace: Trace) -> dict[str, Any]:
 
 
 class _Writer:
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Film) -> None:
         self.trace = trace
         self.names = trace.names()
         self.moments = dict(zip(trace.numbers, _microseconds(trace), strict=True))
@@ -242,7 +240,7 @@ def _mail(e: Event) -> str:
     return f"{e['ptype']} {e['session']}" if e.get("session") else str(e["ptype"])
 
 
-def _microseconds(trace: Trace) -> list[int]:
+def _microseconds(trace: Film) -> list[int]:
     if trace.stamps[0]:
         return [round(trace.seconds(i) * 1e6) + n for i, n in enumerate(trace.numbers)]
     ticks, first = trace.ticks(), int(trace.snapshot.get("now", 0))

@@ -23,15 +23,14 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .events import Event
-from .golden import BOOT
+from ..doors import door
+from .film import Film
+from .golden import BOOT, golden
+from .kinds import Event, full_address
 from .language import say
 from .text import fit, line
-
-if TYPE_CHECKING:
-    from .trace import Trace
 
 Row = tuple[int | None, int | None, bool]
 """An event on the left, an event on the right (by their numbers in the whole traces), whether they are equal."""
@@ -50,7 +49,7 @@ class Diff:
     were compared, left and right; empty if the traces were compared as a whole.
     """
 
-    def __init__(self, left: Trace, right: Trace, names: dict[int | str, str] | None = None) -> None:
+    def __init__(self, left: Film, right: Film, names: dict[int | str, str] | None = None) -> None:
         self.left, self.right = left, right
         self.rows: list[Row] = []
         self.pairs: list[tuple[str | None, str | None]] = []
@@ -61,7 +60,7 @@ class Diff:
         elif names:
             raise ValueError("names= match our services with a recording's: both of these traces are ours")
         else:
-            self._compare(_numbered(left), _numbered(right))
+            self._compare(list(left.numbered()), list(right.numbered()))
         parted = [(i, j) for i, j, equal in self.rows if not equal]
         self.first: tuple[int | None, int | None] | None = min(
             self._partings(), key=lambda p: p[0] if p[0] is not None else len(left.whole), default=None
@@ -80,7 +79,9 @@ class Diff:
         if self.left.origin and self.right.origin:
             self.pairs = [(s, s if s in theirs else None) for s in ours] + [(None, s) for s in theirs if s not in ours]
         else:
-            given = {_text(address): label for address, label in names.items()}
+            given = {
+                full_address(a if isinstance(a, int) else ":" + a.lstrip(":")): label for a, label in names.items()
+            }
             known, labels = (theirs, ours) if self.left.origin else (ours, theirs)
             if unknown := sorted(set(given) - set(known)) + sorted(set(given.values()) - set(labels)):
                 raise ValueError(f"no service {unknown[0]!r} here; there is {', '.join([*known, *labels])}")
@@ -101,7 +102,7 @@ class Diff:
             self._titles[len(self.rows)] = f"{left or say('nobody', '没有')} | {right or say('nobody', '没有')}"
             self._compare(a, b)
 
-    def _golden(self, trace: Trace, service: str | None, side: int) -> list[tuple[int, Event]]:
+    def _golden(self, trace: Film, service: str | None, side: int) -> list[tuple[int, Event]]:
         """The events of one service in the form of the recordings, with the service's label."""
         if service is None:
             return []
@@ -110,7 +111,7 @@ class Diff:
             names = {a: b for a, b in ((p[side], p[1 - side]) for p in self.pairs) if a and b}
         label = names.pop(service, service)
         found = []
-        for n, e in trace.golden_numbered(service, names=names):
+        for n, e in golden(trace, service, names=names):
             if (e["e"] == "resume" and e["by"] == "co_create") or (e["e"] == "yield" and e["command"] is None):
                 continue
             if e.get("type") == "ERROR":
@@ -201,7 +202,7 @@ class Diff:
 
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Both runs as one page: the aligned rows, and a viewer for each that goes along with the other."""
-        self.left.to_html(path, beside=self.right, diff=self, **options)
+        door("page")(self.left, path, beside=self.right, diff=self, **options)
 
     def __str__(self) -> str:
         return self.text(limit=_SHOWN)
@@ -333,15 +334,11 @@ def _anchors(a: Sequence[str], b: Sequence[str], i: int, m: int, j: int, n: int)
 # --------------------------------------------------------------------------- who is who
 
 
-def _births(trace: Trace) -> list[str]:
+def _births(trace: Film) -> list[str]:
     """The services of a program in the order of their birth, without those that every node boots."""
     names = trace.names()
     born = [*trace.snapshot.get("services", {}), *(e["service"] for e in trace.whole.events if e["e"] == "birth")]
     return [address for address in dict.fromkeys(born) if names.get(address) not in BOOT]
-
-
-def _text(address: int | str) -> str:
-    return f":{address if isinstance(address, int) else int(address.lstrip(':'), 16):08x}"
 
 
 def _printable(event: Event) -> Event:
@@ -349,11 +346,7 @@ def _printable(event: Event) -> Event:
     return {"id": int(event["sock"][1:]), **event} if "sock" in event else event
 
 
-def _numbered(trace: Trace) -> list[tuple[int, Event]]:
-    return list(zip(trace.numbers, trace.events, strict=True))
-
-
-def _place(trace: Trace, number: int) -> str:
+def _place(trace: Film, number: int) -> str:
     """The line of the program at which an event happened, or its coroutine last was."""
     events, event = trace.whole.events, trace.whole.events[number]
     who = event.get("service"), event.get("co", event.get("in"))

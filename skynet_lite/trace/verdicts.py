@@ -13,15 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .events import Event
+from .film import Film
+from .kinds import Event
 from .language import close_up, say
 from .state import Tables
 from .waits import Wait, Waits, Who
-
-if TYPE_CHECKING:
-    from .trace import Trace
 
 FAULT, SUSPICION = "fault", "suspicion"
 SLOW = 0.1
@@ -76,7 +74,7 @@ class Verdicts(list[Verdict]):
         return str(self)
 
 
-def judge(trace: Trace, slow: float = SLOW) -> Verdicts:
+def judge(trace: Film, slow: float = SLOW) -> Verdicts:
     """All findings in a trace. `slow`: seconds after which the dispatch of a message is too long.
 
     DOC: judge
@@ -91,7 +89,7 @@ def judge(trace: Trace, slow: float = SLOW) -> Verdicts:
 class _Walk:
     """Goes through a trace once, finds what happened, and remembers what the end has to be judged by."""
 
-    def __init__(self, trace: Trace, slow: float) -> None:
+    def __init__(self, trace: Film, slow: float) -> None:
         self.trace = trace
         self.slow = slow
         self.names = trace.names()

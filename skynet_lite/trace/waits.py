@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..doors import door
 from .language import say
-from .state import socket_waits
+from .parked import socket_waits
 from .text import cells, fit
 
 if TYPE_CHECKING:
@@ -125,9 +126,8 @@ class Waits:
 
     def draw(self, **options: Any) -> Figure:
         """A matplotlib figure; see view.waits.draw for the options."""
-        from ..view.waits import draw
-
-        return draw(self, **options)
+        figure: Figure = door("waits")(self, **options)
+        return figure
 
     def __iter__(self) -> Iterator[Wait]:
         return iter(self.edges)

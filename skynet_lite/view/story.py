@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
-from ..trace.state import socket_waits
+from ..trace.parked import socket_waits
 from .words import count, form, word
 
 if TYPE_CHECKING:
