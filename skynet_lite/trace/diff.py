@@ -29,7 +29,7 @@ from ..doors import door
 from .film import Film
 from .golden import BOOT, golden
 from .kinds import Event, full_address
-from .language import say
+from .language import told
 from .text import fit, line
 
 Row = tuple[int | None, int | None, bool]
@@ -99,7 +99,7 @@ class Diff:
         for left, right, a, b in lists:
             if (silent[0] and not a) or (silent[1] and not b):
                 continue
-            self._titles[len(self.rows)] = f"{left or say('nobody', '没有')} | {right or say('nobody', '没有')}"
+            self._titles[len(self.rows)] = f"{left or told('diff.nobody')} | {right or told('diff.nobody')}"
             self._compare(a, b)
 
     def _golden(self, trace: Film, service: str | None, side: int) -> list[tuple[int, Event]]:
@@ -137,20 +137,15 @@ class Diff:
         """One to three sentences: whether, where, and at which lines of the programs the runs part."""
         n = len(self.rows)
         if self.first is None:
-            return say(f"The runs are the same: {n} events.", f"两次运行相同：{n} 个事件。")
+            return told("diff.same", n=n)
+        left, right = (told("diff.end") if number is None else number for number in self.first)
         parted = sum(not equal for _, _, equal in self.rows)
-        left, right = (say("the end", "末尾") if number is None else str(number) for number in self.first)
-        told = [
-            say(
-                f"The runs part at event {left} | {right}: {parted} of {n} rows differ.",
-                f"两次运行在事件 {left} | {right} 处分开：{n} 行中有 {parted} 行不同。",
-            )
-        ]
+        lines = [told("diff.parted", left=left, right=right, parted=parted, n=n)]
         for side, (trace, number) in enumerate(zip((self.left, self.right), self.first, strict=True)):
             if number is not None:
                 event = self._shown[side].get(number) or trace.whole[number]
-                told.append(f"{'<>'[side]} {' '.join(line(_printable(event)).split())}{_place(trace, number)}")
-        return "\n".join(told)
+                lines.append(f"{'<>'[side]} {' '.join(line(_printable(event)).split())}{_place(trace, number)}")
+        return "\n".join(lines)
 
     def text(self, *, width: int = 160, context: int = 3, limit: int | None = None) -> str:
         """Two columns, `width` wide in all: = equal, | differs, < only left, > only right.
@@ -161,12 +156,7 @@ class Diff:
         rows, more = self.folded(context, limit)
         lines = [self.summary(), *(f"{fit(a, half)} {mark} {fit(b, half)}".rstrip() for a, mark, b, _ in rows)]
         if more:
-            lines.append(
-                say(
-                    f"… {more} more rows: see text(), or narrow the traces, as in trace[a:b] …",
-                    f"……还有 {more} 行：见 text()，或像 trace[a:b] 那样取一段……",
-                )
-            )
+            lines.append(told("diff.more", n=more))
         return "\n".join(lines)
 
     def folded(self, context: int = 3, limit: int | None = None) -> tuple[list[tuple[str, str, str, int | None]], int]:
@@ -182,7 +172,7 @@ class Diff:
             if ks[0] in self._titles:
                 left, _, right = self._titles[ks[0]].partition(" | ")
                 plan.append((left, "·", right, None))
-            words = say(f"… {len(ks)} equal event{'s' * (len(ks) > 1)} …", f"……{len(ks)} 个相同的事件……")
+            words = told("diff.equal" if len(ks) > 1 else "diff.one", n=len(ks))
             plan += ks if seen else [(words, "=", words, None)]
         shown: list[tuple[str, str, str, int | None]] = [
             (*self._cells(step), step) if isinstance(step, int) else step for step in plan[:limit]
@@ -192,12 +182,14 @@ class Diff:
     def _cells(self, k: int) -> tuple[str, str, str]:
         *numbers, equal = self.rows[k]
         events = [None if n is None else self._shown[side][n] for side, n in enumerate(numbers)]
-        told = ["" if e is None else line(_printable(e)) for e in events]
+        lines = ["" if e is None else line(_printable(e)) for e in events]
         a, b = events
-        if a is not None and b is not None and not equal and told[0] == told[1]:  # it is in what the line does not say
+        if (
+            a is not None and b is not None and not equal and lines[0] == lines[1]
+        ):  # it is in what the line does not say
             for side, (e, other) in enumerate(((a, b), (b, a))):
-                told[side] += "".join(f"  {x}={y!r}" for x, y in _compared(e).items() if other.get(x) != y)
-        left, right = (text and f"{n:4} {text}" for n, text in zip(numbers, told, strict=True))
+                lines[side] += "".join(f"  {x}={y!r}" for x, y in _compared(e).items() if other.get(x) != y)
+        left, right = (text and f"{n:4} {text}" for n, text in zip(numbers, lines, strict=True))
         return left, "=" if equal else "|" if left and right else "<" if left else ">", right
 
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
@@ -223,8 +215,8 @@ class Diff:
             + "</tr>"
             for left, mark, right, _ in rows
         )
-        more = f"<p>{say(f'… {hidden} more rows', f'……还有 {hidden} 行')}</p>" if hidden else ""
-        head = "<br>".join(html.escape(told) for told in self.summary().splitlines())
+        more = f"<p>{told('diff.left_out', n=hidden)}</p>" if hidden else ""
+        head = "<br>".join(html.escape(one) for one in self.summary().splitlines())
         return {"text/plain": str(self), "text/html": f"<p>{head}</p><table>{table}</table>{more}"}
 
 
@@ -356,6 +348,6 @@ def _place(trace: Film, number: int) -> str:
             label, _, n = e["at"].rpartition(":")
             lines = trace.sources.get(label, "").splitlines()
             text = lines[int(n) - 1].strip() if n.isdigit() and 0 < int(n) <= len(lines) else ""
-            where = say("at", "位于") if k == number else say("after", "在此之后：")
+            where = told("diff.at" if k == number else "diff.after")
             return f"\n    {where} {e['at']}  {text}".rstrip()
     return ""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..doors import door
-from .language import say
+from .language import told
 from .parked import socket_waits
 from .text import cells, fit
 
@@ -56,28 +56,9 @@ class Wait:
     @property
     def on(self) -> str:
         """What is waited for, in words."""
-        by = self.target[1] if self.target else ""
-        if self.kind == "call":
-            return (
-                say(f"its call to {self.named}", f"对 {self.named} 的调用")
-                + {
-                    "served": say(f", served by {by}", f"，由 {by} 处理"),
-                    "queued": say(", not taken yet", "，还没有被取出"),
-                    "coming": say(", answered already", "，已经得到响应"),
-                    "kept": say(", kept in a response function", "，留在一个响应函数里"),
-                    "nobody": say(", which nobody can answer", "，没有人能响应它"),
-                    "unknown": "",
-                }[self.state]
-            )
-        if self.kind == "socket":
-            return say(f"socket {self.id}, in {self.function}", f"socket {self.id}，在 {self.function} 里")
-        if self.kind == "queue":
-            return say(f"critical section {self.id}, {by} is inside", f"临界区 {self.id}，{by} 在里面")
-        if self.kind == "sleep":
-            return say("a wakeup", "一次唤醒")
-        if self.tick is None:
-            return say("its timer, which has fired", "自己的定时器，已到期")
-        return say(f"its timer, at tick {self.tick}", f"自己的定时器，在 tick {self.tick}")
+        kind = "fired" if self.kind == "timer" and self.tick is None else self.kind
+        fields = vars(self) | {"by": self.target[1] if self.target else ""}
+        return told(f"wait.{kind}", **fields) + (told(f"wait.{self.state}", **fields) if kind == "call" else "")
 
 
 class Waits:
@@ -100,7 +81,7 @@ class Waits:
             here: Wait | None = wait
             while here is not None and here not in path and here.who not in seen:
                 path.append(here)
-                here = self._by_who.get(here.target) if here.target is not None else None
+                here = self.next(here)
             if here is not None and here in path:
                 found.append(path[path.index(here) :])
             seen |= {one.who for one in path}
@@ -112,12 +93,15 @@ class Waits:
         here: Wait | None = wait
         while here is not None and here not in path:
             path.append(here)
-            here = self._by_who.get(here.target) if here.target is not None else None
+            here = self.next(here)
         return path
 
+    def next(self, wait: Wait) -> Wait | None:
+        """What the target of a wait waits for itself."""
+        return None if wait.target is None else self._by_who.get(wait.target)
+
     def label(self, who: Who) -> str:
-        named = self.named(who[0])
-        return say(f"{who[1]} of {named}", f"{named} 的 {who[1]}")
+        return told("found.by", co=who[1], name=self.named(who[0]), at="")
 
     def named(self, service: str) -> str:
         """Name and address; in a recording of the real skynet they are the same."""
@@ -137,14 +121,16 @@ class Waits:
 
     def __str__(self) -> str:
         if not self.edges:
-            return say("nobody waits", "没有协程在等待")
+            return told("wait.none")
         rows = [
             (
-                self.label(w.who), say(f"session {w.session}", f"会话 {w.session}"), w.on,
-                w.place and say(f"at {w.place}", f"位于 {w.place}"),
+                self.label(w.who),
+                told("wait.session", session=w.session),
+                w.on,
+                w.place and told("wait.place", place=w.place),
             )
             for w in self.edges
-        ]  # fmt: skip
+        ]
         widths = [max(cells(row[k]) for row in rows) for k in range(3)]
         lines = ("  ".join([*map(fit, row[:3], widths), row[3]]) for row in rows)
         return "\n".join(line.rstrip() for line in lines)
