@@ -14,7 +14,7 @@ from harness import TRACES, Play, echo_trace
 from hypothesis import HealthCheck, given, settings, strategies as st
 from programs import PLAN_INSIDE, busy
 
-from skynet_lite import Node, Trace, skynet
+from skynet_lite import Node, Trace, doors, skynet
 from skynet_lite.trace import TraceError
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
@@ -361,3 +361,11 @@ def test_find_names_what_is_missing() -> None:
     assert trace[n]["type"] == "DATA" and trace.find("message", after=n - 1) == n
     with pytest.raises(LookupError, match=r"no event message type='NEVER' behind -1; there are \d+ of kind message"):
         trace.find("message", type="NEVER")
+
+
+def test_every_door_opens() -> None:
+    """What is drawn or run again above the trace is found by its name, and nothing else is."""
+    assert {"timeline", "stepper", "page", "describe", "waits", "dashboard", "replay"} == set(doors._DOORS)
+    assert all(callable(doors.door(name)) for name in doors._DOORS)
+    with pytest.raises(KeyError):
+        doors.door("no such door")

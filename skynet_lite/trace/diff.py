@@ -20,7 +20,7 @@ import html
 import json
 import os
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import groupby, pairwise
 from typing import Any
@@ -54,18 +54,18 @@ class Diff:
         self.rows: list[Row] = []
         self.pairs: list[tuple[str | None, str | None]] = []
         self._shown: tuple[dict[int, Event], dict[int, Event]] = ({}, {})
-        self._titles: dict[int, str] = {}  # index of a row → what begins there
+        self._titles: dict[int, tuple[str, str]] = {}  # index of a row → what begins there, left and right
         if left.origin or right.origin:
             self._by_service(names or {})
         elif names:
             raise ValueError("names= match our services with a recording's: both of these traces are ours")
         else:
             self._compare(list(left.numbered()), list(right.numbered()))
-        parted = [(i, j) for i, j, equal in self.rows if not equal]
+        self._parted = sum(not equal for _, _, equal in self.rows)
         self.first: tuple[int | None, int | None] | None = min(
             self._partings(), key=lambda p: p[0] if p[0] is not None else len(left.whole), default=None
         )
-        self.same = not parted
+        self.same = not self._parted
 
     def _compare(self, a: list[tuple[int, Event]], b: list[tuple[int, Event]]) -> None:
         self._shown[0].update(a)
@@ -79,9 +79,7 @@ class Diff:
         if self.left.origin and self.right.origin:
             self.pairs = [(s, s if s in theirs else None) for s in ours] + [(None, s) for s in theirs if s not in ours]
         else:
-            given = {
-                full_address(a if isinstance(a, int) else ":" + a.lstrip(":")): label for a, label in names.items()
-            }
+            given = {full_address(a if isinstance(a, int) else f":{a.lstrip(':')}"): b for a, b in names.items()}
             known, labels = (theirs, ours) if self.left.origin else (ours, theirs)
             if unknown := sorted(set(given) - set(known)) + sorted(set(given.values()) - set(labels)):
                 raise ValueError(f"no service {unknown[0]!r} here; there is {', '.join([*known, *labels])}")
@@ -90,17 +88,12 @@ class Diff:
             couples: list[tuple[str | None, str | None]] = [(a, label) for a, label in matched.items() if label]
             couples += [(None, label) for label in labels if label not in matched.values()]
             self.pairs = [(b, a) for a, b in couples] if self.left.origin else couples
-        lists = [
-            (left, right, self._golden(self.left, left, 0), self._golden(self.right, right, 1))
-            for left, right in self.pairs
-        ]
-        # Of some services nothing was recorded: their order of birth counts, and no more.
-        silent = [int(bool(self.left.origin)), int(bool(self.right.origin))]
-        for left, right, a, b in lists:
-            if (silent[0] and not a) or (silent[1] and not b):
-                continue
-            self._titles[len(self.rows)] = f"{left or told('diff.nobody')} | {right or told('diff.nobody')}"
-            self._compare(a, b)
+        for left, right in self.pairs:
+            a, b = self._golden(self.left, left, 0), self._golden(self.right, right, 1)
+            # Of some services nothing was recorded: their order of birth counts, and no more.
+            if (a or not self.left.origin) and (b or not self.right.origin):
+                self._titles[len(self.rows)] = left or told("diff.nobody"), right or told("diff.nobody")
+                self._compare(a, b)
 
     def _golden(self, trace: Film, service: str | None, side: int) -> list[tuple[int, Event]]:
         """The events of one service in the form of the recordings, with the service's label."""
@@ -121,7 +114,7 @@ class Diff:
 
     def _partings(self) -> Iterator[tuple[int | None, int | None]]:
         """Where each stretch of comparison (all, or a service) parts."""
-        starts = [*(self._titles or {0: ""}), len(self.rows)]
+        starts = [*(self._titles or (0,)), len(self.rows)]
         for start, stop in pairwise(starts):
             rows = self.rows[start:stop]
             k = next((k for k, (_, _, equal) in enumerate(rows) if not equal), None)
@@ -139,8 +132,7 @@ class Diff:
         if self.first is None:
             return told("diff.same", n=n)
         left, right = (told("diff.end") if number is None else number for number in self.first)
-        parted = sum(not equal for _, _, equal in self.rows)
-        lines = [told("diff.parted", left=left, right=right, parted=parted, n=n)]
+        lines = [told("diff.parted", left=left, right=right, parted=self._parted, n=n)]
         for side, (trace, number) in enumerate(zip((self.left, self.right), self.first, strict=True)):
             if number is not None:
                 event = self._shown[side].get(number) or trace.whole[number]
@@ -170,7 +162,7 @@ class Diff:
         for (_, seen), group in groupby(range(len(self.rows)), key=lambda k: (bisect_left(bounds, k + 1), k in near)):
             ks = list(group)
             if ks[0] in self._titles:
-                left, _, right = self._titles[ks[0]].partition(" | ")
+                left, right = self._titles[ks[0]]
                 plan.append((left, "·", right, None))
             words = told("diff.equal" if len(ks) > 1 else "diff.one", n=len(ks))
             plan += ks if seen else [(words, "=", words, None)]
@@ -230,27 +222,24 @@ def align(a: Sequence[Event], b: Sequence[Event]) -> Iterator[Row]:
     """
     start = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if not _equal(x, y)), min(len(a), len(b)))
     yield from ((k, k, True) for k in range(start))
-    keys = [_key(e) for e in a[start:]], [_key(e) for e in b[start:]]
-    at = bt = start
-    for i, j, size in [*((start + i, start + j, n) for i, j, n in _blocks(*keys)), (len(a), len(b), 0)]:
-        if at < i and bt < j:
-            yield from _of_a_kind(a, b, at, i, bt, j)
-        else:
-            yield from ((k, None, False) for k in range(at, i))
-            yield from ((None, k, False) for k in range(bt, j))
-        yield from ((i + k, j + k, True) for k in range(size))
-        at, bt = i + size, j + size
+    yield from _aligned(a, b, start, len(a), start, len(b), [_key, _kind])
 
 
-def _of_a_kind(a: Sequence[Event], b: Sequence[Event], at: int, i: int, bt: int, j: int) -> Iterator[Row]:
-    kinds = [_kind(e) for e in a[at:i]], [_kind(e) for e in b[bt:j]]
-    k, m = at, bt
-    for x, y, size in [*_blocks(*kinds), (i - at, j - bt, 0)]:
-        yield from ((n, None, False) for n in range(k, at + x))
-        yield from ((None, n, False) for n in range(m, bt + y))
-        pairs = ((at + x + n, bt + y + n) for n in range(size))
-        yield from ((n, m, _equal(a[n], b[m])) for n, m in pairs)  # the windows may have missed one
-        k, m = at + x + size, bt + y + size
+def _aligned(
+    a: Sequence[Event], b: Sequence[Event], at: int, i: int, bt: int, j: int, keys: list[Callable[[Event], str]]
+) -> Iterator[Row]:
+    """Pairs of a[at:i] and b[bt:j]: those that the first key finds alike, and between those by the next."""
+    if at == i or bt == j or not keys:
+        yield from ((k, None, False) for k in range(at, i))
+        yield from ((None, k, False) for k in range(bt, j))
+        return
+    key, *rest = keys
+    x, y = at, bt
+    for k, m, size in [*_blocks([key(e) for e in a[at:i]], [key(e) for e in b[bt:j]]), (i - at, j - bt, 0)]:
+        yield from _aligned(a, b, x, at + k, y, bt + m, rest)
+        x, y = at + k + size, bt + m + size
+        pairs = ((at + k + n, bt + m + n) for n in range(size))
+        yield from ((n, o, key is _key or _equal(a[n], b[o])) for n, o in pairs)  # the windows may have missed one
 
 
 def _equal(a: Event, b: Event) -> bool:

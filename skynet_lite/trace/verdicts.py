@@ -19,7 +19,7 @@ from .film import Film
 from .kinds import Event
 from .language import close_up, language, told
 from .state import Tables
-from .waits import Wait, Waits, Who
+from .waits import Wait, Waits, Who, named
 
 FAULT, SUSPICION = "fault", "suspicion"
 SLOW = 0.1
@@ -142,8 +142,7 @@ class _Walk:
             yield verdict if n == 1 else replace(verdict, text=verdict.text[:-1] + told("found.times", n=n))
 
     def name(self, service: str) -> str:
-        name = self.names.get(service, "")
-        return f"{name} {service}" if name and name != service else service or told("found.outside")
+        return named(self.names.get(service, ""), service) or told("found.outside")
 
     def _caller(self, service: str, co: str) -> tuple[int, str]:
         """Session and source of the request that a coroutine serves; (0, "") if it serves none."""

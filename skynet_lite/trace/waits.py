@@ -10,6 +10,7 @@ Works on the tables of a trace (`trace.waits(i)`) and of a live node (`node.wait
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Who = tuple[str, str]  # service and coroutine
+_MAIL = re.compile(r"(\S+) (\d+) (:.*)")  # mail_label: type, session, source
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,7 @@ class Waits:
         return told("found.by", co=who[1], name=self.named(who[0]), at="")
 
     def named(self, service: str) -> str:
-        """Name and address; in a recording of the real skynet they are the same."""
-        name = self.names.get(service, "")
-        return f"{name} {service}" if name and name != service else service
+        return named(self.names.get(service, ""), service)
 
     def draw(self, **options: Any) -> Figure:
         """A matplotlib figure; see view.waits.draw for the options."""
@@ -122,42 +122,25 @@ class Waits:
     def __str__(self) -> str:
         if not self.edges:
             return told("wait.none")
-        rows = [
-            (
-                self.label(w.who),
-                told("wait.session", session=w.session),
-                w.on,
-                w.place and told("wait.place", place=w.place),
-            )
-            for w in self.edges
-        ]
+        rows = [(self.label(w.who), told("wait.session", session=w.session), w.on) for w in self.edges]
+        places = [told("wait.place", place=w.place) if w.place else "" for w in self.edges]
         widths = [max(cells(row[k]) for row in rows) for k in range(3)]
-        lines = ("  ".join([*map(fit, row[:3], widths), row[3]]) for row in rows)
+        lines = ("  ".join([*map(fit, row, widths), place]) for row, place in zip(rows, places, strict=True))
         return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:
         return f"<Waits: {len(self.edges)} parked coroutines, {len(self.circles())} circles>"
 
 
+def named(name: str, address: str) -> str:
+    """Name and address; in a recording of the real skynet they are the same."""
+    return f"{name} {address}" if name and name != address else address
+
+
 def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
     services = tables["services"]
     timers = {(service, session): tick for tick, service, session in tables.get("timers", ())}
-    serving: dict[tuple[str, int], Who] = {}  # caller and session → who serves the call
-    kept = set()  # caller and session of open response functions
-    mail = set()  # caller and session of requests and answers on their way
-    for address, t in services.items():
-        for co, session in t.get("session_coroutine_id", {}).items():
-            if session and co not in t["session_response"]:
-                serving[t["session_coroutine_address"][co], session] = (address, co)
-        kept |= {(caller, session) for session, caller in t.get("unresponse", ())}
-        for entry in t.get("mailbox", ()):
-            ptype, _, rest = entry.partition(" ")
-            session, _, source = rest.partition(" ")
-            if source.startswith(":"):
-                answer = ptype in ("response", "error")
-                mail.add((address if answer else source, int(session), answer))
-        mail |= {(address, session, True) for session in t.get("error_queue", ())}
-
+    answers = _answerer(services)
     for address, t in services.items():
         asleep = set(t.get("sleep_session", {}))
         sockets = socket_waits(t.get("socket_pool", {}))
@@ -167,49 +150,44 @@ def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
             place = places.get((address, co), "")
             to = t.get("watching_session", {}).get(session)
             tick = timers.get((address, session))
+            state, target = answers.get((address, session), ("", None))
             if to is not None:
-                state, target = _answerer(services, serving, kept, mail, address, session, to)
-                yield Wait(address, co, session, "call", state, target, to, place, _name(services, to))
+                # A name, another node, a service without coroutines: what goes on there is not in the tables.
+                known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
+                state = state or ("nobody" if known else "unknown")
+                called = named(services.get(to, {}).get("name", ""), to)
+                yield Wait(address, co, session, "call", state, target, to, place, called)
             elif co in sockets:
                 id, function = sockets[co]
                 yield Wait(address, co, session, "socket", place=place, id=id, function=function)
             elif (holder := _holder(t, co)) is not None:
                 yield Wait(address, co, session, "queue", target=(address, holder[1]), place=place, id=holder[0])
-            elif tick is None and co in asleep and (address, session, True) not in mail:
+            elif tick is None and co in asleep and state != "coming":
                 yield Wait(address, co, session, "sleep", place=place)
             else:
                 yield Wait(address, co, session, "timer", place=place, tick=tick)
 
 
-def _name(services: dict[str, Any], address: str) -> str:
-    name = services.get(address, {}).get("name", "")
-    return f"{name} {address}" if name and name != address else address
+def _answerer(services: dict[str, Any]) -> dict[tuple[str, int], tuple[str, Who | None]]:
+    """Who can still answer each call: caller and session → state of the call, and who serves it.
 
-
-def _answerer(
-    services: dict[str, Any],
-    serving: dict[tuple[str, int], Who],
-    kept: set[tuple[str, int]],
-    mail: set[tuple[str, int, bool]],
-    address: str,
-    session: int,
-    to: str,
-) -> tuple[str, Who | None]:
-    """Who can still answer a call. A request may have been passed on, so all services are asked.
-
-    DOC: who-can-answer
+    A request may have been passed on, so all services are asked. DOC: who-can-answer
     """
-    if (address, session, True) in mail:
-        return "coming", None
-    if (address, session) in serving:
-        return "served", serving[address, session]
-    if (address, session, False) in mail:
-        return "queued", None
-    if (address, session) in kept:
-        return "kept", None
-    # A name, another node, a service without coroutines: what goes on there is not in the tables.
-    known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
-    return ("nobody" if known else "unknown"), None
+    kept, queued, served, coming = (dict[tuple[str, int], tuple[str, Who | None]]() for _ in range(4))
+    for address, t in services.items():
+        for session, caller in t.get("unresponse", ()):
+            kept[caller, session] = "kept", None
+        for co, session in t.get("session_coroutine_id", {}).items():
+            if session and co not in t["session_response"]:
+                served[t["session_coroutine_address"][co], session] = "served", (address, co)
+        for ptype, session, source in (m.groups() for m in map(_MAIL.fullmatch, t.get("mailbox", ())) if m):
+            if ptype in ("response", "error"):
+                coming[address, int(session)] = "coming", None
+            else:
+                queued[source, int(session)] = "queued", None
+        for session in t.get("error_queue", ()):
+            coming[address, session] = "coming", None
+    return kept | queued | served | coming
 
 
 def _holder(t: dict[str, Any], co: str) -> tuple[int, str] | None:
