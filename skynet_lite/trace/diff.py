@@ -176,9 +176,8 @@ class Diff:
         events = [None if n is None else self._shown[side][n] for side, n in enumerate(numbers)]
         lines = ["" if e is None else line(_printable(e)) for e in events]
         a, b = events
-        if (
-            a is not None and b is not None and not equal and lines[0] == lines[1]
-        ):  # it is in what the line does not say
+        if a is not None and b is not None and not equal and lines[0] == lines[1]:
+            # They differ in what the line does not say.
             for side, (e, other) in enumerate(((a, b), (b, a))):
                 lines[side] += "".join(f"  {x}={y!r}" for x, y in _compared(e).items() if other.get(x) != y)
         left, right = (text and f"{n:4} {text}" for n, text in zip(numbers, lines, strict=True))

@@ -49,7 +49,7 @@ def dump_lines(trace: Film) -> str:
 
 def _data(trace: Film, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
     return {
-        "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": _keys_as_text(trace.snapshot),
+        "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": trace.snapshot,
         "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events),
         "world": encode(trace.world), "events": events,
     }  # fmt: skip
@@ -144,10 +144,6 @@ def _wrong_recording(data: dict[str, Any]) -> str | None:
             if wrong := wrong_event(event, recorded=True):
                 return f"event {n} of {service} is {wrong}"
     return None
-
-
-def _keys_as_text(snapshot: dict[str, Any]) -> dict[str, Any]:
-    return {str(key): _keys_as_text(value) if isinstance(value, dict) else value for key, value in snapshot.items()}
 
 
 def _keys_as_numbers(snapshot: Any, numbered: bool = False) -> Any:
