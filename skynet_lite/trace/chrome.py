@@ -41,7 +41,7 @@ _SLICES = {
     "command": (_NODE, "socket server", "{command} socket {id}", "socket"),
     "ready": (_NODE, "socket server", "socket {id} ready: {ready}", "socket"),
     "socket": (_NODE, "socket server", "socket {id} is {state}", "socket"),
-    "client": (_WORLD, "{client}", "{action} {detail}", "client"),
+    "client": (_WORLD, "{client}", "{did}", "client"),
 }
 """What happens at once: kind → process, thread, name and category of its slice."""
 _SCALE = "ts = time of the run in µs (a virtual tick is 10 000) + number of the event"
@@ -127,9 +127,10 @@ class _Writer:
         fields = {
             **e, "service": service, "mail": _mail(e), "ready": ", ".join(e.get("what", ())),
             "whom": e.get("co") or "?", "how": "" if e.get("queued") else ": not sleeping",
+            "did": f"{e.get('action')} {e.get('detail')}".strip(),
         }  # fmt: skip
         process, thread, name, cat = (text.format_map(fields) for text in _SLICES[e["e"]])
-        self.happens(self.lane(process, thread), n, name.strip(), cat)
+        self.happens(self.lane(process, thread), n, name, cat)
 
     def happens(self, lane: Lane, n: int, name: str, cat: str) -> None:
         event = self.trace.whole[n]

@@ -19,7 +19,7 @@ from .waits import Waits, Who
 
 
 class Trace(Film):
-    __doc__ = Film.__doc__
+    """What was recorded, and can be asked: events, tables, times and parts are those of a Film."""
 
     # ---- questions
 
