@@ -11,9 +11,10 @@ from typing import Any
 import nbformat
 import pytest
 
-from skynet_lite.trace import schema
 from skynet_lite.trace.export import kind_of
 from skynet_lite.trace.files import VERSION, dumps
+from skynet_lite.trace.kinds import COMMON, KINDS
+from skynet_lite.trace.shapes import NODE, SERVICE
 from skynet_lite.trace.trace import Trace
 from skynet_lite.view.page import standalone
 from skynet_lite.view.payload import pack, payload, unpack
@@ -42,11 +43,11 @@ def test_every_kind_of_event_is_described_with_its_fields() -> None:
     """Neither a kind nor a field is missing, too many, or wrongly said to be always there."""
     described = {**rows("Events of the scheduler"), **rows("Events of the node")}
     common = {field.strip("`") for field in rows("Fields that all events have")}
-    assert common == {name + "?" for name, _, _ in schema._COMMON}
+    assert common == {field.name + "?" for field in COMMON}
     told = {kind.strip("`"): set(names(fields)) for kind, (fields, _) in described.items()}
     true = {
-        kind: {name + "?" * optional for name, _, optional in schema._compiled(spec) if name != "service"}
-        for kind, spec in schema._EVENTS.items()
+        kind.name: {field.name + "?" * field.optional for field in kind.fields if field.name != "service"}
+        for kind in KINDS.values()
     }
     assert told == true
 
@@ -54,7 +55,7 @@ def test_every_kind_of_event_is_described_with_its_fields() -> None:
 def test_every_table_is_described() -> None:
     """Those of the node and those of a service, in the order in which they are shown."""
     told = [name.strip("`") for name in rows("Tables")]
-    assert told == [*schema._NODE, *schema._SERVICE]
+    assert told == [*NODE, *SERVICE]
 
 
 def test_the_file_is_described() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from test_determinism import PROGRAMS
 from test_timeline import check_readable
 
 from skynet_lite import Node, Outside, Trace, skynet, socket
+from skynet_lite.trace import language, verdicts
 from skynet_lite.trace.language import speaking
 from skynet_lite.trace.verdicts import FAULT, Verdicts
 
@@ -558,3 +561,14 @@ def test_a_served_node_can_be_asked() -> None:
         node.newservice(answers(1))
         assert node.verdicts() == []
         assert all(wait.service != ":00000008" for wait in node.waits())
+
+
+def test_both_languages_say_the_same() -> None:
+    """Each sentence of words.toml has two forms with the same fields, and each suspicion its excuse."""
+    words = tomllib.loads(Path(language.__file__).with_name("words.toml").read_text(encoding="utf-8"))
+    for forms in (forms for section in words.values() for forms in section.values()):
+        english, chinese = forms
+        fields = [sorted(field for _, field, _, _ in Formatter().parse(form) if field) for form in (english, chinese)]
+        assert fields[0] == fields[1], forms
+    suspicions = words["verdict"].keys() - set(verdicts._FAULTS)
+    assert words["excuse"].keys() == suspicions | {"unanswered"}

@@ -33,7 +33,7 @@ from ..node.loader import Registry, StartFunction
 from ..skynet.coroutine import Coroutine, running
 from ..tell.record import DRIVER, WRITING, Asked, Position, usual
 from ..trace import Trace
-from ..trace.events import Event
+from ..trace.kinds import Event
 from ..trace.text import line
 from ..trace.world import Failure, World
 

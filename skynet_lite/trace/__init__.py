@@ -5,8 +5,8 @@ is read where there is no greenlet and no epoll.
 """
 
 from .diff import Diff as Diff
-from .files import TraceError as TraceError
 from .recorder import Recorder as Recorder
+from .schema import TraceError as TraceError
 from .trace import Part as Part, Trace as Trace
 from .verdicts import Verdict as Verdict, Verdicts as Verdicts
 from .waits import Wait as Wait, Waits as Waits

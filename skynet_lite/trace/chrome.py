@@ -15,23 +15,39 @@ is never lost, and where time stands still an event is as wide as another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .events import Event
+from .film import Film
 from .golden import BOOT
+from .kinds import Event
 from .parked import parked
 from .text import line
-
-if TYPE_CHECKING:
-    from .trace import Trace
 
 Lane = tuple[str, str]  # process and thread
 _WORLD, _NODE, _MAILBOX = "clients", "node", "mailbox"
 _QUEUED = "waits in the mailbox"
+_SLICES = {
+    "wakeup": ("{service}", "{in}", "wakeup({whom}){how}", "wakeup"),
+    "fork": ("{service}", "{in}", "fork {co}", "fork"),
+    "send": ("{service}", "{in}", "send {mail} to {to}", "message"),
+    "birth": ("{service}", _MAILBOX, "birth: {label}", "service"),
+    "exit": ("{service}", _MAILBOX, "exit", "service"),
+    "push": ("{service}", _MAILBOX, "push {mail}", "message"),
+    **dict.fromkeys(("message", "load", "handled"), ("{service}", _MAILBOX, "take {mail}", "message")),
+    "timer_set": ("{service}", "{in}", "set timer {session}", "timer"),
+    "timer_fired": (_NODE, "timer", "timer {session} of {service} fires", "timer"),
+    "driver": ("{service}", "{co}", "driver.{command}({id})", "socket"),
+    "write": ("{service}", "{co}", "write {sent} bytes to socket {id}", "socket"),
+    "command": (_NODE, "socket server", "{command} socket {id}", "socket"),
+    "ready": (_NODE, "socket server", "socket {id} ready: {ready}", "socket"),
+    "socket": (_NODE, "socket server", "socket {id} is {state}", "socket"),
+    "client": (_WORLD, "{client}", "{did}", "client"),
+}
+"""What happens at once: kind → process, thread, name and category of its slice."""
 _SCALE = "ts = time of the run in µs (a virtual tick is 10 000) + number of the event"
 
 
-def events(trace: Trace) -> dict[str, Any]:
+def events(trace: Film) -> dict[str, Any]:
     """What `trace.to_chrome()` answers: an object of the format, ready for json.dump."""
     return {
         "traceEvents": _Writer(trace).write(), "displayTimeUnit": "ms",
@@ -40,7 +56,7 @@ def events(trace: Trace) -> dict[str, Any]:
 
 
 class _Writer:
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Film) -> None:
         self.trace = trace
         self.names = trace.names()
         self.moments = dict(zip(trace.numbers, _microseconds(trace), strict=True))
@@ -55,10 +71,13 @@ class _Writer:
         self.waits = parked(trace.events)
 
     def write(self) -> list[dict[str, Any]]:
-        for k, (n, event) in enumerate(zip(self.trace.numbers, self.trace.events, strict=True)):
+        for k, (n, event) in enumerate(self.trace.numbered()):
+            service = event.get("service", "")
+            if event["e"] in _SLICES:
+                self.slice(n, event, service)
             rule = getattr(self, "on_" + event["e"], None)
             if rule is not None:
-                rule(n, event, event.get("service", ""))
+                rule(n, event, service)
             if event["e"] == "yield" and k in self.waits:
                 self.open(self.lane(event["service"], event["co"]), n, self.waits[k], {"event": n}, "sleeping")
             self.flow(n, event)
@@ -73,8 +92,8 @@ class _Writer:
 
     # ---- lanes
 
-    def lane(self, process: str, thread: str | None) -> Lane:
-        key = process, _MAILBOX if thread in (None, "main") else str(thread)
+    def lane(self, process: str, thread: str) -> Lane:
+        key = process, _MAILBOX if thread == "main" else thread
         if key not in self.lanes:
             self.pids.setdefault(process, len(self.pids) + 1)
             self.lanes[key] = len(self.lanes) + 1
@@ -103,8 +122,17 @@ class _Writer:
 
     # ---- slices
 
-    def slice(self, lane: Lane, n: int, name: str, cat: str) -> None:
+    def slice(self, n: int, e: Event, service: str) -> None:
         """Something that happens at once."""
+        fields = {
+            **e, "service": service, "mail": _mail(e), "ready": ", ".join(e.get("what", ())),
+            "whom": e.get("co") or "?", "how": "" if e.get("queued") else ": not sleeping",
+            "did": f"{e.get('action')} {e.get('detail')}".strip(),
+        }  # fmt: skip
+        process, thread, name, cat = (text.format_map(fields) for text in _SLICES[e["e"]])
+        self.happens(self.lane(process, thread), n, name, cat)
+
+    def happens(self, lane: Lane, n: int, name: str, cat: str) -> None:
         event = self.trace.whole[n]
         args = {"event": n, "text": " ".join(line(event).split()), **({"at": event["at"]} if "at" in event else {})}
         self.put("X", lane, self.moments[n], name, cat=cat, dur=1, args=args)
@@ -165,7 +193,6 @@ class _Writer:
         self.finish(lane, self.moments[n])
 
     def on_exit(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(service, None), n, "exit", "service")
         for lane in [lane for lane in self.tasks if lane[0] == service]:
             if lane not in self.spans or self.spans[lane][2]["cname"] == "thread_state_sleeping":
                 self.finish(lane, self.moments[n])  # who runs now runs on to its QUIT
@@ -175,63 +202,20 @@ class _Writer:
         lane = self.lane(_WORLD if outside else service, "marks" if outside else e["co"])
         self.put("i", lane, self.moments[n], e["text"], cat="mark", s="g" if outside else "t", args={"event": n})
 
-    def on_wakeup(self, n: int, e: Event, service: str) -> None:
-        name = f"wakeup({e['co'] or '?'})" + ("" if e["queued"] else ": not sleeping")
-        self.slice(self.lane(service, e["in"]), n, name, "wakeup")
-
-    def on_fork(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(service, e["in"]), n, f"fork {e['co']}", "fork")
-
-    def on_send(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(service, e["in"]), n, f"send {_mail(e)} to {e['to']}", "message")
-
     def on_table(self, n: int, e: Event, service: str) -> None:
         if (e["table"], e["op"]) == ("error_queue", "push"):
-            self.slice(self.lane(service, None), n, f"session {e['session']} into error_queue", "message")
-
-    # ---- messages
-
-    def on_birth(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(service, None), n, f"birth: {e['label']}", "service")
+            self.happens(self.lane(service, _MAILBOX), n, f"session {e['session']} into error_queue", "message")
 
     def on_push(self, n: int, e: Event, service: str) -> None:
-        lane = self.lane(service, None)
-        self.slice(lane, n, f"push {_mail(e)}", "message")
+        lane = self.drawn[n]
         args = {"message": _mail(e)}  # all have one name, for Perfetto gives each name a track
         self.put("b", lane, self.moments[n], _QUEUED, cat="mailbox", id2={"local": str(n)}, args=args)
         self.queued[n] = lane
 
     def on_message(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(service, None), n, f"take {_mail(e)}", "message")
         self.unqueue(e.get("cause", -1), self.moments[n])
 
     on_load = on_handled = on_message
-
-    # ---- timer, sockets, clients
-
-    def on_timer_set(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(service, e["in"]), n, f"set timer {e['session']}", "timer")
-
-    def on_timer_fired(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(_NODE, "timer"), n, f"timer {e['session']} of {service} fires", "timer")
-
-    def on_driver(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(service, e["co"]), n, f"driver.{e['command']}({e['id']})", "socket")
-
-    def on_write(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(service, e["co"]), n, f"write {e['sent']} bytes to socket {e['id']}", "socket")
-
-    def on_command(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(_NODE, "socket server"), n, f"{e['command']} socket {e['id']}", "socket")
-
-    def on_ready(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(_NODE, "socket server"), n, f"socket {e['id']} ready: {', '.join(e['what'])}", "socket")
-
-    def on_socket(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(_NODE, "socket server"), n, f"socket {e['id']} is {e['state']}", "socket")
-
-    def on_client(self, n: int, e: Event, service: str) -> None:
-        self.slice(self.lane(_WORLD, e["client"]), n, f"{e['action']} {e['detail']}".strip(), "client")
 
 
 def _mail(e: Event) -> str:
@@ -239,10 +223,10 @@ def _mail(e: Event) -> str:
         return f"{e['type']} socket {e['id']}" if "id" in e else str(e["type"])
     if e["e"] == "load" or e.get("by") == "launch":
         return "launch"
-    return f"{e['ptype']} {e['session']}" if e.get("session") else str(e["ptype"])
+    return f"{e.get('ptype')} {e['session']}" if e.get("session") else str(e.get("ptype"))
 
 
-def _microseconds(trace: Trace) -> list[int]:
+def _microseconds(trace: Film) -> list[int]:
     if trace.stamps[0]:
         return [round(trace.seconds(i) * 1e6) + n for i, n in enumerate(trace.numbers)]
     ticks, first = trace.ticks(), int(trace.snapshot.get("now", 0))

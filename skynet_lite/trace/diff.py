@@ -20,18 +20,17 @@ import html
 import json
 import os
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .events import Event
-from .golden import BOOT
-from .language import say
+from ..doors import door
+from .film import Film
+from .golden import BOOT, golden
+from .kinds import Event, full_address
+from .language import told
 from .text import fit, line
-
-if TYPE_CHECKING:
-    from .trace import Trace
 
 Row = tuple[int | None, int | None, bool]
 """An event on the left, an event on the right (by their numbers in the whole traces), whether they are equal."""
@@ -50,23 +49,23 @@ class Diff:
     were compared, left and right; empty if the traces were compared as a whole.
     """
 
-    def __init__(self, left: Trace, right: Trace, names: dict[int | str, str] | None = None) -> None:
+    def __init__(self, left: Film, right: Film, names: dict[int | str, str] | None = None) -> None:
         self.left, self.right = left, right
         self.rows: list[Row] = []
         self.pairs: list[tuple[str | None, str | None]] = []
         self._shown: tuple[dict[int, Event], dict[int, Event]] = ({}, {})
-        self._titles: dict[int, str] = {}  # index of a row → what begins there
+        self._titles: dict[int, tuple[str, str]] = {}  # index of a row → what begins there, left and right
         if left.origin or right.origin:
             self._by_service(names or {})
         elif names:
             raise ValueError("names= match our services with a recording's: both of these traces are ours")
         else:
-            self._compare(_numbered(left), _numbered(right))
-        parted = [(i, j) for i, j, equal in self.rows if not equal]
+            self._compare(list(left.numbered()), list(right.numbered()))
+        self._parted = sum(not equal for _, _, equal in self.rows)
         self.first: tuple[int | None, int | None] | None = min(
             self._partings(), key=lambda p: p[0] if p[0] is not None else len(left.whole), default=None
         )
-        self.same = not parted
+        self.same = not self._parted
 
     def _compare(self, a: list[tuple[int, Event]], b: list[tuple[int, Event]]) -> None:
         self._shown[0].update(a)
@@ -80,7 +79,7 @@ class Diff:
         if self.left.origin and self.right.origin:
             self.pairs = [(s, s if s in theirs else None) for s in ours] + [(None, s) for s in theirs if s not in ours]
         else:
-            given = {_text(address): label for address, label in names.items()}
+            given = {full_address(a if isinstance(a, int) else f":{a.lstrip(':')}"): b for a, b in names.items()}
             known, labels = (theirs, ours) if self.left.origin else (ours, theirs)
             if unknown := sorted(set(given) - set(known)) + sorted(set(given.values()) - set(labels)):
                 raise ValueError(f"no service {unknown[0]!r} here; there is {', '.join([*known, *labels])}")
@@ -89,19 +88,14 @@ class Diff:
             couples: list[tuple[str | None, str | None]] = [(a, label) for a, label in matched.items() if label]
             couples += [(None, label) for label in labels if label not in matched.values()]
             self.pairs = [(b, a) for a, b in couples] if self.left.origin else couples
-        lists = [
-            (left, right, self._golden(self.left, left, 0), self._golden(self.right, right, 1))
-            for left, right in self.pairs
-        ]
-        # Of some services nothing was recorded: their order of birth counts, and no more.
-        silent = [int(bool(self.left.origin)), int(bool(self.right.origin))]
-        for left, right, a, b in lists:
-            if (silent[0] and not a) or (silent[1] and not b):
-                continue
-            self._titles[len(self.rows)] = f"{left or say('nobody', '没有')} | {right or say('nobody', '没有')}"
-            self._compare(a, b)
+        for left, right in self.pairs:
+            a, b = self._golden(self.left, left, 0), self._golden(self.right, right, 1)
+            # Of some services nothing was recorded: their order of birth counts, and no more.
+            if (a or not self.left.origin) and (b or not self.right.origin):
+                self._titles[len(self.rows)] = left or told("diff.nobody"), right or told("diff.nobody")
+                self._compare(a, b)
 
-    def _golden(self, trace: Trace, service: str | None, side: int) -> list[tuple[int, Event]]:
+    def _golden(self, trace: Film, service: str | None, side: int) -> list[tuple[int, Event]]:
         """The events of one service in the form of the recordings, with the service's label."""
         if service is None:
             return []
@@ -110,7 +104,7 @@ class Diff:
             names = {a: b for a, b in ((p[side], p[1 - side]) for p in self.pairs) if a and b}
         label = names.pop(service, service)
         found = []
-        for n, e in trace.golden_numbered(service, names=names):
+        for n, e in golden(trace, service, names=names):
             if (e["e"] == "resume" and e["by"] == "co_create") or (e["e"] == "yield" and e["command"] is None):
                 continue
             if e.get("type") == "ERROR":
@@ -120,7 +114,7 @@ class Diff:
 
     def _partings(self) -> Iterator[tuple[int | None, int | None]]:
         """Where each stretch of comparison (all, or a service) parts."""
-        starts = [*(self._titles or {0: ""}), len(self.rows)]
+        starts = [*(self._titles or (0,)), len(self.rows)]
         for start, stop in pairwise(starts):
             rows = self.rows[start:stop]
             k = next((k for k, (_, _, equal) in enumerate(rows) if not equal), None)
@@ -136,20 +130,14 @@ class Diff:
         """One to three sentences: whether, where, and at which lines of the programs the runs part."""
         n = len(self.rows)
         if self.first is None:
-            return say(f"The runs are the same: {n} events.", f"两次运行相同：{n} 个事件。")
-        parted = sum(not equal for _, _, equal in self.rows)
-        left, right = (say("the end", "末尾") if number is None else str(number) for number in self.first)
-        told = [
-            say(
-                f"The runs part at event {left} | {right}: {parted} of {n} rows differ.",
-                f"两次运行在事件 {left} | {right} 处分开：{n} 行中有 {parted} 行不同。",
-            )
-        ]
+            return told("diff.same", n=n)
+        left, right = (told("diff.end") if number is None else number for number in self.first)
+        lines = [told("diff.parted", left=left, right=right, parted=self._parted, n=n)]
         for side, (trace, number) in enumerate(zip((self.left, self.right), self.first, strict=True)):
             if number is not None:
                 event = self._shown[side].get(number) or trace.whole[number]
-                told.append(f"{'<>'[side]} {' '.join(line(_printable(event)).split())}{_place(trace, number)}")
-        return "\n".join(told)
+                lines.append(f"{'<>'[side]} {' '.join(line(_printable(event)).split())}{_place(trace, number)}")
+        return "\n".join(lines)
 
     def text(self, *, width: int = 160, context: int = 3, limit: int | None = None) -> str:
         """Two columns, `width` wide in all: = equal, | differs, < only left, > only right.
@@ -160,12 +148,7 @@ class Diff:
         rows, more = self.folded(context, limit)
         lines = [self.summary(), *(f"{fit(a, half)} {mark} {fit(b, half)}".rstrip() for a, mark, b, _ in rows)]
         if more:
-            lines.append(
-                say(
-                    f"… {more} more rows: see text(), or narrow the traces, as in trace[a:b] …",
-                    f"……还有 {more} 行：见 text()，或像 trace[a:b] 那样取一段……",
-                )
-            )
+            lines.append(told("diff.more", n=more))
         return "\n".join(lines)
 
     def folded(self, context: int = 3, limit: int | None = None) -> tuple[list[tuple[str, str, str, int | None]], int]:
@@ -179,9 +162,9 @@ class Diff:
         for (_, seen), group in groupby(range(len(self.rows)), key=lambda k: (bisect_left(bounds, k + 1), k in near)):
             ks = list(group)
             if ks[0] in self._titles:
-                left, _, right = self._titles[ks[0]].partition(" | ")
+                left, right = self._titles[ks[0]]
                 plan.append((left, "·", right, None))
-            words = say(f"… {len(ks)} equal event{'s' * (len(ks) > 1)} …", f"……{len(ks)} 个相同的事件……")
+            words = told("diff.equal" if len(ks) > 1 else "diff.one", n=len(ks))
             plan += ks if seen else [(words, "=", words, None)]
         shown: list[tuple[str, str, str, int | None]] = [
             (*self._cells(step), step) if isinstance(step, int) else step for step in plan[:limit]
@@ -191,17 +174,18 @@ class Diff:
     def _cells(self, k: int) -> tuple[str, str, str]:
         *numbers, equal = self.rows[k]
         events = [None if n is None else self._shown[side][n] for side, n in enumerate(numbers)]
-        told = ["" if e is None else line(_printable(e)) for e in events]
+        lines = ["" if e is None else line(_printable(e)) for e in events]
         a, b = events
-        if a is not None and b is not None and not equal and told[0] == told[1]:  # it is in what the line does not say
+        if a is not None and b is not None and not equal and lines[0] == lines[1]:
+            # They differ in what the line does not say.
             for side, (e, other) in enumerate(((a, b), (b, a))):
-                told[side] += "".join(f"  {x}={y!r}" for x, y in _compared(e).items() if other.get(x) != y)
-        left, right = (text and f"{n:4} {text}" for n, text in zip(numbers, told, strict=True))
+                lines[side] += "".join(f"  {x}={y!r}" for x, y in _compared(e).items() if other.get(x) != y)
+        left, right = (text and f"{n:4} {text}" for n, text in zip(numbers, lines, strict=True))
         return left, "=" if equal else "|" if left and right else "<" if left else ">", right
 
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Both runs as one page: the aligned rows, and a viewer for each that goes along with the other."""
-        self.left.to_html(path, beside=self.right, diff=self, **options)
+        door("page")(self.left, path, beside=self.right, diff=self, **options)
 
     def __str__(self) -> str:
         return self.text(limit=_SHOWN)
@@ -222,8 +206,8 @@ class Diff:
             + "</tr>"
             for left, mark, right, _ in rows
         )
-        more = f"<p>{say(f'… {hidden} more rows', f'……还有 {hidden} 行')}</p>" if hidden else ""
-        head = "<br>".join(html.escape(told) for told in self.summary().splitlines())
+        more = f"<p>{told('diff.left_out', n=hidden)}</p>" if hidden else ""
+        head = "<br>".join(html.escape(one) for one in self.summary().splitlines())
         return {"text/plain": str(self), "text/html": f"<p>{head}</p><table>{table}</table>{more}"}
 
 
@@ -237,27 +221,24 @@ def align(a: Sequence[Event], b: Sequence[Event]) -> Iterator[Row]:
     """
     start = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if not _equal(x, y)), min(len(a), len(b)))
     yield from ((k, k, True) for k in range(start))
-    keys = [_key(e) for e in a[start:]], [_key(e) for e in b[start:]]
-    at = bt = start
-    for i, j, size in [*((start + i, start + j, n) for i, j, n in _blocks(*keys)), (len(a), len(b), 0)]:
-        if at < i and bt < j:
-            yield from _of_a_kind(a, b, at, i, bt, j)
-        else:
-            yield from ((k, None, False) for k in range(at, i))
-            yield from ((None, k, False) for k in range(bt, j))
-        yield from ((i + k, j + k, True) for k in range(size))
-        at, bt = i + size, j + size
+    yield from _aligned(a, b, start, len(a), start, len(b), [_key, _kind])
 
 
-def _of_a_kind(a: Sequence[Event], b: Sequence[Event], at: int, i: int, bt: int, j: int) -> Iterator[Row]:
-    kinds = [_kind(e) for e in a[at:i]], [_kind(e) for e in b[bt:j]]
-    k, m = at, bt
-    for x, y, size in [*_blocks(*kinds), (i - at, j - bt, 0)]:
-        yield from ((n, None, False) for n in range(k, at + x))
-        yield from ((None, n, False) for n in range(m, bt + y))
-        pairs = ((at + x + n, bt + y + n) for n in range(size))
-        yield from ((n, m, _equal(a[n], b[m])) for n, m in pairs)  # the windows may have missed one
-        k, m = at + x + size, bt + y + size
+def _aligned(
+    a: Sequence[Event], b: Sequence[Event], at: int, i: int, bt: int, j: int, keys: list[Callable[[Event], str]]
+) -> Iterator[Row]:
+    """Pairs of a[at:i] and b[bt:j]: those that the first key finds alike, and between those by the next."""
+    if at == i or bt == j or not keys:
+        yield from ((k, None, False) for k in range(at, i))
+        yield from ((None, k, False) for k in range(bt, j))
+        return
+    key, *rest = keys
+    x, y = at, bt
+    for k, m, size in [*_blocks([key(e) for e in a[at:i]], [key(e) for e in b[bt:j]]), (i - at, j - bt, 0)]:
+        yield from _aligned(a, b, x, at + k, y, bt + m, rest)
+        x, y = at + k + size, bt + m + size
+        pairs = ((at + k + n, bt + m + n) for n in range(size))
+        yield from ((n, o, key is _key or _equal(a[n], b[o])) for n, o in pairs)  # the windows may have missed one
 
 
 def _equal(a: Event, b: Event) -> bool:
@@ -333,15 +314,11 @@ def _anchors(a: Sequence[str], b: Sequence[str], i: int, m: int, j: int, n: int)
 # --------------------------------------------------------------------------- who is who
 
 
-def _births(trace: Trace) -> list[str]:
+def _births(trace: Film) -> list[str]:
     """The services of a program in the order of their birth, without those that every node boots."""
     names = trace.names()
     born = [*trace.snapshot.get("services", {}), *(e["service"] for e in trace.whole.events if e["e"] == "birth")]
     return [address for address in dict.fromkeys(born) if names.get(address) not in BOOT]
-
-
-def _text(address: int | str) -> str:
-    return f":{address if isinstance(address, int) else int(address.lstrip(':'), 16):08x}"
 
 
 def _printable(event: Event) -> Event:
@@ -349,11 +326,7 @@ def _printable(event: Event) -> Event:
     return {"id": int(event["sock"][1:]), **event} if "sock" in event else event
 
 
-def _numbered(trace: Trace) -> list[tuple[int, Event]]:
-    return list(zip(trace.numbers, trace.events, strict=True))
-
-
-def _place(trace: Trace, number: int) -> str:
+def _place(trace: Film, number: int) -> str:
     """The line of the program at which an event happened, or its coroutine last was."""
     events, event = trace.whole.events, trace.whole.events[number]
     who = event.get("service"), event.get("co", event.get("in"))
@@ -363,6 +336,6 @@ def _place(trace: Trace, number: int) -> str:
             label, _, n = e["at"].rpartition(":")
             lines = trace.sources.get(label, "").splitlines()
             text = lines[int(n) - 1].strip() if n.isdigit() and 0 < int(n) <= len(lines) else ""
-            where = say("at", "位于") if k == number else say("after", "在此之后：")
+            where = told("diff.at" if k == number else "diff.after")
             return f"\n    {where} {e['at']}  {text}".rstrip()
     return ""

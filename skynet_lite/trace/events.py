@@ -1,12 +1,9 @@
 """From raw tuples to events: names for numbers, and who caused what.
 
-An event is a dict; `e` is its kind, `service` the address it belongs to. Kinds and
-fields of the scheduler are those of the recordings of the real skynet
-(tests/golden/traces). Beside them stand the events of the node, which say how work
-came about; `cause` is the index of the event that made this one due. It is taken
-from queues that run in step with those of the node: what is queued first is taken
-first, here as there. `at` is the line of the service that did it (`main:12`), `stack`
-the places from the runtime's innermost line out to that one.
+`cause` is the index of the event that made this one due. It is taken from queues that
+run in step with those of the node: what is queued first is taken first, here as there.
+`at` is the line of the service that did it (`main:12`), `stack` the places from the
+runtime's innermost line out to that one.
 """
 
 from __future__ import annotations
@@ -15,29 +12,8 @@ import marshal
 from collections import deque
 from typing import Any, Protocol
 
-Event = dict[str, Any]
-
-PTYPES = (
-    "text", "response", "multicast", "client", "system", "harbor", "socket", "error", "queue", "debug", "lua",
-    "snax", "trace",
-)  # fmt: skip
-SOCKET_TYPES = ("", "DATA", "CONNECT", "CLOSE", "ACCEPT", "ERROR", "UDP", "WARNING")
-MASKS = ((1, "read"), (2, "write"), (4, "error"), (8, "hangup"))
-
-MAIN = ("message", "co_create", "resume", "yield", "wakeup", "mark", "co_error", "send")
-DETAIL = ("table", "wakeup_skip", "dispatch_failed")
-
-
-def address(handle: int | str) -> str:
-    return f":{handle:08x}" if isinstance(handle, int) else handle
-
-
-def coroutine(n: int) -> str:
-    return f"co{n}" if n else "main"
-
-
-def ptype_name(ptype: int) -> str:
-    return PTYPES[ptype] if 0 <= ptype < len(PTYPES) else str(ptype)
+from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine
+from .shapes import ENTRIES
 
 
 class Places(Protocol):
@@ -54,7 +30,11 @@ class Places(Protocol):
 
 
 class Builder:
-    """Turns raw tuples into events, one by one, in order."""
+    """Turns raw tuples into events, one by one, in order.
+
+    A method `_kind(event, service, rest)` notes what its kind is the cause of, and returns
+    its cause; `rest` are the values of the raw tuple beyond its fields.
+    """
 
     def __init__(self, snapshot: dict[str, Any], places: Places) -> None:
         self._places = places
@@ -77,200 +57,144 @@ class Builder:
             self._forked[name] = deque([None] * len(tables.get("fork_queue", ())))
 
     def add(self, raw: tuple[Any, ...]) -> None:
-        kind, handle, *rest = raw
-        event: Event = {"e": kind}
+        name, handle, *values = raw
+        kind = KINDS[name]
+        event: Event = {"e": name}
+        service = ""
         if handle:
-            event["service"] = address(handle)
-        getattr(self, "_" + kind)(event, event.get("service", ""), *rest)
-        self.events.append({k: v for k, v in event.items() if k != "cause" or v is not None})
+            service = event["service"] = address(handle)
+        for (field, _, optional, make), value in zip(kind.raw, values, strict=False):
+            if value is not None or not optional:
+                event[field] = value if make is None else make(value)
+        note = getattr(self, "_" + name, None)
+        cause = None if note is None else note(event, service, values[len(kind.raw) :])
+        if kind.placed and values[-1]:
+            self._at(event, handle, values[-1])
+        if cause is not None:
+            event["cause"] = cause
+        self.events.append(event)
 
     def forget(self) -> None:
         """Let go of what causes are found by: what was due before now has none."""
         for notes in (self._pushed, self._woken, self._forked, self._commands, self._timers, self._failed):
             notes.clear()
 
-    # ---- the scheduler
-
-    def _message(self, event: Event, service: str, ptype: int, session: int, source: int, payload: Any) -> None:
-        event |= {"ptype": ptype_name(ptype), "session": session, "source": address(source)}
-        if ptype == 6:
-            event |= _socket_fields(*payload)
-        elif ptype == 10:
-            event["body"] = plain(payload)
-        event["cause"] = self._pop(self._pushed, service)
-        self._current[service] = len(self.events)
-
-    def _co_create(self, event: Event, service: str, n: int, new: bool, what: str, by: int, f: Any) -> None:
-        event |= {"co": coroutine(n), "how": "new" if new else "pool", "for": what, "in": coroutine(by)}
-        place = self._places.function(int(service[1:], 16), f)
-        if place is not None:
-            event["runs"] = place
-            self.sources |= self._places.source(int(service[1:], 16), f)
-        event["cause"] = self._current.get(service) if what == "message" else None
-
-    def _resume(self, event: Event, service: str, n: int, by: str, args: tuple[Any, ...]) -> None:
-        event |= {"co": coroutine(n), "by": by, "args": list(args)}
-        if by == "raw_dispatch_message":
-            event["cause"] = self._current.get(service)
-        elif by == "dispatch_wakeup":
-            event["cause"] = self._woken_cause.get(service)
-        elif by == "fork":
-            event["cause"] = self._pop(self._forked, service)
-        elif by == "dispatch_error_queue":
-            event["cause"] = self._error_cause.get(service)
-        self._running[service] = event["co"]
-
-    def _yield(self, event: Event, service: str, n: int, command: str, session: int | None, at: Any) -> None:
-        event |= {"co": coroutine(n), "command": command}
-        if session is not None:
-            event["session"] = session
-        self._at(event, service, at)
-        self._running.pop(service, None)
-
-    def _at(self, event: Event, service: str, at: Any) -> None:
+    def _at(self, event: Event, handle: int, at: Any) -> None:
         """Note where it was done, and keep the text around it."""
-        if not at:
-            return
-        handle = int(service[1:], 16) if service else 0
         stack = event["stack"] = self._places.stack(handle, at)
         if not stack[-1].rpartition(":")[0].endswith(".py"):
             event["at"] = stack[-1]  # else all of it is the runtime's own
         if any(place.rpartition(":")[0] not in self.sources for place in stack):
             self.sources |= self._places.source(handle, at)
 
-    def _wakeup(self, event: Event, service: str, n: int, queued: bool, by: int, at: Any) -> None:
-        event |= {"co": coroutine(n) if n else None, "queued": queued, "in": coroutine(by)}
-        if queued:
+    # ---- the scheduler
+
+    def _message(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        (payload,) = rest
+        if event["ptype"] == "socket":
+            event |= _socket_fields(*payload)
+        elif event["ptype"] == "lua":
+            event["body"] = plain(payload)
+        self._current[service] = len(self.events)
+        return self._pop(self._pushed, service)
+
+    def _co_create(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        (f,) = rest
+        handle = int(service[1:], 16)
+        place = self._places.function(handle, f)
+        if place is not None:
+            event["runs"] = place
+            self.sources |= self._places.source(handle, f)
+        return self._current.get(service) if event["for"] == "message" else None
+
+    def _resume(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        self._running[service] = event["co"]
+        by = event["by"]
+        if by == "raw_dispatch_message":
+            return self._current.get(service)
+        if by == "dispatch_wakeup":
+            return self._woken_cause.get(service)
+        if by == "fork":
+            return self._pop(self._forked, service)
+        return self._error_cause.get(service) if by == "dispatch_error_queue" else None
+
+    def _yield(self, event: Event, service: str, rest: list[Any]) -> None:
+        self._running.pop(service, None)
+
+    _co_error = _kill = _yield
+
+    def _wakeup(self, event: Event, service: str, rest: list[Any]) -> None:
+        if event["queued"]:
             self._woken.setdefault(service, deque()).append(len(self.events))
-        self._at(event, service, at)
 
-    def _wakeup_skip(self, event: Event, service: str, n: int) -> None:
-        event["co"] = coroutine(n) if n else None
-        event["cause"] = self._pop(self._woken, service)
+    def _wakeup_skip(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        return self._pop(self._woken, service)
 
-    def _mark(self, event: Event, service: str, n: int, text: str, at: Any) -> None:
-        event |= {"co": coroutine(n), "text": str(text)}
-        self._at(event, service, at)
-
-    def _co_error(self, event: Event, service: str, n: int, error: str, at: Any) -> None:
-        event |= {"co": coroutine(n), "error": error}
-        self._at(event, service, at)
-        self._running.pop(service, None)
-
-    def _kill(self, event: Event, service: str, n: int, by: int) -> None:
-        event |= {"co": coroutine(n), "in": coroutine(by)}
-        self._running.pop(service, None)
-
-    def _tracetag(self, event: Event, service: str, n: int, tag: str | None, text: str) -> None:
-        event |= {"co": coroutine(n), "tag": tag, "text": text}
-
-    def _send(self, event: Event, service: str, to: Any, ptype: int, session: int | None, n: int, at: Any) -> None:
-        event |= {"to": address(to), "ptype": ptype_name(ptype), "session": session, "in": coroutine(n)}
-        self._at(event, service, at)
-
-    def _table(self, event: Event, service: str, table: str, op: str, session: int | None, value: Any) -> None:
-        event |= {"table": table, "op": op}
-        if session is not None:
-            event["session"] = session
-        if table in ("session_id_coroutine", "sleep_session", "session_response", "session_coroutine_id", "queue"):
-            if value:
-                event["co"] = coroutine(value)
-        elif table in ("watching_session", "dead_service", "unresponse"):
+    def _table(self, event: Event, service: str, rest: list[Any]) -> None:
+        table, op, session = event["table"], event["op"], event.get("session", 0)
+        (value,) = rest
+        field = next((field for field in ENTRIES.get(table, ()) if field not in ("session", "")), None)
+        if field == "address":
             if op == "set" or table == "unresponse":
                 event["address"] = address(value)
-        elif table == "socket_pool" and value:
-            event["value"] = value
+        elif field is not None and value:
+            event[field] = coroutine(value) if field == "co" else value
         if (table, op) == ("session_id_coroutine", "break"):
             self._woken_cause[service] = self._pop(self._woken, service)
         elif (table, op) == ("error_queue", "push"):
-            self._failed[service, session or 0] = len(self.events)
+            self._failed[service, session] = len(self.events)
         elif (table, op) == ("error_queue", "pop"):
-            self._error_cause[service] = self._failed.pop((service, session or 0), None)
+            self._error_cause[service] = self._failed.pop((service, session), None)
         elif (table, op) == ("fork_queue", "clear"):
             self._forked.pop(service, None)
 
-    def _dispatch_failed(self, event: Event, service: str) -> None:
-        pass
-
     # ---- the node
 
-    def _birth(self, event: Event, service: str, label: str, worker: int | None = None) -> None:
-        event["label"] = label
-        if worker is not None:
-            event["worker"] = worker
-
-    def _exit(self, event: Event, service: str, label: str) -> None:
-        event["label"] = label
+    def _exit(self, event: Event, service: str, rest: list[Any]) -> None:
         for queues in (self._pushed, self._woken, self._forked):
             queues.pop(service, None)
 
-    def _load(self, event: Event, service: str, name: str) -> None:
-        event["name"] = name
-        event["cause"] = self._pop(self._pushed, service)
+    def _load(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        return self._pop(self._pushed, service)
 
-    def _handled(self, event: Event, service: str, ptype: int, session: int, source: int) -> None:
-        event |= {"ptype": ptype_name(ptype), "session": session, "source": address(source)}
-        event["cause"] = self._pop(self._pushed, service)
+    _handled = _load
 
-    def _push(
-        self, event: Event, service: str, ptype: int, session: int, source: int, by: str, queued: bool, id: int
-    ) -> None:
-        event |= {"ptype": ptype_name(ptype), "session": session, "source": address(source), "by": by, "queued": queued}
-        if by in SOCKET_TYPES:
-            event |= {"by": "socket", "type": by, "id": id}
+    def _push(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        (id,) = rest
         last = len(self.events) - 1
-        if event["by"] == "socket":
-            event["cause"] = self._outer
-        elif last >= 0 and self.events[last]["e"] in ("send", "log", "timer_set", "timer_fired", "birth"):
-            event["cause"] = last
         self._pushed.setdefault(service, deque()).append(last + 1)
+        if event["by"] in SOCKET_TYPES:
+            event |= {"by": "socket", "type": event["by"], "id": id}
+        if event["by"] == "socket":
+            return self._outer
+        made = last >= 0 and self.events[last]["e"] in ("send", "log", "timer_set", "timer_fired", "birth")
+        return last if made else None
 
-    def _requeue(self, event: Event, service: str) -> None:
-        pass
-
-    def _fork(self, event: Event, service: str, n: int, by: int, at: Any) -> None:
-        event |= {"co": coroutine(n), "in": coroutine(by)}
-        self._at(event, service, at)
+    def _fork(self, event: Event, service: str, rest: list[Any]) -> None:
         self._forked.setdefault(service, deque()).append(len(self.events))
 
-    def _log(self, event: Event, service: str, text: str) -> None:
-        event["text"] = text
+    def _timer_set(self, event: Event, service: str, rest: list[Any]) -> None:
+        self._timers[service, event["session"]] = len(self.events)
 
-    def _timer_set(self, event: Event, service: str, session: int, tick: int, n: int, at: Any) -> None:
-        event |= {"session": session, "tick": tick, "in": coroutine(n)}
-        self._at(event, service, at)
-        self._timers[service, session] = len(self.events)
+    def _timer_fired(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        return self._timers.pop((service, event["session"]), None)
 
-    def _timer_fired(self, event: Event, service: str, session: int, tick: int) -> None:
-        event |= {"session": session, "tick": tick}
-        event["cause"] = self._timers.pop((service, session), None)
-
-    def _clock(self, event: Event, service: str, tick: int) -> None:
-        event["tick"] = tick
-
-    def _driver(self, event: Event, service: str, command: str, id: int, at: Any) -> None:
-        event |= {"command": command, "id": id, "co": self._running.get(service, "main")}
-        self._at(event, service, at)
+    def _driver(self, event: Event, service: str, rest: list[Any]) -> None:
+        event["co"] = self._running.get(service, "main")
         self._commands.append(len(self.events))
 
-    def _command(self, event: Event, service: str, command: str, id: int) -> None:
-        event |= {"command": command, "id": id}
-        event["cause"] = self._commands.popleft() if self._commands else None
+    def _command(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        self._outer = len(self.events)
+        return self._commands.popleft() if self._commands else None
+
+    def _ready(self, event: Event, service: str, rest: list[Any]) -> None:
         self._outer = len(self.events)
 
-    def _ready(self, event: Event, service: str, id: int, mask: int) -> None:
-        event |= {"id": id, "what": [name for bit, name in MASKS if mask & bit]}
-        self._outer = len(self.events)
+    def _socket(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        return self._outer
 
-    def _socket(self, event: Event, service: str, id: int, state: str) -> None:
-        event |= {"id": id, "state": state, "cause": self._outer}
-
-    def _write(self, event: Event, service: str, id: int, sent: int, size: int, at: Any) -> None:
-        event |= {"id": id, "sent": sent, "size": size, "co": self._running.get(service, "main")}
-        self._at(event, service, at)
-
-    def _client(self, event: Event, service: str, label: str, action: str, detail: str) -> None:
-        event |= {"client": label, "action": action, "detail": detail}
+    def _write(self, event: Event, service: str, rest: list[Any]) -> None:
+        event["co"] = self._running.get(service, "main")
 
     def _pop(self, queues: dict[str, deque[int | None]], service: str) -> int | None:
         queue = queues.get(service)
@@ -281,14 +205,10 @@ def _socket_fields(type: int, id: int, ud: int, data: Any) -> Event:
     fields: Event = {"type": SOCKET_TYPES[type], "id": id}
     if type in (1, 6):
         payload = data[0] if type == 6 else data
-        fields |= {"size": ud, "data": payload.decode("utf-8", "surrogateescape")}
-    elif type in (2, 5):
-        fields["info"] = data
-    elif type == 4:
-        fields |= {"new": ud}
-    elif type == 7:
-        fields |= {"size": ud}
-    return fields
+        return fields | {"size": ud, "data": payload.decode("utf-8", "surrogateescape")}
+    if type in (2, 5):
+        return fields | {"info": data}
+    return fields | {"new": ud} if type == 4 else fields | {"size": ud} if type == 7 else fields
 
 
 def plain(payload: Any) -> list[Any]:

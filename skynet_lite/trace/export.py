@@ -11,15 +11,12 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .files import dump_lines, dumps, to_json
 
-if TYPE_CHECKING:
-    from .trace import Trace
-
 PICTURES = (".png", ".svg", ".pdf")
-_TEXTS: dict[str, Callable[[Trace], str]] = {
+_TEXTS: dict[str, Callable[[Any], str]] = {
     ".chrome.json": lambda trace: chrome_json(trace),
     ".perfetto.json": lambda trace: chrome_json(trace),
     ".json": dumps,
@@ -50,7 +47,7 @@ def save(trace: Any, path: str | os.PathLike[str], kind: str | None = None, **op
         trace.timeline(**options).write(path)
 
 
-def chrome_json(trace: Trace) -> str:
+def chrome_json(trace: Any) -> str:
     """One event a line, for those who look inside."""
     data = trace.to_chrome()
     rows = ",\n".join(to_json(event) for event in data["traceEvents"])

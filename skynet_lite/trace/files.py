@@ -2,8 +2,8 @@
 
 JSON, with a checksum over all of it; or JSON Lines, the same data with an event on
 each line, for tools that read line by line. In JSON places repeat, so each stack is
-stored once and named by its number. Older versions are read as what they mean
-today; so are the recordings of the real skynet (golden.py).
+stored once and named by its number. Recordings of the real skynet are read, too
+(golden.py).
 """
 
 from __future__ import annotations
@@ -12,28 +12,22 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .film import Film
 from .golden import is_recording, read_recording
-from .schema import wrong_event, wrong_extras, wrong_tables
+from .schema import TraceError, wrong_event, wrong_extras, wrong_tables
+from .shapes import NUMBERED
 from .world import decode, encode
-
-if TYPE_CHECKING:
-    from .trace import Trace
 
 FORMAT = "skynet_lite trace"
 VERSION = 2
 to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: dumps makes one at each call
-_NUMBERED = ("session_id_coroutine", "watching_session", "socket_pool", "sockets", "queue")
 
 
-class TraceError(ValueError):
-    """A file that is not a trace, or was cut short or edited."""
-
-
-def dumps(trace: Trace) -> str:
+def dumps(trace: Film) -> str:
     """A trace (of a part: all from its first to its last event) as JSON."""
-    trace = _whole(trace)
+    trace = trace.cut()
     stacks: dict[tuple[str, ...], int] = {}
     events = []
     for event in trace.events:
@@ -44,24 +38,18 @@ def dumps(trace: Trace) -> str:
     return f'{text[:-1]},"checksum":{_checksum(text)}}}\n'
 
 
-def dump_lines(trace: Trace) -> str:
+def dump_lines(trace: Film) -> str:
     """The same as JSON Lines: a line for all but the events, then one for each event, with its stack."""
-    trace = _whole(trace)
+    trace = trace.cut()
     data = _data(trace, [], trace.events)
     header = {**data, "checksum": _checksum(to_json(data))}
     del header["events"]
     return "".join(to_json(line) + "\n" for line in (header, *trace.events))
 
 
-def _whole(trace: Trace) -> Trace:
-    cut = getattr(trace, "cut", None)
-    whole: Trace = cut() if cut is not None else trace
-    return whole
-
-
-def _data(trace: Trace, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
+def _data(trace: Film, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
     return {
-        "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": _keys_as_text(trace.snapshot),
+        "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": trace.snapshot,
         "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events),
         "world": encode(trace.world), "events": events,
     }  # fmt: skip
@@ -92,21 +80,22 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise TraceError(f"{name} is JSON, but no trace: save one with trace.save(path)")
     version = data.get("version")
-    if version not in (1, VERSION):
-        raise TraceError(f"{name} has format version {version!r}, known are 1 and {VERSION}: update skynet_lite")
+    if version != VERSION:
+        raise TraceError(
+            f"{name} has format version {version!r}, known is {VERSION}: record again or update skynet_lite"
+        )
     events = data.get("events")
     if not isinstance(events, list) or len(events) != data.get("count"):
         raise TraceError(f"{name} was edited or cut: it says {data.get('count')} events")
-    if version == VERSION:
-        checksum = data.pop("checksum", None)
-        if checksum != _checksum(to_json(data)):
-            raise TraceError(f"{name} was edited or damaged: its checksum does not fit; record it again")
+    checksum = data.pop("checksum", None)
+    if checksum != _checksum(to_json(data)):
+        raise TraceError(f"{name} was edited or damaged: its checksum does not fit; record it again")
     try:
         snapshot = _keys_as_numbers(data.get("snapshot", {}))
     except ValueError:
         raise TraceError(f"{name} was edited: a number of its tables is none") from None
     sources, origin = data.get("sources", {}), data.get("origin", "")
-    stamps: Any = data.get("stamps") or ([], [], [])  # version 1 had none
+    stamps: Any = data.get("stamps") or ([], [], [])
     wrong = wrong_extras(sources, stamps, origin)
     if not wrong and (odd := wrong_tables(snapshot)):
         wrong = f"its tables are not those of a node: {odd}"
@@ -157,11 +146,7 @@ def _wrong_recording(data: dict[str, Any]) -> str | None:
     return None
 
 
-def _keys_as_text(snapshot: dict[str, Any]) -> dict[str, Any]:
-    return {str(key): _keys_as_text(value) if isinstance(value, dict) else value for key, value in snapshot.items()}
-
-
 def _keys_as_numbers(snapshot: Any, numbered: bool = False) -> Any:
     if not isinstance(snapshot, dict):
         return snapshot
-    return {int(key) if numbered else key: _keys_as_numbers(value, key in _NUMBERED) for key, value in snapshot.items()}
+    return {int(key) if numbered else key: _keys_as_numbers(value, key in NUMBERED) for key, value in snapshot.items()}

@@ -10,21 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .events import DETAIL, MAIN, Event
-from .state import service_tables
+from .film import Film
+from .kinds import KINDS, Event, full_address
+from .shapes import service_tables
 
+MAIN = ("message", "co_create", "resume", "yield", "wakeup", "mark", "co_error", "send")
+DETAIL = ("table", "wakeup_skip", "dispatch_failed")
+_OURS = ("service", "runs", "address", "value")  # fields that the recordings do not have
 _FIELDS = {
-    "message": ("ptype", "session", "source", "type", "sock", "new", "size", "data", "info", "body"),
-    "co_create": ("co", "how", "for", "in"),
-    "resume": ("co", "by", "args"),
-    "yield": ("co", "command", "session"),
-    "wakeup": ("co", "queued", "in"),
-    "mark": ("co", "text"),
-    "co_error": ("co", "error"),
-    "send": ("to", "ptype", "session", "in"),
-    "table": ("table", "op", "session", "co"),
-    "wakeup_skip": ("co",),
-    "dispatch_failed": (),
+    kind: ["sock" if field.name == "id" else field.name for field in KINDS[kind].fields if field.name not in _OURS]
+    for kind in MAIN + DETAIL
 }
 BOOT = frozenset(
     ("logger", "bootstrap", "launcher", "cdummy", "cmaster", "cslave", "harbor", "datacenterd", "service_mgr")
@@ -34,18 +29,24 @@ _TABLES = ("session_id_coroutine", "sleep_session", "watching_session", "dead_se
 
 
 def golden(
-    events: list[Event], service: str, names: dict[str, str], launcher: str | None, detail: bool
+    film: Film, addr: int | str, detail: bool = True, names: dict[Any, str] | None = None
 ) -> Iterator[tuple[int, Event]]:
-    """The events of `service` with their places in `events`; it and the keys of `names` are addresses (`:00000008`)."""
+    """The events of a service, each with its number in the whole; `names`: addresses of others → their labels."""
     kinds = MAIN + DETAIL if detail else MAIN
+    service = full_address(addr)
+    labels = {full_address(a): name for a, name in (names or {}).items()}
+    launcher = next(
+        (a for a, t in film.snapshot.get("services", {}).items() if t.get("name") == "launcher"),
+        next((e["service"] for e in film.events if e["e"] == "birth" and e["label"] == "snlua launcher"), None),
+    )
     sockets: dict[int, str] = {}  # id → label
     alive: set[int] = set()
 
     def who(address: str, ptype: str) -> str:
         if address == service:
             return "self"
-        if address in names:
-            return names[address]
+        if address in labels:
+            return labels[address]
         if address == launcher:
             return "launcher"
         if address == ":00000000":
@@ -55,7 +56,7 @@ def golden(
     def label(id: int) -> str:
         return sockets.setdefault(id, f"s{len(sockets) + 1}")
 
-    for i, event in enumerate(events):
+    for n, event in film.numbered():
         if event["e"] == "socket":
             (alive.discard if event["state"] == "invalid" else alive.add)(event["id"])
         if event.get("service") != service or event["e"] not in kinds:
@@ -78,7 +79,7 @@ def golden(
                 shown.pop("size", None)
         elif event["e"] == "send":
             shown["to"] = who(event["to"], event["ptype"])
-        yield i, {"e": event["e"], **{k: shown[k] for k in _FIELDS[event["e"]] if k in shown}}
+        yield n, {"e": event["e"], **{k: shown[k] for k in _FIELDS[event["e"]] if k in shown}}
 
 
 # --------------------------------------------------------------------------- and back: a recording as a trace

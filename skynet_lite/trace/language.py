@@ -7,9 +7,13 @@ exercises. The canonical text, the names of events and the errors stay English.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 
@@ -52,6 +56,18 @@ def _check(code: str) -> None:
 def say(english: str, chinese: str) -> str:
     """The one of both texts that the reader has chosen."""
     return chinese if language() == "zh" else english
+
+
+def told(key: str, **fields: Any) -> str:
+    """What words.toml says under `section.key`, in the language of the reader, with these fields."""
+    section, _, name = key.partition(".")
+    english, chinese = _words()[section][name]
+    return say(english, chinese).format(**fields)
+
+
+@cache
+def _words() -> dict[str, dict[str, tuple[str, str]]]:
+    return tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
 
 
 _GAP = re.compile(

@@ -8,28 +8,25 @@ taken from the mailbox: that is where their effect begins.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
-from .events import Event
+from .film import Film
 from .golden import BOOT
+from .kinds import Event
 from .parked import parked
 from .text import line
-
-if TYPE_CHECKING:
-    from .trace import Trace
 
 LIMIT = 400
 """Lines of a diagram: more than that is not drawn by Mermaid in useful time, and not read by anybody."""
 _SAFE = frozenset(" .,:()=→←*+/_-'!?|[]…")
 
 
-def diagram(trace: Trace, limit: int = LIMIT) -> str:
+def diagram(trace: Film, limit: int = LIMIT) -> str:
     """What `trace.to_mermaid()` answers: text that begins with `sequenceDiagram`."""
     return _Writer(trace, limit).write()
 
 
 class _Writer:
-    def __init__(self, trace: Trace, limit: int) -> None:
+    def __init__(self, trace: Film, limit: int) -> None:
         self.trace, self.limit = trace, limit
         self.names = trace.names()
         shown = getattr(trace, "services", None) or {a for a, name in self.names.items() if name not in BOOT}

@@ -7,10 +7,18 @@ that somebody else is inside.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Any
 
-from .events import Event
-from .state import socket_waits
+from .kinds import Event
+
+_WAITS = re.compile(r", (co\d+) waits in (\w+)")
+
+
+def socket_waits(socket_pool: dict[Any, str]) -> dict[str, tuple[Any, str]]:
+    """Coroutine → socket and function it waits in, out of the words of `socket_pool` (PoolSocket.label)."""
+    return {co: (id, what) for id, words in socket_pool.items() for co, what in _WAITS.findall(words)}
 
 
 def parked(events: Iterable[Event]) -> dict[int, str]:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .events import Places
-from .trace import Stamps, Trace
+from .film import Stamps
+from .trace import Trace
 
 Raw = tuple[Any, ...]
 

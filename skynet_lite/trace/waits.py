@@ -10,18 +10,21 @@ Works on the tables of a trace (`trace.waits(i)`) and of a live node (`node.wait
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .language import say
-from .state import socket_waits
+from ..doors import door
+from .language import told
+from .parked import socket_waits
 from .text import cells, fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Who = tuple[str, str]  # service and coroutine
+_MAIL = re.compile(r"(\S+) (\d+) (:.*)")  # mail_label: type, session, source
 
 
 @dataclass(frozen=True)
@@ -55,28 +58,9 @@ class Wait:
     @property
     def on(self) -> str:
         """What is waited for, in words."""
-        by = self.target[1] if self.target else ""
-        if self.kind == "call":
-            return (
-                say(f"its call to {self.named}", f"对 {self.named} 的调用")
-                + {
-                    "served": say(f", served by {by}", f"，由 {by} 处理"),
-                    "queued": say(", not taken yet", "，还没有被取出"),
-                    "coming": say(", answered already", "，已经得到响应"),
-                    "kept": say(", kept in a response function", "，留在一个响应函数里"),
-                    "nobody": say(", which nobody can answer", "，没有人能响应它"),
-                    "unknown": "",
-                }[self.state]
-            )
-        if self.kind == "socket":
-            return say(f"socket {self.id}, in {self.function}", f"socket {self.id}，在 {self.function} 里")
-        if self.kind == "queue":
-            return say(f"critical section {self.id}, {by} is inside", f"临界区 {self.id}，{by} 在里面")
-        if self.kind == "sleep":
-            return say("a wakeup", "一次唤醒")
-        if self.tick is None:
-            return say("its timer, which has fired", "自己的定时器，已到期")
-        return say(f"its timer, at tick {self.tick}", f"自己的定时器，在 tick {self.tick}")
+        kind = "fired" if self.kind == "timer" and self.tick is None else self.kind
+        fields = vars(self) | {"by": self.target[1] if self.target else ""}
+        return told(f"wait.{kind}", **fields) + (told(f"wait.{self.state}", **fields) if kind == "call" else "")
 
 
 class Waits:
@@ -99,7 +83,7 @@ class Waits:
             here: Wait | None = wait
             while here is not None and here not in path and here.who not in seen:
                 path.append(here)
-                here = self._by_who.get(here.target) if here.target is not None else None
+                here = self.next(here)
             if here is not None and here in path:
                 found.append(path[path.index(here) :])
             seen |= {one.who for one in path}
@@ -111,23 +95,23 @@ class Waits:
         here: Wait | None = wait
         while here is not None and here not in path:
             path.append(here)
-            here = self._by_who.get(here.target) if here.target is not None else None
+            here = self.next(here)
         return path
 
+    def next(self, wait: Wait) -> Wait | None:
+        """What the target of a wait waits for itself."""
+        return None if wait.target is None else self._by_who.get(wait.target)
+
     def label(self, who: Who) -> str:
-        named = self.named(who[0])
-        return say(f"{who[1]} of {named}", f"{named} 的 {who[1]}")
+        return told("found.by", co=who[1], name=self.named(who[0]), at="")
 
     def named(self, service: str) -> str:
-        """Name and address; in a recording of the real skynet they are the same."""
-        name = self.names.get(service, "")
-        return f"{name} {service}" if name and name != service else service
+        return named(self.names.get(service, ""), service)
 
     def draw(self, **options: Any) -> Figure:
         """A matplotlib figure; see view.waits.draw for the options."""
-        from ..view.waits import draw
-
-        return draw(self, **options)
+        figure: Figure = door("waits")(self, **options)
+        return figure
 
     def __iter__(self) -> Iterator[Wait]:
         return iter(self.edges)
@@ -137,41 +121,26 @@ class Waits:
 
     def __str__(self) -> str:
         if not self.edges:
-            return say("nobody waits", "没有协程在等待")
-        rows = [
-            (
-                self.label(w.who), say(f"session {w.session}", f"会话 {w.session}"), w.on,
-                w.place and say(f"at {w.place}", f"位于 {w.place}"),
-            )
-            for w in self.edges
-        ]  # fmt: skip
+            return told("wait.none")
+        rows = [(self.label(w.who), told("wait.session", session=w.session), w.on) for w in self.edges]
+        places = [told("wait.place", place=w.place) if w.place else "" for w in self.edges]
         widths = [max(cells(row[k]) for row in rows) for k in range(3)]
-        lines = ("  ".join([*map(fit, row[:3], widths), row[3]]) for row in rows)
+        lines = ("  ".join([*map(fit, row, widths), place]) for row, place in zip(rows, places, strict=True))
         return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:
         return f"<Waits: {len(self.edges)} parked coroutines, {len(self.circles())} circles>"
 
 
+def named(name: str, address: str) -> str:
+    """Name and address; in a recording of the real skynet they are the same."""
+    return f"{name} {address}" if name and name != address else address
+
+
 def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
     services = tables["services"]
     timers = {(service, session): tick for tick, service, session in tables.get("timers", ())}
-    serving: dict[tuple[str, int], Who] = {}  # caller and session → who serves the call
-    kept = set()  # caller and session of open response functions
-    mail = set()  # caller and session of requests and answers on their way
-    for address, t in services.items():
-        for co, session in t.get("session_coroutine_id", {}).items():
-            if session and co not in t["session_response"]:
-                serving[t["session_coroutine_address"][co], session] = (address, co)
-        kept |= {(caller, session) for session, caller in t.get("unresponse", ())}
-        for entry in t.get("mailbox", ()):
-            ptype, _, rest = entry.partition(" ")
-            session, _, source = rest.partition(" ")
-            if source.startswith(":"):
-                answer = ptype in ("response", "error")
-                mail.add((address if answer else source, int(session), answer))
-        mail |= {(address, session, True) for session in t.get("error_queue", ())}
-
+    answers = _answerer(services)
     for address, t in services.items():
         asleep = set(t.get("sleep_session", {}))
         sockets = socket_waits(t.get("socket_pool", {}))
@@ -181,49 +150,44 @@ def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
             place = places.get((address, co), "")
             to = t.get("watching_session", {}).get(session)
             tick = timers.get((address, session))
+            state, target = answers.get((address, session), ("", None))
             if to is not None:
-                state, target = _answerer(services, serving, kept, mail, address, session, to)
-                yield Wait(address, co, session, "call", state, target, to, place, _name(services, to))
+                # A name, another node, a service without coroutines: what goes on there is not in the tables.
+                known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
+                state = state or ("nobody" if known else "unknown")
+                called = named(services.get(to, {}).get("name", ""), to)
+                yield Wait(address, co, session, "call", state, target, to, place, called)
             elif co in sockets:
                 id, function = sockets[co]
                 yield Wait(address, co, session, "socket", place=place, id=id, function=function)
             elif (holder := _holder(t, co)) is not None:
                 yield Wait(address, co, session, "queue", target=(address, holder[1]), place=place, id=holder[0])
-            elif tick is None and co in asleep and (address, session, True) not in mail:
+            elif tick is None and co in asleep and state != "coming":
                 yield Wait(address, co, session, "sleep", place=place)
             else:
                 yield Wait(address, co, session, "timer", place=place, tick=tick)
 
 
-def _name(services: dict[str, Any], address: str) -> str:
-    name = services.get(address, {}).get("name", "")
-    return f"{name} {address}" if name and name != address else address
+def _answerer(services: dict[str, Any]) -> dict[tuple[str, int], tuple[str, Who | None]]:
+    """Who can still answer each call: caller and session → state of the call, and who serves it.
 
-
-def _answerer(
-    services: dict[str, Any],
-    serving: dict[tuple[str, int], Who],
-    kept: set[tuple[str, int]],
-    mail: set[tuple[str, int, bool]],
-    address: str,
-    session: int,
-    to: str,
-) -> tuple[str, Who | None]:
-    """Who can still answer a call. A request may have been passed on, so all services are asked.
-
-    DOC: who-can-answer
+    A request may have been passed on, so all services are asked. DOC: who-can-answer
     """
-    if (address, session, True) in mail:
-        return "coming", None
-    if (address, session) in serving:
-        return "served", serving[address, session]
-    if (address, session, False) in mail:
-        return "queued", None
-    if (address, session) in kept:
-        return "kept", None
-    # A name, another node, a service without coroutines: what goes on there is not in the tables.
-    known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
-    return ("nobody" if known else "unknown"), None
+    kept, queued, served, coming = (dict[tuple[str, int], tuple[str, Who | None]]() for _ in range(4))
+    for address, t in services.items():
+        for session, caller in t.get("unresponse", ()):
+            kept[caller, session] = "kept", None
+        for co, session in t.get("session_coroutine_id", {}).items():
+            if session and co not in t["session_response"]:
+                served[t["session_coroutine_address"][co], session] = "served", (address, co)
+        for ptype, session, source in (m.groups() for m in map(_MAIL.fullmatch, t.get("mailbox", ())) if m):
+            if ptype in ("response", "error"):
+                coming[address, int(session)] = "coming", None
+            else:
+                queued[source, int(session)] = "queued", None
+        for session in t.get("error_queue", ()):
+            coming[address, session] = "coming", None
+    return kept | queued | served | coming
 
 
 def _holder(t: dict[str, Any], co: str) -> tuple[int, str] | None:

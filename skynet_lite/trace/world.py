@@ -18,6 +18,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .schema import TraceError
+
 
 class Failure(NamedTuple):
     """An exception that the world answered with."""
@@ -87,8 +89,6 @@ def decode(data: Any, name: str) -> World | None:
         world = World(**{part: _decode(value) for part, value in data.items()}, stored=True)
         _check(world)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as e:
-        from .files import TraceError  # which imports this module
-
         raise TraceError(f"{name} was edited or damaged: its record of the outside makes no sense ({e})") from None
     return world
 

@@ -14,7 +14,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
-from ..trace.state import Step
+from ..trace.steps import Step
 from ..trace.text import line
 from .forms import forms, word
 from .story import Story

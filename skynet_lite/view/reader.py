@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..trace.state import socket_waits
+from ..trace.parked import socket_waits
 from .forms import count, form, word
 from .lanes import CLIENTS, MAILBOX, MANY_CLIENTS, SOCKET, TIMER, LaneKey
 from .messages import handler_words, in_python, message_words, push_words

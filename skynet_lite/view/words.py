@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
 from ..trace.language import close_up, language
-from ..trace.state import socket_waits
+from ..trace.parked import socket_waits
 from .forms import LANGUAGES
 
 if TYPE_CHECKING:

@@ -1,0 +1,282 @@
+"""The film of a run: its events, and the tables they began with. The data half of a trace.
+
+A part of one (`film[10:40]`, `film.only(...)`, `film.around(...)`) is a film too: it
+shows less, and its events keep the numbers they have in the whole.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Self, overload
+
+from .events import Builder, Places
+from .kinds import Event, full_address
+from .state import Tables
+from .world import World
+
+Stamps = tuple[list[int], list[int], list[int]]
+"""Real times in ns: before event n[k] all was over at ended[k], and what came did not begin before began[k]."""
+_CHECKPOINT = 512  # events between two states that are kept for `state`
+
+
+class Film:
+    """What was recorded. `events` is a list of dicts (see kinds.py), `snapshot` the tables before.
+
+    `sources`: label of a file or cell → its text. `origin`: "" for a run of ours, else
+    what it was recorded from (a recording of the real skynet). `world`: what came from
+    outside, if it was recorded from birth (world.py); it can then be played again.
+    `services`, `coroutines`: what a part was narrowed to, None for all.
+    """
+
+    part_type: ClassVar[type[Any]]  # of what a part is made
+
+    def __init__(
+        self,
+        events: Iterable[Event] = (),
+        snapshot: dict[str, Any] | None = None,
+        sources: dict[str, str] | None = None,
+        *,
+        origin: str = "",
+        stamps: Stamps | None = None,
+        world: World | None = None,
+        raw: list[tuple[Any, ...]] | None = None,
+        places: Places | None = None,
+    ) -> None:
+        self.snapshot: dict[str, Any] = snapshot if snapshot is not None else {}
+        self._events: list[Event] = list(events)
+        self.sources: dict[str, str] = dict(sources or {})
+        self.origin = origin
+        self.world = world
+        self.stamps: Stamps = stamps if stamps is not None else ([], [], [])
+        self.services: set[str] | None = None
+        self.coroutines: set[str] | None = None
+        self._whole: Self | None = None
+        self._numbers: Sequence[int] | None = None  # of a part
+        self._raw = raw
+        self._read = 0
+        self._build: Builder | None = None
+        self._places = places
+        self._states: list[Tables] = []  # Tables after 0, 512, 1024, ... events
+
+    # ---- what is in it
+
+    @property
+    def events(self) -> list[Event]:
+        """All events so far; index i is the i of `text` and `state`. A `cause` is a number in the whole."""
+        if self._raw is not None and self._read < len(self._raw):
+            if self._build is None:
+                assert self._places is not None
+                self._build = Builder(self.snapshot, self._places)
+                self._events = self._build.events
+                self.sources = self._build.sources
+            # By index: the node may go on recording while we read.
+            end = len(self._raw)
+            for i in range(self._read, end):
+                self._build.add(self._raw[i])
+            self._read = end
+        return self._events
+
+    def settle(self) -> None:
+        """Build all events and let go of what the recording held on to."""
+        _ = self.events
+        self._raw = self._build = self._places = None
+
+    @property
+    def whole(self) -> Self:
+        """The film this is a part of; itself, if it is no part."""
+        return self if self._whole is None else self._whole
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The number of each event in the whole."""
+        return range(len(self.events)) if self._numbers is None else self._numbers
+
+    def numbered(self) -> Iterator[tuple[int, Event]]:
+        """Each event with its number in the whole."""
+        return zip(self.numbers, self.events, strict=True)
+
+    def names(self) -> dict[str, str]:
+        """Address → name, of every service that the trace has seen."""
+        names = {a: str(tables.get("name", "")) for a, tables in self.snapshot.get("services", {}).items()}
+        for event in self.whole.events:
+            if event["e"] == "birth":
+                kind, _, rest = event["label"].partition(" ")
+                names[event["service"]] = rest.split(" ")[0] if kind == "snlua" and rest else kind
+            elif event["e"] in ("resume", "yield", "message"):
+                names.setdefault(event.get("service", ""), "service")
+        return names
+
+    def workers(self) -> dict[str, int]:
+        """Address → number of its worker, of every service that the trace has seen; empty with one worker."""
+        workers = dict(self.snapshot.get("workers", {}))
+        return workers | {e["service"]: e["worker"] for e in self.whole.events if "worker" in e}
+
+    # ---- time
+
+    def seconds(self, i: int) -> float:
+        """When event `i` happened, in seconds since the recording began.
+
+        Under the virtual clock: its tick. Under the real clock the time is noted before
+        and after each message only, so all events of one message have the same.
+        """
+        i = range(len(self.events))[i]
+        numbers, ended, began = self.stamps
+        if numbers:
+            k = max(0, bisect.bisect_right(numbers, self.numbers[i]) - 1)
+            return (began[k] - ended[0]) / 1e9
+        return (self.ticks()[self.numbers[i]] - int(self.snapshot.get("now", 0))) / 100
+
+    def took(self, i: int) -> float | None:
+        """How long the dispatch of message `i` took, in seconds; None if no real clock saw it."""
+        if "workers" in self.whole.snapshot:
+            return None  # of several: their times stand in one row
+        numbers, ended, began = self.stamps
+        k = bisect.bisect_right(numbers, self.numbers[i])
+        return (ended[k] - began[k - 1]) / 1e9 if 0 < k < len(numbers) else None
+
+    def ticks(self) -> list[int]:
+        """The virtual tick of each event of the whole."""
+        ticks, now = [], int(self.snapshot.get("now", 0))
+        for event in self.whole.events:
+            if event["e"] == "clock":
+                now = event["tick"]
+            ticks.append(now)
+        return ticks
+
+    # ---- tables
+
+    def state(self, i: int = -1) -> dict[str, Any]:
+        """All tables after event `i` (negative: from the end), in the form of `Node.tables`.
+
+        Of a part: those of the whole after the i-th event of the part. Raises IndexError.
+        """
+        if self._whole is not None and self._numbers is not None:
+            return self._whole.state(self._numbers[i]) if self._numbers else self.tables().view()
+        events = self.events
+        n = range(len(events))[i] + 1 if events else 0
+        if not self._states:
+            self._states.append(self.tables())
+        nearest = min(n // _CHECKPOINT, len(self._states) - 1)
+        tables = self._states[nearest].copy()
+        for k in range(nearest * _CHECKPOINT, n):
+            tables.apply(events[k])
+            if (k + 1) % _CHECKPOINT == 0 and (k + 1) // _CHECKPOINT == len(self._states):
+                self._states.append(tables.copy())
+        return tables.view()
+
+    def tables(self) -> Tables:
+        """The tables before the first event, ready to be moved on (state.py)."""
+        return Tables(self.snapshot, foreign=bool(self.origin))
+
+    # ---- parts
+
+    def only(self, service: Any = None, coroutine: Any = None) -> Self:
+        """The events of one service or several (address or name), of one coroutine or several ("co2" or 2).
+
+        Raises ValueError for what the trace does not know.
+        """
+        services = None if service is None else self.find_services(service)
+        coroutines = None
+        if coroutine is not None:
+            wanted = [coroutine] if isinstance(coroutine, (str, int)) else list(coroutine)
+            coroutines = {f"co{c}" if isinstance(c, int) else str(c) for c in wanted}
+            known = {e["co"] for e in self.events if e.get("co") and (services is None or e.get("service") in services)}
+            if not coroutines <= known:
+                raise ValueError(
+                    f"no coroutine {min(coroutines - known)!r} here; there is {', '.join(sorted(known)) or 'none'}"
+                )
+        numbers = [
+            n
+            for n, e in self.numbered()
+            if (services is None or e.get("service") in services)
+            and (coroutines is None or e.get("co") in coroutines or e.get("in") in coroutines)
+        ]
+        return self._part(numbers, services, coroutines)
+
+    def around(self, mark: int | str, before: int = 20, after: int = 20) -> Self:
+        """The events about a mark, named by (the beginning of) its text, or about an event number.
+
+        Raises ValueError for a mark that is not there.
+        """
+        if isinstance(mark, int):
+            at = mark
+            if not 0 <= at < len(self.whole.events):
+                raise ValueError(f"no event {mark}: this trace has {len(self.whole.events)} events, from 0")
+        else:
+            marks = {n: e["text"] for n, e in self.numbered() if e["e"] == "mark"}
+            found = [n for n, text in marks.items() if text == mark]
+            found = found or [n for n, text in marks.items() if text.startswith(mark)]
+            if not found:
+                shown = ", ".join(dict.fromkeys(map(repr, marks.values()))) or "none"
+                raise ValueError(f"no mark {mark!r} in this trace; it has {shown}")
+            at = found[0]
+        return self._part([n for n in self.numbers if at - before <= n <= at + after])
+
+    def _part(
+        self, numbers: Sequence[int], services: set[str] | None = None, coroutines: set[str] | None = None
+    ) -> Self:
+        whole = self.whole
+        events = [whole.events[n] for n in numbers]
+        part: Self = self.part_type(events, whole.snapshot, whole.sources, origin=whole.origin, stamps=whole.stamps)
+        part._whole, part._numbers = whole, numbers
+        part.services = services if services is not None else self.services
+        part.coroutines = coroutines if coroutines is not None else self.coroutines
+        return part
+
+    def cut(self) -> Self:
+        """A part from its first to its last event as a whole of its own, numbered from 0: what `save` stores."""
+        if self._numbers is None:
+            return self
+        first, last = (self._numbers[0], self._numbers[-1]) if self._numbers else (0, -1)
+        events = []
+        for event in self.whole.events[first : last + 1]:
+            cause = event.get("cause")
+            if cause is not None:
+                event = {**event, "cause": cause - first}
+                if cause < first:
+                    del event["cause"]
+            events.append(event)
+        snapshot = self.whole.state(first - 1) if first else self.snapshot
+        low = max(0, bisect.bisect_right(self.stamps[0], first) - 1)
+        high = bisect.bisect_right(self.stamps[0], last + 1)
+        numbers, ended, began = (column[low:high] for column in self.stamps)
+        stamps: Stamps = ([max(0, n - first) for n in numbers], ended, began)
+        return type(self.whole)(events, snapshot, self.sources, origin=self.origin, stamps=stamps)
+
+    def find_services(self, services: Any) -> set[str]:
+        """Addresses of the services that an address, a name, or several of them mean. Raises ValueError."""
+        names = self.names()
+        found: set[str] = set()
+        for one in [services] if isinstance(services, (str, int)) else list(services):
+            text = full_address(one)
+            these = {a for a, name in names.items() if text in (a, name)}
+            if not these:
+                known = ", ".join(f"{a} {name}" for a, name in sorted(names.items()))
+                raise ValueError(f"no service {one!r} in this trace; it knows {known or 'none'}")
+            found |= these
+        return found
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+    @overload
+    def __getitem__(self, i: int) -> Event: ...
+    @overload
+    def __getitem__(self, i: slice) -> Self: ...
+    def __getitem__(self, i: int | slice) -> Event | Self:
+        if isinstance(i, slice):
+            return self._part(self.numbers[i])
+        return self.events[i]
+
+    def __repr__(self) -> str:
+        if self._whole is not None:
+            return f"<Part of a trace: {len(self)} of {len(self._whole)} events>"
+        services = {e["service"] for e in self.events if "service" in e}
+        return f"<Trace of {len(self.events)} events, {len(services)} services>"
+
+
+Film.part_type = Film
