@@ -126,20 +126,19 @@ def no_list(answer: Any, n: int, kind: type = object) -> bool:
     return not isinstance(answer, list | tuple) or len(answer) != n or not all(isinstance(v, kind) for v in answer)
 
 
-def among(answer: Any, right: Any, hints: dict[Any, str]) -> str | None:
-    """None if `answer` is `right`, else the hint of this very answer; "form" if there is none.
-
-    Keys of `hints` are plain answers; a list is written as a tuple.
-    """
-    given = plain(answer)
-    if given == plain(right) and type(given) is type(plain(right)):
-        return None
-    return hints.get(_frozen(given), "form")
+def among(value: Any, right: Any, hints: dict[Any, str], otherwise: str = "form") -> str | None:
+    """None if `value` is right, else the hint of this very value, or `otherwise`."""
+    return None if value == right else next((name for wrong, name in hints.items() if value == wrong), otherwise)
 
 
 def choice(number: str, right: Any, hints: dict[Any, str]) -> None:
-    """Enter an exercise that asks for one value."""
-    exercise(number)(lambda answer: iter([among(answer, right, hints)]))
+    """Enter an exercise that asks for one value. Keys of `hints` are plain answers; a list is written as a tuple."""
+
+    def look(answer: Any) -> Hints:
+        given, wanted = plain(answer), plain(right)
+        yield (given != wanted or type(given) is not type(wanted)) and hints.get(_frozen(given), "form")
+
+    exercise(number)(look)
 
 
 def yes_or_no(number: str, *right: str) -> None:

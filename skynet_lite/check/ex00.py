@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .engine import Hints, choice, exercise, hint, plain
+from .engine import Hints, among, choice, exercise, hint, plain
 from .programs import Run, run
 
 
 @exercise("00.1")
 def _who(answer: Any) -> Hints:
     resumed, caught, woken = plain(answer)
-    yield resumed == "wakeup" and "wakeup"
-    yield resumed != "dispatch_wakeup" and "first"
+    yield among(resumed, "dispatch_wakeup", {"wakeup": "wakeup"}, "first")
     yield caught != "suspend" and "second"
     yield woken != "co2" and "third"
 

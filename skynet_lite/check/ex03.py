@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .engine import Hints, choice, exercise, hint, plain
+from .engine import Hints, among, choice, exercise, hint, plain
 from .programs import Run, run
 
 
@@ -12,28 +12,21 @@ from .programs import Run, run
 def _types(answer: Any) -> Hints:
     ptype, kind = plain(answer)
     yield (ptype, kind) == (1, 6) and "swapped"
-    yield ptype == 1 and "response"
-    yield ptype != 6 and "first"
-    yield kind == 2 and "connect"
-    yield kind != 1 and "second"
+    yield among(ptype, 6, {1: "response"}, "first")
+    yield among(kind, 1, {2: "connect"}, "second")
 
 
 @exercise("03.2")
 def _touches(answer: Any) -> Hints:
     pool, state = plain(answer)
-    yield pool == "connected" and "connected"
-    yield pool != "connecting" and "first"
-    yield state == "plisten" and "plisten"
-    yield state != "listen" and "second"
+    yield among(pool, "connecting", {"connected": "connected"}, "first")
+    yield among(state, "listen", {"plisten": "plisten"}, "second")
 
 
 @exercise("03.3")
 def _owner(answer: Any) -> Hints:
     connect, data = plain(answer)
-    yield (connect, data) == ("a", "a") and "accept"
-    yield (connect, data) == ("b", "a") and "one-word"
-    yield (connect, data) == ("a", "b") and "answer"
-    yield (connect, data) != ("b", "b") and "form"
+    yield among((connect, data), ("b", "b"), {("a", "a"): "accept", ("b", "a"): "one-word", ("a", "b"): "answer"})
 
 
 choice("03.4", "it is accepted, and then closed", {"it is refused": "refused", "it waits for ever": "waits"})

@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import Any
 
-from .engine import Hints, choice, exercise, hint
+from .engine import Hints, among, choice, exercise, hint
 from .programs import run
 
 choice("05.1", ["c", "a", "b"], {("a", "b", "c"): "waiting", ("a", "c", "b"): "calls", ("c", "b", "a"): "after-sleep"})
@@ -22,7 +22,7 @@ choice(
 @exercise("05.3")
 def _twice(answer: Any) -> Hints:
     yield type(answer) is not int and "form"
-    yield answer != 2 and {1: "round", 0: "emptied"}.get(answer, "otherwise")
+    yield among(answer, 2, {1: "round", 0: "emptied"}, "otherwise")
 
 
 @exercise("05.4")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ..course.lab import recording
-from .engine import Hints, exercise, first_wrong, hint, plain
+from .engine import Hints, among, exercise, first_wrong, hint, plain
 from .programs import Run, run
 
 FRAMES = (
@@ -42,10 +42,8 @@ def _functions(answer: Any) -> Hints:
 @exercise("06.3")
 def _resumes(answer: Any) -> Hints:
     count, functions = answer
-    yield count == 2 and "two"
-    yield count != 3 and "count"
-    yield functions == 3 and "three"
-    yield functions != 2 and "functions"
+    yield among(count, 3, {2: "two"}, "count")
+    yield among(functions, 2, {3: "three"}, "functions")
 
 
 @exercise("06.4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .engine import Hints, exercise, hint, plain
+from .engine import Hints, among, exercise, hint, plain
 from .programs import Run, run
 
 
@@ -16,8 +16,7 @@ def _counts(answer: Any) -> Hints:
     yield (type(data) is not int or type(resumes) is not int) and "form"
     yield data != 3 and "pieces"
     yield plain(lines) != ["a", "b", "cd"] and "lines"
-    yield resumes == 3 and "three"
-    yield resumes != 2 and "parked"
+    yield among(resumes, 2, {3: "three"}, "parked")
 
 
 @exercise("07.2")

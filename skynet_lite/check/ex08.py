@@ -29,7 +29,7 @@ def _race(answer: Any) -> Hints:
         (None, False, True): "break",
         ("break", False, False): "sleep",
     }
-    yield among([slept, woke, broken], [None, False, False], hints)
+    yield among(tuple(plain([slept, woke, broken])), (None, False, False), hints)
 
 
 def _timed(found: Run, what: str = "") -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import skynet
 from ..node.node import mark
-from .engine import Hints, choice, exercise, hint, plain
+from .engine import Hints, among, choice, exercise, hint, plain
 from .programs import NOTHING, Run, a_function, run
 
 
@@ -17,8 +17,7 @@ def _order(answer: Any) -> Hints:
     marks = ["a", "b", "c", "message", "timer"]
     yield (not isinstance(given, list) or sorted(map(str, given)) != marks) and "five-marks"
     yield given[0] != "a" and hint("first", first=given[0])
-    yield given[1] == "b" and "yields"
-    yield given[1] != "c" and "fork-of-fork"
+    yield among(given[1], "c", {"b": "yields"}, "fork-of-fork")
     yield given.index("timer") > given.index("message") and "timer"
     yield given[-1] != "b" and "last"
 

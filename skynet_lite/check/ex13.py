@@ -9,10 +9,11 @@ from .. import skynet
 from ..core.errors import DriveTimeout, SocketError
 from ..node.client import Client
 from ..skynet import socket
-from .engine import Hint, Hints, exercise, hint, no_list, yes_or_no
-from .programs import Run, run
+from .engine import Hint, Hints, among, exercise, hint, no_list, yes_or_no
+from .programs import Run, a_function, run
 
 Service = Callable[..., Any]
+Lines = dict[str, list[str]]
 
 
 def _hub() -> None:
@@ -36,28 +37,41 @@ def _hub() -> None:
 
 
 class _Chat:
-    """A chat that runs, and its clients by name. `before`: how many services it has without clients."""
+    """A chat that runs, and its clients by name. Each step gives what all have got since the last, in lines.
+
+    `before`: how many services it has without clients.
+    """
 
     def __init__(self, found: Run) -> None:
         self.run = found
         self.before = len(found.node.tables()["services"])
         self.clients: dict[str, Client] = {}
 
-    def enter(self, *names: str) -> None:
+    def enter(self, *names: str) -> Lines:
         for name in names:
             self.clients[name] = self.run.client()
-            self.say(name, name.encode() + b"\n")
+            self.send(name, name.encode() + b"\n")
+        return self.heard()
 
-    def say(self, name: str, data: bytes) -> None:
+    def say(self, name: str, data: bytes) -> Lines:
+        self.send(name, data)
+        return self.heard()
+
+    def leave(self, name: str) -> Lines:
+        self.run.leave(self.clients.pop(name))
+        return self.heard()
+
+    def forget(self, name: str, data: bytes) -> Lines:
+        """A client says this, and is not looked at any more."""
+        self.send(name, data)
+        del self.clients[name]
+        return self.heard()
+
+    def send(self, name: str, data: bytes) -> None:
         self.clients[name].send(data)
         self.run.node.run_until_idle()
 
-    def leave(self, name: str) -> None:
-        self.clients.pop(name).close()
-        self.run.node.run_until_idle()
-
-    def heard(self) -> dict[str, list[str]]:
-        """What each client has got since the last time, in lines."""
+    def heard(self) -> Lines:
         self.run.node.run_until_idle()
         lines = {}
         for name, c in self.clients.items():
@@ -70,13 +84,10 @@ class _Chat:
     def agents(self) -> int:
         return len(self.run.node.tables()["services"]) - self.before
 
-    def connected(self, state: str = "connected") -> int:
-        return sum(found == state for found, _ in self.run.node.tables()["sockets"].values())
 
-
-def _play(hub: Service, agent: Service, script: Callable[[_Chat], Any]) -> Run:
-    if not callable(hub) or not callable(agent):
-        raise TypeError("a program is expected here: a function")
+def _play(hub: Service, agent: Service, script: Callable[[_Chat], list[Any]]) -> Run:
+    a_function(hub)
+    a_function(agent)
 
     def gate() -> None:
         centre = skynet.newservice(hub)
@@ -84,9 +95,6 @@ def _play(hub: Service, agent: Service, script: Callable[[_Chat], Any]) -> Run:
         socket.start(lid, lambda id, addr: skynet.newservice(agent, centre, id))
 
     return run(gate, lambda r: script(_Chat(r)))
-
-
-Lines = dict[str, list[str]]
 
 
 def _wrong(when: str, got: Lines, wanted: Lines) -> Hint | None:
@@ -101,11 +109,8 @@ def _wrong(when: str, got: Lines, wanted: Lines) -> Hint | None:
 def _cost(answer: Any) -> Hints:
     yield no_list(answer, 2) and "two-numbers"
     messages, writes = answer
-    yield writes == 5 and "enters"
-    yield writes != 6 and "writes"
-    yield messages == 6 and "lines"
-    yield messages == 8 and "response"
-    yield messages != 7 and "otherwise"
+    yield among(writes, 6, {5: "enters"}, "writes")
+    yield among(messages, 7, {6: "lines", 8: "response"}, "otherwise")
 
 
 yes_or_no("13.2", "yes", "yes", "no", "yes")
@@ -113,26 +118,14 @@ yes_or_no("13.2", "yes", "yes", "no", "yes")
 
 @exercise("13.3")
 def _contained(program: Any) -> Hints:
-    said: list[Any] = []
-
-    def script(chat: _Chat) -> None:
-        chat.enter("Ann", "Bob", "Eve")
-        said.append(chat.heard())
-        chat.say("Ann", b"\xff\n")
-        del chat.clients["Ann"]
-        said.append(chat.heard())
-        said.append((chat.agents(), chat.connected()))
-        chat.say("Bob", b"hi\n")
-        said.append(chat.heard())
-        chat.leave("Bob")
-        said.append(chat.heard())
-
-    found = _play(_hub, program, script)
-    start, crash, (agents, connected), talk, leave = said
+    found = _play(_hub, program, lambda chat: [
+        chat.enter("Ann", "Bob", "Eve"), chat.forget("Ann", b"\xff\n"), chat.agents(),
+        chat.run.sockets().count("connected"), chat.say("Bob", b"hi\n"), chat.leave("Bob"),
+    ])  # fmt: skip
+    start, crash, agents, connected, talk, leave = found.said
     yield _wrong("start", start, {"Bob": ["* Bob has come", "* Eve has come"], "Eve": ["* Eve has come"]})
     yield not any("UnicodeDecodeError" in error or "codec" in error for error in found.errors) and "swallowed"
-    left = {"Bob": ["* Ann has left"], "Eve": ["* Ann has left"]}
-    yield _wrong("crash", crash, left)
+    yield _wrong("crash", crash, {"Bob": ["* Ann has left"], "Eve": ["* Ann has left"]})
     yield (agents != 2 or connected != 2) and hint("left", agents=agents, connected=connected)
     yield _wrong("says-hi", talk, {"Bob": ["Bob: hi"], "Eve": ["Bob: hi"]})
     yield _wrong("bob-leaves", leave, {"Eve": ["* Bob has left"]})
@@ -141,23 +134,12 @@ def _contained(program: Any) -> Hints:
 @exercise("13.4")
 def _who(answer: Any) -> Hints:
     hub, agent = answer
-    said: list[Any] = []
-
-    def script(chat: _Chat) -> None:
-        chat.enter("Eve", "Ann", "Bob")
-        chat.heard()
-        chat.say("Ann", b"/who\n")
-        said.append(chat.heard())
-        chat.say("Ann", b"hello\n")
-        said.append(chat.heard())
-        chat.leave("Eve")
-        chat.heard()
-        chat.say("Bob", b"/who\n")
-        said.append(chat.heard())
-
-    found = _play(hub, agent, script)
+    found = _play(hub, agent, lambda chat: [
+        chat.enter("Eve", "Ann", "Bob"), chat.say("Ann", b"/who\n"), chat.say("Ann", b"hello\n"), chat.leave("Eve"),
+        chat.say("Bob", b"/who\n"),
+    ])  # fmt: skip
     yield found.raised("look-at-log")
-    asked, hello, again = said
+    _, asked, hello, _, again = found.said
     yield (asked["Bob"] or asked["Eve"]) and hint("told-all", bob=asked["Bob"])
     yield not asked["Ann"] and hint("nothing", verdicts=found.trace.verdicts())
     yield _wrong("who", asked, {"Ann": ["* Eve Ann Bob"]})
@@ -168,32 +150,22 @@ def _who(answer: Any) -> Hints:
 @exercise("13.5")
 def _taken(answer: Any) -> Hints:
     hub, agent = answer
-    said: list[Any] = []
 
-    def script(chat: _Chat) -> None:
+    def script(chat: _Chat) -> list[Any]:
         chat.enter("Ann")
-        chat.heard()
         chat.clients["second"] = chat.run.client()
-        chat.say("second", b"Ann\n")
-        said.append(chat.heard())
-        chat.say("Ann", b"me\n")
-        said.append(chat.heard())
-        chat.say("second", b"Bob\n")
-        said.append(chat.heard())
-        chat.say("second", b"hi\n")
-        said.append(chat.heard())
-        chat.leave("Ann")
-        said.append(chat.heard())
+        said = [chat.say(*line) for line in [("second", b"Ann\n"), ("Ann", b"me\n"), ("second", b"Bob\n"),
+                                             ("second", b"hi\n")]]  # fmt: skip
+        said.append(chat.leave("Ann"))
         # Two that ask for the same name before the hub has heard of either.
         chat.clients["third"], chat.clients["fourth"] = chat.run.client(), chat.run.client()
         chat.run.node.run_until_idle()
         chat.clients["third"].send(b"Eve\n")
-        chat.say("fourth", b"Eve\n")
-        said.append(chat.heard())
+        return [*said, chat.say("fourth", b"Eve\n")]
 
     found = _play(hub, agent, script)
     yield found.raised("look-at-log")
-    taken, me, comes, hi, leaves, race = said
+    taken, me, comes, hi, leaves, race = found.said
     yield _wrong("second-ann", taken, {"Ann": [], "second": ["* Ann is taken"]})
     yield (me["Ann"] != ["Ann: me"] or me["second"]) and hint("me", ann=me["Ann"], second=me["second"])
     yield _wrong("then-bob", comes, {name: ["* Bob has come"] for name in comes})
@@ -205,37 +177,32 @@ def _taken(answer: Any) -> Hints:
 
 @exercise("13.6")
 def _slow(program: Any) -> Hints:
-    said: list[Any] = []
-
-    def script(chat: _Chat) -> None:
+    def script(chat: _Chat) -> list[Any]:
         chat.enter("Ann", "Bob", "Eve")
-        chat.heard()
         eve = chat.clients.pop("Eve")
         lines = 0
         others: list[bytes] = []
-        for _ in range(28):
-            chat.clients["Ann"].send(500_000 * b"x" + b"\n")
-            chat.run.node.run_until_idle()
-            for name in ("Ann", "Bob"):
-                try:
-                    line = chat.clients[name].recv_line()
+        try:
+            for _ in range(28):
+                chat.send("Ann", 500_000 * b"x" + b"\n")
+                for c in chat.clients.values():
+                    line = c.recv_line()
                     if line.startswith(b"*"):
                         others.append(line)
-                        line = chat.clients[name].recv_line()
+                        line = c.recv_line()
                     lines += line.startswith(b"Ann: ")
-                except (SocketError, DriveTimeout):
-                    said.append((lines, others, chat.agents(), chat.connected(), chat.connected("halfclose_read")))
-                    return
-        rest = chat.heard()
-        others += [line.encode() for name in rest for line in rest[name]]
-        said.append((lines, others, chat.agents(), chat.connected(), chat.connected("halfclose_read")))
+            others += [line.encode() for heard in chat.heard().values() for line in heard]
+        except (SocketError, DriveTimeout):
+            return [lines, others, chat.agents(), chat.run.sockets()]
+        said = [lines, others, chat.agents(), chat.run.sockets()]
         eve.close()
+        return said
 
     found = _play(_hub, program, script)
     yield found.raised("look-at-log")
-    lines, others, agents, connected, closing = said[0]
+    lines, others, agents, sockets = found.said
     yield lines != 56 and hint("lines", lines=lines)
-    yield connected == 3 and "connected"
-    yield closing and "closing"
+    yield sockets.count("connected") == 3 and "connected"
+    yield "halfclose_read" in sockets and "closing"
     yield others != [b"* Eve has left"] * 2 and hint("others", others=others)
     yield agents != 2 and hint("agents", agents=agents)

@@ -7,7 +7,7 @@ from typing import Any
 from .. import skynet
 from ..core.errors import CallError, DriveTimeout
 from ..node.node import mark
-from .engine import Hint, Hints, exercise, hint, no_list
+from .engine import Hint, Hints, among, exercise, hint, no_list
 from .programs import Run, a_function, run
 
 
@@ -15,20 +15,15 @@ from .programs import Run, a_function, run
 def _relay(answer: Any) -> Hints:
     yield no_list(answer, 2) and "two-numbers"
     messages, switches = answer
-    yield messages == 2 and "two"
-    yield messages != 4 and "messages"
-    yield switches == 6 and "six"
-    yield switches == 8 and "eight"
-    yield switches != 12 and "switches"
+    yield among(messages, 4, {2: "two"}, "messages")
+    yield among(switches, 12, {6: "six", 8: "eight"}, "switches")
 
 
 @exercise("14.2")
 def _created(answer: Any) -> Hints:
     yield no_list(answer, 2) and "two-numbers"
     first, second = answer
-    yield first in (50, 51) and "at-once"
-    yield first == 25 and "last"
-    yield first != 26 and "first"
+    yield among(first, 26, {50: "at-once", 51: "at-once", 25: "last"}, "first")
     yield second != 26 and "second"
 
 

@@ -45,17 +45,19 @@ def _send(found: Run, c: Client, *texts: str) -> None:
     found.node.run_until_idle()
 
 
-def _gate(handler: Any, script: Callable[[Run], Any]) -> Run:
+def _say(found: Run, c: Client, *texts: str) -> list[str]:
+    _send(found, c, *texts)
+    return _packets(found, c)
+
+
+def _gate(handler: Any, script: Callable[[Run], list[Any]]) -> Run:
     """A gate with the reader's handler; its service is the program that is looked at."""
 
-    def gate() -> None:
-        gateserver.start(handler)
-
-    def opened(r: Run) -> None:
+    def opened(r: Run) -> list[Any]:
         r.node.call(r.addr, "lua", "open", dict(CONF))
-        script(r)
+        return script(r)
 
-    return run(gate, opened)
+    return run(lambda: gateserver.start(handler), opened)
 
 
 def _lacks(handler: Any) -> Hint | None:
@@ -92,27 +94,21 @@ yes_or_no("16.3", "yes", "no", "yes", "no")
 @exercise("16.4")
 def _echo(handler: Any) -> Hints:
     yield _lacks(handler)
-    said: list[Any] = []
 
-    def script(r: Run) -> None:
+    def script(r: Run) -> list[Any]:
         a, b, c = r.client(), r.client(), r.client()
         r.node.run_until_idle()
         a.send(b"\0\5he")
         r.node.run_until_idle()
         _send(r, b, "one", "two")
         a.send(b"llo")
-        said.append((_packets(r, a), _packets(r, b)))
-        _send(r, b, "three", "bye", "after")
-        said.append(_packets(r, b))
-        said.append(_ended(r, b))
+        said = [_packets(r, a), _packets(r, b), _say(r, b, "three", "bye", "after"), _ended(r, b)]
         r.leave(c)
-        said.append(r.connections())
-        _send(r, a, "still")
-        said.append(_packets(r, a))
+        return [*said, r.connections(), _say(r, a, "still")]
 
     found = _gate(handler, script)
     yield found.raised()
-    (a, b), bye, ended, left, still = said
+    a, b, bye, ended, left, still = found.said
     yield (a != ["HELLO"] or b != ["ONE", "TWO"]) and hint("first", a=a, b=b)
     yield bye != ["THREE", "BYE"] and hint("bye", bye=bye)
     yield not ended and "open"
@@ -123,35 +119,34 @@ def _echo(handler: Any) -> Hints:
 @exercise("16.5")
 def _silent(handler: Any) -> Hints:
     yield _lacks(handler)
-    said: dict[str, Any] = {}
 
-    def script(r: Run) -> None:
+    def script(r: Run) -> list[Any]:
         talks, silent, leaves = r.client(), r.client(), r.client()
         r.node.run_until_idle()
+        said: list[Any] = []
         for _ in range(3):  # at 0, 300 and 600
             _send(r, talks, "x")
             leaves.close()
-            r.node.advance(300)
-            r.node.run_until_idle()
-            said.setdefault("early", r.connections())  # at 300
-        said["silent"] = _ended(r, silent)  # by 900
-        said["answers"] = _packets(r, talks)
-        said["connections"] = r.connections()
-        r.node.advance(150)  # 1050: its last packet came at 600
-        r.node.run_until_idle()
-        said["late"] = r.connections()
-        r.node.advance(250)  # 1300
-        r.node.run_until_idle()
-        said["end"] = r.connections()
+            said.append(_after(r, 300))
+        said += [_ended(r, silent), _packets(r, talks), r.connections()]  # by 900
+        return [*said, _after(r, 150), _after(r, 250)]  # 1050, 1300: its last packet came at 600
 
     found = _gate(handler, script)
     yield found.raised()
-    yield said["early"] != 2 and hint("early", n=said["early"])
-    yield said["answers"] != ["X", "X", "X"] and hint("answers", answers=said["answers"])
-    yield not said["silent"] and "silent"
-    yield said["connections"] != 1 and hint("connections", n=said["connections"])
-    yield said["late"] != 1 and "late"
-    yield said["end"] != 0 and "end"
+    early, _, _, ended, answers, connections, late, end = found.said
+    yield early != 2 and hint("early", n=early)
+    yield answers != ["X", "X", "X"] and hint("answers", answers=answers)
+    yield not ended and "silent"
+    yield connections != 1 and hint("connections", n=connections)
+    yield late != 1 and "late"
+    yield end != 0 and "end"
+
+
+def _after(r: Run, ticks: int) -> int:
+    """How many connections there are after some time."""
+    r.node.advance(ticks)
+    r.node.run_until_idle()
+    return r.connections()
 
 
 def _database() -> None:
@@ -199,30 +194,27 @@ def _server(agent: Callable[..., Any]) -> Callable[[], None]:
 @exercise("16.6")
 def _in_order(agent: Any) -> Hints:
     a_function(agent)
-    said: list[Any] = []
 
-    def script(r: Run) -> None:
+    def script(r: Run) -> list[Any]:
         known = set(r.node.tables()["services"])
         a, b = r.client(), r.client()
         r.node.run_until_idle()
         agents = tuple(f"[{addr}]" for addr in set(r.node.tables()["services"]) - known)
-        _send(r, a, "set k 1", "get k", "hello", "get k")
-        said.append(_packets(r, a))
+        said: list[Any] = [_say(r, a, "set k 1", "get k", "hello", "get k")]
         lines = len(r.node.log_lines)
-        _send(r, a, "nonsense", "hello")  # the database is asked without a key, and fails
-        said.append(_packets(r, a))
+        said.append(_say(r, a, "nonsense", "hello"))  # the database is asked without a key, and fails
         said.append([line for line in r.node.log_lines[lines:] if line.startswith(agents)])
         _send(r, a, "get slow", "hello")
         _send(r, b, "hello")
-        said.append((_packets(r, a), _packets(r, b)))
+        said += [_packets(r, a), _packets(r, b)]
         r.node.advance(100)
         said.append(_packets(r, a))
         before = len(r.node.tables()["services"])
         r.leave(a)
-        said.append(before - len(r.node.tables()["services"]))
+        return [*said, before - len(r.node.tables()["services"])]
 
     found = run(_server(agent), script)
-    order, failed, logged, (held, other), late, ended = said
+    order, failed, logged, held, other, late, ended = found.said
     yield not order and hint("no-answer", line=found.node.log_lines[-1])
     yield order != ["1", "1", "welcome", "1"] and hint("order", order=order)
     yield failed != ["welcome"] and hint("failed", failed=failed)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import skynet
 from ..core.errors import AddressError, CallError, DriveTimeout
-from .engine import Hints, exercise, first_wrong, hint, no_list, plain, yes_or_no
+from .engine import Hints, among, exercise, first_wrong, hint, no_list, plain, yes_or_no
 from .programs import Run, run
 
 
@@ -18,12 +18,8 @@ def _count(answer: Any) -> Hints:
     yield no_list(given, 2, int) and "two-numbers"
     asked, lua = given
     yield (asked, lua) == (1, 6) and "swapped"
-    yield asked == 5 and "five"
-    yield asked == 7 and "seven"
-    yield asked == 12 and "twelve"
-    yield asked != 6 and "asked"
-    yield lua == 0 and "zero"
-    yield lua != 1 and "lua"
+    yield among(asked, 6, {5: "five", 7: "seven", 12: "twelve"}, "asked")
+    yield among(lua, 1, {0: "zero"}, "lua")
 
 
 @exercise("17.2")
@@ -41,16 +37,16 @@ def _which(answer: Any) -> Hints:
 def _queue(program: Any) -> Hints:
     answers: list[Any] = []
 
-    def script(r: Run) -> None:
+    def script(r: Run) -> list[Any]:
         def taker() -> None:
             for k in (0, 1):
                 skynet.fork(lambda k=k: answers.append((k, skynet.call(r.addr, "lua", "take"))))
 
-        r.said += r.ask(("INFO",), ptype="debug")
+        said = r.ask(("INFO",), ptype="debug")
         r.start(taker)
-        r.said += r.ask(("INFO",), ptype="debug")
+        said += r.ask(("INFO",), ptype="debug")
         r.tell(*(("put", x) for x in "abcd"))
-        r.said += r.ask(("INFO",), ptype="debug")
+        return said + r.ask(("INFO",), ptype="debug")
 
     found = run(program, script)
     first, empty, full = found.said
@@ -83,7 +79,7 @@ def _patch(source: Any) -> Hints:
         raise TypeError("a text is expected here: the source of a file for inject")
 
     def script(r: Run) -> None:
-        r.said.append(r.node.call(r.addr, "lua", 5))
+        r.node.call(r.addr, "lua", 5)
         with TemporaryDirectory() as folder:
             (Path(folder) / "my_patch.py").write_text(source)
             r.said += r.ask(("RUN", source, str(Path(folder) / "my_patch.py")), ptype="debug")
@@ -96,7 +92,7 @@ def _patch(source: Any) -> Hints:
                 r.said.append("no answer")
 
     found = run(_counter, script)
-    _, ran, one, ten = found.said
+    ran, one, ten = found.said
     yield isinstance(ran, str) and "unfinished"
     ok, output = ran
     yield not ok and hint("file-ends", last=str(output).strip().splitlines()[-1])

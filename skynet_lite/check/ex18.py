@@ -18,15 +18,10 @@ UPGRADE = (
 )
 
 
-def _web(accept: Callable[[int, str], Any]) -> Callable[[], None]:
+def _web(accept: Callable[[int, str], Any]) -> Callable[[], Any]:
     """The service of the notebook that listens."""
     a_function(accept)
-
-    def main() -> None:
-        lid = socket.listen("127.0.0.1:0")
-        socket.start(lid, accept)
-
-    return main
+    return lambda: socket.start(socket.listen("127.0.0.1:0"), accept)
 
 
 @exercise("18.1")
@@ -64,41 +59,34 @@ def _answers(data: bytes, count: int) -> list[tuple[int, bytes]] | str:
 
 @exercise("18.2")
 def _by_hand(program: Any) -> Hints:
-    said: list[Any] = []
-
     def ask(target: str, more: str = "") -> bytes:
         return f"GET /{target} HTTP/1.1\r\nhost: x\r\n{more}\r\n".encode()
 
-    def script(r: Run) -> None:
+    def answers(r: Run, c: Client, data: bytes, count: int) -> Any:
+        try:
+            return _answers(r.answer(c, data), count)
+        except SocketError:
+            return hint("closed")
+
+    def script(r: Run) -> list[Any]:
         c = r.client()
-
-        def answered(data: bytes, count: int) -> None:
-            try:
-                c.send(data)
-                said.append(_answers(r.heard(c), count))
-            except SocketError:
-                said.append(hint("closed"))
-
-        answered(ask("one"), 1)
-        answered(ask("two") + ask("three") + ask("four")[:9], 2)
-        answered(ask("four")[9:], 1)
-        answered(ask("five", "connection: close\r\n"), 1)
-        said.append(c._eof)
+        parts = [(ask("one"), 1), (ask("two") + ask("three") + ask("four")[:9], 2), (ask("four")[9:], 1),
+                 (ask("five", "connection: close\r\n"), 1)]  # fmt: skip
+        said = [*(answers(r, c, data, count) for data, count in parts), c._eof]
         gone = r.client()
-        gone.send(ask("six")[:10])
-        r.heard(gone)
+        r.answer(gone, ask("six")[:10])
         gone.close()
+        return said
 
     found = run(_web(program), script)
-    one, two, rest, last, ended = said
+    one, two, rest, last, ended = found.said
     yield one != [(200, b"ONE")] and hint("one", one=one)
     yield two != [(200, b"TWO"), (200, b"THREE")] and hint("two", two=two)
     yield rest != [(200, b"FOUR")] and hint("rest", rest=rest)
     yield (last != [(200, b"FIVE")] or not ended) and hint(
         "last", last=last, end=hint("ended" if ended else "left-open")
     )
-    left = found.left_open()
-    yield left and "left"
+    yield found.left_open() and "left"
     errors = [error for error in found.errors if "closed" not in error]  # of the one that went away
     yield errors and hint("ends", error=errors[0])
 
@@ -111,27 +99,28 @@ def _refused(answer: Any) -> Hints:
     yield (not isinstance(answer, dict) or set(answer) != set(codes)) and hint("form", codes=codes)
     for code, request in answer.items():
         yield not isinstance(request, bytes) and hint("kind", code=code, kind=type(request).__name__)
-    got: dict[int, int] = {}
-    beside: list[bytes] = []
 
-    def script(r: Run) -> None:
+    def status(r: Run, request: bytes) -> int:
+        c = r.client()
+        try:
+            first = r.answer(c, request).split(b"\r\n")[0].split()
+        except SocketError:
+            first = []
+        c.close()
+        return int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
+
+    def script(r: Run) -> list[Any]:
         good = r.client()
-        for code in codes:
-            c = r.client()
-            try:
-                c.send(bytes(answer[code]))
-                first = r.heard(c).split(b"\r\n")[0].split()
-            except SocketError:
-                first = []
-            got[code] = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
-            c.close()
-        good.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        beside.append(r.heard(good))
+        return [
+            *(status(r, bytes(answer[code])) for code in codes),
+            r.answer(good, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"),
+        ]
 
-    run(_web(lambda id, addr: httpd.serve(id, lambda request: "fine")), script)
-    for code in codes:
-        yield got[code] != code and hint("code", code=code, what=got[code] or hint("no-answer"), rule=hint(str(code)))
-    yield not beside[0].startswith(b"HTTP/1.1 200 ") and "beside"
+    *got, beside = run(_web(lambda id, addr: httpd.serve(id, lambda request: "fine")), script).said
+    for wanted, given in zip(codes, got, strict=True):
+        rule = hint(str(wanted))
+        yield given != wanted and hint("code", code=wanted, what=given or hint("no-answer"), rule=rule)
+    yield not beside.startswith(b"HTTP/1.1 200 ") and "beside"
 
 
 def _frames(data: bytes) -> list[tuple[int, bytes]]:
@@ -164,16 +153,12 @@ def _framed(program: Any) -> Hints:
     def script(r: Run) -> None:
         for text in ("hi", "häl", "", "x" * 125, "y" * 126, "z" * 1000):
             c = r.client()
-            c.send(UPGRADE)
-            r.heard(c)
-            c.send(bytes(program(text)))
-            said.append((text, _frames(r.heard(c))))
+            r.answer(c, UPGRADE)
+            r.said.append((text, _frames(r.answer(c, bytes(program(text))))))
             c.close()
 
-    said: list[Any] = []
     a_function(program)
-    run(_web(echo), script)
-    for text, back in said:
+    for text, back in run(_web(echo), script).said:
         if back == [(1, text.encode())]:
             continue
         shown = repr(text) if len(text) < 20 else f"{text[:3]!r}... ({len(text)})"
@@ -192,35 +177,30 @@ def _room(program: Any) -> Hints:
     def ended() -> list[Any]:
         return [x for x in gc.get_referrers(WebSocket) if type(x) is WebSocket and x.code is not None]
 
-    said: list[Any] = []
     before = ended()
 
-    def script(r: Run) -> None:
+    def script(r: Run) -> list[Any]:
         clients: dict[str, Client] = {}
         for name in ("Ann", "Bob", "Eve"):
             clients[name] = r.client()
-            clients[name].send(UPGRADE)
-            r.heard(clients[name])
+            r.answer(clients[name], UPGRADE)
 
-        def all_hear() -> dict[str, list[bytes]]:
+        def all_hear(name: str, data: bytes) -> dict[str, list[bytes]]:
+            clients[name].send(data)
             return {name: [data for op, data in _frames(r.heard(c)) if op == 1] for name, c in clients.items()}
 
-        clients["Ann"].send(_frame(b"hello"))
-        said.append(all_hear())
-        clients["Bob"].send(_frame(b"\x03\xe8", 8))
-        said.append(dict(_frames(r.heard(clients.pop("Bob")))))
-        clients["Eve"].send(_frame(b"one") + _frame(b"two"))
-        said.append(all_hear())
+        said: list[Any] = [all_hear("Ann", _frame(b"hello"))]
+        said.append(dict(_frames(r.answer(clients.pop("Bob"), _frame(b"\x03\xe8", 8)))))
+        said.append(all_hear("Eve", _frame(b"one") + _frame(b"two")))
         clients.pop("Eve").reset()
         r.node.run_until_idle()
-        clients["Ann"].send(_frame(b"alone?"))
-        said.append(all_hear())
+        said.append(all_hear("Ann", _frame(b"alone?")))
         if len(ended()) > len(before):
             gc.collect()
-        said.append(sum(x not in before for x in ended()))
+        return [*said, sum(x not in before for x in ended())]
 
     found = run(_web(program), script)
-    hello, bye, more, alone, kept = said
+    hello, bye, more, alone, kept = found.said
     wanted = {name: [b"hello"] for name in ("Ann", "Bob", "Eve")}
     yield hello != wanted and hint("hello", hello=hello, wanted=wanted)
     yield bye != {8: b"\x03\xe8"} and hint("bye", bye=bye)
@@ -229,8 +209,7 @@ def _room(program: Any) -> Hints:
     if alone != {"Ann": [b"alone?"]} or found.errors:
         yield hint("alone", what=found.errors[0] if found.errors else alone)
     yield kept and hint("kept", kept=kept)
-    left = found.left_open()
-    yield left != 1 and hint("left", left=left)
+    yield found.left_open() != 1 and hint("left", left=found.left_open())
 
 
 yes_or_no("18.6", "no", "no", "no", "no", "yes", "no")

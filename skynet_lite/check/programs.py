@@ -19,7 +19,7 @@ FAILED = "failed"
 
 @dataclass
 class Run:
-    """What becomes of a reader's program. `said`: what is put down while it runs, in the order of the script."""
+    """What becomes of a reader's program. `said`: what the script has put down while it ran, in its order."""
 
     node: Node
     trace: Trace
@@ -118,8 +118,8 @@ class Run:
         return sum(x["e"] == e and all(x.get(k) == v for k, v in fields.items()) for x in self.trace)
 
 
-def run(program: Any, script: Callable[[Run], Any] | None = None, *args: Any) -> Run:
-    """Start `program` as a service with `args` on a node of its own, and do `script(run)` to it.
+def run(program: Any, script: Callable[[Run], list[Any] | None] | None = None, *args: Any) -> Run:
+    """Start `program` as a service with `args` on a node of its own, and do `script(run)` to it, which may return `said`.
 
     The node is closed afterwards; its trace can be asked. A program that waits for ever
     is no harm: time is virtual, and what a client waits for in vain ends in a second.
@@ -130,8 +130,7 @@ def run(program: Any, script: Callable[[Run], Any] | None = None, *args: Any) ->
         found = Run(node, trace, 0, [])
         found.addr = node.newservice(program, *args, wait=False)
         node.run_until_idle()
-        if script is not None:
-            script(found)
+        found.said += (script and script(found)) or []
         node.run_until_idle()
     return found
 
