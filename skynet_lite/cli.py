@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
@@ -71,8 +70,6 @@ def _main(argv: list[str] | None) -> int:
         return run(options.program, options.args, options.thread)
     if options.command == "trace":
         return trace(options, [*rest, *argv[last + 1 :]])
-    if options.command == "view":
-        return view(options.file, options.step)
     if options.command == "diff":
         return diff(options)
     if options.command == "console":
@@ -127,15 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--save", metavar="FILE", action="append", default=[], help=f"write what the suffix says: {kinds}")
     sub.add_argument("--title", help="the title of the timeline and the page")
     sub.add_argument("--quiet", action="store_true", help="print no text")
-
-    sub = commands.add_parser(
-        "view",
-        help="step through a saved trace in the terminal",
-        description="Steps through a trace that trace.save has written, .json or .jsonl. Without a terminal, and with "
-        "--step, it prints the screen instead: of the last event, or of event N.",
-    )
-    sub.add_argument("file", metavar="TRACE")
-    sub.add_argument("--step", metavar="N", type=int, action="append", help="print the screen after event N")
 
     sub = commands.add_parser(
         "diff",
@@ -275,28 +263,6 @@ def console(address: str) -> int:
 
 
 # ---------------------------------------------------------------------- traces
-
-
-def view(file: str, steps: list[int] | None) -> int:
-    """Step through a saved trace, or print some of its screens. Raises UsageError."""
-    from .view import terminal
-
-    loaded = _loaded(file)
-    if steps is None and sys.stdin.isatty() and sys.stdout.isatty():
-        try:
-            terminal.run(loaded, Path(file).name)
-        except OSError as e:
-            raise UsageError(str(e)) from e
-        return 0
-    frames = terminal.Frames(loaded, Path(file).name)
-    size = shutil.get_terminal_size((110, 37))
-    for step in [-1] if steps is None else steps:
-        try:
-            *lines, _ = frames.frame(step, size.columns, size.lines)  # without the keys
-        except IndexError:
-            raise UsageError(f"{file} has no event {step}: it has {len(loaded)}, from 0") from None
-        print("\n".join(lines).rstrip(), flush=True)
-    return 0
 
 
 def diff(options: argparse.Namespace) -> int:
