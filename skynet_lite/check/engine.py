@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import tomllib
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -33,7 +34,7 @@ def hint(name: str, /, **fields: Any) -> Hint:
     return Hint(name, fields)
 
 
-Hints = Iterator[Any]
+Hints = Generator[Any, None, None]
 """What an exercise yields: a Hint, the name of one without fields, or something false."""
 
 Check = Callable[[Any], Hints]
@@ -84,7 +85,8 @@ def judge(number: str, answer: Any) -> tuple[bool, str]:
     if look is None:
         raise KeyError(f"no exercise {number!r}; there are {', '.join(_exercises)}")
     try:
-        found = next(filter(None, look(answer)), None)
+        with closing(look(answer)) as yielded:
+            found = next(filter(None, yielded), None)
         return found is None, tell(found or "right", number)
     except Exception as e:
         return False, tell(_stumbled(answer, e))

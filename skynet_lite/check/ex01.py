@@ -1,7 +1,5 @@
 """Exercises of notebook 01: listening."""
 
-from __future__ import annotations
-
 import socket as pysocket
 from typing import Any
 
@@ -19,7 +17,6 @@ def _states(answer: Any) -> Hints:
 
 
 choice("01.2", 3, {2: "id-of-b", 4: "failed-listen", 1: "id-of-a"})
-
 
 choice("01.3", 0, {5: "accept", 10: "data", 1: "connect"})
 

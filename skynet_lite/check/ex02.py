@@ -1,7 +1,5 @@
 """Exercises of notebook 02: the wait in socket.start."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..skynet import socket

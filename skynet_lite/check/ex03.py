@@ -1,7 +1,5 @@
 """Exercises of notebook 03: socket messages."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from .engine import Hints, among, choice, exercise, hint, plain

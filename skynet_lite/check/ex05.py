@@ -1,7 +1,5 @@
 """Exercises of notebook 05: the wakeup queue."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from typing import Any
@@ -11,12 +9,9 @@ from .programs import run
 
 choice("05.1", ["c", "a", "b"], {("a", "b", "c"): "waiting", ("a", "c", "b"): "calls", ("c", "b", "a"): "after-sleep"})
 
-
-choice(
-    "05.2",
-    "wait, when it goes on",
-    {"wakeup": "wakeup", "the exit of the waker": "exit", "dispatch_wakeup": "dispatch", "suspend": "suspend"},
-)
+choice("05.2", "wait, when it goes on", {
+    "wakeup": "wakeup", "the exit of the waker": "exit", "dispatch_wakeup": "dispatch", "suspend": "suspend",
+})  # fmt: skip
 
 
 @exercise("05.3")

@@ -1,8 +1,7 @@
 """Exercises of notebook 06: the whole run, beside a recording of the real skynet."""
 
-from __future__ import annotations
-
 import json
+from itertools import pairwise
 from typing import Any
 
 from ..course.lab import recording
@@ -20,16 +19,9 @@ def _order(answer: Any) -> Hints:
     given, right = plain(answer), plain(FRAMES)
     yield sorted(map(str, given)) != sorted(right) and "form"
     place = {name: given.index(name) for name in right}
-    rules = [
-        ("driver start", "sleep of co1", "command-first"),
-        ("sleep of co1", "connect in the mailbox", "turn"),
-        ("connect in the mailbox", "co_create co2", "message-first"),
-        ("co_create co2", "wakeup", "wakeup"),
-        ("wakeup", "exit of co2", "exit"),
-        ("exit of co2", "break", "break"),
-        ("break", "resume of co1 by dispatch_wakeup", "resume"),
-    ]  # fmt: skip
-    yield next((hint for a, b, hint in rules if place[a] > place[b]), None)
+    names = ("command-first", "turn", "message-first", "wakeup", "exit", "break", "resume")
+    for (before, after), name in zip(pairwise(right), names, strict=True):
+        yield place[before] > place[after] and name
 
 
 @exercise("06.2")
@@ -51,14 +43,10 @@ def _forged(program: Any) -> Hints:
     found = run(program, lambda r: r.node.advance(50))
     wanted = ["start", "listened", "started", "done"]
     yield found.marks != wanted and hint("marks", marks=found.marks, wanted=wanted)
-    yield port_of_trace(found) is None and "no-socket"
+    started = (e for e in found.trace if e["e"] == "command" and e["command"] == "start")
+    yield not any(started) and "no-socket"
     yield found.count("fork") and "fork"
     yield found.trace.diff(recording("listen_start")).same and "same"
-
-
-def port_of_trace(found: Run) -> int | None:
-    """The first socket that was started, from the trace: the node is closed by now."""
-    return next((e["id"] for e in found.trace if e["e"] == "command" and e["command"] == "start"), None)
 
 
 @exercise("06.5")

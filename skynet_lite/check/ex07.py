@@ -1,7 +1,5 @@
 """Exercises of notebook 07: bytes, buffers, lines."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 
@@ -47,10 +45,8 @@ def _repaired(program: Any) -> Hints:
     yield found.said[0] != b"one\ntwo\nthree\n" and hint("hears", heard=found.said[0])
     yield not found.marks and "no-marks"
     yield found.marks != ["seen one", "seen two", "seen three"] and hint("marks", marks=found.marks)
-    readers = set()
-    for event in found.trace:
-        if event["e"] == "table" and event["table"] == "socket_pool":
-            readers |= set(re.findall(r"(co\d+) waits in (?:read|block)", str(event.get("value", ""))))
+    pool = (e for e in found.trace if e["e"] == "table" and e["table"] == "socket_pool")
+    readers = {co for e in pool for co in re.findall(r"(co\d+) waits in (?:read|block)", str(e.get("value", "")))}
     markers = {event["co"] for event in found.trace if event["e"] == "mark" and event.get("service")}
     yield readers & markers and hint("same-one", co=min(readers & markers))
 

@@ -1,7 +1,6 @@
 """Exercises of notebook 09: call, ret, response."""
 
-from __future__ import annotations
-
+from itertools import chain
 from typing import Any
 
 from .. import skynet
@@ -20,17 +19,13 @@ def _middle(answer: Any) -> Hints:
     yield later != 0 and "unresponse"
 
 
-choice(
-    "09.2",
-    ["ask", "begin", "answered", "got x", "begin", "answered"],
-    {
-        ("ask", "begin", "got x", "answered", "begin", "answered"): "goes-on",
-        ("ask", "begin", "answered", "got x"): "second",
-        ("ask", "begin", "answered", "end", "got x", "begin", "answered", "end"): "no-time",
-        ("ask", "begin", "answered", "got x", "begin", "answered", "end", "end"): "no-time",
-        ("ask", "begin", "answered", "got x", "begin"): "sent",
-    },
-)
+choice("09.2", ["ask", "begin", "answered", "got x", "begin", "answered"], {
+    ("ask", "begin", "got x", "answered", "begin", "answered"): "goes-on",
+    ("ask", "begin", "answered", "got x"): "second",
+    ("ask", "begin", "answered", "end", "got x", "begin", "answered", "end"): "no-time",
+    ("ask", "begin", "answered", "got x", "begin", "answered", "end", "end"): "no-time",
+    ("ask", "begin", "answered", "got x", "begin"): "sent",
+})  # fmt: skip
 
 
 @exercise("09.3")
@@ -96,20 +91,16 @@ def _trio(program: Any) -> Hints:
             waits.append(len(r.node.service(r.addr).session_id_coroutine))
         return answers
 
-    def mayfly() -> None:
-        skynet.fork(lambda: skynet.call(addr[0], "lua"))
-        skynet.timeout(1, skynet.exit)
-
-    addr: list[int] = []
-
     def script(r: Run) -> None:
-        addr.append(r.addr)
+        def mayfly() -> None:
+            skynet.fork(lambda: skynet.call(r.addr, "lua"))
+            skynet.timeout(1, skynet.exit)
+
         two = [r.ask(()), r.ask(())]
         r.said.append([list(a) for a in two])
         waits.append(len(r.node.service(r.addr).session_id_coroutine))
         two.append(r.ask(()))
-        r.said.append(two)
-        r.said.append(one_by_one(r))
+        r.said += [two, one_by_one(r)]
         first = r.ask(())
         r.node.newservice(mayfly)
         r.node.advance(2)
@@ -122,13 +113,9 @@ def _trio(program: Any) -> Hints:
     yield found.raised()
     yield found.said_twice() and "twice"
     early, three, again, dead, living = found.said
-    yield early != [[NOTHING], [NOTHING]] and hint("early", got=_flat(early))
-    yield three != [[1], [2], [3]] and hint("three", got=_flat(three))
+    yield early != [[NOTHING], [NOTHING]] and hint("early", got=list(chain(*early)))
+    yield three != [[1], [2], [3]] and hint("three", got=list(chain(*three)))
     yield any(waits) and "parked"
-    yield again != [[1], [2], [3]] and hint("again", got=_flat(again))
-    yield dead != [[NOTHING], [NOTHING]] and hint("dead", got=_flat(dead))
-    yield living != [[1], [2], [3]] and hint("living", got=_flat(living))
-
-
-def _flat(answers: list[list[Any]]) -> list[Any]:
-    return [a for one in answers for a in one]
+    yield again != [[1], [2], [3]] and hint("again", got=list(chain(*again)))
+    yield dead != [[NOTHING], [NOTHING]] and hint("dead", got=list(chain(*dead)))
+    yield living != [[1], [2], [3]] and hint("living", got=list(chain(*living)))

@@ -1,7 +1,5 @@
 """Exercises of notebook 10: many coroutines in one service."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 
@@ -24,12 +22,9 @@ def _order(answer: Any) -> Hints:
 
 choice("10.2", [2, 3], {(3, 3): "read-before", (2, 2): "operands", (3, 2): "swapped", (1, 3): "last-writer"})
 
-
-choice(
-    "10.3",
-    [7, 2],
-    {(6, 2): "start-function", (6, 1): "handler", (5, 0): "when-taken", (12, 7): "sleepers", (11, 6): "sleepers"},
-)
+choice("10.3", [7, 2], {
+    (6, 2): "start-function", (6, 1): "handler", (5, 0): "when-taken", (12, 7): "sleepers", (11, 6): "sleepers",
+})  # fmt: skip
 
 
 @exercise("10.4")
@@ -47,9 +42,7 @@ def _repaired(program: Any) -> Hints:
         r.said.append(list(later(("ann", "bob", 1), ("cid", "dan", 1), ticks=1)))
         r.node.advance(5)
         r.said.append(list(later(("ann", "bob", 1), ("bob", "ann", 1), ("cid", "ann", 1), ("ann", "cid", 1))))
-        r.said.append(later(("dan", "ann", 70), ("dan", "bob", 70)))
-        r.said.append(later(("ann", "ann", 5)))
-        r.said.append(r.ask(("show",))[0])
+        r.said += [later(("dan", "ann", 70), ("dan", "bob", 70)), later(("ann", "ann", 5)), r.ask(("show",))[0]]
 
     found = run(program, script)
     at_once, two, accounts, strangers, crossed, poor, itself, final = found.said

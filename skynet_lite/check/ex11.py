@@ -1,7 +1,5 @@
 """Exercises of notebook 11: programs that hang."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from .. import skynet
@@ -12,11 +10,8 @@ from .programs import Run, a_function, run
 
 
 def _circle(found: Run) -> Hint | None:
-    circles = found.trace.waits().circles()
-    if not circles:
-        return None
-    path = " → ".join(f"{wait.co} ({wait.on})" for wait in circles[0])
-    return hint("circle", path=path)
+    circle = next(iter(found.trace.waits().circles()), ())
+    return hint("circle", path=" → ".join(f"{wait.co} ({wait.on})" for wait in circle)) if circle else None
 
 
 @exercise("11.1")
@@ -115,8 +110,7 @@ def _reader(program: Any) -> Hints:
             r.said.append(r.heard(c))
         a.close()
         r.node.advance(5)
-        r.said.append(r.marks.count("gone"))
-        r.said.append([state for state, _ in r.node.tables()["sockets"].values()])
+        r.said += [r.marks.count("gone"), [state for state, _ in r.node.tables()["sockets"].values()]]
 
     found = run(program, script)
     yield any("one reader for each socket" in error for error in found.errors) and "two-readers"
@@ -130,13 +124,10 @@ def _reader(program: Any) -> Hints:
 @exercise("11.7")
 def _twice(program: Any) -> Hints:
     def script(r: Run) -> None:
-        calls = [("twice", 10), ("add", 1)]
+        def customer(name: str, n: int) -> None:
+            r.said.append((name, skynet.call(r.addr, "lua", name, n)))
 
-        def customer() -> None:
-            for name, n in calls:
-                skynet.fork(lambda name, n: r.said.append((name, skynet.call(r.addr, "lua", name, n))), name, n)
-
-        r.node.newservice(customer)
+        r.node.newservice(lambda: [skynet.fork(customer, *call) for call in (("twice", 10), ("add", 1))])
         r.node.advance(20)
 
     found = run(program, script)

@@ -1,7 +1,5 @@
 """Exercises of notebook 12: how a connection ends."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..core.errors import DriveTimeout, SocketError
@@ -20,16 +18,9 @@ def _ends(answer: Any) -> Hints:
         yield given[k] != right and str(k + 1)
 
 
-choice(
-    "12.2",
-    [3072, 6144, 9216],
-    {
-        (1024, 2048, 4096): "thresholds",
-        (1024, 2048, 4096, 8192): "each-write",
-        (3072, 6144): "doubles",
-        (3072,): "twice",
-    },
-)
+choice("12.2", [3072, 6144, 9216], {
+    (1024, 2048, 4096): "thresholds", (1024, 2048, 4096, 8192): "each-write", (3072, 6144): "doubles", (3072,): "twice",
+})  # fmt: skip
 
 
 @exercise("12.3")
@@ -61,13 +52,12 @@ def _adder(program: Any) -> Hints:
 
 @exercise("12.4")
 def _crash(program: Any) -> Hints:
-    def script(r: Run) -> None:
+    def script(r: Run) -> list[Any]:
         a, b = r.client(), r.client()
-        for c, text in ((a, b"one\n"), (b, b"two\n"), (b, b"crash\n"), (a, b"three\n")):
-            r.said.append(r.answer(c, text))
-        r.said.append(r.sockets())
+        said = [(a, b"one\n"), (b, b"two\n"), (b, b"crash\n"), (a, b"three\n")]
+        r.said += [*(r.answer(c, text) for c, text in said), r.sockets()]
         r.leave(a)
-        r.said.append(r.sockets())
+        return [r.sockets()]
 
     found = run(program, script)
     *lines, after, end = found.said
@@ -84,7 +74,7 @@ def _sender(program: Any) -> Hints:
     def look(r: Run) -> None:
         most[0] = max(most[0], *(row.get("wbuffer") or 0 for row in r.node.socket_server.netstat()))
 
-    def script(r: Run) -> None:
+    def script(r: Run) -> list[Any]:
         c = r.client()
         r.node.advance(200)
         look(r)
@@ -93,12 +83,10 @@ def _sender(program: Any) -> Hints:
             try:
                 got += len(c.recv(4 * _BLOCK))
             except (SocketError, DriveTimeout) as e:
-                r.said.append(str(e))
-                return
+                return [str(e)]
             r.node.advance(200)
             look(r)
-        r.said.append(got)
-        r.said.append(r.sockets())
+        return [got, r.sockets()]
 
     found = run(program, script)
     yield found.raised("look-at-log")

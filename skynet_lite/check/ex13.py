@@ -1,7 +1,5 @@
 """Exercises of notebook 13: a chat server."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -99,10 +97,8 @@ def _play(hub: Service, agent: Service, script: Callable[[_Chat], list[Any]]) ->
 
 def _wrong(when: str, got: Lines, wanted: Lines) -> Hint | None:
     """The first client that heard something else than it should."""
-    for name, lines in wanted.items():
-        if got.get(name) != lines:
-            return hint("hears", when=hint(when), name=name, heard=got.get(name), lines=lines)
-    return None
+    wrong = (name for name, lines in wanted.items() if got.get(name) != lines)
+    return next((hint("hears", when=hint(when), name=n, heard=got.get(n), lines=wanted[n]) for n in wrong), None)
 
 
 @exercise("13.1")

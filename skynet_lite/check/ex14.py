@@ -1,7 +1,5 @@
 """Exercises of notebook 14: what operations cost."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from .. import skynet
@@ -38,10 +36,7 @@ def _batch(program: Any) -> Hints:
             got.append(len(numbers))
             skynet.retpack(sum(numbers))
 
-    def stage() -> None:
-        skynet.newservice(program, skynet.newservice(adder))
-
-    found = run(stage)
+    found = run(lambda: skynet.newservice(program, skynet.newservice(adder)))
     yield found.raised("look-at-log")
     yield not got and "unasked"
     yield found.marks != ["total 499500"] and hint("marks", marks=found.marks)

@@ -1,26 +1,21 @@
 """Exercises of notebook 15: many workers, and the monitor."""
 
-from __future__ import annotations
-
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import CallError, DriveTimeout
 from ..drive.workers import WorkerNode
-from .engine import Hint, Hints, choice, exercise, first_wrong, hint, no_list, plain
+from .engine import Hints, choice, exercise, first_wrong, hint, no_list, plain
 from .programs import Run, a_function, run
 
 PATIENCE = 2.0
 """Seconds of real time in which a program must do what a moment is enough for."""
 
 
-choice(
-    "15.1",
-    [2, 1, 2, 0],
-    {(0, 1, 2, 3): "three", (0, 1, 2, 0): "birth", (2, 2, 0, 1): "hexadecimal", (3, 2, 3, 1): "from-zero"},
-)
+choice("15.1", [2, 1, 2, 0], {
+    (0, 1, 2, 3): "three", (0, 1, 2, 0): "birth", (2, 2, 0, 1): "hexadecimal", (3, 2, 3, 1): "from-zero",
+})  # fmt: skip
 
 
 @exercise("15.2")
@@ -38,13 +33,11 @@ def _turn(answer: Any) -> Hints:
     given = "".join(plain(letters).split())
     yield sorted(given) != ["a"] * 8 + ["b"] * 4 and "form"
     right = _order(8, 4, 1)
-    if given == right:
-        return
     yield given == _order(8, 4, -1) and "minus-one"
     yield given == _order(8, 4, 0) and "zero"
     yield given.startswith("aaaab") and "half"
-    k = next(k for k, (a, b) in enumerate(zip(given, right, strict=True)) if a != b)
-    yield hint("otherwise", k=k)
+    k = next((k for k, (a, b) in enumerate(zip(given, right, strict=True)) if a != b), None)
+    yield k is not None and hint("otherwise", k=k)
 
 
 def _order(a: int, b: int, weight: int) -> str:
@@ -65,29 +58,24 @@ def _hog(program: Any) -> Hints:
     node = WorkerNode(thread=2, clock="virtual", log=list)
     node.patience = 0.2
     try:
-        seen = _watch(node, program)
+        yield from _watch(node, program)
     finally:
         node.close()
-    yield seen
 
 
-def _watch(node: WorkerNode, program: Callable[..., Any]) -> str | Hint | None:
+def _watch(node: WorkerNode, program: Any) -> Hints:
     address = node.newservice(program, wait=False)
     worker = node.worker(address)
     end = time.monotonic() + PATIENCE
     s = node.service(address)
     while s.start_state in ("loading", "starting"):
         time.sleep(0.002)
-        if time.monotonic() > end:
-            return "no-start"
+        yield time.monotonic() > end and "no-start"
     try:
         answer = node.call(address, "lua", timeout=PATIENCE)
-    except DriveTimeout:
-        return "no-answer"
-    except CallError:
-        return "fails"
-    if answer != "hello":
-        return hint("answer", answer=answer)
+    except (DriveTimeout, CallError) as e:
+        yield "fails" if isinstance(e, CallError) else "no-answer"
+    yield answer != "hello" and hint("answer", answer=answer)
     assert node.monitor is not None
     end = time.monotonic() + 0.5
     while worker.monitor.destination == address and time.monotonic() < end:
@@ -95,11 +83,9 @@ def _watch(node: WorkerNode, program: Callable[..., Any]) -> str | Hint | None:
     node.monitor.check()
     time.sleep(0.05)  # else a worker that goes on from message to message could be caught in one of them twice
     found = [report for report in node.monitor.check() if report.service == address]
-    if not found:
-        return "came-back"
-    if found[0].function != "forever":
-        return hint("place", place=found[0].place, function=found[0].function)
-    return None
+    yield not found and "came-back"
+    place, function = found[0].place, found[0].function
+    yield function != "forever" and hint("place", place=place, function=function)
 
 
 N = 5000

@@ -1,7 +1,5 @@
 """Exercises of notebook 16: gate, watchdog, agent."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -11,7 +9,7 @@ from ..core.errors import SocketError
 from ..core.socket_slots import INVALID
 from ..lualib import gateserver, netpack
 from ..node.client import Client
-from .engine import Hint, Hints, exercise, first_wrong, hint, no_list, plain, yes_or_no
+from .engine import Hints, exercise, first_wrong, hint, no_list, plain, yes_or_no
 from .programs import Run, a_function, run
 
 CONF = {"address": "127.0.0.1", "port": 0}
@@ -60,13 +58,10 @@ def _gate(handler: Any, script: Callable[[Run], list[Any]]) -> Run:
     return run(lambda: gateserver.start(handler), opened)
 
 
-def _lacks(handler: Any) -> Hint | None:
-    if isinstance(handler, type):
-        return hint("class", name=handler.__name__)
-    missing = [name for name in ("connect", "message", "disconnect") if not callable(getattr(handler, name, None))]
-    if missing:
-        return hint("lacks", missing=missing[0])
-    return None
+def _lacks(handler: Any) -> Hints:
+    yield isinstance(handler, type) and hint("class", name=handler.__name__)
+    for name in ("connect", "message", "disconnect"):
+        yield not callable(getattr(handler, name, None)) and hint("lacks", missing=name)
 
 
 @exercise("16.1")
@@ -93,7 +88,7 @@ yes_or_no("16.3", "yes", "no", "yes", "no")
 
 @exercise("16.4")
 def _echo(handler: Any) -> Hints:
-    yield _lacks(handler)
+    yield from _lacks(handler)
 
     def script(r: Run) -> list[Any]:
         a, b, c = r.client(), r.client(), r.client()
@@ -118,7 +113,7 @@ def _echo(handler: Any) -> Hints:
 
 @exercise("16.5")
 def _silent(handler: Any) -> Hints:
-    yield _lacks(handler)
+    yield from _lacks(handler)
 
     def script(r: Run) -> list[Any]:
         talks, silent, leaves = r.client(), r.client(), r.client()
@@ -171,19 +166,15 @@ def _server(agent: Callable[..., Any]) -> Callable[[], None]:
         agents: dict[int, int] = {}
         gate = skynet.newservice("gate")
 
-        def close_agent(fd: int) -> None:
-            if fd in agents:
-                a = agents.pop(fd)
-                skynet.call(gate, "lua", "kick", fd)
-                skynet.send(a, "lua", "disconnect")
-
         @skynet.dispatch("lua")
         def handle(session: int, source: int, cmd: str, what: str, fd: int, *args: Any) -> None:
             if what == "open":
                 agents[fd] = skynet.newservice(agent)
                 skynet.call(agents[fd], "lua", "start", gate, fd)
-            elif what == "close":
-                close_agent(fd)
+            elif what == "close" and fd in agents:
+                a = agents.pop(fd)
+                skynet.call(gate, "lua", "kick", fd)
+                skynet.send(a, "lua", "disconnect")
 
         skynet.newservice(_database)
         skynet.call(gate, "lua", "open", dict(CONF))

@@ -1,7 +1,5 @@
 """Exercises of notebook 17: the debug console."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,12 +36,11 @@ def _queue(program: Any) -> Hints:
     answers: list[Any] = []
 
     def script(r: Run) -> list[Any]:
-        def taker() -> None:
-            for k in (0, 1):
-                skynet.fork(lambda k=k: answers.append((k, skynet.call(r.addr, "lua", "take"))))
+        def take(k: int) -> None:
+            answers.append((k, skynet.call(r.addr, "lua", "take")))
 
         said = r.ask(("INFO",), ptype="debug")
-        r.start(taker)
+        r.start(lambda: [skynet.fork(take, k) for k in (0, 1)])
         said += r.ask(("INFO",), ptype="debug")
         r.tell(*(("put", x) for x in "abcd"))
         return said + r.ask(("INFO",), ptype="debug")

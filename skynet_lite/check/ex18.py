@@ -1,7 +1,5 @@
 """Exercises of notebook 18: well-known libraries on skynet sockets. (The extra `contrib` is asked for only here.)"""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Callable
 from typing import Any
