@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from skynet_lite import doctor
+from skynet_lite.course import doctor
 from skynet_lite.course.doctor import Finding
 
 ROOT = Path(__file__).parent.parent

@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from skynet_lite import learn
+from skynet_lite.course import learn
 
 ROOT = Path(__file__).parent.parent
 
