@@ -259,19 +259,16 @@ def console(address: str) -> int:
 
 
 def learn(options: argparse.Namespace) -> int:
-    """Open the course, or look whether it could be. Raises UsageError."""
+    """Open the course, or look whether it could be. Raises LearnError."""
     from .course import doctor, learn
 
-    try:
-        if options.doctor:
-            return doctor.doctor()
-        if options.check:
-            return learn.check()
-        if options.student is not None:
-            return learn.student_copies(options.student)
-        return learn.open_course(options.dir, options.port, options.browser)
-    except learn.LearnError as e:
-        raise UsageError(str(e)) from e
+    if options.doctor:
+        return doctor.doctor()
+    if options.check:
+        return learn.check()
+    if options.student is not None:
+        return learn.student_copies(options.student)
+    return learn.open_course(options.dir, options.port, options.browser)
 
 
 def diff(options: argparse.Namespace) -> int:

@@ -163,10 +163,9 @@ def kernel(limit: float = KERNEL_SECONDS) -> Iterable[Finding]:
         yield Finding("missing", name, f"does not answer: {said}", remedy)
     else:
         theirs = "".join(answers).strip()
-        if os.path.realpath(theirs) == os.path.realpath(sys.prefix):
-            yield Finding("ok", name, "starts, answers, and is this Python")
-        else:
-            yield Finding("missing", name, f"is another Python: {theirs}", again)
+        ours = os.path.realpath(theirs) == os.path.realpath(sys.prefix)
+        other = Finding("missing", name, f"is another Python: {theirs}", again)
+        yield Finding("ok", name, "starts, answers, and is this Python") if ours else other
 
 
 def front_ends(folders: list[str] | None = None) -> Iterable[Finding]:
@@ -199,11 +198,8 @@ def notebooks(folder: Path | None = None) -> Iterable[Finding]:
     except LearnError as e:
         yield Finding("missing", "notebooks", str(e), install("--force-reinstall", "skynet_lite"))
         return
-    found = numbered(here)
-    if found:
-        yield Finding("ok", "notebooks", f"{len(found)} in {here}")
-    else:
-        yield Finding("missing", "notebooks", f"none in {here}", f"git -C {shlex.quote(str(here))} checkout .")
+    none = Finding("missing", "notebooks", f"none in {here}", f"git -C {shlex.quote(str(here))} checkout .")
+    yield Finding("ok", "notebooks", f"{len(found)} in {here}") if (found := numbered(here)) else none
 
 
 def font(find: Callable[[], str | None] | None = None) -> Iterable[Finding]:
