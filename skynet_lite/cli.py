@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
@@ -67,28 +66,10 @@ def _main(argv: list[str] | None) -> int:
     if unknown:
         hint = " (what is for the service comes after --)" if options.command == "trace" else ""
         raise UsageError(f"unrecognized arguments: {' '.join(unknown)}{hint}; see skynet-lite {options.command} --help")
-    if options.command == "run":
-        return run(options.program, options.args, options.thread)
     if options.command == "trace":
         return trace(options, [*rest, *argv[last + 1 :]])
-    if options.command == "view":
-        return view(options.file, options.step)
-    if options.command == "diff":
-        return diff(options)
-    if options.command == "console":
-        return console(options.address)
-    from .course import doctor, learn
-
-    try:
-        if options.doctor:
-            return doctor.doctor()
-        if options.check:
-            return learn.check()
-        if options.student is not None:
-            return learn.student_copies(options.student)
-        return learn.open_course(options.dir, options.port, options.browser)
-    except learn.LearnError as e:
-        raise UsageError(str(e)) from e
+    status: int = options.do(options)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket. "
         'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.',
     )
+    sub.set_defaults(do=lambda options: run(options.program, options.args, options.thread))
     sub.add_argument("--thread", metavar="N", type=int, help="worker threads (default: of the configuration, else 1)")
     sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
     args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
@@ -129,19 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--quiet", action="store_true", help="print no text")
 
     sub = commands.add_parser(
-        "view",
-        help="step through a saved trace in the terminal",
-        description="Steps through a trace that trace.save has written, .json or .jsonl. Without a terminal, and with "
-        "--step, it prints the screen instead: of the last event, or of event N.",
-    )
-    sub.add_argument("file", metavar="TRACE")
-    sub.add_argument("--step", metavar="N", type=int, action="append", help="print the screen after event N")
-
-    sub = commands.add_parser(
         "diff",
         help="compare two saved traces",
         description="Shows where two traces part. Status 0: the same, 1: different, 2: one cannot be read.",
     )
+    sub.set_defaults(do=diff)
     sub.add_argument("left", metavar="LEFT")
     sub.add_argument("right", metavar="RIGHT")
     sub.add_argument("--width", type=int, default=160, help="columns of the text (default: 160)")
@@ -154,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says "
         "the lines of its input, and ends with status 1 if one was answered with <CMD Error>.",
     )
+    sub.set_defaults(do=lambda options: console(options.address))
     sub.add_argument("address", metavar="[HOST:]PORT")
 
     sub = commands.add_parser(
@@ -161,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         help="open the course in JupyterLab",
         description="Opens the notebooks in JupyterLab, on a free port and with a token.",
     )
+    sub.set_defaults(do=learn)
     sub.add_argument("--no-browser", dest="browser", action="store_false", help="print the address, open nothing")
     sub.add_argument("--check", action="store_true", help="run the first notebook without a browser, print its trace")
     sub.add_argument("--doctor", action="store_true", help="tell whether the set-up is complete, and what mends it")
@@ -170,12 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# ---------------------------------------------------------------------- programs
-
-
 def run(program: str, args: list[str], thread: int | None = None) -> int:
     """Run a configuration or a service, in the background if `daemon` is set. Raises UsageError, SkynetError."""
     from .node.config import load
+    from .node.daemon import daemon_exit, daemon_init
 
     path = _file(program, (".toml", ".py"), "CONFIG.toml or SERVICE.py")
     configured = path.suffix == ".toml"
@@ -184,7 +158,10 @@ def run(program: str, args: list[str], thread: int | None = None) -> int:
     config = load(path if configured else None, {})
     if configured and config.start is None:
         raise UsageError(f'{program} names no service to start: add start = "name"')
-    with _daemon(config.daemon):  # before there is a node: threads and epoll do not survive a fork
+    with contextlib.ExitStack() as daemon:
+        if config.daemon is not None:  # before there is a node: threads and epoll do not survive a fork
+            pidfile = os.path.abspath(config.daemon)
+            daemon.callback(daemon_exit, pidfile, daemon_init(pidfile))
         return _run(path, program, args, configured, thread)
 
 
@@ -260,43 +237,38 @@ def _unescaped(text: str) -> bytes:
     return re.sub(rb"\\(?:x([0-9a-fA-F]{2})|([nrt\\]))", lambda m: known.get(m[2]) or bytes([int(m[1], 16)]), raw)
 
 
+@contextlib.contextmanager
+def _told(failed: str, needy: str = "", extra: str = "notebooks") -> Iterator[None]:
+    """What goes wrong inside is the user's to mend: a line about it. Raises UsageError."""
+    try:
+        yield
+    except OSError as e:
+        raise UsageError(f"{failed}: {e.strerror or e}") from e
+    except ImportError as e:
+        raise UsageError(f"{needy} needs {e.name}: pip install 'skynet_lite[{extra}]'") from e
+    except ValueError as e:
+        raise UsageError(str(e)) from e
+
+
 def console(address: str) -> int:
     """Talk to a debug console. Raises UsageError."""
     from .course import console as client
 
-    try:
+    with _told(f"cannot reach a console at {address}", "the console on a terminal", "console"):
         return client.run(address)
-    except ValueError as e:
-        raise UsageError(str(e)) from e
-    except OSError as e:
-        raise UsageError(f"cannot reach a console at {address}: {e.strerror or e}") from e
-    except ImportError as e:
-        raise UsageError(f"the console on a terminal needs {e.name}: pip install 'skynet_lite[console]'") from e
 
 
-# ---------------------------------------------------------------------- traces
+def learn(options: argparse.Namespace) -> int:
+    """Open the course, or look whether it could be. Raises LearnError."""
+    from .course import doctor, learn
 
-
-def view(file: str, steps: list[int] | None) -> int:
-    """Step through a saved trace, or print some of its screens. Raises UsageError."""
-    from .view import terminal
-
-    loaded = _loaded(file)
-    if steps is None and sys.stdin.isatty() and sys.stdout.isatty():
-        try:
-            terminal.run(loaded, Path(file).name)
-        except OSError as e:
-            raise UsageError(str(e)) from e
-        return 0
-    frames = terminal.Frames(loaded, Path(file).name)
-    size = shutil.get_terminal_size((110, 37))
-    for step in [-1] if steps is None else steps:
-        try:
-            *lines, _ = frames.frame(step, size.columns, size.lines)  # without the keys
-        except IndexError:
-            raise UsageError(f"{file} has no event {step}: it has {len(loaded)}, from 0") from None
-        print("\n".join(lines).rstrip(), flush=True)
-    return 0
+    if options.doctor:
+        return doctor.doctor()
+    if options.check:
+        return learn.check()
+    if options.student is not None:
+        return learn.student_copies(options.student)
+    return learn.open_course(options.dir, options.port, options.browser)
 
 
 def diff(options: argparse.Namespace) -> int:
@@ -309,43 +281,28 @@ def diff(options: argparse.Namespace) -> int:
 
 
 def _loaded(file: str) -> Trace:
-    from .trace import Trace, TraceError
+    from .trace import Trace
 
-    try:
+    with _told(f"cannot read {file}"):
         return Trace.load(file)
-    except TraceError as e:
-        raise UsageError(str(e)) from e
-    except OSError as e:
-        raise UsageError(f"cannot read {file}: {e.strerror or e}") from e
 
 
 def _outputs(options: argparse.Namespace) -> list[tuple[str, str]]:
     """Files to write, and the suffix that says what each is to be; asked before the run, not after it."""
     from .trace.export import PICTURES, kind_of
 
-    try:
-        files = [(file, kind_of(file)) for file in options.save]
-        if options.png:
-            files.append((options.png, kind_of(options.png)))
-            if files[-1][1] not in PICTURES:
-                raise UsageError(f"--png {options.png}: a picture ends in {', '.join(PICTURES)}")
-    except ValueError as e:
-        raise UsageError(str(e)) from e
+    with _told(""):
+        files = [(file, kind_of(file)) for file in [*options.save, *([options.png] if options.png else [])]]
+    if options.png and files[-1][1] not in PICTURES:
+        raise UsageError(f"--png {options.png}: a picture ends in {', '.join(PICTURES)}")
     return files + [(file, kind) for file, kind in ((options.html, ".html"), (options.chrome, ".chrome.json")) if file]
 
 
 def _write(what: Trace | Diff, file: str, kind: str, title: str | None) -> None:
     from .trace.export import save
 
-    try:
+    with _told(f"cannot write {file}", file):
         save(what, file, kind, **({"title": title} if title else {}))
-    except ImportError as e:
-        raise UsageError(f"{file} needs {e.name}: pip install 'skynet_lite[notebooks]'") from e
-    except OSError as e:
-        raise UsageError(f"cannot write {file}: {e.strerror or e}") from e
-
-
-# ---------------------------------------------------------------------- nodes
 
 
 def _file(program: str, suffixes: tuple[str, ...], wanted: str) -> Path:
@@ -405,28 +362,12 @@ def _check_start(service: Scheduler, log: _Log) -> None:
     """Raises UsageError if the start has failed, with the innermost place if the log has it."""
     if service.start_state != "failed":
         return
-    service.node.run_until_idle()  # for the last lines of the log
+    service.server.node.run_until_idle()  # for the last lines of the log
     places = re.findall(r"^  (\S+:\d+) in ", "\n".join(log.held or ()), re.MULTILINE)
     if service.init_error.startswith("CallError"):
         log.release()  # why the other service failed stands there only
     at = f" (at {places[-1]})" if places else ""
     raise UsageError(f"service {service.name} did not start: {service.init_error}{at}")
-
-
-@contextlib.contextmanager
-def _daemon(pidfile: str | None) -> Iterator[None]:
-    """Be a daemon inside the block, if there is a pid file."""
-    if pidfile is None:
-        yield
-        return
-    from .node.daemon import daemon_exit, daemon_init
-
-    path = os.path.abspath(pidfile)
-    file = daemon_init(path)
-    try:
-        yield
-    finally:
-        daemon_exit(path, file)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ RUN = Path(__file__).parent / "bench" / "run.py"
 ROWS = (
     "call + ret", "send, one way", "fork (warm pool)", "yield_", "wait/wakeup", "ring of 1,000 services",
     "1 × 64 B", "50 × 64 B", "500 × 64 B", "1 × 4096 B", "50 × 4096 B", "500 × 4096 B", "read(n)",
-    "a parked coroutine", "an idle service", "a connection", "hooks taken out", "recorder off", "recorder on",
+    "a parked coroutine", "an idle service", "a connection", "recorder off", "recorder on",
     "`state(i)`", "`timeline()`", "`to_html()`",
 )  # fmt: skip
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import string
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from skynet_lite import language
 from skynet_lite.check import check, exercises, judge
+from skynet_lite.check.engine import HERE, texts
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -98,3 +101,32 @@ def test_an_answer_of_another_form_is_no_crash(capsys: pytest.CaptureFixture[str
         for answer in (None, 3.5, "", object(), [object()], {}, print, lambda: 1 / 0, b"x"):
             check(number, answer)
     assert "not yet" in capsys.readouterr().out
+
+
+def _fields(text: str) -> set[str]:
+    return {field for _, field, _, _ in string.Formatter().parse(text) if field is not None}
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("ex*.py")), ids=lambda path: path.stem)
+def test_every_text_is_used_and_every_hint_has_one(path: Path) -> None:
+    """A text that nobody names, a name without a text, a field that one language lacks: none of them waits for a reader."""
+    tree, sections = ast.parse(path.read_text(encoding="utf-8")), texts(path.stem[2:])
+    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    known = {
+        **texts("common")["common"],
+        **{name: text for section in sections.values() for name, text in section.items()},
+    }
+    for number, section in sections.items():
+        assert number == "shared" or "right" in section
+        for name, text in section.items():
+            assert _fields(text["en"]) == _fields(text["zh"]), (number, name)
+            assert name in constants | {"right", "form"} or len(name) == 1 or name.isdigit(), (number, name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Yield) and isinstance(node.value, ast.BoolOp):
+            last = node.value.values[-1]
+            assert not isinstance(last, ast.Constant) or last.value in known, ast.unparse(node)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "hint" and isinstance(node.args[0], ast.Constant):
+            given = {keyword.arg for keyword in node.keywords}
+            named = [section[node.args[0].value] for section in (*sections.values(), texts("common")["common"])
+                     if node.args[0].value in section]  # fmt: skip
+            assert any(_fields(text["en"]) == given for text in named), ast.unparse(node)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -175,10 +174,8 @@ def test_trace_prints_the_canonical_text(tmp_path: Path) -> None:
         (["trace", "once.py", "--fast"], "unrecognized arguments: --fast (what is for the service comes after --)"),
         (["trace", "once.py", "--send", "x"], "--send found no socket that listens"),
         (["run", "--fast", "once.py"], "unrecognized arguments: --fast"),
-        (["view", "nosuch.json"], "cannot read nosuch.json: No such file"),
-        (["view", "idle.toml"], "idle.toml is no trace"),
+        (["diff", "nosuch.json", "idle.toml"], "cannot read nosuch.json: No such file"),
         (["diff", "idle.toml", "nosuch.json"], "idle.toml is no trace"),
-        (["view", "recording.json", "--step", "9999"], "recording.json has no event 9999: it has"),
         (["fly"], "invalid choice"),
         ([], "required"),
     ],
@@ -187,7 +184,6 @@ def test_errors_are_one_line_and_status_2(tmp_path: Path, args: list[str], text:
     """Never a Python traceback."""
     (tmp_path / "bad.toml").write_text('strat = "x"\n')
     (tmp_path / "once.py").write_text(SERVICE)
-    (tmp_path / "recording.json").write_bytes(RECORDING.read_bytes())
     (tmp_path / "fails.py").write_text("from skynet_lite import skynet\n@skynet.start\ndef main():\n    1 / 0\n")
     (tmp_path / "fails.toml").write_text('start = "fails"\n')
     (tmp_path / "idle.toml").write_text("thread = 1\n")
@@ -258,18 +254,6 @@ def test_a_client_that_gets_no_answer(tmp_path: Path) -> None:
     done = run("trace", tmp_path / "server.py", "--quiet", "--send", "x")
     assert done.returncode == 0, done.stderr
     assert "client#1 sends b'x' and receives b''" in done.stdout
-
-
-def test_view_prints_screens_where_there_is_no_terminal() -> None:
-    """The last one, or those that are asked for; the size is that of COLUMNS and LINES."""
-    last = run("view", RECORDING)
-    assert last.returncode == 0 and last.stdout.startswith("event 76 of 77")
-    done = subprocess.run(
-        command("view", RECORDING, "--step", "3", "--step", "-1"), capture_output=True, text=True, timeout=60,
-        env={**os.environ, "COLUMNS": "60", "LINES": "20"},
-    )  # fmt: skip
-    assert [line[:8] for line in done.stdout.splitlines() if line.startswith("event")] == ["event 3 ", "event 76"]
-    assert max(map(len, done.stdout.splitlines())) <= 60
 
 
 def test_diff_says_by_its_status(tmp_path: Path) -> None:

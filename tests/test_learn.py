@@ -47,14 +47,15 @@ def installed(site: Path, cwd: Path, *args: object) -> subprocess.CompletedProce
 
 
 def test_the_wheel_is_complete(site: Path) -> None:
-    """Types, every service, every notebook; greenlet is all that it requires."""
+    """Types, every service, every text of an exercise, every notebook; greenlet is all that it requires."""
     package = site / "skynet_lite"
     assert (package / "py.typed").exists()
-    ours = {str(p.relative_to(ROOT / "skynet_lite")) for p in (ROOT / "skynet_lite").rglob("*.py")}
-    assert ours <= {str(p.relative_to(package)) for p in package.rglob("*.py")}
+    for files in ("*.py", "check/texts/*.toml"):
+        ours = {str(p.relative_to(ROOT / "skynet_lite")) for p in (ROOT / "skynet_lite").rglob(files)}
+        assert ours and ours <= {str(p.relative_to(package)) for p in package.rglob(files)}
     course = ROOT / "notebooks"
-    files = {p.relative_to(course) for p in course.rglob("*.*") if p.suffix in (".ipynb", ".json", ".svg", ".png")}
-    assert files <= {p.relative_to(package / "notebooks") for p in (package / "notebooks").rglob("*")}
+    stored = {p.relative_to(course) for p in course.rglob("*.*") if p.suffix in (".ipynb", ".json", ".svg", ".png")}
+    assert stored <= {p.relative_to(package / "notebooks") for p in (package / "notebooks").rglob("*")}
     for folder in ("data", "images", "zh"):  # recordings that notebooks show, the map, the Chinese course
         ours = {p.name for p in (ROOT / "notebooks" / folder).iterdir() if p.is_file()}
         assert ours and ours == {p.name for p in (package / "notebooks" / folder).iterdir() if p.is_file()}

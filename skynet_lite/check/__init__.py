@@ -1,8 +1,8 @@
 """Self-checks for the exercises of the course: `check("05.1", answer)`.
 
 One idea: a wrong answer is told where to look, never just that it is wrong. So an
-exercise is a function that takes the answer and returns a hint, or None if it is
-right. Each notebook has a file of them here, in both languages.
+exercise is a function that takes the answer and yields hints, or none if it is right.
+Each notebook has a file of them here, and one of their texts in both languages.
 """
 
 from __future__ import annotations

@@ -1,56 +1,79 @@
-"""Asking an exercise, and running a reader's program for it.
+"""Asking an exercise: is an answer right, and if not, where is the reader to look?
 
-Two kinds of answer: a value (a prediction, an order, a number), and a program (a
-service that is run here on a node of its own, and looked at from outside and through
-its trace). Whatever a reader's program does, the reader gets a sentence.
+One idea: an exercise looks at one thing after the other, `yield wrong and "name"`. The
+first hint that it yields is told; an answer that gets none is right. What is said stands
+under these names in `texts/`, in English and Chinese. Whatever the answer is, or does, the
+reader gets a sentence.
 """
 
 from __future__ import annotations
 
+import tomllib
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..node.client import Client
-from ..node.node import Node
-from ..trace import Trace
 from ..trace.language import say
 
-Hint = str | None
-Check = Callable[[Any], Hint]
+HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class Exercise:
-    number: str
-    judge: Check
-    right: tuple[str, str]
+class Hint(NamedTuple):
+    """What to tell: the name of a text, and what fills its fields (that may be a hint, too)."""
+
+    name: str
+    fields: dict[str, Any]
 
 
-_exercises: dict[str, Exercise] = {}
+def hint(name: str, /, **fields: Any) -> Hint:
+    return Hint(name, fields)
 
 
-def exercise(number: str, *right: str) -> Callable[[Check], Check]:
-    """Enter the decorated function as exercise `number`; `right`: what to say then, English and Chinese."""
+Hints = Generator[Any, None, None]
+"""What an exercise yields: a Hint, the name of one without fields, or something false."""
+
+Check = Callable[[Any], Hints]
+_exercises: dict[str, Check] = {}
+
+
+def exercise(number: str) -> Callable[[Check], Check]:
+    """Enter the decorated function as exercise `number`, "05.1"."""
 
     def enter(judge: Check) -> Check:
-        english, chinese = right
-        _exercises[number] = Exercise(number, judge, (english, chinese))
+        _exercises[number] = judge
         return judge
 
     return enter
 
 
-def exercises() -> dict[str, Exercise]:
+def exercises() -> dict[str, Check]:
     """All exercises of the course by their number, "05.1"."""
-    for module in iter_modules([str(Path(__file__).parent)]):
+    for module in iter_modules([str(HERE)]):
         if module.name.startswith("ex"):
             import_module(f"{__package__}.{module.name}")
     return dict(sorted(_exercises.items()))
+
+
+@cache
+def texts(name: str) -> dict[str, dict[str, dict[str, str]]]:
+    """The texts of a notebook ("05"), or those that all use ("common"): by exercise, by name, by language."""
+    found: dict[str, dict[str, dict[str, str]]] = tomllib.loads((HERE / "texts" / f"{name}.toml").read_text("utf-8"))
+    return found
+
+
+def tell(what: str | Hint, number: str = "") -> str:
+    """A hint of exercise `number` as a sentence. Its text is the exercise's, the notebook's, or everybody's."""
+    name, fields = what if isinstance(what, Hint) else (what, {})
+    notebook = texts(number[:2]) if number else {}
+    text = next(part[name] for part in (
+        notebook.get(number, {}), notebook.get("shared", {}), texts("common")["common"]) if name in part)  # fmt: skip
+    filled = {key: tell(value, number) if isinstance(value, Hint) else value for key, value in fields.items()}
+    return say(text["en"], text["zh"]).format(**filled)
 
 
 def judge(number: str, answer: Any) -> tuple[bool, str]:
@@ -58,40 +81,32 @@ def judge(number: str, answer: Any) -> tuple[bool, str]:
 
     Raises KeyError for an exercise that is not there.
     """
-    found = exercises().get(number)
-    if found is None:
+    look = exercises().get(number)
+    if look is None:
         raise KeyError(f"no exercise {number!r}; there are {', '.join(_exercises)}")
     try:
-        hint = found.judge(answer)
+        with closing(look(answer)) as yielded:
+            found = next(filter(None, yielded), None)
+        return found is None, tell(found or "right", number)
     except Exception as e:
-        hint = _stumbled(answer, e)
-    return hint is None, hint if hint is not None else say(*found.right)
+        return False, tell(_stumbled(answer, e))
 
 
 def check(number: str, answer: Any = ...) -> None:
     """Print what is to be said about `answer` to exercise `number`. `...` is no answer yet."""
     if answer is ... or (isinstance(answer, list | tuple) and ... in answer):
-        print(say(f"{number} · waits for your answer in place of the dots", f"{number} · 请把省略号换成你的答案"))
+        print(tell(hint("waits", number=number)))
         return
     right, text = judge(number, answer)
-    print(f"{number} · {say('right', '正确') if right else say('not yet', '还不对')}: {text}")
+    print(f"{number} · {tell('is-right' if right else 'not-yet')}: {text}")
 
 
-def _stumbled(answer: Any, e: Exception) -> str:
+def _stumbled(answer: Any, e: Exception) -> Hint:
     """An answer of another shape than expected, or a program that raised on the driver's side."""
     if callable(answer):
         place = traceback.extract_tb(e.__traceback__)[-1]
-        said = f"{type(e).__name__}: {e}"
-        return say(
-            f"the check ran your program and met {said} (in {place.name}, line {place.lineno}). "
-            "Run it on a lab() of your own and look at node.log_lines and trace.verdicts().",
-            f"运行你的程序时遇到 {said}（{place.name}，第 {place.lineno} 行）。"
-            "请用 lab() 自己运行一遍，看看 node.log_lines 和 trace.verdicts()。",
-        )
-    return say(
-        f"{answer!r} has another form than the answer ({type(e).__name__}). Read again what the exercise asks for.",
-        f"{answer!r} 的形式和答案不同（{type(e).__name__}）。请再看看题目要求的是什么。",
-    )
+        return hint("met", error=f"{type(e).__name__}: {e}", function=place.name, line=place.lineno)
+    return hint("other-form", answer=answer, error=type(e).__name__)
 
 
 # --------------------------------------------------------------------------- values
@@ -108,20 +123,40 @@ def plain(answer: Any) -> Any:
     return answer
 
 
-def among(answer: Any, expected: Any, hints: dict[Any, str], otherwise: str) -> Hint:
-    """None if `answer` is `expected`, else the hint of this very answer, or `otherwise`.
-
-    Keys of `hints` are plain answers; a list is written as a tuple.
-    """
-    given = plain(answer)
-    if given == plain(expected) and type(given) is type(plain(expected)):
-        return None
-    return hints.get(_frozen(given), otherwise)
+def no_list(answer: Any, n: int, kind: type = object) -> bool:
+    """Whether an answer is something else than a list of `n` values of `kind`."""
+    return not isinstance(answer, list | tuple) or len(answer) != n or not all(isinstance(v, kind) for v in answer)
 
 
-def first_wrong(given: list[Any], right: list[Any], hints: list[str]) -> Hint:
-    """The hint of the first value that is wrong, None if none is. All three have the same length."""
-    return next((hint for g, r, hint in zip(given, right, hints, strict=True) if g != r), None)
+def among(value: Any, right: Any, hints: dict[Any, str], otherwise: str = "form") -> str | None:
+    """None if `value` is right, else the hint of this very value, or `otherwise`."""
+    return None if value == right else next((name for wrong, name in hints.items() if value == wrong), otherwise)
+
+
+def choice(number: str, right: Any, hints: dict[Any, str]) -> None:
+    """Enter an exercise that asks for one value. Keys of `hints` are plain answers; a list is written as a tuple."""
+
+    def look(answer: Any) -> Hints:
+        given, wanted = plain(answer), plain(right)
+        yield (given != wanted or type(given) is not type(wanted)) and hints.get(_frozen(given), "form")
+
+    exercise(number)(look)
+
+
+def yes_or_no(number: str, *right: str) -> None:
+    """Enter an exercise that asks for a list of these words: "form" is the hint for something else."""
+
+    def look(answer: Any) -> Hints:
+        given = plain(answer)
+        yield (no_list(given, len(right)) or any(g not in ("yes", "no") for g in given)) and "form"
+        yield first_wrong(given, right)
+
+    exercise(number)(look)
+
+
+def first_wrong(given: Sequence[Any], right: Sequence[Any]) -> str | None:
+    """The hint of the first value that is wrong, "1" and so on; None if none is. Raises ValueError: other lengths."""
+    return next((str(k) for k, (g, r) in enumerate(zip(given, right, strict=True), 1) if g != r), None)
 
 
 def _frozen(value: Any) -> Any:
@@ -132,82 +167,3 @@ def _frozen(value: Any) -> Any:
     except TypeError:
         return repr(value)
     return value
-
-
-# --------------------------------------------------------------------------- programs
-
-
-@dataclass
-class Run:
-    """What became of a reader's program. `said`: what clients got, in the order of the script."""
-
-    node: Node
-    trace: Trace
-    addr: int
-    said: list[Any]
-
-    @property
-    def marks(self) -> list[str]:
-        return [e["text"] for e in self.trace if e["e"] == "mark" and e.get("service")]
-
-    @property
-    def errors(self) -> list[str]:
-        """The last line of each error that was logged or ended a coroutine."""
-        return [str(e["error"]).strip().splitlines()[-1] for e in self.trace if e["e"] == "co_error"]
-
-    def tables(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.trace.state()["services"].get(f":{self.addr:08x}", {})
-        return found
-
-    def count(self, e: str, **fields: Any) -> int:
-        """How many events of this kind the program's service has."""
-        me = f":{self.addr:08x}"
-        fields["service"] = me
-        return sum(x["e"] == e and all(x.get(k) == v for k, v in fields.items()) for x in self.trace)
-
-
-def run(program: Any, script: Callable[[Run], Any] | None = None, *args: Any) -> Run:
-    """Start `program` as a service with `args` on a node of its own, and do `script(run)` to it.
-
-    The node is closed afterwards; its trace can be asked. A program that waits for ever
-    is no harm: time is virtual, and what a client waits for in vain ends in a second.
-    Raises TypeError if `program` is no function.
-    """
-    if not callable(program):
-        raise TypeError("a program is expected here: a function")
-    with Node(clock="virtual", log=list) as node, node.record() as trace:
-        found = Run(node, trace, 0, [])
-        found.addr = node.newservice(program, *args, wait=False)
-        node.run_until_idle()
-        if script is not None:
-            script(found)
-        node.run_until_idle()
-    return found
-
-
-def raised(found: Run) -> str:
-    """What to say of a program in which a coroutine has ended with an error."""
-    error = found.errors[0]
-    return say(f"A coroutine ends with {error!r}.", f"有协程以 {error!r} 结束。")
-
-
-def port_of(found: Run) -> int | None:
-    """The port on which the program listens, None if it does not."""
-    for id, (state, _) in found.node.tables()["sockets"].items():
-        if state == "listen":
-            return int(found.server.socket_server.sockname(id)[1])
-    return None
-
-
-def client(found: Run) -> Client:
-    """A client of the program. Raises LookupError if the program does not listen."""
-    port = port_of(found)
-    if port is None:
-        raise LookupError(say("no socket of your program listens", "你的程序没有处于监听状态的 socket"))
-    return found.node.client(port)
-
-
-def heard(found: Run, c: Client) -> bytes:
-    """What the program has written to `c` by the time that nothing can run. Never waits for more."""
-    found.node.run_until_idle()
-    return c.recv_until(lambda: True)

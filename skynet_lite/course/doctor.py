@@ -57,9 +57,6 @@ def install(*packages: str) -> str:
     return command("pip", "install", *packages)
 
 
-# --------------------------------------------------------------------------- versions
-
-
 def needed() -> dict[str, str]:
     """The least versions that skynet_lite asks for, with or without an extra; Python's under "python"."""
     try:
@@ -73,17 +70,16 @@ def needed() -> dict[str, str]:
     return found
 
 
-def _older(version: str, least: str) -> bool:
+def _judged(name: str, version: str, least: str, remedy: str, where: str = "") -> Finding:
     here, there = ([int(n) for n in re.findall(r"\d+", text)[:3]] for text in (version, least))
-    return here < there
+    if here < there:
+        return Finding("missing", name, f"{version}, older than {least}", remedy)
+    return Finding("ok", name, version + where)
 
 
 def python(version: str | None = None) -> Iterable[Finding]:
     here, least = version or ".".join(map(str, sys.version_info[:3])), needed().get("python", "")
-    if _older(here, least):
-        yield Finding("missing", "Python", f"{here}, older than {least}", f"python{least} -m venv .venv")
-    else:
-        yield Finding("ok", "Python", f"{here}, {sys.prefix}")
+    yield _judged("Python", here, least, f"python{least} -m venv .venv", f", {sys.prefix}")
 
 
 def packages(names: Iterable[str] = PACKAGES) -> Iterable[Finding]:
@@ -98,14 +94,8 @@ def packages(names: Iterable[str] = PACKAGES) -> Iterable[Finding]:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
             yield Finding("missing", name, "not installed", install(wanted))
-            continue
-        if _older(version, least.get(name, "")):
-            yield Finding("missing", name, f"{version}, older than {least[name]}", install("--upgrade", wanted))
         else:
-            yield Finding("ok", name, version)
-
-
-# --------------------------------------------------------------------------- the network of this machine
+            yield _judged(name, version, least.get(name, ""), install("--upgrade", wanted))
 
 
 def tcp(host: str = "127.0.0.1") -> Iterable[Finding]:
@@ -113,13 +103,11 @@ def tcp(host: str = "127.0.0.1") -> Iterable[Finding]:
     try:
         with socket.create_server((host, 0)) as server:
             server.settimeout(5)
-            with socket.create_connection(server.getsockname(), timeout=5) as client:
-                accepted, _ = server.accept()
-                with accepted:
-                    accepted.settimeout(5)
-                    client.sendall(b"x")
-                    if accepted.recv(1) != b"x":
-                        raise OSError("a byte was sent, and did not arrive")
+            with socket.create_connection(server.getsockname(), timeout=5) as client, server.accept()[0] as accepted:
+                accepted.settimeout(5)
+                client.sendall(b"x")
+                if accepted.recv(1) != b"x":
+                    raise OSError("a byte was sent, and did not arrive")
     except OSError as e:
         yield Finding("missing", "TCP on loopback", f"{host}: {e}", _loopback())
     else:
@@ -129,10 +117,8 @@ def tcp(host: str = "127.0.0.1") -> Iterable[Finding]:
 def udp(host: str = "127.0.0.1") -> Iterable[Finding]:
     """Send a datagram from one socket to another. Few notebooks need it."""
     try:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as to,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as by,
-        ):
+        datagrams = (socket.AF_INET, socket.SOCK_DGRAM)
+        with socket.socket(*datagrams) as to, socket.socket(*datagrams) as by:
             to.bind((host, 0))
             to.settimeout(5)
             by.sendto(b"x", to.getsockname())
@@ -148,35 +134,27 @@ def _loopback() -> str:
     return f"{up}   (and let a firewall or sandbox pass 127.0.0.1)"
 
 
-# --------------------------------------------------------------------------- Jupyter
-
-
 def kernel(limit: float = KERNEL_SECONDS) -> Iterable[Finding]:
     """Start the kernel `python3` as notebooks do, and ask it which Python it is. `limit`: seconds for its start."""
     name, again = "kernel python3", command("ipykernel", "install", "--sys-prefix")
     try:
         from jupyter_client.kernelspec import NoSuchKernel
-        from jupyter_client.manager import KernelManager
+        from jupyter_client.manager import run_kernel
     except ImportError as e:
         yield Finding("missing", name, f"cannot be started: no {e.name}", install("ipykernel"))
         return
-    manager = KernelManager(kernel_name="python3")
+    answers: list[str] = []
     try:
         # Not through pipes of ours: what it prints while dying is its log, not a line of this table.
-        with open(os.devnull, "w") as nowhere:
-            manager.start_kernel(stdout=nowhere, stderr=nowhere)
-        client = manager.client()
-        client.start_channels()
-        try:
-            client.wait_for_ready(timeout=limit)
-            answers: list[str] = []
-            client.execute_interactive(
+        with (
+            open(os.devnull, "w") as nowhere,
+            run_kernel(kernel_name="python3", startup_timeout=limit, stdout=nowhere, stderr=nowhere) as client,
+        ):
+            client.execute_interactive(  # type: ignore[attr-defined]  # it is a blocking one
                 "import sys; print(sys.prefix)",
                 timeout=limit,
                 output_hook=lambda message: answers.append(message["content"].get("text", "")),
             )
-        finally:
-            client.stop_channels()
     except NoSuchKernel:
         yield Finding("missing", name, "there is none", f"{install('ipykernel')} && {again}")
     except (OSError, RuntimeError, TimeoutError) as e:
@@ -185,13 +163,9 @@ def kernel(limit: float = KERNEL_SECONDS) -> Iterable[Finding]:
         yield Finding("missing", name, f"does not answer: {said}", remedy)
     else:
         theirs = "".join(answers).strip()
-        if os.path.realpath(theirs) == os.path.realpath(sys.prefix):
-            yield Finding("ok", name, "starts, answers, and is this Python")
-        else:
-            yield Finding("missing", name, f"is another Python: {theirs}", again)
-    finally:
-        if manager.has_kernel:
-            manager.shutdown_kernel(now=True)
+        ours = os.path.realpath(theirs) == os.path.realpath(sys.prefix)
+        other = Finding("missing", name, f"is another Python: {theirs}", again)
+        yield Finding("ok", name, "starts, answers, and is this Python") if ours else other
 
 
 def front_ends(folders: list[str] | None = None) -> Iterable[Finding]:
@@ -224,31 +198,21 @@ def notebooks(folder: Path | None = None) -> Iterable[Finding]:
     except LearnError as e:
         yield Finding("missing", "notebooks", str(e), install("--force-reinstall", "skynet_lite"))
         return
-    found = numbered(here)
-    if found:
-        yield Finding("ok", "notebooks", f"{len(found)} in {here}")
-    else:
-        yield Finding("missing", "notebooks", f"none in {here}", f"git -C {shlex.quote(str(here))} checkout .")
-
-
-# --------------------------------------------------------------------------- what the course can do without
+    none = Finding("missing", "notebooks", f"none in {here}", f"git -C {shlex.quote(str(here))} checkout .")
+    yield Finding("ok", "notebooks", f"{len(found)} in {here}") if (found := numbered(here)) else none
 
 
 def font(find: Callable[[], str | None] | None = None) -> Iterable[Finding]:
     """Letters for Chinese labels in figures. `find`: finds such a font, by its name."""
-    if find is None:
-        try:
-            from ..view.figure import wider_font
-        except ImportError:
-            yield Finding("warning", "font for Chinese", "cannot be looked for: no matplotlib", install("matplotlib"))
-            return
-        find = wider_font
-    name = find()
-    if name is not None:
-        yield Finding("ok", "font for Chinese", name)
+    try:
+        from ..view.figure import wider_font
+    except ImportError:
+        yield Finding("warning", "font for Chinese", "cannot be looked for: no matplotlib", install("matplotlib"))
         return
     remedy = "sudo apt-get install fonts-noto-cjk   (or another font of theirs; then delete matplotlib's font cache)"
-    yield Finding("warning", "font for Chinese", "none: figures fall back to English labels", remedy)
+    none = Finding("warning", "font for Chinese", "none: figures fall back to English labels", remedy)
+    name = (find or wider_font)()
+    yield Finding("ok", "font for Chinese", name) if name is not None else none
 
 
 def browser(get: Callable[[], object] | None = None) -> Iterable[Finding]:

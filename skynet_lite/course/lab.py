@@ -19,9 +19,6 @@ from ..trace import Trace
 
 HOME = Path(__file__).parent.parent
 ANCHOR = re.compile(r"DOC: ([\w-]+\w)")
-HOOK = re.compile(
-    r"emit is not None|\.tag\b|\.tracing|timeout_traceback|PTYPE_TRACE"
-)  # of the recorder, and of skynet.trace
 
 _left = ExitStack()
 
@@ -67,9 +64,7 @@ def marks(trace: Trace) -> list[str]:
 def code(anchor: str) -> None:
     """Print the code at a `DOC:` anchor, under the name of its file and function.
 
-    Its docstring is left out, and so are the hooks of the recorder and of `skynet.trace`: they
-    stand in every function of the scheduler and say nothing about it.
-    Raises KeyError for an anchor that is not there.
+    Its docstring is left out. Raises KeyError for an anchor that is not there.
     """
     if anchor not in anchors():
         raise KeyError(f"no anchor {anchor!r}; there are {', '.join(sorted(anchors()))}")
@@ -77,7 +72,11 @@ def code(anchor: str) -> None:
     text = (HOME / file).read_text(encoding="utf-8")
     node = next(node for found, node, _ in _named(ast.parse(text)) if found == name)
     print(f"# skynet_lite/{file} · {name}")
-    print("\n".join(line[node.col_offset :] for line in _essence(text.splitlines(), node)))
+    doc = range(0)
+    if not isinstance(node, ast.Assign):  # the anchor stands there
+        doc = range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    lines = enumerate(text.splitlines()[: node.end_lineno], 1)
+    print("\n".join(line[node.col_offset :] for n, line in lines if n >= node.lineno and n not in doc))
 
 
 @cache
@@ -105,14 +104,3 @@ def _named(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Named, str]]:
             yield from _named(node, prefix + node.name + ".")
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(after, ast.Expr):
             yield node.targets[0].id, node, str(getattr(after.value, "value", ""))
-
-
-def _essence(lines: list[str], node: Named) -> list[str]:
-    dropped: set[int] = set()
-    for part in ast.walk(node):
-        hook = isinstance(part, ast.If) and HOOK.search(ast.unparse(part.test)) and not part.orelse
-        name = isinstance(part, ast.Assign) and ast.unparse(part) == "emit = self.emit"
-        doc = isinstance(part, ast.Expr) and part is getattr(node, "body", [None])[0]
-        if hook or name or doc:
-            dropped |= set(range(part.lineno, (part.end_lineno or part.lineno) + 1))  # type: ignore[attr-defined]
-    return [lines[n - 1] for n in range(node.lineno, (node.end_lineno or 0) + 1) if n not in dropped]

@@ -19,13 +19,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import SkynetError
+
 DEFAULT_FOLDER = "skynet_lite_notebooks"
 INDEX = "index.ipynb"
 TRACE_LINE = re.compile(r" *\d+ (:[0-9a-f]{8}|client#\d+| {9}) ")
 CELL_SECONDS = 120
 
 
-class LearnError(Exception):
+class LearnError(SkynetError):
     """Why the course cannot be opened; one line that names the remedy."""
 
 
@@ -133,18 +135,15 @@ def check() -> int:
     for module in ("nbclient", "nbformat", "ipykernel", "matplotlib"):
         _need(module)
     import nbformat
-    from nbclient import NotebookClient
+    from nbclient import execute
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook: Any = nbformat.read(first, as_version=4)
     stored = _traces(notebook)
     print(f"running {first.name} ...", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(
-            notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
-        )
         try:
-            client.execute()
+            execute(notebook, folder, timeout=CELL_SECONDS, kernel_name="python3")
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as e:
             print(f"{first.name} failed: {e}")
             return 1
@@ -159,13 +158,8 @@ def check() -> int:
 
 def _traces(notebook: Any) -> list[str]:
     """The lines of canonical text that the cells have printed."""
-    printed = (
-        line
-        for cell in notebook.cells
-        for output in cell.get("outputs", ())
-        if output.output_type == "stream"
-        for line in output.text.splitlines()
-    )
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", ()))
+    printed = (line for output in outputs if output.output_type == "stream" for line in output.text.splitlines())
     return [line for line in printed if TRACE_LINE.match(line)]
 
 

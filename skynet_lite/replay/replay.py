@@ -20,15 +20,17 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.clock import Clock, VirtualClock
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_LUA, pack
 from ..core.outside import Descriptor, Lookup
 from ..core.places import stack_of
+from ..drive.loop import Loop
 from ..node.loader import Registry, StartFunction
 from ..skynet.coroutine import Coroutine, running
 from ..tell.record import DRIVER, WRITING, Asked, Position, usual
@@ -176,6 +178,8 @@ class _Run:
     def __init__(self, node: Node, outside: Replayed, trace: Trace, expected: list[Event]) -> None:
         assert trace.world is not None
         self._node = node
+        assert isinstance(node.driver, Loop)
+        self._driver = node.driver
         self._outside = outside
         self._recorded = trace
         self._expected = expected
@@ -191,17 +195,15 @@ class _Run:
         node.recording.remove(self._record)
         node.recording.add(self._judge)
         try:
-            self._go()
-        except _Stop:
-            pass
+            with suppress(_Stop):
+                self._go()
         finally:
             node.recording.remove(self._judge)
             self._outside.over = True
             new.settle()
             new.world = deepcopy(new.world)  # without what closing asks
             node.close()
-        numbers = self._recorded.stamps[0]
-        k = bisect.bisect_right(numbers, len(new))
+        k = bisect.bisect_right(self._recorded.stamps[0], len(new))
         new.stamps = tuple(column[:k] for column in self._recorded.stamps)  # type: ignore[assignment]
         return Replay(new, self._divergence)
 
@@ -211,20 +213,19 @@ class _Run:
             n, kind, *values = inputs[i] if i < len(inputs) else (len(self._expected), "end")
             if self._node.closed:
                 self.stop("the node is closed")
-            elif len(self.new) < n:
-                if self._node.server.global_queue:
-                    i += self._dispatch(inputs[i : i + 1])
-                else:
-                    self.stop("")
-            else:
+            if len(self.new) >= n:
                 self._outside.begin()
                 self._drive(kind, values)
                 i += 1
+            elif self._node.server.global_queue:
+                i += self._dispatch(inputs[i : i + 1])
+            else:
+                self.stop("")
 
     def _dispatch(self, following: list[list[Any]]) -> int:
         """One message; 1 if that ended as the recorded one did, with something like SystemExit."""
         try:
-            self._node.driver.step_replayed()
+            self._driver.step_replayed()
         except _Stop:
             raise
         except BaseException as e:
@@ -234,32 +235,26 @@ class _Run:
         return 0
 
     def _drive(self, kind: str, values: list[Any]) -> None:
-        node = self._node
-        if kind == "own":
-            node.driver.own()
-        elif kind == "poll":
+        """Do again what the driver did then."""
+        node, driver = self._node, self._driver
+        does: dict[str, Callable[..., None]] = {"own": driver.own, "mark": node.mark, "close": node.close}
+        if kind == "poll":
             self._outside.found, self._outside.names = values
-            try:
-                node.driver.drive(lambda: node.server.poll(0))
-            except OSError:
-                if not isinstance(values[0], Failure):
-                    raise
+            with suppress(OSError) if isinstance(values[0], Failure) else nullcontext():
+                driver.drive(lambda: node.server.poll(0))
         elif kind == "jump" and node.clock.virtual:
-            node.driver.drive(lambda: node.server.jump(values[0]))
+            driver.drive(lambda: node.server.jump(values[0]))
         elif kind == "call":
             target = node.handles.contexts.get(values[0])
             if target is None:
                 self.stop(f"a call from outside goes to :{values[0]:08x}, and there is no such service")
-            else:
-                node.driver.drive(lambda: node.server.call_in(target, PTYPE_LUA, values[1], pack(values[2])))
+            driver.drive(lambda: node.server.call_in(target, PTYPE_LUA, values[1], pack(values[2])))
         elif kind == "launch":
-            node.driver.drive(lambda: node.launch_noted(*values))
-        elif kind == "mark":
-            node.mark(values[0])
+            driver.drive(lambda: node.launch_noted(*values))
         elif kind == "client":
             node.recording.tell(("client", 0, *values))
-        elif kind == "close":
-            node.close()
+        elif kind in does:
+            does[kind](*values)
         else:
             self.stop(f"the recorded message ended with {kind} {values[0]}, this one does not")
 
@@ -276,13 +271,13 @@ class _Run:
         if expected is None or bare(expected) != bare(got):
             self._diverge(i, got, "")
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str) -> NoReturn:
         """Leave the recording without an event. Raises _Stop."""
         if self._divergence is not None:
             raise _Stop
         self._diverge(len(self.new.events), None, reason)
 
-    def _diverge(self, i: int, got: Event | None, reason: str) -> None:
+    def _diverge(self, i: int, got: Event | None, reason: str) -> NoReturn:
         expected = self._expected[i] if i < len(self._expected) else None
         before = place(self._expected, i, expected or got)
         after = self._here() or place(self.new.events, i, got or expected)
@@ -350,8 +345,7 @@ class _Ghost:
     def fileno(self) -> int:
         return self._fd
 
-    def close(self) -> None:
-        pass
+    def close(self) -> None: ...
 
 
 class _GhostDescriptor(_Ghost, Descriptor):
@@ -433,14 +427,11 @@ class Replayed(Asked):
     def monotonic_ns(self) -> int:
         return 0  # only for stamps, which are those of the recording
 
-    def unwatch(self, fd: int) -> None:
-        pass
+    def unwatch(self, fd: int) -> None: ...
 
-    def wake(self) -> None:
-        pass
+    def wake(self) -> None: ...
 
-    def close(self) -> None:
-        pass
+    def close(self) -> None: ...
 
 
 class _ReplayedClock:

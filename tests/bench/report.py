@@ -145,10 +145,7 @@ def _compare(
 def _tables(bench: Bench, figures: Figures) -> list[str]:
     echo = {r: f"{r.split()[1]} × {r.split()[2]} B" for r in bench.values if r.startswith("echo ")}
     servers = [s for s in bench.systems if s != "pykka"]
-    off, on = (
-        figures.ratio("recorder off", LITE, below="recorder none"),
-        figures.ratio("recorder on", LITE, below="recorder off"),
-    )
+    on = figures.ratio("recorder on", LITE, below="recorder off")
     return [
         "### Inside one node (ns of CPU time an operation)",
         _compare(figures, bench.systems, INSIDE),
@@ -165,9 +162,8 @@ def _tables(bench: Bench, figures: Figures) -> list[str]:
         _table(
             ["", "ns", "ratio"],
             [
-                ["hooks taken out", _shown(figures.median("recorder none", LITE)), ""],
-                ["recorder off", _shown(figures.median("recorder off", LITE)), _shown(off, 2)],
-                ["recorder on", _shown(figures.median("recorder on", LITE)), f"{_shown(on, 2)} (over off)"],
+                ["recorder off", _shown(figures.median("recorder off", LITE)), ""],
+                ["recorder on", _shown(figures.median("recorder on", LITE)), _shown(on, 2)],
             ],
         ),
         "### Looking at a trace (skynet_lite)",
@@ -253,7 +249,6 @@ def _goals(figures: Figures) -> str:
     rates("echo 50 × 64 B, requests/s", "echo 50 64", "asyncio", 0.85, 1.0)
     rates("bulk read(n)", "bulk", SKYNET_OFF, 1.5, 1.8)
     rates("bulk read(n)", "bulk", "gevent", 0.6, 1.0)
-    judge("recorder off / no hooks", figures.ratio("recorder off", LITE, below="recorder none"), 1.03, 1.01)
     judge("recorder on / off", figures.ratio("recorder on", LITE, below="recorder off"), 1.35, 1.2)
     judge("timeline of 10,000 events, s", figures.median("look timeline", LITE), 3, 2)
     judge("5,000 events in the viewer, s", figures.median("look load", LITE), 2, 1)

@@ -31,9 +31,7 @@ TIMEOUT = 120  # seconds for one figure
 
 LITE, SKYNET, SKYNET_OFF = "skynet_lite", "skynet", "skynet, profile off"
 PEERS = {"gevent": "gevent", "asyncio": "asyncio", "uvloop": "uvloop", "trio": "trio", "pykka": "pykka"}
-PROGRAMS = {LITE: "peer_lite.py", "unhooked": "unhooked.py", "views": "views.py"} | {
-    name: f"peer_{name}.py" for name in PEERS
-}
+PROGRAMS = {LITE: "peer_lite.py", "views": "views.py"} | {name: f"peer_{name}.py" for name in PEERS}
 
 # metric → operations in a full run, and in a quick one
 OPERATIONS = {
@@ -162,10 +160,8 @@ class Bench:
                 self.note(metric, system, self.single, system, metric, n // share)
             self.say(metric)
         calls = OPERATIONS["call"][1 if quick else 0]
-        for row, system, metric in (
-            ("recorder none", "unhooked", "call"), ("recorder off", LITE, "call"), ("recorder on", LITE, "recorded"),
-        ):  # fmt: skip
-            self.note(row, LITE, self.single, system, metric, calls)
+        for row, metric in (("recorder off", "call"), ("recorder on", "recorded")):
+            self.note(row, LITE, self.single, LITE, metric, calls)
         self.say("recorder")
         for row, (metric, full) in VIEWS.items():
             if metric not in ("load", "step") or shutil.which("chromium"):
