@@ -18,7 +18,7 @@ from hypothesis import given, strategies as st
 from socket_harness import TIMEOUT, Limited, in_service
 
 from skynet_lite import CallError, Node, SkynetError, SocketError, gateserver, netpack, skynet, socket
-from skynet_lite.skynet import _service
+from skynet_lite.skynet.coroutine import current
 
 GOLDEN = Path(__file__).parent / "golden" / "netpack"
 MB = 1024 * 1024
@@ -147,7 +147,7 @@ def test_the_receive_buffer(v: dict[str, Any]) -> None:
     service_socket = 99
 
     def body() -> None:
-        service = _service()
+        service = current()
         s = socket._pool(service)[service_socket] = socket.PoolSocket(service, service_socket, None)
         s.connecting = False  # a connection that has ended: no read waits
         check = v["ops"][0] if v["ops"][0]["op"] == "check" else None
@@ -245,7 +245,7 @@ class Handler:
             "openclient": gateserver.openclient,
             "closeclient": gateserver.closeclient,
             "write": socket.write,
-            "shutdown": lambda fd: _service().node.socket_server.shutdown(skynet.self(), fd),
+            "shutdown": lambda fd: current().node.socket_server.shutdown(skynet.self(), fd),
             "types": lambda: {row["id"]: row["type"] for row in socket.netstat()},
         }[cmd](*args)
 

@@ -10,7 +10,7 @@ After lualib/skynet/debug.lua.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from .. import skynet
 from ..core.errors import SkynetError
@@ -19,9 +19,6 @@ from ..skynet.coroutine import current
 from ..skynet.protocols import PROTO, Protocol
 from . import memory, remotedebug
 from .inject import inject
-
-if TYPE_CHECKING:
-    from ..node.node import Node
 
 T = TypeVar("T")
 
@@ -37,7 +34,7 @@ def _extern() -> dict[str, Callable[..., Any]]:
     return added
 
 
-def look(job: Callable[[Node], T]) -> T:
+def look(job: Callable[[Any], T]) -> T:
     """`job(node)`, run between two messages, where all tables of the node agree; returns what it returns. Blocks."""
     node = current().node
     asked = node.later(lambda: node.look(lambda: job(node)))
@@ -109,7 +106,7 @@ def KILLTASK(threadname: str) -> None:
 
 
 def INFO(*args: Any) -> None:
-    func = current().info_func
+    func = current().libs.get("info_func")
     skynet.retpack(None if func is None else func(*args))
 
 

@@ -10,13 +10,11 @@ After service-src/service_snlua.c (skynet.profile) and skynet_server.c (cpu_cost
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from ..core.errors import SkynetError
 from ..skynet.coroutine import UserCoroutine, current, gettrace, running, settrace
-
-if TYPE_CHECKING:
-    from ..node.node import Node
 
 
 class _Clock:

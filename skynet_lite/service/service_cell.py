@@ -16,9 +16,9 @@ def main(name: str) -> None:
     @skynet.dispatch("lua")
     def init(session: int, source: int, cmd: str, function: str, *args: Any) -> None:
         skynet.dispatch("lua", no_dispatch)
-        s.cell = []
+        starts = s.libs["cell"] = []  # what skynet.start is given meanwhile
         s.node.registry.find(function)(*args)
-        for start in s.cell:
+        for start in starts:
             start()
-        s.cell = None
+        del s.libs["cell"]
         skynet.retpack()

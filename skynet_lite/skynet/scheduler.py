@@ -60,7 +60,6 @@ class Scheduler:
 
     __slots__ = (
         "at_close",
-        "cell",
         "contexts",
         "coroutines",
         "created",
@@ -73,7 +72,6 @@ class Scheduler:
         "global_queue",
         "handle",
         "hub",
-        "info_func",
         "init_error",
         "init_functions",
         "init_thread",
@@ -142,12 +140,10 @@ class Scheduler:
         self.init_thread: Coroutine | None = None  # the start function, until it has ended
         self.launch_args: tuple[Any, ...] = ()
         self.libs: dict[str, Any] = {}  # what libraries keep for the service: Python shares modules, Lua does not
-        self.cell: list[Callable[..., Any]] | None = None  # service_cell: takes what skynet.start is given
         self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
         self.init_error: str = ""
         self.unknown_request: Callable[..., Any] = unknown_request
         self.unknown_response: Callable[..., Any] = unknown_response
-        self.info_func: Callable[..., Any] | None = None  # what the debug command INFO asks
         self.timeout_traceback: dict[int, str] | None = None  # trace_timeout: session → who set the timer
         self.tracing = False  # whether requests are to be looked at: see tracetag.py
         self.trace_source: dict[int, str] = {}  # who sent a tag, which his next request will carry

@@ -31,8 +31,8 @@ def start(func: F) -> F:
     The start function runs in a coroutine of its own, after a timer of 0 ticks.
     """
     s = getattr(running(), "service", None)
-    if s is not None and s.cell is not None:
-        s.cell.append(func)
+    if s is not None and "cell" in s.libs:
+        s.libs["cell"].append(func)
     elif s is not None:
         start_with(s, func)
     return func
@@ -209,7 +209,7 @@ def endless() -> bool:
 
 def info_func(func: F) -> F:
     """Set what the debug command INFO answers: `func(*args)`. Decorates (lualib/skynet/debug.lua)."""
-    current().info_func = func
+    current().libs["info_func"] = func
     return func
 
 
