@@ -8,12 +8,17 @@ After lualib/skynet/sharedata.lua and service/sharedatad.lua.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .. import skynet
 from ..core.errors import SkynetError
 from ..skynet.coroutine import current
 from .frozen import Root, copy, view
+from .library import Keeper, kept
+
+_ask = Keeper("sharedatad")
+_cache = partial(kept, "sharedata", dict[str, Root])  # tables that this service has queried
 
 
 def new(name: str, value: Any = None, *args: Any) -> None:
@@ -21,7 +26,7 @@ def new(name: str, value: Any = None, *args: Any) -> None:
 
     Raises CallError if there is one of this name already (see the log).
     """
-    skynet.call(_sharedatad(), "lua", "new", name, value, *args)
+    _ask("new", name, value, *args)
 
 
 def query(name: str) -> Any:
@@ -37,12 +42,12 @@ def query(name: str) -> Any:
 
 def update(name: str, value: Any = None, *args: Any) -> None:
     """Give the table new values; who has queried it will see them. Makes it if there is none."""
-    skynet.call(_sharedatad(), "lua", "update", name, value, *args)
+    _ask("update", name, value, *args)
 
 
 def delete(name: str) -> None:
     """Forget the table. Views of it stay as they are. Raises CallError if there is none."""
-    skynet.call(_sharedatad(), "lua", "delete", name)
+    _ask("delete", name)
 
 
 def flush() -> None:
@@ -71,20 +76,3 @@ def _monitor(name: str, root: Root) -> None:
         root.version = version
     if _cache().get(name) is root:
         del _cache()[name]
-
-
-def _ask(command: str, name: str, *args: Any) -> Any:
-    return skynet.call(_sharedatad(), "lua", command, name, *args)
-
-
-def _cache() -> dict[str, Root]:
-    cache: dict[str, Root] = current().libs.setdefault("sharedata", {})
-    return cache
-
-
-def _sharedatad() -> int:
-    libs = current().libs
-    if "sharedatad" not in libs:
-        libs["sharedatad"] = skynet.uniqueservice("sharedatad")
-    handle: int = libs["sharedatad"]
-    return handle

@@ -16,7 +16,8 @@ def main(name: str) -> None:
     @skynet.dispatch("lua")
     def init(session: int, source: int, cmd: str, function: str, *args: Any) -> None:
         skynet.dispatch("lua", no_dispatch)
-        starts = s.libs["cell"] = []  # what skynet.start is given meanwhile
+        starts: list[Any] = []  # what skynet.start is given meanwhile
+        s.libs["cell"] = starts
         s.node.registry.find(function)(*args)
         for start in starts:
             start()
