@@ -172,8 +172,7 @@ def adjust_address(address: str) -> int | str:
 
 def ticks(ti: str) -> int | None:
     """A waiting time; None (no limit) if it is 0 or less."""
-    wanted = int(number(ti))
-    return wanted if wanted > 0 else None
+    return max(0, int(number(ti))) or None
 
 
 MEANING: dict[str, Callable[[str], Any]] = {
@@ -282,7 +281,6 @@ def remotedebug(address: int | str, *, fd: int) -> None:
 
 
 # --------------------------------------------------------------------------- ours
-
 
 numbers = count(1)
 streams: dict[int, "Stream"] = {}  # by number
