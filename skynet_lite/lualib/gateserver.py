@@ -17,6 +17,7 @@ of which connect and message must be there. After lualib/snax/gateserver.lua.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..core.errors import SkynetError
@@ -38,9 +39,7 @@ class Gate:
         self.server = self.service.node.socket_server
         self.queue = netpack.Queue()
         self.socket: int | None = None  # the listening one
-        self.maxclient = MAXCLIENT
-        self.maxwbuffer: int | None = None
-        self.nodelay = False
+        self.maxclient, self.maxwbuffer, self.nodelay = MAXCLIENT, 0, False
         self.client_number = 0
         self.connection: dict[int, bool] = {}  # False: the reading side is closed
 
@@ -54,7 +53,7 @@ class Gate:
             raise SkynetError(f'this gate is told no port: open takes {{"address": {address!r}, "port": 8888}}')
         address, port = _address(address, port)
         self.maxclient = conf.get("maxclient") or MAXCLIENT
-        self.maxwbuffer = conf.get("maxwbuffer")
+        self.maxwbuffer = conf.get("maxwbuffer") or 0
         self.nodelay = bool(conf.get("nodelay"))
         error(f"Listen on {address}:{port}")
         self.socket = self.server.listen(self.service.handle, address, port, conf.get("backlog") or 32)
@@ -79,8 +78,8 @@ class Gate:
     # ---- socket messages
 
     def dispatch(self, session: int, source: int, kind: str | None, *args: Any) -> None:
-        if kind is not None:
-            getattr(self, "on_" + kind)(*args)
+        if kind not in (None, "init"):  # init, CONNECT: openclient, or the listening socket, works
+            getattr(self, f"on_{kind}")(*args)
 
     def on_data(self, fd: int, msg: bytes) -> None:
         if self.connection.get(fd):
@@ -113,7 +112,7 @@ class Gate:
             self.socket = None
             return
         self.client_number -= 1
-        if self.connection.get(fd):
+        if fd in self.connection:
             self.connection[fd] = False
         self._tell("disconnect", fd)
 
@@ -130,9 +129,6 @@ class Gate:
         if self.maxwbuffer and size >= self.maxwbuffer and fd in self.connection:
             error(f"Drop slow client fd ({fd}) : {size} K bytes need to send out, maxwbuffer is {self.maxwbuffer} K")
             self.server.shutdown(self.service.handle, fd)  # close would keep all of it until it is sent
-
-    def on_init(self, fd: int, info: str, ud: int) -> None:
-        """CONNECT: openclient, or the listening socket, works."""
 
     def _tell(self, callback: str, *args: Any) -> Any:
         f = getattr(self.handler, callback, None)
@@ -151,23 +147,19 @@ def start(handler: Any) -> None:
     for needed in ("message", "connect"):
         if not callable(getattr(handler, needed, None)):
             raise SkynetError(f"a gate's handler needs a function {needed}: see skynet_lite.gateserver")
-    gate = Gate(handler)
+    gate = current().libs["gateserver"] = Gate(handler)
     register_protocol(name="socket", id=PTYPE_SOCKET, unpack=lambda m: gate.queue.filter(*m), dispatch=gate.dispatch)
-
-    def init() -> None:
-        dispatch("lua", gate.command)
-
+    begin = partial(dispatch, "lua", gate.command)
     if gate.service.start_state == "loading" and not getattr(handler, "embed", False):
-        _start_service(init)
+        _start_service(begin)
     else:
-        init()
+        begin()
 
 
 def _gate() -> Gate:
-    """The gate that the current service is: the owner of its socket messages."""
-    protocol = current().proto.get("socket")
-    gate = getattr(protocol.dispatch, "__self__", None) if protocol is not None else None
-    if not isinstance(gate, Gate):
+    """The gate that the current service is."""
+    gate: Gate | None = current().libs.get("gateserver")
+    if gate is None:
         raise SkynetError("this service is no gate: call gateserver.start(handler) first")
     return gate
 
