@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from skynet_lite.manager import kill, launch
 from test_skynet import marks
 
 from skynet_lite import CallError, Node, PackError, SkynetError, mark, skynet, socket
 from skynet_lite.core.context import MAX_SESSION, sessions
-from skynet_lite.manager import kill, launch
 
 
 def say(*words: Any) -> None:

@@ -33,10 +33,10 @@ from skynet_lite import (
     skynet,
     snax,
 )
-from skynet_lite.node.client import Client
 from skynet_lite.contrib import dns, httpc, httpd, websocket
 from skynet_lite.core.message import PTYPE_CLIENT
 from skynet_lite.drive.workers import WorkerNode
+from skynet_lite.node.client import Client
 
 
 def on(node: WorkerNode, worker: int, what: Callable[..., Any] | str, *args: Any) -> int:
