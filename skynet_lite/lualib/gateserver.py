@@ -67,7 +67,7 @@ class Gate:
         self.server.close(self.service.handle, self.socket)
 
     def command(self, session: int, source: int, cmd: str, *args: Any) -> None:
-        if cmd == "open" or cmd == "close":
+        if cmd in ("open", "close"):
             answer = getattr(self, cmd)(source, *args)
         elif hasattr(self.handler, "command"):
             answer = self.handler.command(cmd, source, *args)
@@ -89,12 +89,10 @@ class Gate:
 
     def on_more(self) -> None:
         """Several packets. The fork goes on with them, should a handler block or raise. DOC: gate-more"""
-        packet = self.queue.pop()
-        if packet is not None:
+        if self.queue.packets:
             fork(self.on_more)
-            while packet is not None:
+            while packet := self.queue.pop():
                 self.on_data(*packet)
-                packet = self.queue.pop()
 
     def on_open(self, fd: int, address: str) -> None:
         """ACCEPT: a client; in vain, if there are enough. DOC: gate-open"""

@@ -8,7 +8,8 @@ After lualib/skynet/sharedata.lua and service/sharedatad.lua.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, reduce
+from operator import getitem
 from typing import Any
 
 from .. import skynet
@@ -58,13 +59,10 @@ def flush() -> None:
 def deepcopy(name: str, *path: Any) -> Any:
     """Plain values of one's own: of the whole table, or of what stands at `path`. Raises SkynetError."""
     root = _cache().get(name)
-    value = copy(root.version if root is not None else _ask("query", name))
-    for key in path:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            raise SkynetError(f"{name} has nothing at {'.'.join(map(str, path))}") from None
-    return value
+    try:
+        return reduce(getitem, path, copy(root.version if root is not None else _ask("query", name)))
+    except (KeyError, IndexError, TypeError):
+        raise SkynetError(f"{name} has nothing at {'.'.join(map(str, path))}") from None
 
 
 def _monitor(name: str, root: Root) -> None:

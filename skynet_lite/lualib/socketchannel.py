@@ -250,15 +250,14 @@ class Channel:
     def _usable(self) -> ChannelSocket | None:
         """The connection, if this coroutine may use it; None: connect, or wait for who does."""
         sock = self.sock
-        if sock is not None:
-            if socket.disconnected(sock.fd):
-                _log("socket: disconnect detected ", *self.address())
-                lost = SocketError(f"the connection to {self.name()} was closed by the peer")
-                sock.close(lost)
-                if sock.auth is running():
-                    raise lost
-            elif sock.auth is None or sock.auth is running():
-                return sock
+        if sock is not None and socket.disconnected(sock.fd):
+            _log("socket: disconnect detected ", *self.address())
+            lost = SocketError(f"the connection to {self.name()} was closed by the peer")
+            sock.close(lost)
+            if sock.auth is running():
+                raise lost
+        elif sock is not None and sock.auth in (None, running()):
+            return sock
         if self._closed:
             raise SocketError(f"{CLOSED}: {self.name()}; connect() opens it again")
         return None
@@ -296,14 +295,13 @@ class Channel:
         while not self._closed:
             try:
                 self._connect_once()
+                if not once:
+                    _log("socket: connect to", *self.address())
+                return
             except SocketError as e:
                 if once:
                     raise
                 _log("socket: connect", e)
-            else:
-                if not once:
-                    _log("socket: connect to", *self.address())
-                return
             if ti > MAX_BACKOFF:
                 _log("socket: try to reconnect", *self.address())
             sleep(ti)
@@ -316,7 +314,7 @@ class Channel:
         todo = deque([self.address()])
         seen: set[Address] = set()
         self._add_backup(todo, seen)
-        failure: Exception | None = None
+        failure: SocketError | None = None
         while todo:
             if failure is not None:
                 _log("socket: connect to backup host", *todo[0])
@@ -348,7 +346,7 @@ class Channel:
             if sock.closed:
                 self._connect_once()  # the login has changed the host
             return
-        raise failure if isinstance(failure, SocketError) else SocketError(str(failure))
+        raise failure or SocketError(CLOSED)
 
     def _add_backup(self, todo: deque[Address], seen: set[Address]) -> None:
         for entry in self._backup:
