@@ -46,19 +46,16 @@ clients: dict[int, str] = {}  # socket id → "ip:port"
 def docmd(line: str, fd: int) -> None:
     """One line: carry it out and print the answer, in one piece. DOC: docmd"""
     name = (line.split() or [""])[0]
-    lines: list[str]
     try:
         if name not in COMMAND:
             raise SkynetError("Invalid command, type help for command list\n")
         args, named = fitting(name, line, fd)
         result = COMMAND[name][1](*args, **named)
     except Exception as e:
-        text = str(e) if isinstance(e, SkynetError) else f"{type(e).__name__}: {e}"
-        lines = [text, "<CMD Error>"]
-    else:
-        lines = [result] if isinstance(result, str) else [] if result is None or result is False else dump_list(result)
-        lines.append("<CMD OK>")
-    say(fd, *lines)
+        say(fd, str(e) if isinstance(e, SkynetError) else f"{type(e).__name__}: {e}", "<CMD Error>")
+        return
+    lines = [result] if isinstance(result, str) else [] if result is None or result is False else dump_list(result)
+    say(fd, *lines, "<CMD OK>")
 
 
 def fitting(name: str, line: str, fd: int) -> tuple[list[Any], dict[str, Any]]:
