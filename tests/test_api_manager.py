@@ -26,8 +26,8 @@ def echo() -> None:
 def test_manager_is_a_module_and_a_part_of_skynet() -> None:
     """As after require "skynet.manager"."""
     assert skynet.kill is kill and skynet.launch is launch
-    for first in ("manager", "request", "skynet"):  # whichever is imported first
-        subprocess.run([sys.executable, "-c", f"import skynet_lite.{first} as m; m.current"], check=True)
+    for first in ("manager as m; m.register", "request as m; m.select", "skynet as m; m.dispatch"):
+        subprocess.run([sys.executable, "-c", f"import skynet_lite.{first}"], check=True)  # whichever comes first
 
 
 def test_what_every_program_calls_is_found_fast() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 import skynet_api  # noqa: E402
 
 LIBRARIES = skynet_api.load()
+LUALIB = ROOT / "skynet_lite" / "lualib"
 
 
 def found(path: str) -> Any:
@@ -66,6 +68,24 @@ def test_the_list_is_long_enough_to_be_all() -> None:
 def test_the_page_is_made_from_the_data() -> None:
     """docs/skynet_api.md, as `python docs/skynet_api.py` writes it."""
     assert (ROOT / "docs" / "skynet_api.md").read_text(encoding="utf-8") == skynet_api.page(LIBRARIES)
+
+
+def cited() -> set[str]:
+    """Modules of lualib that the list or a notebook names, and what those are made of."""
+    modules = {path.stem: path.read_text(encoding="utf-8") for path in LUALIB.glob("[a-z]*.py")}
+    notebooks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb"))
+    listed = {path.split(".")[0] for data in LIBRARIES.values() for path in data.get("ours", {}).values()}
+    listed |= {name for name in LIBRARIES if "why" in LIBRARIES[name]}  # one that says why it is not there
+    named = {name for name in modules if name in listed or re.search(rf"\b{name}\.py\b", notebooks)}
+    made_of = {
+        name for module in named for name in modules if re.search(rf"^from \.{name} import", modules[module], re.M)
+    }
+    return {*named, *made_of}
+
+
+def test_what_is_in_lualib_is_used() -> None:
+    """A library exists only if the course or the list of functions names it: the rest would be read for nothing."""
+    assert {path.stem for path in LUALIB.glob("[a-z]*.py")} - cited() == set()
 
 
 def test_names_are_read_from_lua() -> None:

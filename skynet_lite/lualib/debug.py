@@ -10,6 +10,7 @@ After lualib/skynet/debug.lua.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from .. import skynet
@@ -18,7 +19,9 @@ from ..core.message import PTYPE_DEBUG, pack, unpack
 from ..skynet.protocol import PROTO, Protocol
 from ..skynet.scheduler import current
 from . import memory, remotedebug
+from .console import tostring
 from .inject import inject
+from .library import kept
 
 __all__ = [
     "EXIT", "GC", "INFO", "KILLTASK", "LINK", "MEM", "PING", "REMOTEDEBUG", "RUN", "STAT", "SUPPORT", "TASK", "TERM",
@@ -34,10 +37,7 @@ def reg_debugcmd(name: str, func: Callable[..., Any]) -> None:
     _extern()[name] = func
 
 
-def _extern() -> dict[str, Callable[..., Any]]:
-    """The commands that the current service has added (extern_dbgcmd)."""
-    added: dict[str, Callable[..., Any]] = current().libs.setdefault("debug.extern", {})
-    return added
+_extern = partial(kept, "debug.extern", dict[str, Callable[..., Any]])  # those that the current service has added
 
 
 def look(job: Callable[[Any], T]) -> T:
@@ -89,12 +89,9 @@ def STAT() -> None:
 
 
 def TASK(session: int | None = None) -> None:
-    if session is not None:
-        skynet.retpack(skynet.task(session))
-        return
-    tasks: dict[Any, str] = {}
-    skynet.task(tasks)
-    skynet.retpack(tasks)
+    tasks: dict[str, str] = {}
+    found = skynet.task(tasks if session is None else session)
+    skynet.retpack(tasks if session is None else found)
 
 
 def UNIQTASK() -> None:
@@ -103,12 +100,8 @@ def UNIQTASK() -> None:
 
 def KILLTASK(threadname: str) -> None:
     killed = skynet.killthread(threadname)
-    if killed is None:
-        skynet.error(f"Kill {threadname} : Not found")
-        skynet.retpack("Not found")
-    else:
-        skynet.error(f"Kill {killed.label}")
-        skynet.ret()
+    skynet.error(f"Kill {threadname} : Not found" if killed is None else f"Kill {killed.label}")
+    skynet.retpack(*(["Not found"] if killed is None else []))
 
 
 def INFO(*args: Any) -> None:
@@ -116,17 +109,15 @@ def INFO(*args: Any) -> None:
     skynet.retpack(None if func is None else func(*args))
 
 
-def EXIT() -> None:
-    skynet.exit()
+EXIT = skynet.exit
+LINK = skynet.response  # kept unanswered: whoever called is told when this service ends
+PING = skynet.ret
+TERM = skynet.term
 
 
 def RUN(source: str, filename: str, *args: Any) -> None:
     ok, output = inject(current(), source, filename, args)
     skynet.retpack(ok, "\n".join(output))
-
-
-def TERM(service: int | str) -> None:
-    skynet.term(service)
 
 
 def REMOTEDEBUG(fd: int) -> None:
@@ -144,32 +135,18 @@ def SUPPORT(pname: str) -> None:
     skynet.retpack(p is not None and p.dispatch is not None)
 
 
-def PING() -> None:
-    skynet.ret()
-
-
-def LINK() -> None:
-    skynet.response()  # kept unanswered: whoever called is told when this service ends
-
-
 def TRACELOG(proto: str | bool | None = None, flag: bool | None = None) -> None:
     """`proto` may be left out: "lua" then. No flag: what comes with a tag is traced."""
     name, on = (proto, flag) if isinstance(proto, str) else ("lua", proto)
-    skynet.error(f"Turn trace log {_lua(on)} for {name}")
+    skynet.error(f"Turn trace log {tostring(on)} for {name}")
     skynet.traceproto(name, on)
     skynet.ret()
 
 
-def _lua(flag: bool | None) -> str:
-    return "nil" if flag is None else "true" if flag else "false"
-
-
-_COMMANDS = {
-    f.__name__: f
-    for f in (
-        MEM, GC, STAT, TASK, UNIQTASK, KILLTASK, INFO, EXIT, RUN, TERM, REMOTEDEBUG, REMOTECMD, SUPPORT, PING, LINK,
-        TRACELOG,
-    )
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "EXIT": EXIT, "GC": GC, "INFO": INFO, "KILLTASK": KILLTASK, "LINK": LINK, "MEM": MEM, "PING": PING,
+    "REMOTECMD": REMOTECMD, "REMOTEDEBUG": REMOTEDEBUG, "RUN": RUN, "STAT": STAT, "SUPPORT": SUPPORT,
+    "TASK": TASK, "TERM": TERM, "TRACELOG": TRACELOG, "UNIQTASK": UNIQTASK,
 }  # fmt: skip
 
 

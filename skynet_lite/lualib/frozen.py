@@ -14,6 +14,10 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from ..core.errors import FrozenError as FrozenError, SkynetError
@@ -64,12 +68,10 @@ class View:
         """The data, of the newest version. Raises FrozenError if the place has gone, or is no such table any more."""
         version = self._root.version
         if self._version is not version:
-            data = version._data
-            for key in self._path:
-                try:
-                    data = data[key]
-                except (KeyError, IndexError, TypeError):
-                    raise FrozenError(f"The key [{self._where()}] doesn't exist after update") from None
+            try:
+                data = reduce(getitem, self._path, version._data)
+            except (KeyError, IndexError, TypeError):
+                raise FrozenError(f"The key [{self._where()}] doesn't exist after update") from None
             if type(data) is not type(self._data):
                 raise FrozenError(f"The key [{self._where()}] is of another type after update: query again")
             self._version, self._data = version, data
@@ -139,9 +141,9 @@ def view(root: Root) -> Any:
 
 def copy(shared: Any) -> Any:
     """Plain dicts, lists and tuples of one's own, from a view or a version (deepcopy)."""
-    if not isinstance(shared, (View, Version)):
-        return shared
-    return unpack(pack((shared._data if isinstance(shared, Version) else shared._now(),)))[0]
+    if isinstance(shared, (View, Version)):
+        (shared,) = unpack(pack((shared._data if isinstance(shared, Version) else shared._now(),)))
+    return shared
 
 
 def table(value: Any, name: str) -> Any:
@@ -158,20 +160,15 @@ def load(source: str, name: str, args: tuple[Any, ...]) -> Any:
         return table(eval(compile(source.strip(), name, "eval", dont_inherit=True), namespace), name)
     except SyntaxError:
         pass
-    before = set(namespace)
     exec(compile(source, name, "exec", dont_inherit=True), namespace)
-    return {
-        key: value
-        for key, value in namespace.items()
-        if key not in before and not key.startswith("_") and not callable(value) and type(value) is not type(json)
-    }
+    public = {key: value for key, value in namespace.items() if key != "args" and not key.startswith("_")}
+    return {key: value for key, value in public.items() if not (callable(value) or isinstance(value, ModuleType))}
 
 
 def load_file(path: str, args: tuple[Any, ...]) -> Any:
     """The table in a file: .toml, .json, else Python as in `load`. Raises SkynetError if it cannot be read."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as e:
         raise SkynetError(f"cannot read the table {path}: {e.strerror}") from e
     if path.endswith(".toml"):

@@ -17,6 +17,7 @@ of which connect and message must be there. After lualib/snax/gateserver.lua.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..core.errors import SkynetError
@@ -41,9 +42,7 @@ class Gate:
         self.server = self.service.server.socket_server
         self.queue = netpack.Queue()
         self.socket: int | None = None  # the listening one
-        self.maxclient = MAXCLIENT
-        self.maxwbuffer: int | None = None
-        self.nodelay = False
+        self.maxclient, self.maxwbuffer, self.nodelay = MAXCLIENT, 0, False
         self.client_number = 0
         self.connection: dict[int, bool] = {}  # False: the reading side is closed
 
@@ -57,7 +56,7 @@ class Gate:
             raise SkynetError(f'this gate is told no port: open takes {{"address": {address!r}, "port": 8888}}')
         address, port = _address(address, port)
         self.maxclient = conf.get("maxclient") or MAXCLIENT
-        self.maxwbuffer = conf.get("maxwbuffer")
+        self.maxwbuffer = conf.get("maxwbuffer") or 0
         self.nodelay = bool(conf.get("nodelay"))
         error(f"Listen on {address}:{port}")
         self.socket = self.server.listen(self.service.handle, address, port, conf.get("backlog") or 32)
@@ -71,7 +70,7 @@ class Gate:
         self.server.close(self.service.handle, self.socket)
 
     def command(self, session: int, source: int, cmd: str, *args: Any) -> None:
-        if cmd == "open" or cmd == "close":
+        if cmd in ("open", "close"):
             answer = getattr(self, cmd)(source, *args)
         elif hasattr(self.handler, "command"):
             answer = self.handler.command(cmd, source, *args)
@@ -82,8 +81,8 @@ class Gate:
     # ---- socket messages
 
     def dispatch(self, session: int, source: int, kind: str | None, *args: Any) -> None:
-        if kind is not None:
-            getattr(self, "on_" + kind)(*args)
+        if kind not in (None, "init"):  # init, CONNECT: openclient, or the listening socket, works
+            getattr(self, f"on_{kind}")(*args)
 
     def on_data(self, fd: int, msg: bytes) -> None:
         if self.connection.get(fd):
@@ -93,12 +92,10 @@ class Gate:
 
     def on_more(self) -> None:
         """Several packets. The fork goes on with them, should a handler block or raise. DOC: gate-more"""
-        packet = self.queue.pop()
-        if packet is not None:
+        if self.queue.packets:
             fork(self.on_more)
-            while packet is not None:
+            while packet := self.queue.pop():
                 self.on_data(*packet)
-                packet = self.queue.pop()
 
     def on_open(self, fd: int, address: str) -> None:
         """ACCEPT: a client; in vain, if there are enough. DOC: gate-open"""
@@ -116,7 +113,7 @@ class Gate:
             self.socket = None
             return
         self.client_number -= 1
-        if self.connection.get(fd):
+        if fd in self.connection:
             self.connection[fd] = False
         self._tell("disconnect", fd)
 
@@ -133,9 +130,6 @@ class Gate:
         if self.maxwbuffer and size >= self.maxwbuffer and fd in self.connection:
             error(f"Drop slow client fd ({fd}) : {size} K bytes need to send out, maxwbuffer is {self.maxwbuffer} K")
             self.server.shutdown(self.service.handle, fd)  # close would keep all of it until it is sent
-
-    def on_init(self, fd: int, info: str, ud: int) -> None:
-        """CONNECT: openclient, or the listening socket, works."""
 
     def _tell(self, callback: str, *args: Any) -> Any:
         f = getattr(self.handler, callback, None)
@@ -154,23 +148,19 @@ def start(handler: Any) -> None:
     for needed in ("message", "connect"):
         if not callable(getattr(handler, needed, None)):
             raise SkynetError(f"a gate's handler needs a function {needed}: see skynet_lite.gateserver")
-    gate = Gate(handler)
+    gate = current().libs["gateserver"] = Gate(handler)
     register_protocol(name="socket", id=PTYPE_SOCKET, unpack=lambda m: gate.queue.filter(*m), dispatch=gate.dispatch)
-
-    def init() -> None:
-        dispatch("lua", gate.command)
-
+    begin = partial(dispatch, "lua", gate.command)
     if gate.service.start_state == "loading" and not getattr(handler, "embed", False):
-        _start_service(init)
+        _start_service(begin)
     else:
-        init()
+        begin()
 
 
 def _gate() -> Gate:
-    """The gate that the current service is: the owner of its socket messages."""
-    protocol = current().proto.get("socket")
-    gate = getattr(protocol.dispatch, "__self__", None) if protocol is not None else None
-    if not isinstance(gate, Gate):
+    """The gate that the current service is."""
+    gate: Gate | None = current().libs.get("gateserver")
+    if gate is None:
         raise SkynetError("this service is no gate: call gateserver.start(handler) first")
     return gate
 

@@ -10,7 +10,8 @@ After lualib/skynet/inject.lua (`_U`, `_P`) and injectcode.lua.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, MutableMapping
+from collections import UserDict
+from collections.abc import Callable
 from typing import Any
 
 from ..core.places import format_error
@@ -21,14 +22,14 @@ __all__ = ["inject"]
 __dir__ = __all__.copy
 
 
-class Upvalues(MutableMapping[str, Any]):
+class Upvalues(UserDict[str, Any]):
     """The variables a function closes over, and those of the functions among them: read and set by name.
 
     A variable of an inner function comes after one of the same name further out.
     """
 
     def __init__(self, func: Callable[..., Any]) -> None:
-        self._cells: dict[str, Any] = {}
+        self.data = {}  # name → cell
         self._collect(func, set())
 
     def _collect(self, func: Any, seen: set[int]) -> None:
@@ -38,7 +39,7 @@ class Upvalues(MutableMapping[str, Any]):
             return
         seen.add(id(func))
         for name, cell in zip(getattr(getattr(func, "__code__", None), "co_freevars", ()), cells, strict=True):
-            self._cells.setdefault(name, cell)
+            self.data.setdefault(name, cell)
         for cell in cells:
             try:
                 inner = cell.cell_contents
@@ -49,26 +50,20 @@ class Upvalues(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         try:
-            return self._cells[name].cell_contents
+            return self.data[name].cell_contents
         except ValueError:
             raise KeyError(name) from None
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in self._cells:
-            raise KeyError(f"{name}: no variable of this handler; it has {', '.join(self._cells) or 'none'}")
-        self._cells[name].cell_contents = value
+        if name not in self.data:
+            raise KeyError(f"{name}: no variable of this handler; it has {', '.join(self.data) or 'none'}")
+        self.data[name].cell_contents = value
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("a variable of a function cannot be taken away: set it to None")
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._cells)
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
     def __repr__(self) -> str:
-        return f"<variables: {', '.join(self._cells) or 'none'}>"
+        return f"<variables: {', '.join(self.data) or 'none'}>"
 
 
 def namespace(s: Scheduler) -> dict[str, Any]:
@@ -86,9 +81,8 @@ def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> t
     scheduler with its tables), `_ARGS` and `print`. It may block, as any code of a service.
     DOC: inject
     """
-    env = namespace(s)
+    env, me = namespace(s), running()
     output: list[str] = []
-    me = running()
 
     def show(*values: Any, **options: Any) -> None:
         if running() is me:
@@ -106,9 +100,7 @@ def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> t
         output.append(format_error(e, s.name, s.file))
         return False, output
     finally:
-        for name, value in given.items():
-            if env.get(name) is value:
-                env.pop(name)
-                if name in before:
-                    env[name] = before[name]
+        for name in [name for name, value in given.items() if env.get(name) is value]:
+            del env[name]
+        env.update({name: value for name, value in before.items() if name not in env})
     return True, output

@@ -40,17 +40,15 @@ def size(s: Scheduler) -> int:
     builtin = id(__builtins__)
     while roots and len(seen) < LIMIT:
         found = roots.pop()
-        if id(found) in seen or id(found) == builtin or isinstance(found, _SHARED) or _runtime(found):
+        if id(found) in seen or id(found) == builtin or isinstance(found, _SHARED):
+            continue
+        if type(found).__module__.startswith("skynet_lite."):
             continue
         seen.add(id(found))
         total += sys.getsizeof(found)
         own = getattr(found, "__globals__", None)
         roots += [r for r in gc.get_referents(found) if r is not own]
     return total
-
-
-def _runtime(found: Any) -> bool:
-    return type(found).__module__.startswith("skynet_lite.")
 
 
 _collected = 0.0

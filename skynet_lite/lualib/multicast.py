@@ -9,6 +9,7 @@ After lualib/skynet/multicast.lua and lualib-src/lua-multicast.c.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .. import skynet
@@ -16,6 +17,7 @@ from ..core.errors import SkynetError
 from ..core.message import Packed
 from ..skynet.protocol import payload_of
 from ..skynet.scheduler import current
+from .library import Keeper, kept
 
 __all__ = ["Channel", "new"]
 __dir__ = __all__.copy
@@ -41,7 +43,7 @@ class Channel:
 
     def publish(self, *args: Any) -> None:
         """Send to all who subscribe now; returns when it is on its way to each."""
-        skynet.call(_multicastd(), "lua", "PUB", self._number(), payload_of(self._pack(*args)))
+        _ask("PUB", self._number(), payload_of(self._pack(*args)))
 
     def subscribe(self) -> None:
         """Have `dispatch(channel, source, *args)` called for what is published from now on."""
@@ -50,19 +52,19 @@ class Channel:
             return
         if self.dispatch is None:
             raise SkynetError("this channel has no dispatch function: give one to multicast.new(dispatch=f)")
-        skynet.call(_multicastd(), "lua", "SUB", channel)
+        _ask("SUB", channel)
         _subscribed()[channel] = self
 
     def unsubscribe(self) -> None:
         """Hear no more; what is under way already is dropped."""
         if self.channel is not None and _subscribed().get(self.channel) is self:
             del _subscribed()[self.channel]
-            skynet.send(_multicastd(), "lua", "USUB", self.channel)
+            skynet.send(_ask.handle(), "lua", "USUB", self.channel)
 
     def delete(self) -> None:
         """End the channel, for everybody. This object is of no use afterwards."""
         channel = self._number()
-        skynet.send(_multicastd(), "lua", "DEL", channel)
+        skynet.send(_ask.handle(), "lua", "DEL", channel)
         _subscribed().pop(channel, None)
         self.channel = None
 
@@ -78,30 +80,23 @@ def new(
 
     `pack(*args)` returns skynet.pack(...), str or bytes; `unpack(payload)` a value or a tuple.
     """
-    if channel is None:
-        channel = skynet.call(_multicastd(), "lua", "NEW")
-    else:
-        _multicastd()
-    assert channel is not None
-    return Channel(channel, dispatch, pack, unpack or skynet.unpack)
+    _ask.handle()
+    return Channel(_ask("NEW") if channel is None else channel, dispatch, pack, unpack or skynet.unpack)
 
 
-def _subscribed() -> dict[int, Channel]:
-    channels: dict[int, Channel] = current().libs.setdefault("multicast", {})
-    return channels
+_subscribed = partial(kept, "multicast", dict[int, Channel])
 
 
 def _multicastd() -> int:
-    libs = current().libs
-    if "multicastd" not in libs:
-        handle = skynet.uniqueservice("multicastd")
-        if "multicastd" not in libs:  # another coroutine may have come first
-            skynet.register_protocol(
-                name="multicast", id=skynet.PTYPE_MULTICAST, unpack=Packed, dispatch=_dispatch_subscribe
-            )
-            libs["multicastd"] = handle
-    found: int = libs["multicastd"]
-    return found
+    handle = skynet.uniqueservice("multicastd")
+    if "multicast" not in current().proto:  # another coroutine may have come first
+        skynet.register_protocol(
+            name="multicast", id=skynet.PTYPE_MULTICAST, unpack=Packed, dispatch=_dispatch_subscribe
+        )
+    return handle
+
+
+_ask = Keeper("multicastd", _multicastd)
 
 
 def _dispatch_subscribe(channel: int, source: int, message: Packed) -> None:

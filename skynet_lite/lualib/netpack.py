@@ -12,14 +12,7 @@ from collections import deque
 from typing import Any
 
 from ..core.errors import SkynetError
-from ..core.message import (
-    SOCKET_ACCEPT,
-    SOCKET_CLOSE,
-    SOCKET_CONNECT,
-    SOCKET_DATA,
-    SOCKET_ERROR,
-    SOCKET_WARNING,
-)  # fmt: skip
+from ..core.message import SOCKET_NAMES
 
 __all__ = ["MAX_SIZE", "Queue", "Unpacker", "pack", "tostring"]
 __dir__ = __all__.copy
@@ -84,18 +77,16 @@ class Queue:
 
         ("data", fd, packet) for exactly one packet; ("more",) for what is to be popped.
         """
-        if type == SOCKET_DATA:
+        kind = SOCKET_NAMES[type]
+        if kind == "DATA":
             return self._filter_data(id, data)
-        if type in (SOCKET_CLOSE, SOCKET_ERROR):
+        if kind in ("CLOSE", "ERROR"):
             self.uncomplete.pop(id, None)
-            return ("close", id) if type == SOCKET_CLOSE else ("error", id, data)
-        if type == SOCKET_ACCEPT:
-            return "open", ud, data
-        if type == SOCKET_WARNING:
-            return "warning", id, ud
-        if type == SOCKET_CONNECT:
-            return "init", id, data, ud
-        return (None,)
+        words: dict[str, tuple[Any, ...]] = {
+            "ACCEPT": ("open", ud, data), "CLOSE": ("close", id), "CONNECT": ("init", id, data, ud),
+            "ERROR": ("error", id, data), "WARNING": ("warning", id, ud),
+        }  # fmt: skip
+        return words.get(kind, (None,))
 
     def _filter_data(self, fd: int, data: bytes) -> tuple[Any, ...]:
         unpacker = self.uncomplete.pop(fd, None) or Unpacker()

@@ -10,10 +10,10 @@ After service-src/service_snlua.c (skynet.profile) and skynet_server.c (cpu_cost
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import SkynetError
-from ..core.server import Server
 from ..skynet.coroutine import UserCoroutine, gettrace, running, settrace
 from ..skynet.scheduler import current
 
@@ -22,21 +22,17 @@ __dir__ = __all__.copy
 
 
 class _Clock:
-    """The time of one coroutine: what it has used, and since when it runs (None: it is parked)."""
+    """The time of one coroutine: where it begins to run is taken off, where it parks is added."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
+    def __init__(self, cpu_time: Callable[[], float]) -> None:
+        self.cpu_time = cpu_time
         self.total = 0.0
-        self.since: float | None = server.cpu_time()
+        self.runs = False
 
-    def go(self) -> None:
-        if self.since is None:
-            self.since = self.server.cpu_time()
-
-    def stand(self) -> None:
-        if self.since is not None:
-            self.total += self.server.cpu_time() - self.since
-            self.since = None
+    def run(self, yes: bool) -> None:
+        if yes is not self.runs:
+            self.total += -self.cpu_time() if yes else self.cpu_time()
+            self.runs = yes
 
 
 class _Clocks(threading.local):
@@ -55,15 +51,14 @@ def start(co: Any = None) -> None:
 
     A task that ends without `stop` leaves its clock with its coroutine, for the next task there.
     """
-    co, server = co or running(), current().server
+    co, cpu_time = co or running(), current().server.cpu_time
     if co in _clocks.by_coroutine:
         raise SkynetError(f"{co!r} starts profile more than once: call profile.stop() first")
     if gettrace() is not _switched:
         _clocks.before = gettrace()
         settrace(_switched)
-    clock = _clocks.by_coroutine[co] = _Clock(server)
-    if co is not running():
-        clock.stand()
+    clock = _clocks.by_coroutine[co] = _Clock(cpu_time)
+    clock.run(co is running())
 
 
 def stop(co: Any = None) -> float:
@@ -72,7 +67,7 @@ def stop(co: Any = None) -> float:
     clock = _clocks.by_coroutine.pop(co, None)
     if clock is None:
         raise SkynetError("call profile.start() before profile.stop()")
-    clock.stand()
+    clock.run(False)
     if not _clocks.by_coroutine:
         settrace(_clocks.before)
     return clock.total
@@ -85,11 +80,11 @@ def _switched(event: str, args: tuple[Any, Any]) -> None:
     clock = clocks.get(origin)
     # Into a coroutine of the user's own: that is a part of what its resumer does (coroutine.py).
     if clock is not None and not (isinstance(target, UserCoroutine) and target.hub is origin):
-        clock.stand()
+        clock.run(False)
     if origin.dead:
         clocks.pop(origin, None)
     clock = clocks.get(target)
     if clock is not None:
-        clock.go()
+        clock.run(True)
     if _clocks.before is not None:
         _clocks.before(event, args)

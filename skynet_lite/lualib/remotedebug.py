@@ -25,8 +25,7 @@ from ..skynet.protocol import own_proto
 from ..skynet.scheduler import Scheduler
 from .inject import namespace
 
-_DEBUGGER = "remotedebug"
-"""Where it stands in the `libs` of its service."""
+_DEBUGGER = "remotedebug"  # where it stands in the `libs` of its service
 
 
 def start(s: Scheduler, fd: int, attached: Callable[[], Any]) -> None:
@@ -73,7 +72,6 @@ class Debugger:
         self.stopped: FrameType | None = None
         self._locals: dict[str, Any] = {}
         self._until: FrameType | None = None  # n: the frame to stop in again
-        self._over = False
         self._watched: dict[str, Callable[..., Any]] = {}  # message type → its own handler
 
     def gone(self) -> bool:
@@ -83,16 +81,14 @@ class Debugger:
     # ---- what the user says
 
     def command(self, line: str) -> None:
-        if self.stopped is not None and line in ("s", "n", "c"):
+        if self.stopped is not None and line in ("s", "n"):
             self._until = self.stopped if line == "n" else None
-            if line == "c":
-                self._free()
-                self.show_prompt()
-            else:
-                self.stopped = None
-                wakeup((self, "line"))
+            self.stopped = None
+            wakeup((self, "line"))
             return
-        if line:
+        if self.stopped is not None and line == "c":
+            self._free()
+        elif line:
             self._run(line)
         self.show_prompt()
 
@@ -143,29 +139,27 @@ class Debugger:
             self.print("another tracer is at work in this thread (a debugger, coverage): lines cannot be followed")
             handler(*args)
             return
-        self.co, self._until, self._over = running(), None, False
+        self.co, self._until = running(), None
         sys.settrace(self._trace)
         try:
             handler(*args)
         finally:
-            if not self._over:
+            if self.co is running():
                 self._free()
                 self.show_prompt()
 
     def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
         """At a call: whether to look at its lines. Other coroutines run in this thread, too."""
-        if self._over or running() is not self.co or is_ours(frame.f_code):
-            return None
-        return self._line
+        return None if running() is not self.co or is_ours(frame.f_code) else self._line
 
     def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if self._over or running() is not self.co:
+        if running() is not self.co:
             return None
         if event == "return" and frame is self._until:
             self._until = None  # its caller is next
         elif event == "line" and (self._until is None or frame is self._until):
             self._stop(frame)
-        return None if self._over else self._line
+        return None if self.co is None else self._line
 
     def _stop(self, frame: FrameType) -> None:
         """Park the coroutine before its next line, from inside the trace function. DOC: debugger-stop"""
@@ -176,7 +170,7 @@ class Debugger:
 
     def _free(self) -> None:
         """Let the coroutine run on, and look no more."""
-        self._over, self.co = True, None
+        self.co = None
         sys.settrace(None)
         if self.stopped is not None:
             self.stopped, self._locals = None, {}

@@ -9,13 +9,18 @@ After lualib/skynet/service.lua.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .. import skynet
 from ..skynet.scheduler import current
+from .library import Keeper, kept
 
 __all__ = ["close", "new", "query"]
 __dir__ = __all__.copy
+
+_ask = Keeper("service_provider")
+_cache = partial(kept, "service", dict[str, int])  # names that this service has asked for
 
 
 def new(name: str, main: Callable[..., Any], *args: Any) -> int:
@@ -53,15 +58,3 @@ def close(name: str) -> bool:
         return False
     skynet.kill(addr)
     return True
-
-
-def _cache() -> dict[str, int]:
-    cache: dict[str, int] = current().libs.setdefault("service", {})
-    return cache
-
-
-def _ask(command: str, name: str, *args: Any) -> Any:
-    libs = current().libs
-    if "service_provider" not in libs:
-        libs["service_provider"] = skynet.uniqueservice("service_provider")
-    return skynet.call(libs["service_provider"], "lua", command, name, *args)

@@ -8,12 +8,18 @@ After lualib/skynet/sharedata.lua and service/sharedatad.lua.
 
 from __future__ import annotations
 
+from functools import partial, reduce
+from operator import getitem
 from typing import Any
 
 from .. import skynet
 from ..core.errors import SkynetError
 from ..skynet.scheduler import current
 from .frozen import Root, copy, view
+from .library import Keeper, kept
+
+_ask = Keeper("sharedatad")
+_cache = partial(kept, "sharedata", dict[str, Root])  # tables that this service has queried
 
 __all__ = ["deepcopy", "delete", "flush", "new", "query", "update"]
 __dir__ = __all__.copy
@@ -24,7 +30,7 @@ def new(name: str, value: Any = None, *args: Any) -> None:
 
     Raises CallError if there is one of this name already (see the log).
     """
-    skynet.call(_sharedatad(), "lua", "new", name, value, *args)
+    _ask("new", name, value, *args)
 
 
 def query(name: str) -> Any:
@@ -40,12 +46,12 @@ def query(name: str) -> Any:
 
 def update(name: str, value: Any = None, *args: Any) -> None:
     """Give the table new values; who has queried it will see them. Makes it if there is none."""
-    skynet.call(_sharedatad(), "lua", "update", name, value, *args)
+    _ask("update", name, value, *args)
 
 
 def delete(name: str) -> None:
     """Forget the table. Views of it stay as they are. Raises CallError if there is none."""
-    skynet.call(_sharedatad(), "lua", "delete", name)
+    _ask("delete", name)
 
 
 def flush() -> None:
@@ -56,13 +62,10 @@ def flush() -> None:
 def deepcopy(name: str, *path: Any) -> Any:
     """Plain values of one's own: of the whole table, or of what stands at `path`. Raises SkynetError."""
     root = _cache().get(name)
-    value = copy(root.version if root is not None else _ask("query", name))
-    for key in path:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            raise SkynetError(f"{name} has nothing at {'.'.join(map(str, path))}") from None
-    return value
+    try:
+        return reduce(getitem, path, copy(root.version if root is not None else _ask("query", name)))
+    except (KeyError, IndexError, TypeError):
+        raise SkynetError(f"{name} has nothing at {'.'.join(map(str, path))}") from None
 
 
 def _monitor(name: str, root: Root) -> None:
@@ -74,20 +77,3 @@ def _monitor(name: str, root: Root) -> None:
         root.version = version
     if _cache().get(name) is root:
         del _cache()[name]
-
-
-def _ask(command: str, name: str, *args: Any) -> Any:
-    return skynet.call(_sharedatad(), "lua", command, name, *args)
-
-
-def _cache() -> dict[str, Root]:
-    cache: dict[str, Root] = current().libs.setdefault("sharedata", {})
-    return cache
-
-
-def _sharedatad() -> int:
-    libs = current().libs
-    if "sharedatad" not in libs:
-        libs["sharedatad"] = skynet.uniqueservice("sharedatad")
-    handle: int = libs["sharedatad"]
-    return handle

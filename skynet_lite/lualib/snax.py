@@ -29,11 +29,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from .. import skynet
 from ..core.errors import MethodError as MethodError, SkynetError
 from ..skynet.scheduler import current
+from .library import kept
 
 __all__ = [
     "MethodError", "accept", "bind", "enablecluster", "exit", "globalservice", "hotfix", "interface", "kill",
@@ -84,10 +86,9 @@ class Interface:
 
 def interface(name: str) -> Interface:
     """Read the methods of a snax service from its source; once in each service. Raises SkynetError."""
-    s = current()
-    known: dict[str, Interface] = s.libs.setdefault("snax.interface", {})
+    known = kept("snax.interface", dict[str, Interface])
     if name not in known:
-        known[name] = read_interface(name, s.server.node.registry.find_snax(name))
+        known[name] = read_interface(name, current().server.node.registry.find_snax(name))
     return known[name]
 
 
@@ -102,12 +103,11 @@ def read_interface(name: str, path: str) -> Interface:
     for f in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
         for decorator in f.decorator_list:
             group = getattr(decorator, "attr", getattr(decorator, "id", ""))
-            if group in ("accept", "response"):
-                ids = found.accept if group == "accept" else found.response
+            ids = {"accept": found.accept, "response": found.response}.get(group)
+            if ids is not None:
                 if f.name in ids:
                     raise SkynetError(f"{group}.{f.name} duplicate definition")
-                id += 1
-                ids[f.name] = id
+                id = ids[f.name] = id + 1
     return found
 
 
@@ -118,30 +118,25 @@ class _Methods:
         self._what, self._ask, self._handle, self._type, self._ids = what, ask, handle, type, ids
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        id = self._ids.get(name)
-        if id is None:
+        if name not in self._ids:
             raise MethodError(f"{self._what} {self._type}:{name} no exist; there are: {', '.join(self._ids) or 'none'}")
-        return lambda *args: self._ask(self._handle, "snax", id, *args)
+        return partial(self._ask, self._handle, "snax", self._ids[name])
 
 
+@dataclass(unsafe_hash=True, repr=False)
 class Object:
     """A snax service as others see it: `post`, `req`, `type` (its name) and `handle`."""
 
-    def __init__(self, handle: int, type: str) -> None:
-        known = interface(type)
-        self.handle = handle
-        self.type = type
-        self.post = _Methods("post", skynet.send, handle, type, known.accept)
-        self.req = _Methods("request", skynet.call, handle, type, known.response)
+    handle: int
+    type: str
+
+    def __post_init__(self) -> None:
+        known = interface(self.type)
+        self.post = _Methods("post", skynet.send, self.handle, self.type, known.accept)
+        self.req = _Methods("request", skynet.call, self.handle, self.type, known.response)
 
     def __repr__(self) -> str:
         return f"[{self.type}:{self.handle:x}]"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Object) and (self.handle, self.type) == (other.handle, other.type)
-
-    def __hash__(self) -> int:
-        return hash((self.handle, self.type))
 
 
 def protocol() -> None:

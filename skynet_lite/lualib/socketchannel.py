@@ -41,22 +41,23 @@ Response = Callable[["ChannelSocket"], tuple[Any, ...]]
 
 
 class _Waiter:
-    """A coroutine that waits for its answer."""
+    """A coroutine that waits for its answer; in order mode with the function that reads it."""
 
-    __slots__ = ("done", "failure", "parts", "result")
+    __slots__ = ("done", "failure", "parts", "response", "result")
 
-    def __init__(self) -> None:
+    def __init__(self, response: Any) -> None:
+        self.response = response
         self.done = False
         self.result: Any = None
         self.failure: BaseException | None = None
-        self.parts: list[Any] | None = None
+        self.parts: list[Any] = []
 
     def answer(self, ok: Any, data: Any) -> None:
         if not ok:
             self.fail(data if isinstance(data, BaseException) else CallError(str(data)))
-            return
-        self.result = data if self.parts is None else [*self.parts, data]
-        self._wake()
+        else:
+            self.result = [*self.parts, data] if self.parts else data
+            self._wake()
 
     def fail(self, failure: BaseException) -> None:
         self.failure = failure
@@ -82,8 +83,7 @@ class ChannelSocket:
         self.closed = False
         self.auth: Coroutine | None = None  # who logs in; nobody else may use the connection meanwhile
         self._channel = channel
-        self._order: deque[tuple[Response, _Waiter]] = deque()
-        self._session: dict[Any, _Waiter] = {}
+        self._waiting: dict[Any, _Waiter] = {}  # by session; in order mode by itself, the oldest first
         self._idle: Coroutine | None = None  # the dispatch thread, while nobody waits for an answer
 
     def read(self, size: int | None = None) -> bytes:
@@ -103,16 +103,12 @@ class ChannelSocket:
 
     def push(self, response: Any) -> _Waiter:
         """Stand in the queue; `response` is a function, or in session mode the session."""
-        waiter = _Waiter()
-        if self._channel.response_function is not None:
-            if response in self._session:
-                raise SocketError(f"session {response!r} waits for its answer already: choose another")
-            self._session[response] = waiter
-        else:
-            self._order.append((response, waiter))
-            if self._idle is not None:
-                idle, self._idle = self._idle, None
-                wakeup(idle)
+        waiter = _Waiter(response)
+        by_session = self._channel.response_function is not None
+        if by_session and response in self._waiting:
+            raise SocketError(f"session {response!r} waits for its answer already: choose another")
+        self._waiting[response if by_session else waiter] = waiter
+        self._wake_dispatch()
         return waiter
 
     def close(self, failure: BaseException) -> None:
@@ -122,14 +118,10 @@ class ChannelSocket:
         self.closed = True
         if self._channel.sock is self:
             self._channel.sock = None
-        waiters = [waiter for _, waiter in self._order] + list(self._session.values())
-        self._order.clear()
-        self._session.clear()
-        for waiter in waiters:
+        waiters, self._waiting = self._waiting, {}
+        for waiter in waiters.values():
             waiter.fail(failure)
-        if self._idle is not None:
-            idle, self._idle = self._idle, None
-            wakeup(idle)
+        self._wake_dispatch()
         try:
             socket.close(self.fd)
         except SkynetError:
@@ -139,40 +131,39 @@ class ChannelSocket:
 
     def dispatch(self) -> None:
         """Read answers until the connection ends."""
-        step = self._by_order if self._channel.response_function is None else self._by_session
         while not self.closed:
             try:
-                step()
+                self._read_answer()
             except Exception as e:
                 self.close(e)
 
-    def _by_order(self) -> None:
-        if not self._order:
+    def _read_answer(self) -> None:
+        function = self._channel.response_function
+        if function is not None:
+            key, *answer = function(self)
+            if key is None:
+                raise SocketError("the response function found no session")
+        elif self._waiting:
+            key = next(iter(self._waiting))  # it stays in the table while its answer is read, for close()
+            answer = key.response(self)
+        else:
             self._idle = running()
             wait()
             return
-        function, waiter = self._order[0]  # it stays in front while its answer is read, for close()
-        ok, data, *padding = function(self)
-        while ok and any(padding):
-            waiter.parts = [*(waiter.parts or ()), data]
-            ok, data, *padding = function(self)
-        if self._order and self._order[0][1] is waiter:
-            self._order.popleft()
+        waiter, (ok, data, *padding) = self._waiting.get(key), answer
+        if waiter is None:
+            if function is not None:
+                _log("socket: unknown session :", key)
+        elif ok and any(padding):
+            waiter.parts.append(data)
+        else:
+            del self._waiting[key]
             waiter.answer(ok, data)
 
-    def _by_session(self) -> None:
-        assert self._channel.response_function is not None
-        session, ok, data, *padding = self._channel.response_function(self)
-        if session is None:
-            raise SocketError("the response function found no session")
-        waiter = self._session.get(session)
-        if waiter is None:
-            _log("socket: unknown session :", session)
-        elif ok and any(padding):
-            waiter.parts = [*(waiter.parts or ()), data]
-        else:
-            del self._session[session]
-            waiter.answer(ok, data)
+    def _wake_dispatch(self) -> None:
+        if self._idle is not None:
+            idle, self._idle = self._idle, None
+            wakeup(idle)
 
     def peer_closed(self, fd: int) -> None:
         """CLOSE (socket.onclose): while nobody reads, only this tells us."""
@@ -262,15 +253,14 @@ class Channel:
     def _usable(self) -> ChannelSocket | None:
         """The connection, if this coroutine may use it; None: connect, or wait for who does."""
         sock = self.sock
-        if sock is not None:
-            if socket.disconnected(sock.fd):
-                _log("socket: disconnect detected ", *self.address())
-                lost = SocketError(f"the connection to {self.name()} was closed by the peer")
-                sock.close(lost)
-                if sock.auth is running():
-                    raise lost
-            elif sock.auth is None or sock.auth is running():
-                return sock
+        if sock is not None and socket.disconnected(sock.fd):
+            _log("socket: disconnect detected ", *self.address())
+            lost = SocketError(f"the connection to {self.name()} was closed by the peer")
+            sock.close(lost)
+            if sock.auth is running():
+                raise lost
+        elif sock is not None and sock.auth in (None, running()):
+            return sock
         if self._closed:
             raise SocketError(f"{CLOSED}: {self.name()}; connect() opens it again")
         return None
@@ -308,14 +298,13 @@ class Channel:
         while not self._closed:
             try:
                 self._connect_once()
+                if not once:
+                    _log("socket: connect to", *self.address())
+                return
             except SocketError as e:
                 if once:
                     raise
                 _log("socket: connect", e)
-            else:
-                if not once:
-                    _log("socket: connect to", *self.address())
-                return
             if ti > MAX_BACKOFF:
                 _log("socket: try to reconnect", *self.address())
             sleep(ti)
@@ -325,10 +314,10 @@ class Channel:
         """Try the host, then the backups, until one takes us and our login. Raises SocketError."""
         if self._closed:
             raise SocketError(CLOSED)
-        todo: deque[Address] = deque([self.address()])
+        todo = deque([self.address()])
         seen: set[Address] = set()
         self._add_backup(todo, seen)
-        failure: Exception | None = None
+        failure: SocketError | None = None
         while todo:
             if failure is not None:
                 _log("socket: connect to backup host", *todo[0])
@@ -360,7 +349,7 @@ class Channel:
             if sock.closed:
                 self._connect_once()  # the login has changed the host
             return
-        raise failure if isinstance(failure, SocketError) else SocketError(str(failure))
+        raise failure or SocketError(CLOSED)
 
     def _add_backup(self, todo: deque[Address], seen: set[Address]) -> None:
         for entry in self._backup:
@@ -386,12 +375,11 @@ class Channel:
         assert self._overload_notify is not None
         if self.sock is None or self.sock.fd != fd:
             return
-        if size == 0 or not self._overload:
-            if self._overload != (size > 0):
-                self._overload = size > 0
-                self._overload_notify(self._overload)
-        else:
+        if size and self._overload:
             _log(f"WARNING: {size} K bytes need to send out (fd = {fd})", *self.address())
+        elif self._overload != (size > 0):
+            self._overload = size > 0
+            self._overload_notify(self._overload)
 
 
 def channel(host: str, port: int, **options: Any) -> Channel:

@@ -6,6 +6,7 @@ After service/cdummy.lua.
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
+from skynet_lite.lualib.library import by_name
 
 globalname: dict[str, int] = {}
 queryname: dict[str, list[Any]] = {}  # name → response functions of those who wait for it
@@ -38,7 +39,6 @@ def CONNECT(id: int) -> None:
     skynet.retpack()
 
 
-commands = {f.__name__: f for f in (REGISTER, QUERYNAME, LINK, CONNECT)}
 skynet.register_protocol(name="harbor", id=skynet.PTYPE_HARBOR)
 harbor = 0
 
@@ -46,9 +46,5 @@ harbor = 0
 @skynet.start
 def main() -> None:
     global harbor
-
-    @skynet.dispatch("lua")
-    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
-        commands[cmd](*args)
-
+    skynet.dispatch("lua", by_name(REGISTER, QUERYNAME, LINK, CONNECT))
     harbor = skynet.launch("harbor", "", 0, skynet.self()) or 0

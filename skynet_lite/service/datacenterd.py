@@ -3,6 +3,7 @@
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
+from skynet_lite.lualib.library import by_name
 
 database: dict[Any, Any] = {}
 wait_queue: dict[tuple[Any, ...], list[Any]] = {}  # path → response functions of those who wait
@@ -60,11 +61,6 @@ def WAIT(*path: Any) -> None:
     wait_queue.setdefault(path, []).append(skynet.response())
 
 
-commands = {f.__name__: f for f in (QUERY, UPDATE, WAIT)}
-
-
 @skynet.start
 def main() -> None:
-    @skynet.dispatch("lua")
-    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
-        commands[cmd](*args)
+    skynet.dispatch("lua", by_name(QUERY, UPDATE, WAIT))

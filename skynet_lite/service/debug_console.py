@@ -16,17 +16,19 @@ told otherwise, and there every user of the machine reaches it.
 After service/debug_console.lua: its commands, and waits, verdicts, trace on/off, timeline.
 """
 
-import ast
 import inspect
 import ipaddress
 import linecache
 import os
 import re
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import Any
 
-from skynet_lite import SkynetError, debug, skynet, socket
+from skynet_lite import SkynetError, debug, skynet, snax, socket
 from skynet_lite.lualib import memory
+from skynet_lite.lualib.console import dump_list, literals, number, socket_row, tostring
 from skynet_lite.skynet.scheduler import current
 from skynet_lite.trace.live import Live
 from skynet_lite.trace.recorder import Recorder
@@ -38,84 +40,44 @@ REQUEST = 8192  # bytes of an HTTP header, and of a body
 STREAMS = 16  # of one connection
 EVENTS = 20_000  # of one timeline
 
-COMMAND: dict[str, Callable[..., Any]] = {}
-COMMANDX: dict[str, Callable[..., Any]] = {}  # these get the whole line, and the connection
-HELP: dict[str, str] = {}
 clients: dict[int, str] = {}  # socket id → "ip:port"
-
-
-def command(text: str, where: dict[str, Callable[..., Any]] = COMMAND) -> Callable[[Callable[..., Any]], Any]:
-    """Make a function a command, by its name."""
-
-    def known(f: Callable[..., Any]) -> Callable[..., Any]:
-        name = f.__name__.rstrip("_")
-        where[name] = f
-        HELP[name] = text
-        return f
-
-    return known
-
-
-# --------------------------------------------------------------------------- what is printed
-
-
-def tostring(value: Any) -> str:
-    """A value as Lua prints it; what is nested deeper than a line can show, as Python does."""
-    if value is None or isinstance(value, bool):
-        return {None: "nil", True: "true", False: "false"}[value]
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
-    if isinstance(value, float):
-        text = f"{value:.14g}"
-        return text + ".0" if re.fullmatch(r"-?\d+", text) else text
-    return str(value)
-
-
-def pairs(table: Any) -> list[tuple[str, Any]]:
-    """Keys as text, sorted as text; a list counts from 1. What is None is not there."""
-    items = table.items() if isinstance(table, dict) else enumerate(iter(table), 1)
-    return sorted((tostring(key), value) for key, value in items if value is not None)
-
-
-def dump_list(table: Any) -> list[str]:
-    lines = []
-    for key, value in pairs(table):
-        if isinstance(value, (dict, list, tuple)):
-            value = "\t".join(f"{k}:{tostring(v)}" for k, v in pairs(value))
-        lines.append(f"{key}\t{tostring(value)}")
-    return lines
 
 
 def docmd(line: str, fd: int) -> None:
     """One line: carry it out and print the answer, in one piece. DOC: docmd"""
-    name, *words = line.split() or [""]
-    lines: list[str]
+    name = (line.split() or [""])[0]
     try:
-        if name in COMMAND:
-            result = COMMAND[name](*fitting(name, words))
-        elif name in COMMANDX:
-            result = COMMANDX[name](line, fd)
-        else:
+        if name not in COMMAND:
             raise SkynetError("Invalid command, type help for command list\n")
+        args, named = fitting(name, line, fd)
+        result = COMMAND[name][1](*args, **named)
     except Exception as e:
-        text = str(e) if isinstance(e, SkynetError) else f"{type(e).__name__}: {e}"
-        lines = [text, "<CMD Error>"]
-    else:
-        lines = [result] if isinstance(result, str) else [] if result is None or result is False else dump_list(result)
-        lines.append("<CMD OK>")
-    say(fd, *lines)
+        say(fd, str(e) if isinstance(e, SkynetError) else f"{type(e).__name__}: {e}", "<CMD Error>")
+        return
+    lines = [result] if isinstance(result, str) else [] if result is None or result is False else dump_list(result)
+    say(fd, *lines, "<CMD OK>")
 
 
-def fitting(name: str, words: list[str]) -> list[str]:
-    """The arguments of a command; words too many are passed over. Raises SkynetError if one is missing."""
-    parameters = list(inspect.signature(COMMAND[name]).parameters.values())
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        most, needed = len(words), sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
-    else:
-        most, needed = len(parameters), sum(p.default is p.empty for p in parameters)
-    if len(words) < needed:
-        raise SkynetError(f"{name} needs {parameters[len(words)].name}: {HELP[name]}")
-    return words[:most]
+def fitting(name: str, line: str, fd: int) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a command: the words of the line, turned into what the names of its parameters mean.
+
+    Words too many are passed over. A parameter by keyword is the whole `line`, or the
+    connection `fd`. Raises SkynetError if a word is missing.
+    """
+    text, function = COMMAND[name]
+    words = line.split()[1:]
+    found: list[tuple[str, str]] = []
+    named: dict[str, Any] = {}
+    for p in inspect.signature(function).parameters.values():
+        if p.kind is p.KEYWORD_ONLY:
+            named[p.name] = {"line": line, "fd": fd}[p.name]
+        elif p.kind is p.VAR_POSITIONAL:
+            found += [("", word) for word in words[len(found) :]]
+        elif len(found) < len(words):
+            found.append((p.name, words[len(found)]))
+        elif p.default is p.empty:
+            raise SkynetError(f"{name} needs {p.name}: {text}")
+    return [MEANING.get(parameter, str)(word) for parameter, word in found], named
 
 
 def say(fd: int, *lines: str) -> None:
@@ -162,8 +124,7 @@ def console_main_loop(id: int, addr: str) -> None:
         skynet.error(f"{id} {e}")
     finally:
         clients.pop(id, None)
-        for stream in [s for s in streams.values() if s.fd == id]:
-            stream.end()
+        end_streams(id)
     skynet.error(f"{addr} disconnect")
     socket.close(id)
 
@@ -188,7 +149,7 @@ def read_request(id: int, line: str) -> str:
     return request[1].replace("/", " ") if request else ""
 
 
-# --------------------------------------------------------------------------- commands
+# --------------------------------------------------------------------------- what words can mean
 
 
 def adjust_address(address: str) -> int | str:
@@ -205,91 +166,48 @@ def adjust_address(address: str) -> int | str:
         raise SkynetError("Need an address") from None
 
 
-def handle_of(address: str) -> int:
-    """The handle of a service that lives."""
-    found = adjust_address(address)
-    handle = int(found[1:], 16) if isinstance(found, str) else found
+def ticks(ti: str) -> int | None:
+    """A waiting time; None (no limit) if it is 0 or less."""
+    return max(0, int(number(ti))) or None
+
+
+MEANING: dict[str, Callable[[str], Any]] = {
+    "address": adjust_address, "ti": ticks, "sig": number, "seconds": number
+}  # fmt: skip
+
+
+def handle_at(address: int | str) -> int:
+    return int(address[1:], 16) if isinstance(address, str) else address
+
+
+def living(address: int | str) -> int:
+    """The handle of a service that lives. Raises SkynetError for another."""
+    handle = handle_at(address)
     if handle not in current().server.contexts:
         raise SkynetError(f"no service has the address {skynet.address(handle)}")
     return handle
 
 
-def ticks(ti: str | None) -> int | None:
-    """A waiting time in ticks; None (no limit) if it is 0 or less."""
-    wanted = TIMEOUT if ti is None else int(number(ti))
-    return wanted if wanted > 0 else None
+# --------------------------------------------------------------------------- skynet's commands
 
 
-def number(text: str) -> float:
-    """Raises SkynetError if it is none."""
+def launcher(cmd: str, *args: Any) -> Any:
+    return skynet.call(".launcher", "lua", cmd, *args)
+
+
+def dbgcmd(address: int | str, cmd: str, *args: Any) -> Any:
+    return skynet.call(address, "debug", cmd, *args)
+
+
+def launch(cmd: str, gone: str, *words: str) -> Any:
     try:
-        return float(text)
-    except ValueError:
-        raise SkynetError(f"{text!r} is no number") from None
-
-
-@command("This help message")
-def help() -> dict[str, str]:
-    return HELP
-
-
-@command("List all services")
-def list_() -> Any:
-    return skynet.call(".launcher", "lua", "LIST")
-
-
-@command("List unique services")
-def service() -> Any:
-    return skynet.call("SERVICE", "lua", "LIST")
-
-
-@command("stat [ticks] : figures of all services; ticks (10 ms) to wait for them, 300 if not said")
-def stat(ti: str | None = None) -> Any:
-    return skynet.call(".launcher", "lua", "STAT", ticks(ti))
-
-
-@command("mem [ticks] : memory that only this service holds")
-def mem(ti: str | None = None) -> Any:
-    return skynet.call(".launcher", "lua", "MEM", ticks(ti))
-
-
-@command("gc [ticks] : let Python collect garbage, then mem")
-def gc(ti: str | None = None) -> Any:
-    return skynet.call(".launcher", "lua", "GC", ticks(ti))
-
-
-@command("kill address : end a service from outside")
-def kill(address: str) -> Any:
-    return skynet.call(".launcher", "lua", "KILL", adjust_address(address))
-
-
-@command("exit address : ask a service to end itself")
-def exit(address: str) -> None:
-    skynet.send(adjust_address(address), "debug", "EXIT")
-
-
-@command("start name ... : launch a service")
-def start(*words: str) -> Any:
-    try:
-        handle = skynet.call(".launcher", "lua", "LAUNCH", "snlua", *words)
+        handle = launcher(cmd, "snlua", *words)
     except SkynetError:
         return "Failed"
-    return "Exit" if handle is None else {skynet.address(handle): words[0]}
+    return gone if handle is None else {skynet.address(handle): words[0]}
 
 
-@command("log name ... : launch a service with its message log on")
-def log(*words: str) -> Any:
-    try:
-        handle = skynet.call(".launcher", "lua", "LOGLAUNCH", "snlua", *words)
-    except SkynetError:
-        handle = None
-    return "Failed" if handle is None else {skynet.address(handle): words[0]}
-
-
-@command("snax name ... : launch a snax service")
-def snax(*words: str) -> Any:
-    from skynet_lite import snax
-
+def launch_snax(*words: str) -> Any:
     try:
         made = snax.newservice(*words)
     except Exception:  # its init may raise anything, and no name is a TypeError
@@ -297,97 +215,43 @@ def snax(*words: str) -> Any:
     return {skynet.address(made.handle): words[0]}
 
 
-@command("clearcache : read source files again, for the lines in tracebacks")
-def clearcache() -> None:
-    linecache.checkcache()
+def exit(address: int | str) -> None:
+    skynet.send(address, "debug", "EXIT")
 
 
-@command("inject address file.py ... : run a file inside a service")
-def inject(address: str, filename: str, *args: str) -> str:
-    handle = adjust_address(address)
+def inject(address: int | str, filename: str, *args: str) -> str:
     try:
         with open(filename, encoding="utf-8") as file:
             source = file.read()
     except OSError:
         return f"Can't open {filename}"
-    ok, output = skynet.call(handle, "debug", "RUN", source, filename, *args)
+    ok, output = dbgcmd(address, "RUN", source, filename, *args)
     if not ok:
         raise SkynetError(output)
     return str(output)
 
 
-@command("dbgcmd address command ... : send a debug command")
-def dbgcmd(address: str, cmd: str, *args: str) -> Any:
-    return skynet.call(adjust_address(address), "debug", cmd, *args)
-
-
-@command("task address : where its coroutines are parked")
-def task(address: str) -> Any:
-    return dbgcmd(address, "TASK")
-
-
-@command("uniqtask address : the same, equal stacks together")
-def uniqtask(address: str) -> Any:
-    return dbgcmd(address, "UNIQTASK")
-
-
-@command("killtask address threadname : end a coroutine that task lists")
-def killtask(address: str, threadname: str) -> Any:
-    return dbgcmd(address, "KILLTASK", threadname)
-
-
-@command("info address ... : what its info function says")
-def info(address: str, *args: str) -> Any:
-    return dbgcmd(address, "INFO", *args)
-
-
-@command("ping address : the way there and back, in ticks")
-def ping(address: str) -> str:
-    handle, began = adjust_address(address), skynet.now()
-    skynet.call(handle, "debug", "PING")
+def ping(address: int | str) -> str:
+    began = skynet.now()
+    dbgcmd(address, "PING")
     return str(skynet.now() - began)
 
 
-@command("logon address : begin its message log, in the folder logpath")
-def logon(address: str) -> None:
-    handle = handle_of(address)
-    me = current()
-    debug.look(lambda node: node.server.logon(me.handle, handle))
+def message_log(on: bool, address: int | str) -> None:
+    me, handle = current(), living(address)
+    debug.look(lambda node: (node.server.logon if on else node.server.logoff)(me.handle, handle))
 
 
-@command("logoff address : end its message log")
-def logoff(address: str) -> None:
-    handle = handle_of(address)
-    me = current()
-    debug.look(lambda node: node.server.logoff(me.handle, handle))
-
-
-@command("signal address [sig] : 0 breaks its endless loop, 1 logs its memory")
-def signal(address: str, sig: str = "0") -> Any:
-    found, which = adjust_address(address), int(number(sig))
-    handle = int(found[1:], 16) if isinstance(found, str) else found
-    return debug.signal(handle, which)
-
-
-@command("cmem : blocks of Python's allocator, bytes of the process in memory")
-def cmem() -> dict[str, int]:
-    return {"block": memory.block(), "total": memory.total()}
-
-
-@command("jmem : figures of jemalloc; Python has none")
 def jmem() -> dict[str, str]:
-    return {
-        f"stats.{name}": f"{0:11d}  {0:8.2f} Mb" for name in ("active", "allocated", "mapped", "resident", "retained")
-    }
+    names = ("active", "allocated", "mapped", "resident", "retained")
+    return {f"stats.{name}": f"{0:11d}  {0:8.2f} Mb" for name in names}
 
 
-@command("profactive [on|off] : begin or end heap profiling (tracemalloc)")
 def profactive(flag: str | None = None) -> str:
     active = memory.profactive(None if flag is None else flag in ("on", "true"))
     return f"heap profilling is {'active' if active else 'deactive'}"
 
 
-@command("dumpheap [file] : write the heap profile")
 def dumpheap(filename: str = "heap.txt") -> None:
     if memory.dumpheap(filename):
         skynet.error(f"Heap profile in {os.path.abspath(filename)}")
@@ -395,121 +259,27 @@ def dumpheap(filename: str = "heap.txt") -> None:
         skynet.error("No heap profile is being taken: profactive on begins one")
 
 
-@command("getenv name : skynet.getenv(name)")
-def getenv(name: str) -> dict[str, str]:
-    return {name: tostring(skynet.getenv(name))}
-
-
-@command("setenv name value : skynet.setenv(name, value)")
-def setenv(name: str, value: str) -> None:
-    skynet.setenv(name, value)
-
-
-@command("netstat : all sockets")
-def netstat() -> list[dict[str, Any]]:
-    return [convert_stat(row) for row in socket.netstat()]
-
-
-def convert_stat(row: dict[str, Any]) -> dict[str, Any]:
-    now = skynet.now()
-    row["address"] = skynet.address(row["address"])
-    for key in ("read", "write", "wbuffer"):
-        if key in row:
-            row[key] = size_text(row[key])
-    for key in ("rtime", "wtime"):
-        if key in row:
-            row[key] = age_text(now - row[key])
-    return row
-
-
-def size_text(size: int) -> str | None:
-    if size < 1024:
-        return str(size) if size else None
-    return f"{tostring(size / 1024)}K" if size < 1024 * 1024 else f"{tostring(size / (1024 * 1024))}M"
-
-
-def age_text(ti: int) -> str:
-    if ti < 6000:
-        return f"{tostring(ti / 100)}s"
-    hour, rest = divmod(ti, 360_000)
-    minute, rest = divmod(rest, 6000)
-    return f"{f'{hour}:' if hour else ''}{minute}:{rest / 100:.2g}s"
-
-
-@command("call address expression, ... : call it with Python literals (nil, true, false too)", COMMANDX)
-def call(line: str, fd: int) -> dict[Any, Any]:
-    handle = adjust_address(word(line, 1))
-    found = re.match(r"\s*\S+\s+\S+\s(.+)", line, re.DOTALL)
-    if found is None or not found[1].strip():
+def call(address: int | str, *, line: str) -> dict[Any, Any]:
+    _, _, *given = line.split(maxsplit=2)
+    if not given:
         raise SkynetError("need arguments")
-    packed = skynet.pack(*literals(found[1]))
-    values = skynet.unpack(skynet.rawcall(handle, "lua", packed))
+    values = skynet.unpack(skynet.rawcall(address, "lua", skynet.pack(*literals(given[0]))))
     return {**dict(enumerate(values, 1)), "n": len(values)}
 
 
-def literals(text: str) -> list[Any]:
-    """Python literals, separated by commas. Raises SkynetError."""
-    try:
-        tree = ast.parse(f"f({text.strip()}\n)", mode="eval").body
-    except (SyntaxError, ValueError):
-        raise SkynetError("Invalid arguments") from None
-    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.keywords:
-        raise SkynetError("Invalid arguments")
-    lua = {"nil": None, "true": True, "false": False}
-    values = []
-    for node in tree.args:
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.Name) and inner.id not in lua:
-                raise SkynetError(f'nothing is called {inner.id!r} here: give literals, as "ADD", 1, 2')
-        try:
-            values.append(ast.literal_eval(Lua(lua).visit(node)))
-        except ValueError:
-            raise SkynetError(f'{ast.unparse(node)} is no literal: give values, as "ADD", 1, 2') from None
-    return values
-
-
-class Lua(ast.NodeTransformer):
-    """Lua's names of values, as Python's."""
-
-    def __init__(self, names: dict[str, Any]) -> None:
-        self.names = names
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.Constant(self.names[node.id])
-
-
-def word(line: str, n: int) -> str:
-    words = line.split()
-    if len(words) <= n:
-        raise SkynetError(f"{words[0]} needs an address: {HELP[words[0]]}")
-    return words[n]
-
-
-@command('debug address : debug a service; Python, watch("lua"[, cond]), s, n, c; cont ends it', COMMANDX)
-def debug_(line: str, fd: int) -> None:
-    address = adjust_address(word(line, 1))
-    skynet.call(address, "debug", "REMOTEDEBUG", fd)
+def remotedebug(address: int | str, *, fd: int) -> None:
+    dbgcmd(address, "REMOTEDEBUG", fd)
     said = ""
     while said != "cont":
         raw = socket.readline(fd)
         said = "cont" if raw is None else raw.decode("utf-8", "surrogateescape").removesuffix("\r")
-        skynet.call(address, "debug", "REMOTECMD", said)
+        dbgcmd(address, "REMOTECMD", said)
 
 
 # --------------------------------------------------------------------------- ours
 
-
-@command("waits : who waits for whom, and the circles")
-def waits() -> str:
-    return str(debug.look(lambda node: str(node.waits())))
-
-
-@command("verdicts : what is wrong, in sentences")
-def verdicts() -> str:
-    return debug.look(lambda node: str(node.verdicts()))
-
-
-streams: dict[int, "Stream"] = {}
+numbers = count(1)
+streams: dict[int, "Stream"] = {}  # by number
 
 
 class Stream:
@@ -545,53 +315,38 @@ class Stream:
             say(self.fd, f"--- trace of {skynet.address(self.handle)} ends: {self.live.count} lines")
 
 
-opened = 0
-
-
-@command(
-    "trace address [proto] [on|off] : log its requests with tags; "
-    "trace on address [seconds], trace off [address] : print its trace here",
-    COMMANDX,
-)
-def trace(line: str, fd: int) -> None:
-    first, *rest = line.split()[1:] or [""]
-    if first == "on" and rest:
+def trace(target: str, *rest: str, fd: int) -> None:
+    if target == "on" and rest:
         trace_on(fd, *rest[:2])
-    elif first == "off":
-        trace_off(fd, *rest[:1])
+    elif target == "off":
+        end_streams(fd, *rest[:1])
     else:
         flags: dict[str, Any] = {"on": True, "true": True, "off": False}
         words = [rest[0], flags.get(rest[1], False)] if rest[1:] else [flags.get(w, w) for w in rest] or [None]
-        skynet.call(adjust_address(word(line, 1)), "debug", "TRACELOG", *words)
+        dbgcmd(adjust_address(target), "TRACELOG", *words)
 
 
 def trace_on(fd: int, address: str, seconds: str | None = None) -> None:
-    global opened
-    handle = handle_of(address)
+    handle = living(adjust_address(address))
     if handle == skynet.self():
         raise SkynetError("the console cannot trace itself: each line that it prints would make others")
     if sum(s.fd == fd for s in streams.values()) >= STREAMS:
         raise SkynetError(f"{STREAMS} traces run in this connection already: trace off ends them")
     limit = None if seconds is None else int(number(seconds) * 100)
-    opened += 1
-    stream = Stream(opened, fd, handle)
+    stream = Stream(next(numbers), fd, handle)
     if limit is not None:
         skynet.timeout(limit, stream.end)
 
 
-def trace_off(fd: int, address: str | None = None) -> None:
-    handle = None if address is None else handle_of(address)
+def end_streams(fd: int, address: str | None = None) -> None:
+    handle = None if address is None else living(adjust_address(address))
     for stream in [s for s in streams.values() if s.fd == fd and handle in (None, s.handle)]:
         stream.end()
 
 
-@command("timeline [file.html] [seconds] : record for 3 seconds (0: take what was recorded from birth), write the page")
-def timeline(filename: str = "timeline.html", seconds: str = "3") -> str:
-    limit = int(number(seconds) * 100)
-    if limit <= 0:
-        found = debug.look(lambda node: node.trace)
-    else:
-        found = recorded(limit)
+def timeline(filename: str = "timeline.html", seconds: float = 3) -> str:
+    limit = int(seconds * 100)
+    found = debug.look(lambda node: node.trace) if limit <= 0 else recorded(limit)
     found.to_html(filename)
     return f"{os.path.abspath(filename)}\t{len(found)} events"
 
@@ -609,6 +364,66 @@ def recorded(limit: int) -> Any:
         debug.look(lambda node: node.recording.finish(recorder))
         recorder.end()
     return recorder.trace
+
+
+# --------------------------------------------------------------------------- all commands
+
+COMMAND: dict[str, tuple[str, Callable[..., Any]]] = {  # name → what help says, what to call: see `fitting`
+    "help": ("This help message", lambda: {name: text for name, (text, _) in COMMAND.items()}),
+    "list": ("List all services", lambda: launcher("LIST")),
+    "service": ("List unique services", lambda: skynet.call("SERVICE", "lua", "LIST")),
+    "stat": (
+        "stat [ticks] : figures of all services; ticks (10 ms) to wait for them, 300 if not said",
+        lambda ti=TIMEOUT: launcher("STAT", ti),
+    ),
+    "mem": ("mem [ticks] : memory that only this service holds", lambda ti=TIMEOUT: launcher("MEM", ti)),
+    "gc": ("gc [ticks] : let Python collect garbage, then mem", lambda ti=TIMEOUT: launcher("GC", ti)),
+    "kill": ("kill address : end a service from outside", lambda address: launcher("KILL", address)),
+    "exit": ("exit address : ask a service to end itself", exit),
+    "start": ("start name ... : launch a service", partial(launch, "LAUNCH", "Exit")),
+    "log": ("log name ... : launch a service with its message log on", partial(launch, "LOGLAUNCH", "Failed")),
+    "snax": ("snax name ... : launch a snax service", launch_snax),
+    "clearcache": ("clearcache : read source files again, for the lines in tracebacks", lambda: linecache.checkcache()),
+    "inject": ("inject address file.py ... : run a file inside a service", inject),
+    "dbgcmd": ("dbgcmd address command ... : send a debug command", dbgcmd),
+    "task": ("task address : where its coroutines are parked", lambda address: dbgcmd(address, "TASK")),
+    "uniqtask": ("uniqtask address : the same, equal stacks together", lambda address: dbgcmd(address, "UNIQTASK")),
+    "killtask": (
+        "killtask address threadname : end a coroutine that task lists",
+        lambda address, threadname: dbgcmd(address, "KILLTASK", threadname),
+    ),
+    "info": ("info address ... : what its info function says", lambda address, *args: dbgcmd(address, "INFO", *args)),
+    "ping": ("ping address : the way there and back, in ticks", ping),
+    "logon": ("logon address : begin its message log, in the folder logpath", partial(message_log, True)),
+    "logoff": ("logoff address : end its message log", partial(message_log, False)),
+    "signal": (
+        "signal address [sig] : 0 breaks its endless loop, 1 logs its memory",
+        lambda address, sig=0: debug.signal(handle_at(address), int(sig)),
+    ),
+    "cmem": (
+        "cmem : blocks of Python's allocator, bytes of the process in memory",
+        lambda: {"block": memory.block(), "total": memory.total()},
+    ),
+    "jmem": ("jmem : figures of jemalloc; Python has none", jmem),
+    "profactive": ("profactive [on|off] : begin or end heap profiling (tracemalloc)", profactive),
+    "dumpheap": ("dumpheap [file] : write the heap profile", dumpheap),
+    "getenv": ("getenv name : skynet.getenv(name)", lambda name: {name: tostring(skynet.getenv(name))}),
+    "setenv": ("setenv name value : skynet.setenv(name, value)", lambda name, value: skynet.setenv(name, value)),
+    "netstat": ("netstat : all sockets", lambda: [socket_row(row, skynet.now()) for row in socket.netstat()]),
+    "call": ("call address expression, ... : call it with Python literals (nil, true, false too)", call),
+    "debug": ('debug address : debug a service; Python, watch("lua"[, cond]), s, n, c; cont ends it', remotedebug),
+    "waits": ("waits : who waits for whom, and the circles", lambda: debug.look(lambda node: str(node.waits()))),
+    "verdicts": ("verdicts : what is wrong, in sentences", lambda: debug.look(lambda node: str(node.verdicts()))),
+    "trace": (
+        "trace address [proto] [on|off] : log its requests with tags; "
+        "trace on address [seconds], trace off [address] : print its trace here",
+        trace,
+    ),
+    "timeline": (
+        "timeline [file.html] [seconds] : record for 3 seconds (0: take what was recorded from birth), write the page",
+        timeline,
+    ),
+}
 
 
 # --------------------------------------------------------------------------- the service

@@ -14,10 +14,8 @@ services: dict[int, str] = {}
 instance: dict[int, Any] = {}  # handle → response function of whoever waits for its start
 launch_session: dict[int, int | None] = {}  # handle → session of that request
 
-NORET = object()
 
-
-def launch(logged: bool, kind: str, name: str = "", *args: Any) -> object:
+def launch(logged: bool, kind: str, name: str = "", *args: Any) -> None:
     me = current()
     with me.server.lock:  # of several workers its own may be faster than we are
         handle = skynet.launch(kind, name, *args)
@@ -31,54 +29,49 @@ def launch(logged: bool, kind: str, name: str = "", *args: Any) -> object:
         services[handle] = " ".join([kind, name, *map(str, args)])
         instance[handle] = answer
         launch_session[handle] = session
-    return NORET
 
 
-def LAUNCH(source: int, *words: Any) -> object:
-    return launch(False, *words)
+def LAUNCH(source: int, *words: Any) -> None:
+    launch(False, *words)
 
 
-def LOGLAUNCH(source: int, *words: Any) -> object:
+def LOGLAUNCH(source: int, *words: Any) -> None:
     """Its message log begins before its first message."""
-    return launch(True, *words)
+    launch(True, *words)
 
 
-def LAUNCHOK(source: int) -> object:
-    answer = instance.pop(source, None)
-    if answer is not None:
-        launch_session.pop(source)
-        answer(True, source)
-    return NORET
-
-
-def ERROR(source: int) -> object:
-    answer = instance.pop(source, None)
-    if answer is not None:
-        launch_session.pop(source)
-        answer(False)
-    services.pop(source, None)
-    return NORET
-
-
-def REMOVE(source: int, handle: int, kill: bool) -> object:
-    services.pop(handle, None)
+def report(handle: int, *outcome: Any) -> None:
+    """Tell whoever waits for the start of this service, if anybody does."""
     answer = instance.pop(handle, None)
     if answer is not None:
-        # It ended by itself before its start was over: the caller gets None. Killed: an error.
         launch_session.pop(handle)
-        answer(not kill)
-    return NORET  # the sender is gone, or going
+        answer(*outcome)
 
 
-def KILL(source: int, handle: int | str) -> dict[str, str]:
+def LAUNCHOK(source: int) -> None:
+    report(source, True, source)
+
+
+def ERROR(source: int) -> None:
+    report(source, False)
+    services.pop(source, None)
+
+
+def REMOVE(source: int, handle: int, kill: bool) -> None:
+    """No answer: the sender is gone, or going."""
+    services.pop(handle, None)
+    report(handle, not kill)  # it ended by itself before its start was over: the caller gets None. Killed: an error
+
+
+def KILL(source: int, handle: int | str) -> None:
     if isinstance(handle, str) and handle.startswith(":"):
         handle = int(handle[1:], 16)
     skynet.kill(handle)
-    return {skynet.address(handle): services.pop(handle, "nil") if isinstance(handle, int) else "nil"}
+    skynet.retpack({skynet.address(handle): services.pop(handle, "nil") if isinstance(handle, int) else "nil"})
 
 
-def LIST(source: int) -> dict[str, str]:
-    return {skynet.address(handle): label for handle, label in services.items()}
+def LIST(source: int) -> None:
+    skynet.retpack({skynet.address(handle): label for handle, label in services.items()})
 
 
 def list_srv(ti: int | None, shown: Callable[[Any, int], Any], command: str) -> dict[str, Any]:
@@ -91,25 +84,29 @@ def list_srv(ti: int | None, shown: Callable[[Any, int], Any], command: str) -> 
     return {skynet.address(handle): shown(value, handle) for handle, value in found.items()}
 
 
-def STAT(source: int, ti: int | None = None) -> dict[str, Any]:
-    return list_srv(ti, lambda stat, handle: stat, "STAT")
+def STAT(source: int, ti: int | None = None) -> None:
+    skynet.retpack(list_srv(ti, lambda stat, handle: stat, "STAT"))
 
 
-def MEM(source: int, ti: int | None = None) -> dict[str, Any]:
+def MEM(source: int, ti: int | None = None) -> None:
     def shown(kb: float | str, handle: int) -> str:
         return f"{kb if isinstance(kb, str) else f'{kb:.2f} Kb'} ({services.get(handle)})"
 
-    return list_srv(ti, shown, "MEM")
+    skynet.retpack(list_srv(ti, shown, "MEM"))
 
 
-def GC(source: int, ti: int | None = None) -> dict[str, Any]:
+def GC(source: int, ti: int | None = None) -> None:
     for handle in services:
         skynet.send(handle, "debug", "GC")
-    return MEM(source, ti)
+    MEM(source, ti)
 
 
-def QUERY(source: int, session: int) -> int | None:
-    return next((handle for handle, s in launch_session.items() if s == session), None)
+def QUERY(source: int, session: int) -> None:
+    skynet.retpack(next((handle for handle, s in launch_session.items() if s == session), None))
+
+
+def unknown(source: int, *args: Any) -> None:
+    skynet.retpack(["Unknown command"])
 
 
 commands = {f.__name__: f for f in (LAUNCH, LOGLAUNCH, LAUNCHOK, ERROR, REMOVE, KILL, LIST, STAT, MEM, GC, QUERY)}
@@ -128,13 +125,7 @@ skynet.register_protocol(name="text", id=skynet.PTYPE_TEXT, unpack=skynet.tostri
 # Not in the start function: the first request is waiting when this file is run.
 @skynet.dispatch("lua")
 def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
-    f = commands.get(str(cmd).upper())
-    if f is None:
-        skynet.retpack(["Unknown command"])
-        return
-    answer = f(source, *args)
-    if answer is not NORET:
-        skynet.retpack(answer)
+    commands.get(str(cmd).upper(), unknown)(source, *args)
 
 
 @skynet.start

@@ -4,27 +4,25 @@ from typing import Any
 
 from skynet_lite import datacenter, skynet
 from skynet_lite.core.message import Packed
+from skynet_lite.lualib.library import by_name
 
 HARBOR = 0  # the low 8 bits of a channel say which node owns it; this one is alone
 
 channel: dict[int, dict[int, bool]] = {}  # channel → who subscribes, in the order in which they did
 last = HARBOR - 256
 
-NORET = object()
 
-
-def NEW(source: int) -> int:
+def NEW(source: int) -> None:
     global last
-    while True:
-        last = (last + 256) & 0x7FFFFFFF  # it travels as a session number
-        if last not in channel:
-            channel[last] = {}
-            return last
+    last = (last + 256) & 0x7FFFFFFF  # it travels as a session number
+    while last in channel:
+        last = (last + 256) & 0x7FFFFFFF
+    channel[last] = {}
+    skynet.retpack(last)
 
 
-def DEL(source: int, c: int) -> object:
+def DEL(source: int, c: int) -> None:
     channel.pop(c, None)
-    return NORET
 
 
 def PUB(source: int, c: int, payload: Any) -> None:
@@ -32,28 +30,23 @@ def PUB(source: int, c: int, payload: Any) -> None:
     for to in list(group):
         if skynet.redirect(to, source, "multicast", c, Packed(payload)) is None:
             del group[to]  # it has ended
+    skynet.retpack(None)
 
 
 def SUB(source: int, c: int) -> None:
     if c in channel:
         channel[c][source] = True
+    skynet.retpack(None)
 
 
-def USUB(source: int, c: int) -> object:
+def USUB(source: int, c: int) -> None:
     channel.get(c, {}).pop(source, None)
-    return NORET
 
 
-commands = {f.__name__: f for f in (NEW, DEL, PUB, SUB, USUB)}
 skynet.register_protocol(name="multicast", id=skynet.PTYPE_MULTICAST)
 
 
 @skynet.start
 def main() -> None:
-    @skynet.dispatch("lua")
-    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
-        answer = commands[cmd](source, *args)
-        if answer is not NORET:
-            skynet.retpack(answer)
-
+    skynet.dispatch("lua", by_name(NEW, DEL, PUB, SUB, USUB, told=True))
     datacenter.set("multicast", HARBOR, skynet.self())

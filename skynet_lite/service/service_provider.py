@@ -5,6 +5,7 @@ from time import localtime, strftime
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
+from skynet_lite.lualib.library import by_name
 
 
 @dataclass
@@ -84,13 +85,7 @@ def info() -> dict[str, dict[str, str]]:
     return found
 
 
-commands = {f.__name__: f for f in (query, launch, test, close)}
-
-
 @skynet.start
 def main() -> None:
-    @skynet.dispatch("lua")
-    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
-        commands[cmd](*args)
-
+    skynet.dispatch("lua", by_name(query, launch, test, close))
     skynet.info_func(info)

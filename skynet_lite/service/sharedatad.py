@@ -5,6 +5,7 @@ from typing import Any
 
 from skynet_lite import SkynetError, skynet
 from skynet_lite.lualib.frozen import Version, load, load_file, pointer, table
+from skynet_lite.lualib.library import by_name
 
 
 @dataclass
@@ -68,11 +69,6 @@ def monitor(name: str, number: int) -> None:
     shared.watch.append(skynet.response(pointer))
 
 
-commands = {f.__name__: f for f in (new, update, delete, query, monitor)}
-
-
 @skynet.start
 def main() -> None:
-    @skynet.dispatch("lua")
-    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
-        commands[cmd](*args)
+    skynet.dispatch("lua", by_name(new, update, delete, query, monitor))

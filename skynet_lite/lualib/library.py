@@ -1,0 +1,52 @@
+"""What libraries are made of: state for each service that uses them, and a service behind them, asked by name.
+
+One idea: Python shares modules, Lua does not. What a library keeps for a service stands in
+`s.libs`; what all are to share is in a service, which is told ("lua", NAME, *args).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .. import skynet
+from ..skynet.scheduler import current
+
+T = TypeVar("T")
+
+
+def kept(name: str, make: Callable[[], T]) -> T:
+    """What the library `name` keeps for the current service; made at the first use."""
+    libs = current().libs
+    if name not in libs:
+        made = make()
+        libs.setdefault(name, made)  # another coroutine may have come first
+    found: T = libs[name]
+    return found
+
+
+class Keeper:
+    """The service behind a library: `ask(NAME, *args)` is a call to it. `find()` gives its handle, once a service."""
+
+    def __init__(self, name: str, find: Callable[[], int] | None = None) -> None:
+        self.name = name
+        self._find = find or (lambda: skynet.uniqueservice(name))
+
+    def handle(self) -> int:
+        return kept(self.name, self._find)
+
+    def __call__(self, command: str, *args: Any) -> Any:
+        return skynet.call(self.handle(), "lua", command, *args)
+
+
+def by_name(*functions: Callable[..., Any], told: bool = False) -> Callable[..., Any]:
+    """A dispatch function for "lua" messages: runs the function whose name comes first. It answers by itself.
+
+    With `told` each is told who asks: its first argument is the sender's handle.
+    """
+    commands = {f.__name__: f for f in functions}
+
+    def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
+        commands[cmd](*((source, *args) if told else args))
+
+    return dispatch
