@@ -35,7 +35,7 @@ class Room:
 
 RUNTIME = ("core", "skynet", "drive", "node")
 TOOLS = ("replay", "cli", "course")
-BELOW_NODE = "core skynet drive lualib trace doors"
+BELOW_NODE = "core skynet drive lualib tell trace doors"
 ROOMS = (
     Room("core", 0, "messages, queues, handles, timer, sockets", "", 2350),
     Room("doors", 0, "the few ways up, by name", ""),
@@ -44,6 +44,7 @@ ROOMS = (
     Room("drive", 2, "one loop, or N workers", "skynet core", 1050),
     Room("lualib", 2, "libraries for services", "skynet core", 2200),
     Room("view", 2, "how a run is shown", "trace", 3200),
+    Room("tell", 2, "classes that tell a recorder", "skynet core trace", 700),
     Room("node", 3, "a node, put together from what is below", BELOW_NODE, 1300),
     Room("contrib", 3, "HTTP, WebSocket, TLS, DNS, Redis", "lualib skynet core", 1600),
     Room("replay", 4, "a run again, from its recording", f"node {BELOW_NODE}"),
@@ -65,7 +66,7 @@ UNCOUNTED = ("course/console.py",)
 LONGEST = 450  # lines of a file of the runtime
 HOUR = (
     "core/message.py", "core/mq.py", "core/server.py", "skynet/coroutine.py", "skynet/scheduler.py",
-    "skynet/calls.py", "skynet/waits.py", "skynet/queue.py", "skynet/socket.py", "drive/loop.py",
+    "skynet/calls.py", "skynet/waits.py", "skynet/queue.py", "skynet/socketpool.py", "drive/loop.py",
 )  # fmt: skip
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
