@@ -34,6 +34,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             path.write_text(text)
             (path.parent / "__init__.py").touch()
         monkeypatch.setattr(sys, "path", [*sys.path])
+        monkeypatch.setattr(house, "YET", {})
         return house.House(package, exempt)
 
     return build
@@ -104,6 +105,15 @@ def test_a_room_above_its_budget_is_found(built: Any) -> None:
     assert built({"trace/a.py": "\n" * half, "trace/b.py": "\n" * (half + 3)}).over() == [
         f"trace: {budget + 3} lines, 3 above {budget}"
     ]
+
+
+def test_what_is_on_its_way_down_may_not_grow(built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A room that is still above its budget keeps its lines, and no more; once it is within, nobody says it is above."""
+    at, above, within = (built({"trace/a.py": "\n" * n}) for n in (4000, 4001, 20))
+    monkeypatch.setattr(house, "YET", {"trace": 4000})
+    assert at.over() == []
+    assert above.over() == ["trace: 4001 lines, 1 above 4000"]
+    assert within.over() == ["trace: 20 lines, within its 3000: take it out of YET"]
 
 
 def test_a_long_file_of_the_runtime_is_found(built: Any) -> None:
