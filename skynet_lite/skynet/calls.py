@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import AddressError, CallError, SkynetError
-from ..core.handle import address_text
 from ..core.message import PTYPE_LUA, Packed, pack as _pack, unpack as _unpack
 from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, running
 from .protocol import own_pack, payload_of, protocol_of
 from .response import Response
 from .scheduler import Scheduler, current
+from .tables import address
 
 
 def _misuse(typename: str) -> SkynetError:
@@ -30,7 +30,7 @@ def _misuse(typename: str) -> SkynetError:
 def unreachable(addr: Any) -> AddressError:
     if addr == 0 and isinstance(addr, int):
         return AddressError("Invalid service address 0")
-    return AddressError(f"call to invalid address {address_text(addr) if isinstance(addr, int) else addr}")
+    return AddressError(f"call to invalid address {address(addr)}")
 
 
 def send(addr: int | str, typename: str, *args: Any) -> int | None:

@@ -32,27 +32,17 @@ from ..core.handle import address_text
 from ..core.message import PTYPE_ERROR, PTYPE_NAMES, PTYPE_RESPONSE, Message
 from ..core.places import format_error, place_label
 from ..core.server import Server
-from .coroutine import (
-    BREAK,
-    CALL,
-    DONE,
-    EXIT,
-    QUIT,
-    RESPONSE,
-    RETURN,
-    SLEEP,
-    SUSPEND,
-    Coroutine,
-    coroutine_close,
-    coroutine_resume,
-    outside,
-    running,
-)  # fmt: skip
 from .protocol import PROTO, Protocol, unknown_request, unknown_response
 from .queue import CriticalSection
 from .response import Response
 from .tables import Tables
 
+from .coroutine import (  # isort: skip
+    BREAK, CALL, DONE, EXIT, QUIT, RESPONSE, RETURN, SLEEP, SUSPEND, Coroutine, coroutine_close, coroutine_resume,
+    current as current_service,
+)  # fmt: skip
+
+current: Callable[[], Scheduler] = current_service
 NOTHING: deque[Any] = deque(maxlen=0)  # stands for every queue that was never used
 undispatched: dict[int, Callable[[Scheduler, Message], Any]] = {}
 """By type: who takes a message that no protocol dispatches (tracetag.py)."""
@@ -96,11 +86,11 @@ class Scheduler(Tables):
         self.wakeup_queue: deque[Any] = NOTHING
         self.fork_queue: deque[Coroutine] = NOTHING
         self.error_queue: deque[int] = NOTHING
-        self.sleep_tokens: dict[Any, Coroutine] | None = None  # sleepers that a token wakes
-        self.dead_service: set[int] | None = None
-        self.unresponse: dict[Response, None] | None = None  # response functions not used yet
-        self.socket_pool: dict[int, Any] | None = None  # socket.py
-        self.queues: dict[int, CriticalSection] | None = None  # those that somebody is in, by number
+        self.socket_pool: dict[int, Any] | None = None  # socketpool.py
+        self.sleep_tokens: dict[Any, Coroutine] = {}  # sleepers that a token wakes
+        self.dead_service: set[int] = set()
+        self.unresponse: dict[Response, None] = {}  # response functions not used yet
+        self.queues: dict[int, CriticalSection] = {}  # those that somebody is in, by number
         self.unknown_request: Callable[..., Any] = unknown_request
         self.unknown_response: Callable[..., Any] = unknown_response
         self.timeout_traceback: dict[int, str] | None = None  # trace_timeout: session → who set the timer
@@ -174,7 +164,7 @@ class Scheduler(Tables):
             self.not_dispatched(message)
             return
         args = payload if type(payload) is tuple and p.plain else p.unpack(payload)
-        co = self.co_create(p.dispatch, (session, source) + args)
+        co = self.co_create(p.dispatch, (session, source) + args)  # noqa: RUF005  # it is faster
         co.session = session
         co.address = source
         co.serial = self.mailbox.popped
@@ -222,7 +212,7 @@ class Scheduler(Tables):
         """
         co = self.wakeup_queue.popleft()
         if type(co) is tuple:  # a token, and who slept with it: whoever does so now is meant
-            co = (self.sleep_tokens or {}).get(co[0])
+            co = self.sleep_tokens.get(co[0])
         if co is None or co.sleeping is None:
             return None
         self.session_id_coroutine[co.sleeping] = BREAK
@@ -251,7 +241,7 @@ class Scheduler(Tables):
                 "one skynet.ret or skynet.response for each request"
             )
         co.responded = True
-        if self.dead_service is not None and co.address in self.dead_service:
+        if co.address in self.dead_service:
             return False
         return self.server.send(self.handle, co.address, PTYPE_RESPONSE, session or 0, payload)
 
@@ -263,8 +253,6 @@ class Scheduler(Tables):
                 f"{co.label} has answered already: skynet.response comes instead of skynet.ret, not after it"
             )
         co.responded = True
-        if self.unresponse is None:
-            self.unresponse = {}
         response = Response(self, co.session or 0, co.address, pack)
         self.unresponse[response] = None
         return response
@@ -299,13 +287,13 @@ class Scheduler(Tables):
             self.server.driver.interrupt(error)
         return format_error(error, self.name, self.file)
 
-    def killed(self, co: Coroutine, by: int) -> None:
-        """Coroutine number `by` (0: nobody in particular) has ended it (killthread, or the end of a request)."""
-        self.forget(co)
-
     def dispatch_failed(self, message: Message, failure: str) -> None:
         _, session, source, _ = message
         self.error(f"lua call [{source:x} to :{self.handle:x} : {session}] error : {failure}")
+
+    def killed(self, co: Coroutine, by: int) -> None:
+        """Coroutine number `by` (0: nobody in particular) has ended it (killthread, or the end of a request)."""
+        self.forget(co)
 
     def died(self, co: Coroutine, error: BaseException) -> None:
         """Its task has raised `error`."""
@@ -349,8 +337,6 @@ class Scheduler(Tables):
         """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service. DOC: watch-error"""
         if session == 0:
             if isinstance(source, int) and self.watches(source):
-                if self.dead_service is None:
-                    self.dead_service = set()
                 self.dead_service.add(source)
             failed: Iterable[int] = [s for s, to in self.watching_session.items() if to == source]
         else:
@@ -362,7 +348,7 @@ class Scheduler(Tables):
 
     def watches(self, source: int) -> bool:
         """watching_service: whether a request of `source` is still being served or kept."""
-        return any(r.address == source for r in self.unresponse or ()) or any(
+        return any(r.address == source for r in self.unresponse) or any(
             co.session is not None and co.address == source for co in self.coroutines.values()
         )
 
@@ -379,8 +365,6 @@ class Scheduler(Tables):
 
     def queue_changed(self, number: int, section: CriticalSection, op: str, co: Any) -> None:
         """Somebody stands at the end of the queue (push), its first has left (pop), or another (leave)."""
-        if self.queues is None:
-            self.queues = {}
         if section.busy():
             self.queues[number] = section
         else:
@@ -399,17 +383,6 @@ class Scheduler(Tables):
 
     def __repr__(self) -> str:
         return f"<service {address_text(self.handle)} {self.name}>"
-
-
-def current() -> Scheduler:
-    """The current service: the one whose coroutine, or whose message, is running in this thread."""
-    try:
-        s: Scheduler | None = running().service
-    except AttributeError:
-        s = None
-    if s is None:
-        raise outside()
-    return s
 
 
 @cache

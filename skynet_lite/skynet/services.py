@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..core.errors import CallError, SkynetError
-from ..core.handle import REMOTE_SHIFT, address_text
+from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from ..core.places import format_error
 from .calls import call, send
@@ -93,7 +93,7 @@ def exit() -> None:
     serving = [c for c in s.coroutines.values() if c.session]
     for c in sorted(serving, key=lambda c: c.serial):
         s.server.send(s.handle, c.address, PTYPE_ERROR, c.session or 0, None)
-    for r in list(s.unresponse or ()):
+    for r in list(s.unresponse):
         r(False)
     for to in dict.fromkeys(s.watching_session.values()):
         s.server.send(s.handle, to, PTYPE_ERROR, 0, None)
@@ -103,8 +103,7 @@ def exit() -> None:
 
 def name_of(s: Scheduler, service: Any) -> str:
     """The name that a service is launched by; a function is made known first."""
-    name: str = s.server.kinds["snlua"].name_of(service)  # type: ignore[attr-defined]  # of this kind only
-    return name
+    return str(s.server.kinds["snlua"].name_of(service))  # type: ignore[attr-defined]  # of this kind only
 
 
 def newservice(service: str | Callable[..., Any], *args: Any) -> int:
@@ -136,7 +135,7 @@ def queryservice(name: str | bool, *args: Any) -> int:
 def _manager(command: str, name: str | bool, *args: Any) -> int:
     if name is True:
         command, (name, *args) = "G" + command, args  # type: ignore[assignment]  # a tuple before, a list now
-    answer = call(".service", "lua", command, name_of(current(), name), *args)  # type: ignore[arg-type]
+    answer = call(".service", "lua", command, name_of(current(), name), *args)
     if not isinstance(answer, int):
         raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
     return answer
@@ -145,11 +144,6 @@ def _manager(command: str, name: str | bool, *args: Any) -> int:
 def self() -> int:
     """The handle of the current service."""
     return current().handle
-
-
-def address(addr: int | str) -> str:
-    """The text form of an address: a handle as `:00000008`, a name as it is."""
-    return address_text(addr) if isinstance(addr, int) else str(addr)
 
 
 def localname(name: str) -> int | None:

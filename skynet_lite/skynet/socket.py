@@ -251,7 +251,8 @@ def write(id: int, data: bytes | bytearray | memoryview) -> bool:
 def lwrite(id: int, data: bytes | bytearray | memoryview) -> bool:
     """Like write, with low priority: behind whatever `write` has queued."""
     service = current()
-    return service.server.socket_server.send(service.handle, id, data if type(data) is bytes else bytes_of(data), low=True)
+    data = data if type(data) is bytes else bytes_of(data)
+    return service.server.socket_server.send(service.handle, id, data, low=True)
 
 
 def warning(id: int, func: Callable[[int, int], Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from ..core.errors import SocketError
 from ..core.message import PTYPE_SOCKET
 from .coroutine import Coroutine, running
-from .protocols import register_protocol
+from .protocol import register_protocol
 from .scheduler import Scheduler, current
 from .waits import wait, wakeup as wakeup_coroutine
 

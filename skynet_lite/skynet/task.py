@@ -86,7 +86,7 @@ def kill(s: Scheduler, co: Coroutine, by: int) -> None:
         abandon(s, session)
     if owes:
         s.server.send(s.handle, co.address, PTYPE_ERROR, owes, None)
-    for section in list((s.queues or {}).values()):
+    for section in list(s.queues.values()):
         section.leave(co)
     coroutine_close(co)
     if s.pooled is co:  # it was told to end, and did: by returning

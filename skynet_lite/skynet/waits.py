@@ -93,7 +93,7 @@ def wakeup(token: Any) -> bool:
         co: Coroutine | None = token
         sleeps = token.sleeping is not None and token.token is None
     else:
-        co = (s.sleep_tokens or {}).get(token)
+        co = s.sleep_tokens.get(token)
         entry = token, co
         sleeps = co is not None and co.sleeping is not None
     if not sleeps:
