@@ -91,8 +91,13 @@ def own_proto(s: Any) -> dict[str | int, Protocol]:
 def protocol_of(s: Any, typename: str | int) -> Protocol:
     p: Protocol | None = s.proto.get(typename)
     if p is None:
-        raise SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
+        raise unknown_protocol(typename)
     return p
+
+
+def unknown_protocol(typename: str | int) -> SkynetError:
+    current()  # raises if that is what is wrong
+    return SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
 
 
 def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> None:

@@ -44,7 +44,7 @@ def start_with(s: Scheduler, func: Callable[..., Any], callback: Callable[[Messa
         raise SkynetError("skynet.start was called already: a service has one start function")
     s.start_state = "starting"
     s.server.set_callback(s.ctx, callback or s.dispatch_message)
-    s.init_thread = timeout(0, partial(run_start, s, partial(func, *s.launch_args)))
+    s.init_thread = timeout(0, partial(init_service, partial(func, *s.launch_args)))
 
 
 def init(func: F) -> F:
@@ -59,16 +59,7 @@ def init(func: F) -> F:
 
 def init_service(func: Callable[[], Any]) -> None:
     """Run the init functions and then `func`, and tell the launcher how it went: what `start` does in its timer."""
-    run_start(current(), func)
-
-
-def dispatch_message(ptype: int, session: int, source: int, message: Any) -> None:
-    """Dispatch a message as if it came from the mailbox; for code that stands in front, outside of coroutines."""
-    current().dispatch_message((ptype, session, source, message))
-
-
-def run_start(s: Scheduler, func: Callable[[], Any]) -> None:
-    """init functions, then the start function; tell the launcher how it went (init_service)."""
+    s = current()
     try:
         functions, s.init_functions = s.init_functions or [], None
         for f in functions:
@@ -82,6 +73,11 @@ def run_start(s: Scheduler, func: Callable[[], Any]) -> None:
         exit()
     s.start_state, s.init_thread = "ok", None
     send(".launcher", "lua", "LAUNCHOK")
+
+
+def dispatch_message(ptype: int, session: int, source: int, message: Any) -> None:
+    """Dispatch a message as if it came from the mailbox; for code that stands in front, outside of coroutines."""
+    current().dispatch_message((ptype, session, source, message))
 
 
 def exit() -> None:
@@ -187,17 +183,16 @@ def stat(what: str) -> int | float:
     Raises SkynetError for another.
     """
     s = current()
-    if what == "mqlen":
-        return len(s.mailbox)
-    if what == "message":
-        return s.mailbox.popped
-    if what == "endless":
-        return int(endless())
-    if what == "cpu":
-        return s.ctx.cpu_cost
-    if what == "time":
-        return s.server.cpu_time() - s.ctx.cpu_start if s.server.profile else 0.0
-    raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
+    figures: dict[str, Callable[[], int | float]] = {
+        "mqlen": mqlen,
+        "message": lambda: s.mailbox.popped,
+        "endless": lambda: int(endless()),
+        "cpu": lambda: s.ctx.cpu_cost,
+        "time": lambda: s.server.cpu_time() - s.ctx.cpu_start if s.server.profile else 0.0,
+    }
+    if what not in figures:
+        raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
+    return figures[what]()
 
 
 def endless() -> bool:

@@ -16,25 +16,13 @@ from typing import Any
 from ..core.errors import SkynetError, SocketError
 from .coroutine import running
 from .scheduler import current
-from .socketpool import (
-    ANY,
-    BUFFER_LIMIT,
-    END,
-    Accept,
-    PoolSocket,
-    connect,
-    onclose_of,
-    open_socket,
-    park,
-    pause_socket,
-    pool_of,
-    suspend,
-    take,
-    wakeup,
-    whole,
-)  # fmt: skip
 from .udp import address_of, bytes_of, sendto, udp, udp_address, udp_connect, udp_dial, udp_listen
 from .waits import wait
+
+from .socketpool import (  # isort: skip
+    ANY, BUFFER_LIMIT, END, Accept, PoolSocket, connect, onclose_of, open_socket, park, pause_socket, pool_of,
+    suspend, take, wakeup, whole,
+)  # fmt: skip
 
 __all__ = [
     "BUFFER_LIMIT", "abandon", "bind", "block", "close", "close_fd", "disconnected", "header", "invalid", "limit",

@@ -29,8 +29,8 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     if s.timeout_traceback is not None:
         func = traced_timeout(s, session, ti, func)
     s.server.set_timer(s.ctx, session, ti)
-    task = s.session_id_coroutine[session] = s.co_create(func, ())
-    return task
+    co = s.session_id_coroutine[session] = s.co_create(func, ())
+    return co
 
 
 def sleep(ti: int, token: Any = None) -> str | None:
