@@ -19,6 +19,7 @@ from .manager import abort, filter, forward_type, kill, launch, monitor, name, r
 from .protocol import (
     Protocol as Protocol, dispatch, dispatch_unknown_request, dispatch_unknown_response, register_protocol,
 )  # fmt: skip
+from .queue import queue
 from .request import request, select
 from .response import Response as Response
 from .scheduler import Scheduler as Scheduler
@@ -29,7 +30,7 @@ from .services import (
 from .tables import address
 from .task import killthread, task, trace_timeout, uniqtask
 from .tracetag import trace, tracecall, tracelog, traceproto, tracetag
-from .waits import fork, hpc, now, queue, sleep, starttime, time, timeout, wait, wakeup, yield_
+from .waits import fork, hpc, now, sleep, starttime, time, timeout, wait, wakeup, yield_
 
 __all__ = [  # noqa: RUF022
     "AddressError", "CallError", "PTYPE_CLIENT", "PTYPE_DEBUG", "PTYPE_ERROR", "PTYPE_HARBOR", "PTYPE_LUA",

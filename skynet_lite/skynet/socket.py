@@ -34,8 +34,6 @@ __dir__ = __all__.copy
 
 
 # --------------------------------------------------------------------------- opening
-
-
 def listen(host: str, port: int | None = None, backlog: int = 32) -> int:
     """Listen on "host:port", or on host and port; port 0 picks a free one (see `sockname`).
 
@@ -97,8 +95,6 @@ def stdin() -> int:
 
 
 # --------------------------------------------------------------------------- closing
-
-
 def close(id: int) -> None:
     """Close, and wait for the CLOSE message. What was written is still delivered. DOC: socket-close"""
     service = current()
@@ -156,8 +152,6 @@ def abandon(id: int) -> None:
 
 
 # --------------------------------------------------------------------------- reading
-
-
 def read(id: int, size: int | None = None) -> bytes | None:
     """`size` bytes, or without `size` whatever there is, at least one byte.
 
@@ -228,8 +222,6 @@ def pause(id: int) -> None:
 
 
 # --------------------------------------------------------------------------- writing
-
-
 def write(id: int, data: bytes | bytearray | memoryview) -> bool:
     """Send; does not wait. True: taken over (not: delivered). False: the socket is gone or closing."""
     service = current()
@@ -249,8 +241,6 @@ def warning(id: int, func: Callable[[int, int], Any]) -> None:
 
 
 # --------------------------------------------------------------------------- asking
-
-
 def invalid(id: int) -> bool:
     """Whether this service has no such socket."""
     return id not in pool_of(current())

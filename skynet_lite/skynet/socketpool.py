@@ -62,8 +62,6 @@ class PoolSocket:
 
 
 # --------------------------------------------------------------------------- waiting
-
-
 def wakeup(s: PoolSocket) -> None:
     """Wake the coroutine that waits for this socket, if there is one. DOC: socket-wakeup"""
     co = s.co
@@ -116,8 +114,6 @@ def pause_socket(s: PoolSocket, size: int | None = None) -> None:
 
 
 # --------------------------------------------------------------------------- what has come, and is not read yet
-
-
 def whole(s: PoolSocket) -> bytes:
     """All that is not read yet, from `pos` on, in one piece."""
     pieces = s.pieces
@@ -142,8 +138,6 @@ def take(s: PoolSocket, size: int, drop: int = 0) -> bytes:
 
 
 # --------------------------------------------------------------------------- messages from the socket server
-
-
 Found = PoolSocket | None  # the socket that a message is about, if it is one of ours
 
 
@@ -239,8 +233,6 @@ def _dispatch(session: int, source: int, type: int, id: int, ud: int, data: Any)
 
 
 # --------------------------------------------------------------------------- the pool
-
-
 def pool_of(service: Scheduler) -> dict[int, PoolSocket]:
     if service.socket_pool is None:
         service.socket_pool = {}

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, outside, running
-from .queue import CriticalSection
 from .scheduler import NOTHING, current
 from .task import traced_timeout
 
@@ -138,10 +136,3 @@ def time() -> float:
 def hpc() -> int:
     """A high performance counter in nanoseconds."""
     return current().server.clock.hpc()
-
-
-def queue() -> CriticalSection:
-    """A critical section of this service: `cs = skynet.queue(); cs(f, *args)`."""
-    s = current()
-    number = s.libs["queue"] = s.libs.get("queue", 0) + 1
-    return CriticalSection(running, wait, wakeup, partial(s.queue_changed, number))
