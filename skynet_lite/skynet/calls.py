@@ -103,10 +103,7 @@ def redirect(dest: int | str, source: int, typename: str, session: int, message:
 
 
 def ret(message: Any = None) -> bool:
-    """Answer the request this coroutine serves, with `skynet.pack(...)`; once.
-
-    False if nobody waits (the message was sent, not called). DOC: ret
-    """
+    """Answer the request served here with `skynet.pack(...)`, once. False if it was sent, not called. DOC: ret"""
     return coroutine_yield(_serving("skynet.ret").hub, RETURN, payload_of(message))[0]  # type: ignore[no-any-return]
 
 

@@ -79,10 +79,7 @@ class Coroutine(greenlet):
         self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (lualib/coroutine.py)
 
     def run(self, *_: Any) -> None:  # a timer's first resume hands in what nobody wants
-        """The body of every coroutine (co_create): a task, then the pool, then the next task.
-
-        DOC: coroutine-body
-        """
+        """The body of every coroutine (co_create): a task, then the pool, then the next. DOC: coroutine-body"""
         service, hub = self.service, self.hub
         while True:
             self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume

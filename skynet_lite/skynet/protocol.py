@@ -130,10 +130,7 @@ def dispatch(typename: str, func: Callable[..., Any]) -> Callable[..., Any] | No
 
 
 def dispatch(typename: str, func: Callable[..., Any] | None = None) -> Any:
-    """Set the handler `f(session, source, *args)` of a message type; returns the one before.
-
-    Without `func` it decorates.
-    """
+    """Set the handler `f(session, source, *args)` of a type; returns the one before. Without `func` it decorates."""
     s = current()
     own_proto(s)
     p = protocol_of(s, typename)

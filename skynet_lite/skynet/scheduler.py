@@ -280,10 +280,7 @@ class Scheduler(Tables):
     # ---- failure and end
 
     def failed(self, error: BaseException) -> str:
-        """Something was raised under dispatch: tell the caller, keep the service; the text for the log.
-
-        DOC: handler-failed
-        """
+        """A handler has raised: tell the caller, keep the service; the text for the log. DOC: handler-failed"""
         co = self.running
         self.running = None
         if co is not None and co.dead:

@@ -283,10 +283,7 @@ def nodelay(id: int) -> None:
 
 
 def resolve(host: str) -> list[str]:
-    """The addresses of a name, as text; the node stands still meanwhile, as a worker of skynet does.
-
-    Raises SocketError if there is none.
-    """
+    """The addresses of a name, as text; the node stands still meanwhile. Raises SocketError if there is none."""
     try:
         found = current().server.outside.resolve(host, 0, pysocket.SOCK_STREAM)
     except OSError as e:

@@ -78,8 +78,8 @@ def wait(token: Any = None) -> None:
 def wakeup(token: Any) -> bool:
     """Put a sleeping coroutine (or the one that sleeps with `token`) into the wakeup queue.
 
-    It does not run yet: `dispatch_wakeup` resumes it when the caller yields. False if
-    nobody sleeps with it; that is not remembered. DOC: wakeup
+    It does not run yet: when the caller yields, `dispatch_wakeup` names it and `suspend`
+    resumes it. False if nobody sleeps with it; that is not remembered. DOC: wakeup
     """
     me = running()
     try:
