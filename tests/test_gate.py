@@ -155,7 +155,7 @@ def test_the_receive_buffer(v: dict[str, Any]) -> None:
         if check is not None:
             s.read_required = raw(check["arg"])
         for chunk in v["push"]:
-            socketpool._on_data(service, service_socket, len(raw(chunk)), raw(chunk))
+            socketpool._on_data(service, s, service_socket, len(raw(chunk)), raw(chunk))
         if check is not None:
             assert (s.read_required is None) is bool(check["returns"]), "what wakes a reader"
             s.read_required = None
@@ -176,7 +176,7 @@ def test_the_receive_buffer(v: dict[str, Any]) -> None:
             elif op["op"] == "clear":
                 socket.readall(service_socket)
             elif op["op"] == "push":
-                socketpool._on_data(service, service_socket, len(raw(op["arg"])), raw(op["arg"]))
+                socketpool._on_data(service, s, service_socket, len(raw(op["arg"])), raw(op["arg"]))
                 assert s.size == int(op["returns"][0]["v"])
             else:
                 assert op["op"] == "check"

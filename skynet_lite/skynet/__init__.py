@@ -16,20 +16,23 @@ from .calls import (
 )  # fmt: skip
 from .coroutine import running
 from .manager import abort, filter, forward_type, kill, launch, monitor, name, register
-from .protocol import Protocol as Protocol
-from .protocols import dispatch, dispatch_unknown_request, dispatch_unknown_response, register_protocol
+from .protocol import (
+    Protocol as Protocol, dispatch, dispatch_unknown_request, dispatch_unknown_response, register_protocol,
+)  # fmt: skip
+from .queue import queue
 from .request import request, select
 from .response import Response as Response
 from .scheduler import Scheduler as Scheduler
 from .services import (
-    address, dispatch_message, endless, error, exit, getenv, harbor, info_func, init, init_service, localname,
-    memlimit, mqlen, newservice, queryservice, self, setenv, start, stat, term, uniqueservice,
+    dispatch_message, endless, error, exit, getenv, harbor, info_func, init, init_service, localname, memlimit,
+    mqlen, newservice, queryservice, self, setenv, start, stat, term, uniqueservice,
 )  # fmt: skip
+from .tables import address
 from .task import killthread, task, trace_timeout, uniqtask
 from .tracetag import trace, tracecall, tracelog, traceproto, tracetag
-from .waits import fork, hpc, now, queue, sleep, starttime, time, timeout, wait, wakeup, yield_
+from .waits import fork, hpc, now, sleep, starttime, time, timeout, wait, wakeup, yield_
 
-__all__ = [
+__all__ = [  # noqa: RUF022
     "AddressError", "CallError", "PTYPE_CLIENT", "PTYPE_DEBUG", "PTYPE_ERROR", "PTYPE_HARBOR", "PTYPE_LUA",
     "PTYPE_MULTICAST", "PTYPE_QUEUE", "PTYPE_RESPONSE", "PTYPE_SNAX", "PTYPE_SOCKET", "PTYPE_SYSTEM", "PTYPE_TEXT",
     "PTYPE_TRACE", "SkynetError", "abort", "address", "call", "context", "dispatch", "dispatch_message",

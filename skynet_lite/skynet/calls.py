@@ -13,24 +13,18 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import AddressError, CallError, SkynetError
-from ..core.handle import address_text
 from ..core.message import PTYPE_LUA, Packed, pack as _pack, unpack as _unpack
 from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, running
-from .protocol import own_pack, payload_of, protocol_of
+from .protocol import own_pack, payload_of, protocol_of, unknown_protocol
 from .response import Response
 from .scheduler import Scheduler, current
-
-
-def _misuse(typename: str) -> SkynetError:
-    """Why a message of this type cannot be sent here."""
-    current()
-    return SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
+from .tables import address
 
 
 def unreachable(addr: Any) -> AddressError:
     if addr == 0 and isinstance(addr, int):
         return AddressError("Invalid service address 0")
-    return AddressError(f"call to invalid address {address_text(addr) if isinstance(addr, int) else addr}")
+    return AddressError(f"call to invalid address {address(addr)}")
 
 
 def send(addr: int | str, typename: str, *args: Any) -> int | None:
@@ -40,7 +34,7 @@ def send(addr: int | str, typename: str, *args: Any) -> int | None:
         s = co.service
         p = s.proto[typename]
     except (AttributeError, KeyError):
-        raise _misuse(typename) from None
+        raise unknown_protocol(typename) from None
     pack = p.pack
     return 0 if s.server.send(s.handle, addr, p.id, 0, pack(args)) else None
 
@@ -56,7 +50,7 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
         s = co.service
         p = s.proto[typename]
     except (AttributeError, KeyError):
-        raise _misuse(typename) from None
+        raise unknown_protocol(typename) from None
     pack = p.pack
     payload = pack(args)
     hub = co.hub
@@ -89,8 +83,7 @@ def rawsend(addr: int | str, typename: str, message: Any) -> int | None:
 
 def rawcall(addr: int | str, typename: str, message: Any) -> Any:
     """Like call, packed in and packed out."""
-    s, co = current(), running()
-    hub = co.hub
+    s, hub = current(), running().hub
     session = next(s.sessions)
     if not s.server.send(s.handle, addr, protocol_of(s, typename).id, session, payload_of(message)):
         raise unreachable(addr)
@@ -104,20 +97,14 @@ def redirect(dest: int | str, source: int, typename: str, session: int, message:
     target = s.server.contexts.get(s.server.resolve(dest))  # type: ignore[arg-type]  # a global name is no key
     if target is None:
         return None
-    ptype = protocol_of(s, typename).id
-    payload = payload_of(message)
-    s.server.redirect(s.handle, target, (ptype, session, source or s.handle, payload))
+    message = protocol_of(s, typename).id, session, source or s.handle, payload_of(message)
+    s.server.redirect(s.handle, target, message)
     return session
 
 
 def ret(message: Any = None) -> bool:
-    """Answer the request this coroutine serves, with `skynet.pack(...)`; once.
-
-    False if nobody waits (the message was sent, not called). DOC: ret
-    """
-    co = _serving("skynet.ret")
-    answered: bool = coroutine_yield(co.hub, RETURN, payload_of(message))[0]
-    return answered
+    """Answer the request served here with `skynet.pack(...)`, once. False if it was sent, not called. DOC: ret"""
+    return coroutine_yield(_serving("skynet.ret").hub, RETURN, payload_of(message))[0]  # type: ignore[no-any-return]
 
 
 def retpack(*values: Any) -> bool:
@@ -125,8 +112,7 @@ def retpack(*values: Any) -> bool:
     co = running()
     if type(co) is not Coroutine or co.session is None:
         _serving("skynet.retpack")
-    answered: bool = coroutine_yield(co.hub, RETURN, _pack(values))[0]
-    return answered
+    return coroutine_yield(co.hub, RETURN, _pack(values))[0]  # type: ignore[no-any-return]
 
 
 def response(pack: Callable[..., Any] | None = None) -> Response:
@@ -148,8 +134,7 @@ def context() -> tuple[int | None, int | None]:
     """(session, source) of the request this coroutine serves; (None, None) in a fork or a timer."""
     current()
     co = running()
-    session = getattr(co, "session", None)
-    return (None, None) if session is None else (session, co.address)
+    return (None, None) if getattr(co, "session", None) is None else (co.session, co.address)
 
 
 def ignoreret() -> None:

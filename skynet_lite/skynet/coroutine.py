@@ -27,20 +27,25 @@ coroutine_yield: Callable[..., Any] = greenlet.switch
 running: Callable[[], Any] = getcurrent
 
 CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE", "EXIT", "QUIT"
-"""What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0)."""
-
-BREAK = "BREAK"
-"""In session_id_coroutine: the coroutine has gone on, throw the response away."""
-
+"""What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0). A new one gets its branch there."""
 KILL, TRACE, SUSPEND = "KILL", "TRACE", "SUSPEND"
 """Of ours: functions to be called in the hub; and to wait for sessions that are in the table already (request)."""
-
+BREAK = "BREAK"
+"""In session_id_coroutine: the coroutine has gone on, throw the response away."""
 DONE = object()
 """Behind what a command that is done at once returns."""
 
 
 def outside() -> SkynetError:
     return SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
+
+
+def current() -> Any:
+    """The current service: the one whose coroutine, or whose message, is running in this thread."""
+    s = getattr(running(), "service", None)
+    if s is None:
+        raise outside()
+    return s
 
 
 class Coroutine(greenlet):
@@ -74,10 +79,7 @@ class Coroutine(greenlet):
         self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (lualib/coroutine.py)
 
     def run(self, *_: Any) -> None:  # a timer's first resume hands in what nobody wants
-        """The body of every coroutine (co_create): a task, then the pool, then the next task.
-
-        DOC: coroutine-body
-        """
+        """The body of every coroutine (co_create): a task, then the pool, then the next. DOC: coroutine-body"""
         service, hub = self.service, self.hub
         while True:
             self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
@@ -119,7 +121,7 @@ class UserCoroutine(greenlet):
     __slots__ = ("blocked", "f", "hub", "thread")
 
     service, n, session, address = map(_of_thread, ("service", "n", "session", "address"))
-    responded, sleeping, token, tag = map(_of_thread, ("responded", "sleeping", "token", "tag"))
+    responded, sleeping, token, tag, label = map(_of_thread, ("responded", "sleeping", "token", "tag", "label"))
 
     def __init__(self, f: Callable[..., Any]) -> None:
         greenlet.__init__(self)
@@ -131,10 +133,6 @@ class UserCoroutine(greenlet):
     def run(self, *args: Any) -> Any:
         return self.f(*args)
 
-    @property
-    def label(self) -> str:
-        return str(self.thread.label)
-
     def __repr__(self) -> str:
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
 
@@ -143,8 +141,6 @@ def hold_token(s: Any, co: Any, token: Any) -> None:
     """`co` is about to sleep, and `token` will wake it."""
     if token is co:
         return
-    if s.sleep_tokens is None:
-        s.sleep_tokens = {}
     if token in s.sleep_tokens:
         raise SkynetError(f"token duplicative: {s.sleep_tokens[token].label} sleeps with {token!r} already")
     s.sleep_tokens[token] = co.thread
@@ -152,9 +148,8 @@ def hold_token(s: Any, co: Any, token: Any) -> None:
 
 
 def drop_token(s: Any, co: Any) -> None:
-    if co.token is not None and s.sleep_tokens is not None:
-        s.sleep_tokens.pop(co.token, None)
-        co.token = None
+    s.sleep_tokens.pop(co.token, None)
+    co.token = None
 
 
 class Hub(greenlet):
@@ -168,8 +163,8 @@ class Hub(greenlet):
         super().__init__()
         self.service: Any = None  # whose message is being dispatched
         self._driver: Any = None
-        self._task: Callable[[], Any] | None = None
-        self._outcome: tuple[Any, BaseException | None] = (None, None)
+        self._task: Any = None
+        self._outcome: Any = None, None  # of the task: what it has returned, what it has raised
 
     def drive(self, task: Callable[[], T]) -> T:
         """Run `task` in the hub and return what it returns, or raise what it raises."""
@@ -177,16 +172,14 @@ class Hub(greenlet):
             raise SkynetError(
                 "this node is being driven already: inside a service use skynet.call, not node.call or node.run"
             )
-        self._driver = getcurrent()
-        self._task = task
+        self._driver, self._task = getcurrent(), task
         coroutine_resume(self)
         self._driver = None
-        result, error = self._outcome
-        self._outcome = (None, None)
+        result: T
+        (result, error), self._outcome = self._outcome, (None, None)
         if error is not None:
             raise error
-        done: T = result
-        return done
+        return result
 
     def busy(self) -> bool:
         return self._driver is not None
@@ -194,11 +187,11 @@ class Hub(greenlet):
     def run(self) -> None:
         while True:
             try:
-                self._outcome = (self._task(), None)  # type: ignore[misc]  # set by drive
+                self._outcome = self._task(), None
             except GreenletExit:
                 raise
             except BaseException as e:
-                self._outcome = (None, e)
+                self._outcome = None, e
             self.service = self._task = None
             coroutine_yield(self._driver)
 
@@ -214,14 +207,11 @@ class Hub(greenlet):
             self.throw(GreenletExit)
 
 
-_TRIES = 100
-
-
 def coroutine_close(co: Coroutine | UserCoroutine) -> None:
     """End a parked coroutine: throw GreenletExit into it, so that its `finally` blocks run.
 
-    To be called where it will come back to: its hub. A coroutine that tries to block while it is being closed
-    gets a SkynetError at that place; one that never gives up is left alone.
+    To be called where it will come back to: its hub. If it tries to block while it is being closed it gets a
+    SkynetError at that place; one that never gives up is left alone.
     """
     if co.dead:
         return
@@ -229,7 +219,7 @@ def coroutine_close(co: Coroutine | UserCoroutine) -> None:
         co.f = None
         return
     error: BaseException = GreenletExit()
-    for _ in range(_TRIES):
+    for _ in range(100):
         try:
             co.throw(error)
         except BaseException as e:

@@ -1,4 +1,4 @@
-"""A message type: how it is packed, unpacked and dispatched.
+"""Message types: how each is packed, unpacked and dispatched.
 
 One idea: a service has a table of protocols, by name and by number. The three that
 every service speaks are shared by all until one of them registers or sets something.
@@ -9,11 +9,13 @@ After lualib/skynet.lua (register_protocol, dispatch, dispatch_unknown_request).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, Packed, pack as _pack, unpack as _unpack
-from .coroutine import BREAK, running
+from .coroutine import BREAK, current, running
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Protocol:
@@ -41,14 +43,6 @@ def own_pack(pack: Callable[..., Any] | None) -> Callable[[tuple[Any, ...]], Any
         return payload_of(pack(*args))
 
     return packer
-
-
-def own_unpack(unpack: Callable[[Any], Any] | None) -> Callable[[Any], tuple[Any, ...]]:
-    def unpacker(payload: Any) -> tuple[Any, ...]:
-        assert unpack is not None
-        return as_it_is(unpack(payload))
-
-    return as_it_is if unpack is None else unpacker
 
 
 def as_it_is(values: Any) -> tuple[Any, ...]:
@@ -87,17 +81,82 @@ for _p in (
 
 def own_proto(s: Any) -> dict[str | int, Protocol]:
     """The service's own table of protocols, made before its first change."""
-    if s.proto is PROTO:
+    proto: dict[str | int, Protocol] = s.proto
+    if proto is PROTO:
         copies = {p.id: Protocol(p.name, p.id, p.pack, p.unpack, p.dispatch) for p in PROTO.values()}
-        s.proto = {key: p for p in copies.values() for key in (p.name, p.id)}
-    return s.proto
+        proto = s.proto = {key: p for p in copies.values() for key in (p.name, p.id)}
+    return proto
 
 
 def protocol_of(s: Any, typename: str | int) -> Protocol:
-    p = s.proto.get(typename)
+    p: Protocol | None = s.proto.get(typename)
     if p is None:
-        raise SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
+        raise unknown_protocol(typename)
     return p
+
+
+def unknown_protocol(typename: str | int) -> SkynetError:
+    current()  # raises if that is what is wrong
+    return SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
+
+
+def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> None:
+    """Teach the service a message type: name, id (0–255), pack, unpack, dispatch.
+
+    `pack(*args)` returns str, bytes or `skynet.pack(...)`; `unpack(payload)` returns a
+    value or a tuple of values. Raises SkynetError if name or id is taken.
+    """
+    s = current()
+    fields = {**(spec or {}), **fields}
+    name, id, pack, unpack, dispatch = (fields.pop(key, None) for key in ("name", "id", "pack", "unpack", "dispatch"))
+    if not isinstance(name, str) or not isinstance(id, int) or not 0 <= id <= 255:
+        raise SkynetError(f"register_protocol needs name (a str) and id (0 to 255), not {name!r} and {id!r}")
+    if name in s.proto or id in s.proto:
+        raise SkynetError(f"protocol {name!r} or id {id} is registered already: choose another")
+    if fields:
+        known = "it takes name, id, pack, unpack, dispatch"
+        raise SkynetError(f"register_protocol: unknown field {min(fields)!r}; {known}")
+    unpacker = as_it_is if unpack is None else lambda payload: as_it_is(unpack(payload))
+    proto = own_proto(s)
+    proto[name] = proto[id] = Protocol(name, id, own_pack(pack), unpacker, dispatch)
+
+
+@overload
+def dispatch(typename: str) -> Callable[[F], F]: ...
+
+
+@overload
+def dispatch(typename: str, func: Callable[..., Any]) -> Callable[..., Any] | None: ...
+
+
+def dispatch(typename: str, func: Callable[..., Any] | None = None) -> Any:
+    """Set the handler `f(session, source, *args)` of a type; returns the one before. Without `func` it decorates."""
+    s = current()
+    own_proto(s)
+    p = protocol_of(s, typename)
+    if func is None:
+
+        def decorate(f: F) -> F:
+            p.dispatch = f
+            return f
+
+        return decorate
+    before, p.dispatch = p.dispatch, func
+    return before
+
+
+def dispatch_unknown_request(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Set `f(session, source, message, typename)` for messages nobody handles; returns the one before."""
+    s = current()
+    before, s.unknown_request = s.unknown_request, f
+    return before  # type: ignore[no-any-return]
+
+
+def dispatch_unknown_response(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Set `f(session, source, message)` for responses nobody waits for; returns the one before."""
+    s = current()
+    before, s.unknown_response = s.unknown_response, f
+    return before  # type: ignore[no-any-return]
 
 
 def unknown_request(session: int, source: int, payload: Any, typename: str) -> None:

@@ -3,15 +3,19 @@
 The coroutine that is inside may enter again. Only a wait in the middle can let
 another coroutine in between two lines of a handler; this is how to forbid it.
 
-After lualib/skynet/queue.lua. It stands below the scheduler and is handed the
-three functions it needs.
+After lualib/skynet/queue.lua.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
+
+from .coroutine import running
+from .scheduler import current
+from .waits import wait, wakeup
 
 T = TypeVar("T")
 
@@ -19,31 +23,24 @@ T = TypeVar("T")
 class CriticalSection:
     """`cs(f, *args)` runs f inside; `with cs:` does the same for a block."""
 
-    def __init__(
-        self,
-        running: Callable[[], Any],
-        wait: Callable[[], Any],
-        wakeup: Callable[[Any], Any],
-        changed: Callable[[CriticalSection, str, Any], Any],
-    ) -> None:
-        self._running = running
-        self._wait = wait
-        self._wakeup = wakeup
-        self._changed = changed
+    def __init__(self) -> None:
+        s = current()
+        number = s.libs["queue"] = s.libs.get("queue", 0) + 1
+        self._changed = partial(s.queue_changed, number)
         self._current: Any = None
         self._depth = 0
         self._waiting: deque[Any] = deque()
 
     def __enter__(self) -> CriticalSection:
         """Go in, or stand in the queue until we are let in. DOC: queue-enter"""
-        co = self._running()
+        co = running()
         if self._current is None:
             self._current = co
             self._changed(self, "push", co)
         elif self._current is not co:
             self._waiting.append(co)
             self._changed(self, "push", co)
-            self._wait()  # whoever leaves makes us the current one before waking us
+            wait()  # whoever leaves makes us the current one before waking us
         self._depth += 1
         return self
 
@@ -54,7 +51,7 @@ class CriticalSection:
             left, self._current = self._current, self._waiting.popleft() if self._waiting else None
             self._changed(self, "pop", left)
             if self._current is not None:
-                self._wakeup(self._current)
+                wakeup(self._current)
 
     def leave(self, thread: Any) -> None:
         """A coroutine that stands in the queue is being killed; who is inside leaves by `__exit__`."""
@@ -75,3 +72,8 @@ class CriticalSection:
     def __call__(self, f: Callable[..., T], *args: Any) -> T:
         with self:
             return f(*args)
+
+
+def queue() -> CriticalSection:
+    """A critical section of this service: `cs = skynet.queue(); cs(f, *args)`."""
+    return CriticalSection()

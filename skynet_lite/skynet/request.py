@@ -45,8 +45,7 @@ class Request:
         self.timeout = False  # whether time ran out before all had answered
         self._asks: list[Asked] = []
         self._thread: _RequestThread | None = None
-        self._open: OrderedDict[int, tuple[Asked, Protocol]] = OrderedDict()  # session → what was asked
-        self._timer: int | None = None  # session
+        self._open: OrderedDict[int, tuple[Asked, Protocol] | None] = OrderedDict()  # by session; None: the timer
         self._come: deque[tuple[Asked, Answer]] = deque()
         for ask in asks:
             self.add(ask)
@@ -80,15 +79,16 @@ class Request:
             session = next(s.sessions)
             if s.server.send(s.handle, asked[0], p.id, session, payload):
                 s.watching_session[session] = asked[0] if type(asked[0]) is int else s.server.resolve(asked[0])
-                thread.expect(session)
+                s.session_id_coroutine[session] = thread
                 self._open[session] = asked, p
             else:
                 asked.error = unreachable(asked[0])
                 self._come.append((asked, None))
         if timeout is not None:
-            self._timer = session = next(s.sessions)
+            session = next(s.sessions)
             s.server.set_timer(s.ctx, session, timeout)
-            thread.expect(session)
+            s.session_id_coroutine[session] = thread
+            self._open[session] = None
         return self._answers()
 
     def close(self) -> None:
@@ -97,10 +97,9 @@ class Request:
         if thread is None or thread.dead:
             return
         s = thread.service
-        for session in [*self._open, *([] if self._timer is None else [self._timer])]:
+        for session in self._open:
             abandon(s, session)
         self._open.clear()
-        self._timer = None
         s.killed(thread, running().n)
         coroutine_drop(thread)
 
@@ -109,7 +108,7 @@ class Request:
             while True:
                 if self._come:
                     yield self._come.popleft()
-                elif self.timeout or not self._open:
+                elif self.timeout or not any(self._open.values()):
                     return
                 else:
                     wait(self)
@@ -120,14 +119,12 @@ class Request:
         """An answer, an error, or the end of the time."""
         assert self._thread is not None
         s = self._thread.service
-        # The scheduler has just taken its session out of the table.
-        waiting = s.session_id_coroutine
-        gone = self._timer if self._timer is not None and self._timer not in waiting else None
-        session = gone or next(n for n in self._open if n not in waiting)
-        if session == self._timer:
-            self._timer, self.timeout = None, True
+        session = next(n for n in self._open if n not in s.session_id_coroutine)  # just taken out by the scheduler
+        found = self._open.pop(session)
+        if found is None:
+            self.timeout = True
         else:
-            asked, p = self._open.pop(session)
+            asked, p = found
             del s.watching_session[session]
             answer = None
             try:
@@ -158,10 +155,6 @@ class _RequestThread(Coroutine):
         self.request = request
         s.coroutines[self.n] = self
         s.joined(self, by)
-
-    def expect(self, session: int) -> None:
-        s = self.service
-        s.session_id_coroutine[session] = self
 
     def run(self, *answer: Any) -> None:
         while True:

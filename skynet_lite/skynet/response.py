@@ -30,7 +30,7 @@ class Response:
 
     def __call__(self, ok: bool | str, *values: Any) -> bool:
         s = self._service
-        dead = s.dead_service is not None and self.address in s.dead_service
+        dead = self.address in s.dead_service
         if ok == "TEST":
             if dead:
                 self._release("dead")
@@ -48,7 +48,6 @@ class Response:
         return sent
 
     def _release(self, state: str) -> None:
-        unresponse = self._service.unresponse
-        if unresponse is not None and self in unresponse:
-            del unresponse[self]
+        if self in self._service.unresponse:
+            del self._service.unresponse[self]
         self._state = state

@@ -4,13 +4,17 @@ One idea: a service never blocks, its coroutines do. Each message gets a corouti
 When the coroutine must wait it yields a command to `suspend`, which notes in a
 table who is to be resumed by what, and the service goes on with its next message.
 
-  1  A message comes: `dispatch_message` → `raw_dispatch_message`. A response finds
-     the coroutine that waits for its session; anything else gets a new one.
+  1  A message comes: `dispatch_message` → `raw_dispatch_message`. A response, of a
+     timer as of a call, finds the coroutine that waits for its session; anything else
+     gets a new one.
   2  The coroutine runs until it yields CALL, SLEEP, RETURN, RESPONSE, EXIT or QUIT.
-     Only `suspend` resumes, and so every yield comes out there.
+     Only `suspend` resumes, and so every yield comes out there: a new command is a
+     branch of it.
   3  `suspend` fills the tables, then asks `dispatch_wakeup` and `dispatch_error_queue`
      who became ready meanwhile: `wakeup` only queues.
   4  When nothing is left, the forks run, each like a message of its own.
+  5  What a handler raises ends its coroutine and leaves `suspend`. `failed` tells the
+     caller, `dispatch_message` logs it after the forks; the service goes on.
 
 The order of events is that of skynet v1.1.0 (lualib/skynet.lua); the public API is
 today's. Lua's tail calls are a loop here: ten thousand wakeups do not recurse.
@@ -22,7 +26,7 @@ scheduler of a service (`dress`), whose methods and `resume` tell, and takes it 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -30,29 +34,18 @@ from ..core.context import Context, sessions
 from ..core.errors import SkynetError
 from ..core.handle import address_text
 from ..core.message import PTYPE_ERROR, PTYPE_NAMES, PTYPE_RESPONSE, Message
-from ..core.places import format_error, place_label
+from ..core.places import format_error
 from ..core.server import Server
-from .coroutine import (
-    BREAK,
-    CALL,
-    DONE,
-    EXIT,
-    QUIT,
-    RESPONSE,
-    RETURN,
-    SLEEP,
-    SUSPEND,
-    Coroutine,
-    coroutine_close,
-    coroutine_resume,
-    outside,
-    running,
-)  # fmt: skip
 from .protocol import PROTO, Protocol, unknown_request, unknown_response
-from .queue import CriticalSection
 from .response import Response
 from .tables import Tables
 
+from .coroutine import (  # isort: skip
+    BREAK, CALL, DONE, EXIT, QUIT, RESPONSE, RETURN, SLEEP, SUSPEND, Coroutine, coroutine_close, coroutine_resume,
+    current as current_service,
+)  # fmt: skip
+
+current: Callable[[], Scheduler] = current_service
 NOTHING: deque[Any] = deque(maxlen=0)  # stands for every queue that was never used
 undispatched: dict[int, Callable[[Scheduler, Message], Any]] = {}
 """By type: who takes a message that no protocol dispatches (tracetag.py)."""
@@ -86,7 +79,9 @@ class Scheduler(Tables):
         self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording, see tell/
         self.proto: dict[str | int, Protocol] = PROTO  # copied before the first change
         self.sessions: Iterator[int] = sessions(self.in_use)
-        self.session_id_coroutine: dict[int, Any] = {}  # session → coroutine, or BREAK
+        # session → coroutine, or BREAK. Who waits enters it (`suspend`; timeout and request.py for others), who
+        # resumes takes it out; `dispatch_wakeup` and task.py put BREAK there.
+        self.session_id_coroutine: dict[int, Any] = {}
         self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
         self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
         self.created = 0
@@ -96,11 +91,11 @@ class Scheduler(Tables):
         self.wakeup_queue: deque[Any] = NOTHING
         self.fork_queue: deque[Coroutine] = NOTHING
         self.error_queue: deque[int] = NOTHING
-        self.sleep_tokens: dict[Any, Coroutine] | None = None  # sleepers that a token wakes
-        self.dead_service: set[int] | None = None
-        self.unresponse: dict[Response, None] | None = None  # response functions not used yet
-        self.socket_pool: dict[int, Any] | None = None  # socket.py
-        self.queues: dict[int, CriticalSection] | None = None  # those that somebody is in, by number
+        self.socket_pool: dict[int, Any] | None = None  # socketpool.py
+        self.sleep_tokens: dict[Any, Coroutine] = {}  # sleepers that a token wakes
+        self.dead_service: set[int] = set()
+        self.unresponse: dict[Response, None] = {}  # response functions not used yet
+        self.queues: dict[int, Any] = {}  # those critical sections that somebody is in, by number
         self.unknown_request: Callable[..., Any] = unknown_request
         self.unknown_response: Callable[..., Any] = unknown_response
         self.timeout_traceback: dict[int, str] | None = None  # trace_timeout: session → who set the timer
@@ -174,7 +169,7 @@ class Scheduler(Tables):
             self.not_dispatched(message)
             return
         args = payload if type(payload) is tuple and p.plain else p.unpack(payload)
-        co = self.co_create(p.dispatch, (session, source) + args)
+        co = self.co_create(p.dispatch, (session, source) + args)  # noqa: RUF005  # it is faster
         co.session = session
         co.address = source
         co.serial = self.mailbox.popped
@@ -183,9 +178,9 @@ class Scheduler(Tables):
     def suspend(self, co: Any, ok: Any, value: Any) -> None:
         """Resume `co`, catch what it yields, and go on with whoever became ready by it, until nobody is.
 
-        `ok` and `value` are what its yield returns: True and an answer, False and BREAK (woken) or None (its
-        call failed). An error of any coroutine leaves by here, and what was still queued then waits for the
-        next dispatch. DOC: suspend
+        `ok` and `value` are what its yield returns: True and an answer (of a timer: nothing), False and BREAK
+        (woken) or None (its call failed); what a command gave, and DONE; None and None at its start. An error
+        of any coroutine leaves by here, and what was still queued then waits for the next dispatch. DOC: suspend
         """
         while True:
             self.running = co
@@ -201,11 +196,14 @@ class Scheduler(Tables):
                 co.sleeping = param
             elif command is QUIT:
                 return
-            elif command is RETURN:  # done at once, and the coroutine goes on; nobody else comes in between
+            elif command is RETURN:  # done at once, as those that follow: nobody else comes in between
                 ok, value = self.answer(co, param), DONE
                 continue
-            elif command is not SUSPEND:
-                ok, value = self.respond_later(co, param) if command is RESPONSE else param(), DONE
+            elif command is RESPONSE:
+                ok, value = self.respond_later(co, param), DONE
+                continue
+            elif command is not SUSPEND:  # KILL, TRACE: a function for the hub
+                ok, value = param(), DONE
                 continue
             if self.wakeup_queue and (co := self.dispatch_wakeup()) is not None:
                 ok, value = False, BREAK
@@ -222,7 +220,7 @@ class Scheduler(Tables):
         """
         co = self.wakeup_queue.popleft()
         if type(co) is tuple:  # a token, and who slept with it: whoever does so now is meant
-            co = (self.sleep_tokens or {}).get(co[0])
+            co = self.sleep_tokens.get(co[0])
         if co is None or co.sleeping is None:
             return None
         self.session_id_coroutine[co.sleeping] = BREAK
@@ -251,7 +249,7 @@ class Scheduler(Tables):
                 "one skynet.ret or skynet.response for each request"
             )
         co.responded = True
-        if self.dead_service is not None and co.address in self.dead_service:
+        if co.address in self.dead_service:
             return False
         return self.server.send(self.handle, co.address, PTYPE_RESPONSE, session or 0, payload)
 
@@ -263,8 +261,6 @@ class Scheduler(Tables):
                 f"{co.label} has answered already: skynet.response comes instead of skynet.ret, not after it"
             )
         co.responded = True
-        if self.unresponse is None:
-            self.unresponse = {}
         response = Response(self, co.session or 0, co.address, pack)
         self.unresponse[response] = None
         return response
@@ -284,10 +280,7 @@ class Scheduler(Tables):
     # ---- failure and end
 
     def failed(self, error: BaseException) -> str:
-        """Something was raised under dispatch: tell the caller, keep the service; the text for the log.
-
-        DOC: handler-failed
-        """
+        """A handler has raised: tell the caller, keep the service; the text for the log. DOC: handler-failed"""
         co = self.running
         self.running = None
         if co is not None and co.dead:
@@ -299,13 +292,13 @@ class Scheduler(Tables):
             self.server.driver.interrupt(error)
         return format_error(error, self.name, self.file)
 
-    def killed(self, co: Coroutine, by: int) -> None:
-        """Coroutine number `by` (0: nobody in particular) has ended it (killthread, or the end of a request)."""
-        self.forget(co)
-
     def dispatch_failed(self, message: Message, failure: str) -> None:
         _, session, source, _ = message
         self.error(f"lua call [{source:x} to :{self.handle:x} : {session}] error : {failure}")
+
+    def killed(self, co: Coroutine, by: int) -> None:
+        """Coroutine number `by` (0: nobody in particular) has ended it (killthread, or the end of a request)."""
+        self.forget(co)
 
     def died(self, co: Coroutine, error: BaseException) -> None:
         """Its task has raised `error`."""
@@ -348,23 +341,17 @@ class Scheduler(Tables):
     def watch_error(self, session: int, source: int | str) -> None:
         """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service. DOC: watch-error"""
         if session == 0:
-            if isinstance(source, int) and self.watches(source):
-                if self.dead_service is None:
-                    self.dead_service = set()
+            watching = [r.address for r in self.unresponse]  # watching_service: of whom a request is kept or served
+            watching += [co.address for co in self.coroutines.values() if co.session is not None]
+            if isinstance(source, int) and source in watching:
                 self.dead_service.add(source)
-            failed: Iterable[int] = [s for s, to in self.watching_session.items() if to == source]
+            failed = [s for s, to in self.watching_session.items() if to == source]
         else:
-            failed = (session,) if session in self.watching_session else ()
+            failed = [session] if session in self.watching_session else []
         for s in failed:
             if self.error_queue is NOTHING:
                 self.error_queue = deque()
             self.error_queue.append(s)
-
-    def watches(self, source: int) -> bool:
-        """watching_service: whether a request of `source` is still being served or kept."""
-        return any(r.address == source for r in self.unresponse or ()) or any(
-            co.session is not None and co.address == source for co in self.coroutines.values()
-        )
 
     # ---- what nothing here needs, and who looks wants to know
 
@@ -377,10 +364,8 @@ class Scheduler(Tables):
     def sleeps_not(self, co: Coroutine | None) -> None:
         """Somebody wanted to wake `co`, or nobody, in vain."""
 
-    def queue_changed(self, number: int, section: CriticalSection, op: str, co: Any) -> None:
+    def queue_changed(self, number: int, section: Any, op: str, co: Any) -> None:
         """Somebody stands at the end of the queue (push), its first has left (pop), or another (leave)."""
-        if self.queues is None:
-            self.queues = {}
         if section.busy():
             self.queues[number] = section
         else:
@@ -394,22 +379,8 @@ class Scheduler(Tables):
     def in_use(self, session: int) -> bool:
         return session in self.session_id_coroutine
 
-    def place(self, place: Any) -> str:
-        return place_label(place, self.name, self.file)
-
     def __repr__(self) -> str:
         return f"<service {address_text(self.handle)} {self.name}>"
-
-
-def current() -> Scheduler:
-    """The current service: the one whose coroutine, or whose message, is running in this thread."""
-    try:
-        s: Scheduler | None = running().service
-    except AttributeError:
-        s = None
-    if s is None:
-        raise outside()
-    return s
 
 
 @cache

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..core.errors import CallError, SkynetError
-from ..core.handle import REMOTE_SHIFT, address_text
+from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from ..core.places import format_error
 from .calls import call, send
@@ -44,7 +44,7 @@ def start_with(s: Scheduler, func: Callable[..., Any], callback: Callable[[Messa
         raise SkynetError("skynet.start was called already: a service has one start function")
     s.start_state = "starting"
     s.server.set_callback(s.ctx, callback or s.dispatch_message)
-    s.init_thread = timeout(0, partial(run_start, s, partial(func, *s.launch_args)))
+    s.init_thread = timeout(0, partial(init_service, partial(func, *s.launch_args)))
 
 
 def init(func: F) -> F:
@@ -59,16 +59,7 @@ def init(func: F) -> F:
 
 def init_service(func: Callable[[], Any]) -> None:
     """Run the init functions and then `func`, and tell the launcher how it went: what `start` does in its timer."""
-    run_start(current(), func)
-
-
-def dispatch_message(ptype: int, session: int, source: int, message: Any) -> None:
-    """Dispatch a message as if it came from the mailbox; for code that stands in front, outside of coroutines."""
-    current().dispatch_message((ptype, session, source, message))
-
-
-def run_start(s: Scheduler, func: Callable[[], Any]) -> None:
-    """init functions, then the start function; tell the launcher how it went (init_service)."""
+    s = current()
     try:
         functions, s.init_functions = s.init_functions or [], None
         for f in functions:
@@ -84,6 +75,11 @@ def run_start(s: Scheduler, func: Callable[[], Any]) -> None:
     send(".launcher", "lua", "LAUNCHOK")
 
 
+def dispatch_message(ptype: int, session: int, source: int, message: Any) -> None:
+    """Dispatch a message as if it came from the mailbox; for code that stands in front, outside of coroutines."""
+    current().dispatch_message((ptype, session, source, message))
+
+
 def exit() -> None:
     """End the current service; does not return. Whoever waits for it is told. DOC: exit"""
     s = current()
@@ -93,7 +89,7 @@ def exit() -> None:
     serving = [c for c in s.coroutines.values() if c.session]
     for c in sorted(serving, key=lambda c: c.serial):
         s.server.send(s.handle, c.address, PTYPE_ERROR, c.session or 0, None)
-    for r in list(s.unresponse or ()):
+    for r in list(s.unresponse):
         r(False)
     for to in dict.fromkeys(s.watching_session.values()):
         s.server.send(s.handle, to, PTYPE_ERROR, 0, None)
@@ -103,8 +99,7 @@ def exit() -> None:
 
 def name_of(s: Scheduler, service: Any) -> str:
     """The name that a service is launched by; a function is made known first."""
-    name: str = s.server.kinds["snlua"].name_of(service)  # type: ignore[attr-defined]  # of this kind only
-    return name
+    return str(s.server.kinds["snlua"].name_of(service))  # type: ignore[attr-defined]  # of this kind only
 
 
 def newservice(service: str | Callable[..., Any], *args: Any) -> int:
@@ -136,7 +131,7 @@ def queryservice(name: str | bool, *args: Any) -> int:
 def _manager(command: str, name: str | bool, *args: Any) -> int:
     if name is True:
         command, (name, *args) = "G" + command, args  # type: ignore[assignment]  # a tuple before, a list now
-    answer = call(".service", "lua", command, name_of(current(), name), *args)  # type: ignore[arg-type]
+    answer = call(".service", "lua", command, name_of(current(), name), *args)
     if not isinstance(answer, int):
         raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
     return answer
@@ -145,11 +140,6 @@ def _manager(command: str, name: str | bool, *args: Any) -> int:
 def self() -> int:
     """The handle of the current service."""
     return current().handle
-
-
-def address(addr: int | str) -> str:
-    """The text form of an address: a handle as `:00000008`, a name as it is."""
-    return address_text(addr) if isinstance(addr, int) else str(addr)
 
 
 def localname(name: str) -> int | None:
@@ -193,17 +183,16 @@ def stat(what: str) -> int | float:
     Raises SkynetError for another.
     """
     s = current()
-    if what == "mqlen":
-        return len(s.mailbox)
-    if what == "message":
-        return s.mailbox.popped
-    if what == "endless":
-        return int(endless())
-    if what == "cpu":
-        return s.ctx.cpu_cost
-    if what == "time":
-        return s.server.cpu_time() - s.ctx.cpu_start if s.server.profile else 0.0
-    raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
+    figures: dict[str, Callable[[], int | float]] = {
+        "mqlen": mqlen,
+        "message": lambda: s.mailbox.popped,
+        "endless": lambda: int(endless()),
+        "cpu": lambda: s.ctx.cpu_cost,
+        "time": lambda: s.server.cpu_time() - s.ctx.cpu_start if s.server.profile else 0.0,
+    }
+    if what not in figures:
+        raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
+    return figures[what]()
 
 
 def endless() -> bool:

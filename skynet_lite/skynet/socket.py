@@ -16,25 +16,13 @@ from typing import Any
 from ..core.errors import SkynetError, SocketError
 from .coroutine import running
 from .scheduler import current
-from .socketpool import (
-    ANY,
-    BUFFER_LIMIT,
-    END,
-    Accept,
-    PoolSocket,
-    connect,
-    onclose_of,
-    open_socket,
-    park,
-    pause_socket,
-    pool_of,
-    suspend,
-    take,
-    wakeup,
-    whole,
-)  # fmt: skip
 from .udp import address_of, bytes_of, sendto, udp, udp_address, udp_connect, udp_dial, udp_listen
 from .waits import wait
+
+from .socketpool import (  # isort: skip
+    ANY, BUFFER_LIMIT, END, Accept, PoolSocket, connect, onclose_of, open_socket, park, pause_socket, pool_of,
+    suspend, take, wakeup, whole,
+)  # fmt: skip
 
 __all__ = [
     "BUFFER_LIMIT", "abandon", "bind", "block", "close", "close_fd", "disconnected", "header", "invalid", "limit",
@@ -46,8 +34,6 @@ __dir__ = __all__.copy
 
 
 # --------------------------------------------------------------------------- opening
-
-
 def listen(host: str, port: int | None = None, backlog: int = 32) -> int:
     """Listen on "host:port", or on host and port; port 0 picks a free one (see `sockname`).
 
@@ -109,8 +95,6 @@ def stdin() -> int:
 
 
 # --------------------------------------------------------------------------- closing
-
-
 def close(id: int) -> None:
     """Close, and wait for the CLOSE message. What was written is still delivered. DOC: socket-close"""
     service = current()
@@ -168,8 +152,6 @@ def abandon(id: int) -> None:
 
 
 # --------------------------------------------------------------------------- reading
-
-
 def read(id: int, size: int | None = None) -> bytes | None:
     """`size` bytes, or without `size` whatever there is, at least one byte.
 
@@ -240,8 +222,6 @@ def pause(id: int) -> None:
 
 
 # --------------------------------------------------------------------------- writing
-
-
 def write(id: int, data: bytes | bytearray | memoryview) -> bool:
     """Send; does not wait. True: taken over (not: delivered). False: the socket is gone or closing."""
     service = current()
@@ -251,9 +231,8 @@ def write(id: int, data: bytes | bytearray | memoryview) -> bool:
 def lwrite(id: int, data: bytes | bytearray | memoryview) -> bool:
     """Like write, with low priority: behind whatever `write` has queued."""
     service = current()
-    return service.server.socket_server.send(
-        service.handle, id, data if type(data) is bytes else bytes_of(data), low=True
-    )
+    data = data if type(data) is bytes else bytes_of(data)
+    return service.server.socket_server.send(service.handle, id, data, low=True)
 
 
 def warning(id: int, func: Callable[[int, int], Any]) -> None:
@@ -262,8 +241,6 @@ def warning(id: int, func: Callable[[int, int], Any]) -> None:
 
 
 # --------------------------------------------------------------------------- asking
-
-
 def invalid(id: int) -> bool:
     """Whether this service has no such socket."""
     return id not in pool_of(current())
@@ -306,10 +283,7 @@ def nodelay(id: int) -> None:
 
 
 def resolve(host: str) -> list[str]:
-    """The addresses of a name, as text; the node stands still meanwhile, as a worker of skynet does.
-
-    Raises SocketError if there is none.
-    """
+    """The addresses of a name, as text; the node stands still meanwhile. Raises SocketError if there is none."""
     try:
         found = current().server.outside.resolve(host, 0, pysocket.SOCK_STREAM)
     except OSError as e:

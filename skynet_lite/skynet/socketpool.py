@@ -15,7 +15,7 @@ from typing import Any
 from ..core.errors import SocketError
 from ..core.message import PTYPE_SOCKET
 from .coroutine import Coroutine, running
-from .protocols import register_protocol
+from .protocol import register_protocol
 from .scheduler import Scheduler, current
 from .waits import wait, wakeup as wakeup_coroutine
 
@@ -62,8 +62,6 @@ class PoolSocket:
 
 
 # --------------------------------------------------------------------------- waiting
-
-
 def wakeup(s: PoolSocket) -> None:
     """Wake the coroutine that waits for this socket, if there is one. DOC: socket-wakeup"""
     co = s.co
@@ -80,7 +78,7 @@ def suspend(s: PoolSocket, what: str) -> None:
     s.waits_in, s.co = what, co
     try:
         if s.paused:
-            service = co.service
+            service = s.service
             service.error(f"Resume socket ({s.id})")
             service.server.socket_server.start(service.handle, s.id)
             wait()
@@ -90,8 +88,7 @@ def suspend(s: PoolSocket, what: str) -> None:
     finally:
         if s.co is co:
             s.co = None  # closed, or refused: nobody waits here any more
-    if s.closing is not None:
-        # close() lets the reader take what is there before it throws the buffer away.
+    if s.closing is not None:  # close lets the reader take what is there before it throws the buffer away
         wakeup_coroutine(s.closing)
 
 
@@ -110,15 +107,13 @@ def park(s: PoolSocket, needed: Any, what: str) -> None:
 def pause_socket(s: PoolSocket, size: int | None = None) -> None:
     if s.paused is not None:
         return
-    service = current()
+    service = s.service
     service.error(f"Pause socket ({s.id})" if size is None else f"Pause socket ({s.id}) size : {size}")
     service.server.socket_server.pause(service.handle, s.id)
     s.paused = True
 
 
 # --------------------------------------------------------------------------- what has come, and is not read yet
-
-
 def whole(s: PoolSocket) -> bytes:
     """All that is not read yet, from `pos` on, in one piece."""
     pieces = s.pieces
@@ -143,11 +138,11 @@ def take(s: PoolSocket, size: int, drop: int = 0) -> bytes:
 
 
 # --------------------------------------------------------------------------- messages from the socket server
+Found = PoolSocket | None  # the socket that a message is about, if it is one of ours
 
 
-def _on_data(service: Scheduler, id: int, size: int, data: bytes) -> None:
+def _on_data(service: Scheduler, s: Found, id: int, size: int, data: bytes) -> None:
     """DATA: fill the buffer; wake the reader if it has what it needs. DOC: socket-message-data"""
-    s = service.socket_pool.get(id)  # type: ignore[union-attr]  # there, since this function is
     if s is None:
         service.error(f"socket: drop package from {id}")
         return
@@ -155,39 +150,28 @@ def _on_data(service: Scheduler, id: int, size: int, data: bytes) -> None:
     total = s.size = s.size + size
     needed = s.read_required
     if type(needed) is int:
-        if total >= needed:
-            s.read_required = None
-            if total > BUFFER_LIMIT:
-                pause_socket(s, total)
-            wakeup(s)
-        return
-    if s.buffer_limit is not None and total > s.buffer_limit:
+        ready = total >= needed
+    elif s.buffer_limit is not None and total > s.buffer_limit:
         service.error(f"socket buffer overflow: fd={id} size={total}")
         service.server.socket_server.close(service.handle, id)
         return
-    if type(needed) is bytes:
-        # What was there before has been searched; a separator may lie across the seam.
-        if needed in data or (len(needed) > 1 and total > size and needed in whole(s)):
-            s.read_required = None
-            if total > BUFFER_LIMIT:
-                pause_socket(s, total)
-            wakeup(s)
-    elif total > BUFFER_LIMIT and not s.paused:
+    else:  # what was there before has been searched; a separator may lie across the seam
+        ready = type(needed) is bytes and (needed in data or (len(needed) > 1 and total > size and needed in whole(s)))
+    if total > BUFFER_LIMIT and (ready or needed is None or needed is END):
         pause_socket(s, total)
+    if ready:
+        s.read_required = None
+        wakeup(s)
 
 
-def _on_connect(service: Scheduler, id: int, ud: int, info: str) -> None:
+def _on_connect(service: Scheduler, s: Found, id: int, ud: int, info: str) -> None:
     """CONNECT: the socket is ours and works. DOC: socket-message-connect"""
-    s = pool_of(service).get(id)
-    if s is None:
-        return
-    if not s.connected:  # else it was started again, after a pause
+    if s is not None and not s.connected:  # else it was started again, after a pause
         s.connected = True
         wakeup(s)
 
 
-def _on_close(service: Scheduler, id: int, ud: int, data: str) -> None:
-    s = pool_of(service).get(id)
+def _on_close(service: Scheduler, s: Found, id: int, ud: int, data: str) -> None:
     if s is not None:
         s.connected = False
         wakeup(s)
@@ -198,18 +182,16 @@ def _on_close(service: Scheduler, id: int, ud: int, data: str) -> None:
         callback(id)
 
 
-def _on_accept(service: Scheduler, id: int, new: int, address: str) -> None:
+def _on_accept(service: Scheduler, s: Found, id: int, new: int, address: str) -> None:
     """ACCEPT: a new socket, which nobody owns before `start`. DOC: socket-message-accept"""
-    s = pool_of(service).get(id)
     if s is None or s.callback is None:
         service.server.socket_server.close(service.handle, new)
     else:
         s.callback(new, address)
 
 
-def _on_error(service: Scheduler, id: int, ud: int, text: str) -> None:
+def _on_error(service: Scheduler, s: Found, id: int, ud: int, text: str) -> None:
     """ERROR: the connection is broken, or was never made. DOC: socket-message-error"""
-    s = pool_of(service).get(id)
     server = service.server.socket_server
     if s is None:
         server.shutdown(service.handle, id)
@@ -227,35 +209,30 @@ def _on_error(service: Scheduler, id: int, ud: int, text: str) -> None:
     wakeup(s)
 
 
-def _on_udp(service: Scheduler, id: int, size: int, data: tuple[bytes, bytes]) -> None:
-    s = pool_of(service).get(id)
+def _on_udp(service: Scheduler, s: Found, id: int, size: int, data: tuple[bytes, bytes]) -> None:
     if s is None or s.callback is None:
         service.error(f"socket: drop udp package from {id}")
     else:
         s.callback(*data)
 
 
-def _on_warning(service: Scheduler, id: int, size: int, data: str) -> None:
-    s = pool_of(service).get(id)
+def _on_warning(service: Scheduler, s: Found, id: int, size: int, data: str) -> None:
     if s is not None and s.on_warning is not None:
         s.on_warning(id, size)
     elif s is not None:
         service.error(f"WARNING: {size} K bytes need to send out (fd = {id})")
 
 
-socket_message = (
-    None, _on_data, _on_connect, _on_close, _on_accept, _on_error, _on_udp, _on_warning,
-)  # fmt: skip
+socket_message = None, _on_data, _on_connect, _on_close, _on_accept, _on_error, _on_udp, _on_warning
 """By type, 1 to 7: what each socket message does. DOC: socket-message"""
 
 
 def _dispatch(session: int, source: int, type: int, id: int, ud: int, data: Any) -> None:
-    socket_message[type](running().service, id, ud, data)  # type: ignore[misc]  # types begin at 1
+    service = running().service
+    socket_message[type](service, service.socket_pool.get(id), id, ud, data)  # type: ignore[misc]  # types begin at 1
 
 
 # --------------------------------------------------------------------------- the pool
-
-
 def pool_of(service: Scheduler) -> dict[int, PoolSocket]:
     if service.socket_pool is None:
         service.socket_pool = {}
@@ -282,8 +259,7 @@ def open_socket(id: int) -> PoolSocket:
 
 
 def onclose_of(service: Scheduler) -> dict[int, Callable[[int], Any]]:
-    functions: dict[int, Callable[[int], Any]] = service.libs.setdefault("socket.onclose", {})
-    return functions
+    return service.libs.setdefault("socket.onclose", {})  # type: ignore[no-any-return]
 
 
 def connect(service: Scheduler, id: int, func: Accept | None, what: str) -> int:

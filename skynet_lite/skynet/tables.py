@@ -14,49 +14,26 @@ from ..core.message import mail_label
 from .coroutine import BREAK, Coroutine
 
 
+def address(addr: int | str) -> str:
+    """The text form of an address: a handle as `:00000008`, a name as it is."""
+    return address_text(addr) if isinstance(addr, int) else str(addr)
+
+
+def _by_coroutine(value: Callable[[Coroutine], Any]) -> Any:
+    return property(lambda s: {co.label: v for co in s.coroutines.values() if (v := value(co)) is not None})
+
+
 class Tables:
     """What `Scheduler` has to show."""
 
     __slots__ = ()
-    coroutines: dict[int, Coroutine]
-    pooled: Coroutine | None
-    unresponse: dict[Any, None] | None
-
-    def _by_coroutine(self, value: Callable[[Coroutine], Any]) -> dict[str, Any]:
-        return {co.label: v for co in self.coroutines.values() if (v := value(co)) is not None}
+    sleep_session = _by_coroutine(lambda co: co.sleeping)
+    session_coroutine_id = _by_coroutine(lambda co: co.session)
+    session_coroutine_address = _by_coroutine(lambda co: None if co.session is None else address_text(co.address))
+    session_coroutine_tracetag = _by_coroutine(lambda co: co.tag or None)
 
     @property
-    def sleep_session(self) -> dict[str, int]:
-        return self._by_coroutine(lambda co: co.sleeping)
-
-    @property
-    def session_coroutine_id(self) -> dict[str, int]:
-        return self._by_coroutine(lambda co: co.session)
-
-    @property
-    def session_coroutine_address(self) -> dict[str, str]:
-        return self._by_coroutine(lambda co: None if co.session is None else address_text(co.address))
-
-    @property
-    def session_coroutine_tracetag(self) -> dict[str, str]:
-        return self._by_coroutine(lambda co: co.tag or None)
-
-    @property
-    def session_response(self) -> list[str]:
-        return [co.label for co in self.coroutines.values() if co.responded]
-
-    @property
-    def watching_service(self) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for address in self.session_coroutine_address.values():
-            counts[address] = counts.get(address, 0) + 1
-        for response in self.unresponse or ():
-            address = address_text(response.address)
-            counts[address] = counts.get(address, 0) + 1
-        return counts
-
-    @property
-    def coroutine_pool(self) -> list[Coroutine]:
+    def coroutine_pool(self: Any) -> list[Coroutine]:
         """Those that have ended; the last is the next to be used."""
         found: list[Coroutine] = []
         co = self.pooled
@@ -68,6 +45,8 @@ class Tables:
     def tables(self: Any) -> dict[str, Any]:
         """Every table, as plain data: what `Trace.state` shows."""
         with self.server.driver.still():
+            later = sorted([r.session, address_text(r.address)] for r in self.unresponse)
+            asked = sorted([*self.session_coroutine_address.values(), *(asker for _, asker in later)])
             return {
                 "name": self.name,
                 "mailbox": [mail_label(m) for m in self.mailbox],
@@ -78,18 +57,15 @@ class Tables:
                 "wakeup_queue": [(entry[1] if type(entry) is tuple else entry).label for entry in self.wakeup_queue],
                 "fork_queue": [co.label for co in self.fork_queue],
                 "error_queue": list(self.error_queue),
-                "watching_session": {
-                    s: address_text(to) if isinstance(to, int) else to
-                    for s, to in sorted(self.watching_session.items())
-                },
-                "watching_service": dict(sorted(self.watching_service.items())),
-                "dead_service": sorted(address_text(a) for a in self.dead_service or ()),
+                "watching_session": {s: address(to) for s, to in sorted(self.watching_session.items())},
+                "watching_service": {asker: asked.count(asker) for asker in asked},
+                "dead_service": sorted(map(address_text, self.dead_service)),
                 "session_coroutine_id": self.session_coroutine_id,
                 "session_coroutine_address": self.session_coroutine_address,
                 "session_coroutine_tracetag": self.session_coroutine_tracetag,
-                "session_response": self.session_response,
-                "unresponse": sorted([r.session, address_text(r.address)] for r in self.unresponse or ()),
+                "session_response": [co.label for co in self.coroutines.values() if co.responded],
+                "unresponse": later,
                 "coroutine_pool": [co.label for co in self.coroutine_pool],
-                "queue": {n: section.labels() for n, section in sorted((self.queues or {}).items())},
+                "queue": {n: section.labels() for n, section in sorted(self.queues.items())},
                 "socket_pool": {id: s.label() for id, s in sorted((self.socket_pool or {}).items())},
             }

@@ -86,7 +86,7 @@ def kill(s: Scheduler, co: Coroutine, by: int) -> None:
         abandon(s, session)
     if owes:
         s.server.send(s.handle, co.address, PTYPE_ERROR, owes, None)
-    for section in list((s.queues or {}).values()):
+    for section in list(s.queues.values()):
         section.leave(co)
     coroutine_close(co)
     if s.pooled is co:  # it was told to end, and did: by returning
@@ -98,14 +98,11 @@ def abandon(s: Scheduler, session: int) -> None:
     if session not in s.session_id_coroutine:
         return
     with s.server.lock:
-        comes = session in s.watching_session
-        if comes:
-            del s.watching_session[session]
-        elif any(m[:2] == (PTYPE_RESPONSE, session) for m in s.mailbox):
-            comes = True
-        else:
-            comes = (s.handle, session) in {timer[1:] for timer in s.server.timer.pending()}
-        if comes:
+        if (
+            s.watching_session.pop(session, None) is not None
+            or any(m[:2] == (PTYPE_RESPONSE, session) for m in s.mailbox)
+            or any(timer[1:] == (s.handle, session) for timer in s.server.timer.pending())
+        ):
             s.session_id_coroutine[session] = BREAK
         else:
             del s.session_id_coroutine[session]

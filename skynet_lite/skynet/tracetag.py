@@ -48,8 +48,7 @@ def trace(info: str | None = None) -> None:
 def tracetag() -> str | bool | None:
     """The tag that this coroutine works under; None without one, False where it is turned off."""
     current()
-    tag: str | bool | None = running().tag
-    return tag
+    return running().tag  # type: ignore[no-any-return]
 
 
 def tracelog(tag: str, text: str) -> None:
@@ -173,19 +172,18 @@ def _request(s: Scheduler, co: Coroutine, message: Message) -> None:
     if wanted is False:
         co.tag = False
     elif tag is not None:
-        _log(s, tag, "request")
         _serve(co, tag, "request")
     elif wanted:
         _begin(co, s, "trace")
 
 
 def _undispatched(s: Scheduler, message: Message) -> bool:
-    """A message without a handler: True if it was a tag. Otherwise the tag before it is spent."""
-    ptype, _, source, payload = message
-    if ptype == PTYPE_TRACE and isinstance(payload, str):
-        _traced(s).libs["trace"].source[source] = payload
-        return True
-    return False
+    """A PTYPE_TRACE message: whether it was a tag, which is kept for the next request of its source."""
+    _, _, source, payload = message
+    if not isinstance(payload, str):
+        return False
+    _traced(s).libs["trace"].source[source] = payload
+    return True
 
 
 undispatched[PTYPE_TRACE] = _undispatched
@@ -203,12 +201,11 @@ def end_trace(co: Coroutine, what: str | None) -> None:
 def _begin(co: Coroutine, s: Scheduler, text: str) -> None:
     state = s.libs["trace"]
     state.ids += 1
-    tag = f"{address_text(s.handle)}-{state.ids}"
-    _log(s, tag, text)
-    _serve(co, tag, text)
+    _serve(co, f"{address_text(s.handle)}-{state.ids}", text)
 
 
 def _serve(co: Coroutine, tag: str, text: str) -> None:
+    _log(co.service, tag, text)
     co.tag = tag
     co.service.tagged(co, tag, text)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import SocketError
 from ..core.socket_udp import unpack_udp_address
-from .scheduler import Scheduler, current
+from .scheduler import current
 from .socketpool import PoolSocket, pool_of
 
 
@@ -39,22 +39,17 @@ def udp(func: Callable[[bytes, bytes], Any], host: str | None = None, port: int 
 
     Bound if `host` or `port` is given. Raises SocketError.
     """
-    service = current()
-    if host is not None:
-        host, port = address_of(host, port)
-    return _udp(service, service.server.socket_server.udp(service.handle, host, port), func)
+    return _udp("udp", func, *((host, port) if host is None else address_of(host, port)))
 
 
 def udp_listen(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
     """A UDP socket bound to a port that is given. Raises SocketError."""
-    service = current()
-    return _udp(service, service.server.socket_server.udp_listen(service.handle, *address_of(host, port)), func)
+    return _udp("udp_listen", func, *address_of(host, port))
 
 
 def udp_dial(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
     """A UDP socket with a default destination for `write`. Raises SocketError."""
-    service = current()
-    return _udp(service, service.server.socket_server.udp_dial(service.handle, *address_of(host, port)), func)
+    return _udp("udp_dial", func, *address_of(host, port))
 
 
 def udp_connect(id: int, host: str, port: int, func: Callable[[bytes, bytes], Any] | None = None) -> None:
@@ -63,12 +58,14 @@ def udp_connect(id: int, host: str, port: int, func: Callable[[bytes, bytes], An
     service.server.socket_server.udp_connect(service.handle, id, *address_of(host, port))
     s = pool_of(service).get(id)
     if s is None:
-        _udp(service, id, func)
+        pool_of(service)[id] = PoolSocket(service, id, func, "UDP")
     elif func is not None:
         s.callback = func
 
 
-def _udp(service: Scheduler, id: int, func: Callable[..., Any] | None) -> int:
+def _udp(how: str, func: Callable[..., Any], *where: Any) -> int:
+    service = current()
+    id: int = getattr(service.server.socket_server, how)(service.handle, *where)
     pool_of(service)[id] = PoolSocket(service, id, func, "UDP")
     return id
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, outside, running
-from .queue import CriticalSection
 from .scheduler import NOTHING, current
 from .task import traced_timeout
 
@@ -29,8 +27,8 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     if s.timeout_traceback is not None:
         func = traced_timeout(s, session, ti, func)
     s.server.set_timer(s.ctx, session, ti)
-    task = s.session_id_coroutine[session] = s.co_create(func, ())
-    return task
+    co = s.session_id_coroutine[session] = s.co_create(func, ())
+    return co
 
 
 def sleep(ti: int, token: Any = None) -> str | None:
@@ -80,8 +78,8 @@ def wait(token: Any = None) -> None:
 def wakeup(token: Any) -> bool:
     """Put a sleeping coroutine (or the one that sleeps with `token`) into the wakeup queue.
 
-    It does not run yet: `dispatch_wakeup` resumes it when the caller yields. False if
-    nobody sleeps with it; that is not remembered. DOC: wakeup
+    It does not run yet: when the caller yields, `dispatch_wakeup` names it and `suspend`
+    resumes it. False if nobody sleeps with it; that is not remembered. DOC: wakeup
     """
     me = running()
     try:
@@ -93,7 +91,7 @@ def wakeup(token: Any) -> bool:
         co: Coroutine | None = token
         sleeps = token.sleeping is not None and token.token is None
     else:
-        co = (s.sleep_tokens or {}).get(token)
+        co = s.sleep_tokens.get(token)
         entry = token, co
         sleeps = co is not None and co.sleeping is not None
     if not sleeps:
@@ -138,10 +136,3 @@ def time() -> float:
 def hpc() -> int:
     """A high performance counter in nanoseconds."""
     return current().server.clock.hpc()
-
-
-def queue() -> CriticalSection:
-    """A critical section of this service: `cs = skynet.queue(); cs(f, *args)`."""
-    s = current()
-    number = s.libs["queue"] = s.libs.get("queue", 0) + 1
-    return CriticalSection(running, wait, wakeup, partial(s.queue_changed, number))

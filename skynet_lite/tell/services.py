@@ -184,7 +184,7 @@ def leave(s: Any) -> None:
         setattr(s, name, dict(getattr(s, name)))
     for name in _QUEUES:
         setattr(s, name, deque(getattr(s, name)) if getattr(s, name) else NOTHING)
-    s.dead_service = set(s.dead_service) or None
+    s.dead_service = set(s.dead_service)
     for co in s.coroutines.values():
         co.__class__ = getattr(co, "plain", type(co))
     if s.socket_pool is not None:

@@ -120,7 +120,7 @@ class Dead(set[int]):
     """dead_service."""
 
     def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
-        super().__init__(s.dead_service or ())
+        super().__init__(s.dead_service)
         self.handle, self.emit = s.handle, emit
 
     def add(self, source: int) -> None:
@@ -164,7 +164,7 @@ class Wakeups(Queue):
 
     def popleft(self) -> Any:
         entry = deque.popleft(self)
-        co = (self.s.sleep_tokens or {}).get(entry[0]) if type(entry) is tuple else entry
+        co = self.s.sleep_tokens.get(entry[0]) if type(entry) is tuple else entry
         if co is None or co.sleeping is None:
             self.emit(("wakeup_skip", self.s.handle, 0 if co is None else co.n))
         return entry
