@@ -10,7 +10,7 @@ After skynet-src/skynet_server.c (struct skynet_context, skynet_context_newsessi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain, count
+from itertools import chain, filterfalse
 from typing import Any
 
 from .mq import MessageQueue
@@ -50,10 +50,6 @@ def sessions(in_use: Callable[[int], bool], first: int = 1) -> Iterator[int]:
 
     def wrapped() -> Iterator[int]:
         while True:
-            for session in count(1):
-                if session > MAX_SESSION:
-                    break
-                if not in_use(session):
-                    yield session
+            yield from filterfalse(in_use, range(1, MAX_SESSION + 1))
 
     return chain(range(first, MAX_SESSION + 1), wrapped())

@@ -21,12 +21,10 @@ class Timer:
         self._ticks: list[int] = []
 
     def add(self, deadline: int, handle: int, session: int) -> None:
-        due = self._due.get(deadline)
-        if due is None:
-            self._due[deadline] = deque(((handle, session),))
+        if deadline not in self._due:
+            self._due[deadline] = deque()
             heapq.heappush(self._ticks, deadline)
-        else:
-            due.append((handle, session))
+        self._due[deadline].append((handle, session))
 
     def next_deadline(self) -> int | None:
         """The tick of the earliest timer, None if there is none."""
