@@ -296,7 +296,7 @@ def test_modules_share_no_more_than_the_design_says() -> None:
     found = set().union(*(variables(f) for f in HOME.rglob("*.py") if f.parent.name not in own))
     assert found == {
         "lab._left", "language._current", "language._meanwhile", "loader._one_at_a_time", "loader._spec",
-        "memory._collected", "places._ours", "profile._clocks", "scheduler.undispatched", "recording._listened", "recording._lock",
+        "memory._collected", "profile._clocks", "scheduler.undispatched", "recording._listened", "recording._lock",
     }  # fmt: skip
 
 

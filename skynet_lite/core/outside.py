@@ -21,12 +21,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from socket import SocketType
-from typing import Any
+from typing import Any, TypeVar
 
 from .clock import Clock, RealClock, VirtualClock
+from .errors import SocketError
 from .poller import READ, EpollPoller, Poller
 from .selector_poller import SelectorPoller
 
+T = TypeVar("T")
 AddressInfo = tuple[int, int, int, str, Any]
 Lookup = tuple[Any, "list[AddressInfo] | OSError"]
 
@@ -236,6 +238,14 @@ def join(address: Any) -> str:
 
 def reason(e: OSError) -> str:
     return e.strerror or str(e)
+
+
+def told(what: str, address: tuple[str, int], ask: Callable[..., T], *args: Any) -> T:
+    """What `ask(*args)` returns; an OSError becomes a SocketError that says what was to be done, and where."""
+    try:
+        return ask(*args)
+    except OSError as e:
+        raise SocketError(f"{what}: {reason(e)} ({join(address)})") from None
 
 
 class Descriptor:

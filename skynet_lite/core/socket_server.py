@@ -27,22 +27,10 @@ from typing import Any
 from .errors import SocketError
 from .locks import guarded
 from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, SOCKET_ERROR
-from .outside import Descriptor, is_numeric, join, reason
+from .outside import Descriptor, is_numeric, join, reason, told
 from .poller import ERROR, HANGUP, READ, WRITE
 from .socket_send import AGAIN
-from .socket_slots import (
-    BIND,
-    CONNECTED,
-    CONNECTING,
-    HALFCLOSE_READ,
-    LISTEN,
-    PACCEPT,
-    PLISTEN,
-    RESERVE,
-    UDP,
-    Socket,
-    told,
-)
+from .socket_slots import BIND, CONNECTED, CONNECTING, HALFCLOSE_READ, LISTEN, PACCEPT, PLISTEN, RESERVE, UDP, Socket
 from .socket_udp import Udp
 
 READ_SIZE = 4096, 1024 * 1024  # the least and the most that is asked for at once

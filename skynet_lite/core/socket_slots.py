@@ -12,15 +12,13 @@ from __future__ import annotations
 import socket as pysocket
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from .errors import SocketError
 from .locks import guarded
 from .message import SOCKET_CLOSE, SOCKET_ERROR
 from .outside import Descriptor, Outside, join, reason
 from .poller import READ, WRITE
-
-T = TypeVar("T")
 
 MAX_SOCKET = 1 << 16
 MAX_INFO = 128
@@ -72,6 +70,22 @@ class Socket:
         return self.direct is not None or bool(self.high) or bool(self.low)
 
 
+def _address(side: str) -> Callable[[Slots, int], tuple[str, int]]:
+    """The method that says (host, port) of our side or of the other, for a socket's id. It raises SocketError."""
+
+    def address(self: Slots, id: int) -> tuple[str, int]:
+        s = self._sockets.get(id)
+        if s is None or s.sock is None or isinstance(s.sock, Descriptor):
+            raise SocketError(f"{side}: socket {id} is not open, or is no network socket")
+        try:
+            host, port, *_ = getattr(self.outside, side)(s.sock)
+        except OSError as e:
+            raise SocketError(f"{side}: socket {id}: {e.strerror}") from None
+        return host, port
+
+    return guarded(address)
+
+
 class Slots:
     """All sockets of one node, and the commands that wait for the next poll.
 
@@ -97,15 +111,7 @@ class Slots:
 
     # ---- what may be asked at any time
 
-    @guarded
-    def sockname(self, id: int) -> tuple[str, int]:
-        """(host, port) of our side. Raises SocketError."""
-        return self._address(id, "sockname")
-
-    @guarded
-    def peername(self, id: int) -> tuple[str, int]:
-        """(host, port) of the other side. Raises SocketError."""
-        return self._address(id, "peername")
+    sockname, peername = map(_address, ("sockname", "peername"))
 
     @guarded
     def netstat(self) -> list[dict[str, Any]]:
@@ -252,25 +258,7 @@ class Slots:
             raise
         return sock
 
-    def _address(self, id: int, what: str) -> tuple[str, int]:
-        s = self._sockets.get(id)
-        if s is None or s.sock is None or isinstance(s.sock, Descriptor):
-            raise SocketError(f"{what}: socket {id} is not open, or is no network socket")
-        try:
-            address = self.outside.sockname(s.sock) if what == "sockname" else self.outside.peername(s.sock)
-        except OSError as e:
-            raise SocketError(f"{what}: socket {id}: {e.strerror}") from None
-        return address[0], address[1]
-
     def _tell_client(self, address: Any, s: Socket | None = None) -> None:
         """Node.client wants to know what became of its connection; without `s`: nothing."""
         if address is not None and address[1] in self.awaited:
             self.awaited[address[1]] = s or Socket(0, INVALID)
-
-
-def told(what: str, address: tuple[str, int], ask: Callable[..., T], *args: Any) -> T:
-    """What `ask(*args)` returns; an OSError becomes a SocketError that says what was to be done, and where."""
-    try:
-        return ask(*args)
-    except OSError as e:
-        raise SocketError(f"{what}: {reason(e)} ({join(address)})") from None
