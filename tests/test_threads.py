@@ -214,9 +214,9 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
             self.held("handles.retire")
             return super().retire(handle)
 
-        def name(self, name: str, handle: int) -> bool:
+        def name(self, name: str, handle: int) -> None:
             self.held("handles.name")
-            return super().name(name, handle)
+            super().name(name, handle)
 
     class Clockwork(SharedTimer, Watched):
         def add(self, deadline: int, handle: int, session: int) -> None:

@@ -17,7 +17,7 @@ from typing import IO, Any
 from .context import Context
 from .errors import ConfigError
 from .message import PTYPE_TEXT, Message
-from .server import Server
+from .server import Kind, Server
 
 Writer = Callable[[str], Any]
 
@@ -71,11 +71,8 @@ def open_log(log: Any, path: str | None) -> tuple[Writer, LogFile | None, list[s
     raise ConfigError(f"log: {log!r} is no place for lines; give list, a logging.Logger, a file or a function")
 
 
-class Logger:
+class Logger(Kind):
     """A kind of service: the first of a node."""
-
-    def find(self, name: str) -> None:
-        pass
 
     def make(self, server: Server, ctx: Context) -> None:
         server.logger = ctx

@@ -49,7 +49,10 @@ class Kind(Protocol):
     `make` gives a service that has its handle a callback; it returns its first message, if there is to be one.
     """
 
-    def find(self, name: str) -> Any: ...  # raises SkynetError if there is nothing of this name
+    def find(self, name: str) -> Any:
+        """Raises SkynetError if there is nothing of this name."""
+        return None
+
     def make(self, server: Server, ctx: Context) -> Message | None: ...
 
 
@@ -370,13 +373,12 @@ class Server:
         ctx, folder = self.contexts.get(handle), self.env.get("logpath")
         if ctx is None or folder is None or handle in self._message_logs:
             return
-        path = f"{folder}/{handle:08x}.log"
+        path, failed = f"{folder}/{handle:08x}.log", ""
         try:
             self._message_logs[handle] = MessageLog(path, ctx.mailbox, self.clock.now, self.clock.starttime)
         except OSError as e:
-            self.log(source, f"Open log file {path} fail: {e.strerror}")
-        else:
-            self.log(source, f"Open log file {path}")
+            failed = f" fail: {e.strerror}"
+        self.log(source, f"Open log file {path}{failed}")
 
     @guarded
     def logoff(self, source: int, handle: int) -> None:

@@ -35,6 +35,7 @@ from .socket_udp import Udp
 
 READ_SIZE = 4096, 1024 * 1024  # the least and the most that is asked for at once
 ACCEPTS_PER_POLL = 64
+_STARTED = {PACCEPT: CONNECTED, PLISTEN: LISTEN, CONNECTED: CONNECTED, UDP: UDP}
 
 
 def _order(name: str) -> Callable[[SocketServer, int, int], None]:
@@ -161,13 +162,14 @@ class SocketServer(Udp):
         if s.state is HALFCLOSE_READ or s.closing:
             self._post(opaque, SOCKET_ERROR, id, 0, "socket closed")
             return
-        if s.state not in (PACCEPT, PLISTEN, CONNECTED, UDP):
+        started = _STARTED.get(s.state)
+        if started is None:
             return
         s.opaque = opaque
-        fresh = s.state is PACCEPT or s.state is PLISTEN
         if self._enable(s, True, s.writing):
-            self._set_state(s, CONNECTED if s.state is PACCEPT else LISTEN if s.state is PLISTEN else s.state)
-            self._post(opaque, SOCKET_CONNECT, id, 0, "start" if fresh else "transfer")
+            what = "transfer" if s.state is started else "start"
+            self._set_state(s, started)
+            self._post(opaque, SOCKET_CONNECT, id, 0, what)
 
     def _close(self, s: Socket, at_once: bool) -> None:
         """Close now, or when the last byte is written. DOC: server-close"""
