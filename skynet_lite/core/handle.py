@@ -20,10 +20,7 @@ _FIRST_SIZE = 4
 
 
 class HandleStorage:
-    """The services of a node by handle and by local name.
-
-    `contexts` is written here only; everyone may read it.
-    """
+    """The services of a node by handle and by local name. `contexts` is written here only; all may read it."""
 
     def __init__(self) -> None:
         self.contexts: dict[int, Context] = {}

@@ -57,15 +57,14 @@ def open_log(log: Any, path: str | None) -> tuple[Writer, LogFile | None, list[s
     if log is None and path:
         file = LogFile(path)
         return file.write, file, None
-    if log is None:  # sys.stderr is looked up for each line: notebooks and tests replace it
-        return lambda line: print(line, file=sys.stderr, flush=True), None, None
     log = [] if log is list else log
     if isinstance(log, list):
         return log.append, None, log
     if isinstance(log, logging.Logger):
         return log.info, None, None
-    if hasattr(log, "write"):
-        return lambda line: print(line, file=log, flush=True), None, None
+    if log is None or hasattr(log, "write"):
+        # sys.stderr is looked up for each line: notebooks and tests replace it.
+        return lambda line: print(line, file=sys.stderr if log is None else log, flush=True), None, None
     if callable(log):
         return log, None, None
     raise ConfigError(f"log: {log!r} is no place for lines; give list, a logging.Logger, a file or a function")

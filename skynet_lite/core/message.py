@@ -114,10 +114,7 @@ def mail_label(message: Message) -> str:
 
 
 class Packed:
-    """Values ready to be sent as they are: what `skynet.pack` returns.
-
-    For rawsend, rawcall, redirect and ret; open it with `skynet.unpack`.
-    """
+    """What `skynet.pack` makes and `skynet.unpack` opens: sent as it is by rawsend, rawcall, redirect and ret."""
 
     __slots__ = ("payload",)
 

@@ -249,10 +249,7 @@ def told(what: str, address: tuple[str, int], ask: Callable[..., T], *args: Any)
 
 
 class Descriptor:
-    """A descriptor that is no socket (stdin, a pipe), with the face of one.
-
-    It belongs to someone else: `close` leaves it open, as blocking as it was.
-    """
+    """A descriptor that is no socket (stdin, a pipe). It is someone else's: `close` leaves it as it was, and open."""
 
     def __init__(self, fd: int) -> None:
         self._blocking = os.get_blocking(fd)

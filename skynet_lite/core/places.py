@@ -109,10 +109,7 @@ def file_label(code: CodeType, service: str, service_file: str | None) -> str:
 
 
 class Places:
-    """Names for the places in a recording: what trace.events.Places asks for.
-
-    `services`: handle → name and file of its code.
-    """
+    """Names for the places in a recording (trace.events.Places). `services`: handle → name and file of its code."""
 
     def __init__(self, services: dict[int, tuple[str, str | None]]) -> None:
         self._services = services

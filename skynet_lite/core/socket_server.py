@@ -50,10 +50,7 @@ class SocketServer(Udp):
 
     @guarded
     def listen(self, opaque: int, host: str, port: int, backlog: int) -> int:
-        """Bind and listen now; accept nothing before `start`. Raises SocketError("Listen error...").
-
-        DOC: server-listen
-        """
+        """Bind and listen now, accept after `start`. Raises SocketError("Listen error..."). DOC: server-listen"""
         at = host or "0.0.0.0", port
         s = self._reserve(opaque, told("Listen error", at, self._bind_socket, *at, pysocket.SOCK_STREAM, backlog))
         self._command("listen", s.id, opaque)

@@ -31,10 +31,7 @@ class Timer:
         return self._ticks[0] if self._ticks else None
 
     def expire(self, now: int) -> Iterator[tuple[int, int, int]]:
-        """Take out all that is due, in order: `(tick, handle, session)`.
-
-        After a jump of the clock the late ones still come tick by tick. DOC: timer-expire
-        """
+        """Take out all that is due, tick by tick, after a jump too: `(tick, handle, session)`. DOC: timer-expire"""
         while self._ticks and self._ticks[0] <= now:
             tick = self._ticks[0]
             due = self._due[tick]
