@@ -102,8 +102,7 @@ class Sending(Slots):
                 return
         if s.closing:
             self._force_close(s)
-            return
-        if self._enable(s, s.reading, False) and s.warn_size:
+        elif self._enable(s, s.reading, False) and s.warn_size:
             s.warn_size = 0
             self._post(s.opaque, SOCKET_WARNING, s.id, 0, "")
 

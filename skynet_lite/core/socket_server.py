@@ -237,10 +237,10 @@ class SocketServer(Udp):
         if s.closing:  # closed before it was open, with bytes to deliver
             self._set_state(s, HALFCLOSE_READ)
             self._enable(s, False, True)
-            return
-        self._set_state(s, CONNECTED)
-        self._enable(s, True, s.unsent())
-        self._post(s.opaque, SOCKET_CONNECT, s.id, 0, address[0])
+        else:
+            self._set_state(s, CONNECTED)
+            self._enable(s, True, s.unsent())
+            self._post(s.opaque, SOCKET_CONNECT, s.id, 0, address[0])
 
     # ---- readiness
 

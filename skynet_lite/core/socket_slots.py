@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket as pysocket
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import SocketError
@@ -31,40 +32,38 @@ _INFO = {LISTEN: "LISTEN", CONNECTED: "TCP", HALFCLOSE_READ: "CLOSING", BIND: "B
 Post = Callable[[int, int, int, int, Any], None]
 
 
+@dataclass(slots=True, eq=False)
 class Socket:
     """One socket. Written by the socket server only."""
 
-    __slots__ = (
-        "close_sent", "closing", "direct", "family", "fd", "high", "id", "low", "opaque", "opening", "peer", "pending",
-        "read_bytes", "read_size", "reading", "rtime", "sock", "state", "udp", "udp_peer", "untried", "warn_size",
-        "wb_size", "write_bytes", "writing", "wtime",
-    )  # fmt: skip
-
-    def __init__(self, id: int, state: str = RESERVE) -> None:
-        self.id = id
-        self.state = state
-        self.opaque = 0  # handle of the service that gets the messages
-        self.family = pysocket.AF_INET
-        self.sock: Any = None
-        self.fd = -1
-        self.reading = self.writing = False  # what the poller is asked for
-        self.closing = False  # close was called, queued bytes are still on their way
-        self.close_sent = False  # the one CLOSE of a socket's life
-        # Bytes of the write that the kernel cut short. They come before everything queued, and
-        # are not counted before the socket is writable again (dw_buffer in the original).
-        self.direct: memoryview | None = None
-        self.high: deque[Any] | None = None
-        self.low: deque[Any] | None = None
-        self.pending = 0  # send commands not carried out yet
-        self.wb_size = 0
-        self.warn_size = 0
-        self.opening = False  # counted in Slots.connecting
-        self.untried: list[Any] = []  # addresses still to try while connecting
-        self.udp = False
-        self.udp_peer: Any = None  # default destination
-        self.read_size = 4096  # bytes to ask for; grows while they come, and shrinks again
-        self.peer = ""  # "ip:port" of the other side
-        self.read_bytes = self.write_bytes = self.rtime = self.wtime = 0
+    id: int
+    state: str = RESERVE
+    opaque: int = 0  # handle of the service that gets the messages
+    sock: Any = None
+    family: int = pysocket.AF_INET
+    fd: int = -1
+    reading: bool = False  # this, and `writing`, is what the poller is asked for
+    writing: bool = False
+    closing: bool = False  # close was called, queued bytes are still on their way
+    close_sent: bool = False  # the one CLOSE of a socket's life
+    # Bytes of the write that the kernel cut short. They come before everything queued, and
+    # are not counted before the socket is writable again (dw_buffer in the original).
+    direct: memoryview | None = None
+    high: deque[Any] | None = None
+    low: deque[Any] | None = None
+    pending: int = 0  # send commands not carried out yet
+    wb_size: int = 0
+    warn_size: int = 0
+    opening: bool = False  # counted in Slots.connecting
+    untried: list[Any] = field(default_factory=list)  # addresses still to try while connecting
+    udp: bool = False
+    udp_peer: Any = None  # default destination
+    read_size: int = 4096  # bytes to ask for; grows while they come, and shrinks again
+    peer: str = ""  # "ip:port" of the other side
+    read_bytes: int = 0
+    write_bytes: int = 0
+    rtime: int = 0
+    wtime: int = 0
 
     def unsent(self) -> bool:
         return self.direct is not None or bool(self.high) or bool(self.low)
@@ -174,8 +173,7 @@ class Slots:
             slot = self._alloc_id % MAX_SOCKET
             if slot not in self._slots:
                 self._slots.add(slot)
-                s = self._sockets[self._alloc_id] = Socket(self._alloc_id)
-                s.opaque, s.sock = opaque, sock
+                s = self._sockets[self._alloc_id] = Socket(self._alloc_id, opaque=opaque, sock=sock)
                 return s
         if sock is not None:
             sock.close()
