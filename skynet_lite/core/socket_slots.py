@@ -86,17 +86,13 @@ def _address(side: str) -> Callable[[Slots, int], tuple[str, int]]:
 
 
 class Slots:
-    """All sockets of one node, and the commands that wait for the next poll.
-
-    `post(handle, type, id, ud, data)` puts a message into a mailbox, `log` takes the
-    server's own complaints.
-    """
+    """All sockets of one node, and the commands that wait for the next poll."""
 
     def __init__(self, outside: Outside, post: Post, log: Callable[[str], None], now: Callable[[], int]) -> None:
         self.outside = outside
         self.stamp: Callable[[], None] | None = None  # called when a wait is over, while somebody notes the time
-        self._post = post
-        self._log = log
+        self._post = post  # puts a message into a mailbox: (handle, type, id, ud, data)
+        self._log = log  # takes the server's own complaints
         self._now = now
         self.time = 0  # when we looked last (socket_server_updatetime)
         self._sockets: dict[int, Socket] = {}
