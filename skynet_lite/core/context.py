@@ -4,13 +4,14 @@ The callback gets every message. For services written in Python it is the
 scheduler (skynet/scheduler.py); the logger and the harbor are plain callbacks,
 like the C services of skynet.
 
-After skynet-src/skynet_server.c (struct skynet_context, skynet_context_newsession).
+After skynet-src/skynet_server.c (struct skynet_context, skynet_context_newsession), and the
+danger zone of lualib/skynet.lua.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain, count
+from itertools import chain, filterfalse
 from typing import Any
 
 from .mq import MessageQueue
@@ -42,18 +43,11 @@ class Context:
 
 
 def sessions(in_use: Callable[[int], bool], first: int = 1) -> Iterator[int]:
-    """Session numbers: 1 to 2**31-1, then from 1 again, skipping those in use.
-
-    After skynet_context_newsession, and the danger zone of lualib/skynet.lua.
-    Until the first wrap this is a bare range, so a number costs one C call.
-    """
+    """Session numbers: 1 to 2**31-1, then from 1 again, skipping those in use."""
 
     def wrapped() -> Iterator[int]:
         while True:
-            for session in count(1):
-                if session > MAX_SESSION:
-                    break
-                if not in_use(session):
-                    yield session
+            yield from filterfalse(in_use, range(1, MAX_SESSION + 1))
 
+    # Until the first wrap this is a bare range, so a number costs one C call.
     return chain(range(first, MAX_SESSION + 1), wrapped())

@@ -20,10 +20,7 @@ _FIRST_SIZE = 4
 
 
 class HandleStorage:
-    """The services of a node by handle and by local name.
-
-    `contexts` is written here only; everyone may read it.
-    """
+    """The services of a node by handle and by local name. `contexts` is written here only; all may read it."""
 
     def __init__(self) -> None:
         self.contexts: dict[int, Context] = {}
@@ -61,23 +58,18 @@ class HandleStorage:
             self.names = {name: h for name, h in self.names.items() if h != handle}
         return ctx
 
-    def name(self, name: str, handle: int) -> bool:
-        """Set a local name (without its dot). A name that is taken stays as it is: False."""
-        if name in self.names:
-            return False
-        self.names[name] = handle
-        return True
+    def name(self, name: str, handle: int) -> None:
+        """Set a local name (without its dot). A name that is taken stays as it is."""
+        self.names.setdefault(name, handle)
 
     def query(self, address: str) -> int:
         """The handle behind ":hex" or ".name", 0 if there is none (skynet_queryname)."""
         if address.startswith("."):
             return self.names.get(address[1:], 0)
-        if address.startswith(":"):
-            try:
-                return int(address[1:], 16)
-            except ValueError:
-                raise AddressError(f"{address!r} is no address: hex digits follow a colon, as in :00000008") from None
-        return 0
+        try:
+            return int(address[1:], 16)
+        except ValueError:
+            raise AddressError(f"{address!r} is no address: hex digits follow a colon, as in :00000008") from None
 
 
 def address_text(handle: int) -> str:

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from .context import Context
 from .message import PTYPE_ERROR, PTYPE_HARBOR, Message
-from .server import Server
+from .server import Kind, Server
 
 
-class Harbor:
+class Harbor(Kind):
     """A kind of service. It gets RemoteMessages (from `Server.send_far`) and "N name" (from cdummy)."""
-
-    def find(self, name: str) -> None:
-        pass
 
     def make(self, server: Server, ctx: Context) -> None:
         server.harbor = ctx

@@ -17,7 +17,7 @@ from typing import IO, Any
 from .context import Context
 from .errors import ConfigError
 from .message import PTYPE_TEXT, Message
-from .server import Server
+from .server import Kind, Server
 
 Writer = Callable[[str], Any]
 
@@ -57,25 +57,21 @@ def open_log(log: Any, path: str | None) -> tuple[Writer, LogFile | None, list[s
     if log is None and path:
         file = LogFile(path)
         return file.write, file, None
-    if log is None:  # sys.stderr is looked up for each line: notebooks and tests replace it
-        return lambda line: print(line, file=sys.stderr, flush=True), None, None
     log = [] if log is list else log
     if isinstance(log, list):
         return log.append, None, log
     if isinstance(log, logging.Logger):
         return log.info, None, None
-    if hasattr(log, "write"):
-        return lambda line: print(line, file=log, flush=True), None, None
+    if log is None or hasattr(log, "write"):
+        # sys.stderr is looked up for each line: notebooks and tests replace it.
+        return lambda line: print(line, file=sys.stderr if log is None else log, flush=True), None, None
     if callable(log):
         return log, None, None
     raise ConfigError(f"log: {log!r} is no place for lines; give list, a logging.Logger, a file or a function")
 
 
-class Logger:
+class Logger(Kind):
     """A kind of service: the first of a node."""
-
-    def find(self, name: str) -> None:
-        pass
 
     def make(self, server: Server, ctx: Context) -> None:
         server.logger = ctx

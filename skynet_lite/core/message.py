@@ -19,34 +19,17 @@ from typing import Any, NamedTuple
 
 from .errors import PackError
 
-PTYPE_TEXT = 0
-PTYPE_RESPONSE = 1
-PTYPE_MULTICAST = 2
-PTYPE_CLIENT = 3
-PTYPE_SYSTEM = 4
-PTYPE_HARBOR = 5
-PTYPE_SOCKET = 6
-PTYPE_ERROR = 7
-PTYPE_QUEUE = 8
-PTYPE_DEBUG = 9
-PTYPE_LUA = 10
-PTYPE_SNAX = 11
-PTYPE_TRACE = 12
-
+(
+    PTYPE_TEXT, PTYPE_RESPONSE, PTYPE_MULTICAST, PTYPE_CLIENT, PTYPE_SYSTEM, PTYPE_HARBOR, PTYPE_SOCKET,
+    PTYPE_ERROR, PTYPE_QUEUE, PTYPE_DEBUG, PTYPE_LUA, PTYPE_SNAX, PTYPE_TRACE,
+) = range(13)  # fmt: skip
 PTYPE_NAMES = (
     "text", "response", "multicast", "client", "system", "harbor", "socket",
     "error", "queue", "debug", "lua", "snax", "trace",
 )  # fmt: skip
 
 # Socket message types, skynet-src/skynet_socket.h.
-SOCKET_DATA = 1
-SOCKET_CONNECT = 2
-SOCKET_CLOSE = 3
-SOCKET_ACCEPT = 4
-SOCKET_ERROR = 5
-SOCKET_UDP = 6
-SOCKET_WARNING = 7
-
+SOCKET_DATA, SOCKET_CONNECT, SOCKET_CLOSE, SOCKET_ACCEPT, SOCKET_ERROR, SOCKET_UDP, SOCKET_WARNING = range(1, 8)
 SOCKET_NAMES = ("", "DATA", "CONNECT", "CLOSE", "ACCEPT", "ERROR", "UDP", "WARNING")
 
 Message = tuple[int, int, int, Any]
@@ -131,10 +114,7 @@ def mail_label(message: Message) -> str:
 
 
 class Packed:
-    """Values ready to be sent as they are: what `skynet.pack` returns.
-
-    For rawsend, rawcall, redirect and ret; open it with `skynet.unpack`.
-    """
+    """What `skynet.pack` makes and `skynet.unpack` opens: sent as it is by rawsend, rawcall, redirect and ret."""
 
     __slots__ = ("payload",)
 

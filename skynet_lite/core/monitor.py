@@ -17,10 +17,7 @@ SECONDS = 5
 
 
 class Monitor:
-    """What one worker tells (`trigger`), and what was seen of it at the last `check`.
-
-    Written and read under the lock of the node.
-    """
+    """What one worker tells (`trigger`), and what was seen of it at the last `check`. Under the lock of the node."""
 
     __slots__ = ("check_version", "destination", "source", "version")
 

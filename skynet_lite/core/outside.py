@@ -20,12 +20,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from socket import SocketType
+from typing import Any, TypeVar
 
 from .clock import Clock, RealClock, VirtualClock
+from .errors import SocketError
 from .poller import READ, EpollPoller, Poller
 from .selector_poller import SelectorPoller
 
+T = TypeVar("T")
 AddressInfo = tuple[int, int, int, str, Any]
 Lookup = tuple[Any, "list[AddressInfo] | OSError"]
 
@@ -134,24 +137,13 @@ class Outside:
     def adopt(self, fd: int) -> Descriptor:
         return Descriptor(fd)
 
-    def setsockopt(self, sock: pysocket.socket, level: int, option: int, value: int) -> None:
-        sock.setsockopt(level, option, value)
-
-    def bind(self, sock: pysocket.socket, address: Any) -> None:
-        sock.bind(address)
-
-    def listen(self, sock: pysocket.socket, backlog: int) -> None:
-        sock.listen(backlog)
-
-    def sockname(self, sock: pysocket.socket) -> Any:
-        return sock.getsockname()
-
-    def peername(self, sock: pysocket.socket) -> Any:
-        return sock.getpeername()
-
-    def connect(self, sock: pysocket.socket, address: Any) -> int:
-        """0 when connected at once, else an errno (EINPROGRESS: wait until writable)."""
-        return sock.connect_ex(address)
+    # As methods of the socket that is their first argument.
+    setsockopt = staticmethod(SocketType.setsockopt)
+    bind, listen = staticmethod(SocketType.bind), staticmethod(SocketType.listen)
+    sockname, peername = staticmethod(SocketType.getsockname), staticmethod(SocketType.getpeername)
+    recvfrom, sendto = staticmethod(SocketType.recvfrom), staticmethod(SocketType.sendto)
+    connect = staticmethod(SocketType.connect_ex)
+    """0 when connected at once, else an errno (EINPROGRESS: wait until writable)."""
 
     def accept(self, sock: pysocket.socket) -> tuple[pysocket.socket, Any]:
         conn, address = sock.accept()
@@ -163,12 +155,6 @@ class Outside:
 
     def send(self, sock: pysocket.socket | Descriptor, data: bytes | memoryview) -> int:
         return sock.send(data)
-
-    def recvfrom(self, sock: pysocket.socket, size: int) -> tuple[bytes, Any]:
-        return sock.recvfrom(size)
-
-    def sendto(self, sock: pysocket.socket, data: bytes, address: Any) -> int:
-        return sock.sendto(data, address)
 
     def socket_error(self, sock: pysocket.socket | Descriptor) -> int:
         """The pending error of a socket (SO_ERROR), 0 if there is none."""
@@ -254,11 +240,16 @@ def reason(e: OSError) -> str:
     return e.strerror or str(e)
 
 
-class Descriptor:
-    """A descriptor that is no socket (stdin, a pipe), with the face of one.
+def told(what: str, address: tuple[str, int], ask: Callable[..., T], *args: Any) -> T:
+    """What `ask(*args)` returns; an OSError becomes a SocketError that says what was to be done, and where."""
+    try:
+        return ask(*args)
+    except OSError as e:
+        raise SocketError(f"{what}: {reason(e)} ({join(address)})") from None
 
-    It belongs to someone else: `close` leaves it open, as blocking as it was.
-    """
+
+class Descriptor:
+    """A descriptor that is no socket (stdin, a pipe). It is someone else's: `close` leaves it as it was, and open."""
 
     def __init__(self, fd: int) -> None:
         self._blocking = os.get_blocking(fd)

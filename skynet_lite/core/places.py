@@ -27,25 +27,20 @@ Stack = tuple[Any, ...]
 looks. Flat, for a recording keeps many, and what the garbage collector has to visit is paid for again and again.
 """
 
-_WATCHER = 1  # in _ours: no part of what is watched
-_ours: dict[str, bool | int] = {}  # by file name: asked at every yield
+_USERS, _OURS, _AROUND = range(3)
 
 
-def _kind(name: str) -> bool | int:
-    """Whether a file is of the runtime (the services that come with it are not), or only stands around it."""
+@functools.cache  # asked at every yield
+def _whose(name: str) -> int:
+    """Whose a file is. What only stands around the runtime is no part of what is watched."""
     if name.startswith((_TELL, _LOCKS)):
-        known: bool | int = _WATCHER
-    else:
-        known = name.startswith(PACKAGE) and not name.startswith(SERVICES)
-    _ours[name] = known
-    return known
+        return _AROUND
+    return _OURS if name.startswith(PACKAGE) and not name.startswith(SERVICES) else _USERS
 
 
 def is_ours(code: CodeType) -> bool:
     """Whether this is the runtime's own code (the services that come with it are not)."""
-    name = code.co_filename
-    known = _ours.get(name)
-    return bool(_kind(name) if known is None else known)
+    return _whose(code.co_filename) != _USERS
 
 
 def stack_of(frame: FrameType | None) -> Stack:
@@ -53,13 +48,11 @@ def stack_of(frame: FrameType | None) -> Stack:
     found: Stack = ()
     while frame is not None:
         code = frame.f_code
-        known = _ours.get(code.co_filename)
-        if known is None:
-            known = _kind(code.co_filename)
-        if known is not _WATCHER:
+        whose = _whose(code.co_filename)
+        if whose != _AROUND:
             # f_lasti, for f_lineno reads the code's line table through: several times the price.
             found += (code, frame.f_lasti)
-            if not known:
+            if whose == _USERS:
                 break
         frame = frame.f_back
     return found
@@ -116,10 +109,7 @@ def file_label(code: CodeType, service: str, service_file: str | None) -> str:
 
 
 class Places:
-    """Names for the places in a recording: what trace.events.Places asks for.
-
-    `services`: handle → name and file of its code.
-    """
+    """Names for the places in a recording (trace.events.Places). `services`: handle → name and file of its code."""
 
     def __init__(self, services: dict[int, tuple[str, str | None]]) -> None:
         self._services = services

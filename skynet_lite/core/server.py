@@ -12,12 +12,11 @@ After skynet-src/skynet_server.c.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from .clock import Clock, VirtualClock
 from .context import Context
@@ -35,87 +34,26 @@ from .message import (
     SOCKET_ACCEPT,
     Message,
     RemoteMessage,
-)  # fmt: skip
+)
 from .message_log import MessageLog
 from .mq import GlobalQueue, MessageQueue, ignore
 from .outside import Outside
+from .ports import Call, Driver
 from .socket_server import SocketServer
 from .timer import Timer
 
-T = TypeVar("T")
-
 
 class Kind(Protocol):
-    """What services can be made of: "snlua" for Python, the logger, the harbor."""
+    """What services can be made of: "snlua" for Python, the logger, the harbor.
+
+    `make` gives a service that has its handle a callback; it returns its first message, if there is to be one.
+    """
 
     def find(self, name: str) -> Any:
         """Raises SkynetError if there is nothing of this name."""
+        return None
 
-    def make(self, server: Server, ctx: Context) -> Message | None:
-        """Give a service that has its handle a callback; its first message, if there is to be one."""
-
-
-class Call:
-    """Something that somebody waits for, perhaps in another thread: an answer, or a job that is left here."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.ok = False
-        self.payload: Any = None  # what came; the exception, if a job raised
-
-    def settle(self, ok: bool, payload: Any) -> None:
-        self.ok, self.payload = ok, payload
-        self.done.set()
-
-    def run(self, job: Callable[[], Any]) -> None:
-        """Do a job that was left here."""
-        try:
-            self.settle(True, job())
-        except BaseException as e:
-            self.settle(False, e)
-
-    def result(self) -> Any:
-        """What the job returned, or raise what it raised."""
-        if not self.ok:
-            raise self.payload
-        return self.payload
-
-
-class Driver(Protocol):
-    """What a server asks of whoever runs its services (drive/)."""
-
-    workers: int
-    closed: bool
-
-    def hub_of(self, handle: int) -> Any:
-        """The hub in which a service will run."""
-
-    def worker_of(self, handle: int) -> tuple[int, ...]:
-        """The number of its worker, if there are several."""
-
-    def ended(self, ctx: Context) -> None:
-        """A service has gone: `Server.end` it, in the thread of its coroutines."""
-
-    def ending_services(self) -> list[Context]:
-        """Those that have gone, and are not closed yet."""
-
-    def answered(self) -> None:
-        """Somebody outside may go on."""
-
-    def interrupt(self, error: BaseException) -> None:
-        """Something that is no Exception (Ctrl-C) came up in a service: hand it to whoever drives."""
-
-    def when_still(self, handle: int, job: Callable[[], Any]) -> None:
-        """Have `job` run while this service is between two messages: now, unless it is in one on another worker."""
-
-    def look(self, job: Callable[[], T]) -> T:
-        """What `job()` returns; nothing moves meanwhile."""
-
-    def between(self, job: Callable[[], Any]) -> Call:
-        """Have `job` run between two messages: for what cannot be done in the middle of one."""
-
-    def still(self) -> AbstractContextManager[Any]:
-        """Nothing moves meanwhile, so that all tables agree."""
+    def make(self, server: Server, ctx: Context) -> Message | None: ...
 
 
 class Server:
@@ -124,7 +62,8 @@ class Server:
     lock: AbstractContextManager[Any] = nullcontext()  # with several threads: around all that is `guarded`
 
     def __init__(
-        self, outside: Outside, clock: Clock, env: Env, write: Callable[[str], Any], profile: bool, kinds: dict[str, Kind]
+        self, outside: Outside, clock: Clock, env: Env, write: Callable[[str], Any], profile: bool,
+        kinds: dict[str, Kind],
     ) -> None:  # fmt: skip
         self.outside = outside
         self.clock = clock
@@ -160,10 +99,9 @@ class Server:
     def launch(self, kind: str, name: str, args: tuple[Any, ...], source: int = 0) -> int | None:
         """Create a service; None if its module is unknown (skynet_context_new). DOC: launch"""
         maker = self.kinds.get(kind)
-        if maker is None:
-            self.log(source, f"try open {kind} failed : no such module; services in Python are launched as snlua")
-            return None
         try:
+            if maker is None:
+                raise SkynetError(f"try open {kind} failed : no such module; services in Python are launched as snlua")
             maker.find(name)
         except SkynetError as e:
             self.log(source, str(e))
@@ -193,10 +131,8 @@ class Server:
             ctx.cpu_cost += self.cpu_time() - ctx.cpu_start
 
     def cpu_time(self) -> float:
-        """CPU seconds of this thread. Under the virtual clock 0.0: a run is the same every time.
-
-        A replay of a run under the real clock measures anew, for nothing in the run depends on it.
-        """
+        """CPU seconds of this thread; under the virtual clock 0.0, for a run is the same every time."""
+        # A replay of a run under the real clock measures anew: nothing in the run depends on it.
         return 0.0 if self.clock.virtual else self.outside.cpu_time()
 
     def handled(self, ctx: Context, callback: Callable[[Message], None], message: Message) -> None:
@@ -437,13 +373,12 @@ class Server:
         ctx, folder = self.contexts.get(handle), self.env.get("logpath")
         if ctx is None or folder is None or handle in self._message_logs:
             return
-        path = f"{folder}/{handle:08x}.log"
+        path, failed = f"{folder}/{handle:08x}.log", ""
         try:
             self._message_logs[handle] = MessageLog(path, ctx.mailbox, self.clock.now, self.clock.starttime)
         except OSError as e:
-            self.log(source, f"Open log file {path} fail: {e.strerror}")
-        else:
-            self.log(source, f"Open log file {path}")
+            failed = f" fail: {e.strerror}"
+        self.log(source, f"Open log file {path}{failed}")
 
     @guarded
     def logoff(self, source: int, handle: int) -> None:

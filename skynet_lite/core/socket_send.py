@@ -16,7 +16,7 @@ from typing import Any
 from .locks import guarded
 from .message import SOCKET_WARNING
 from .outside import reason
-from .socket_slots import CONNECTED, CONNECTING, LISTEN, PACCEPT, PLISTEN, RESERVE, Slots, Socket
+from .socket_slots import CONNECTED, LISTEN, PACCEPT, PLISTEN, Slots, Socket
 
 WARNING_SIZE = 1024 * 1024
 AGAIN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
@@ -68,7 +68,7 @@ class Sending(Slots):
             s.high = s.high or deque()
             s.high.append(memoryview(data))
         s.wb_size += len(data)
-        if s.state is not RESERVE and s.state is not CONNECTING and not self._enable(s, s.reading, True):
+        if not self._enable(s, s.reading, True):  # one that is still to be connected stays as it is
             return
         if s.wb_size >= WARNING_SIZE and s.wb_size >= s.warn_size:
             s.warn_size = s.warn_size * 2 if s.warn_size else WARNING_SIZE * 2
@@ -102,8 +102,7 @@ class Sending(Slots):
                 return
         if s.closing:
             self._force_close(s)
-            return
-        if self._enable(s, s.reading, False) and s.warn_size:
+        elif self._enable(s, s.reading, False) and s.warn_size:
             s.warn_size = 0
             self._post(s.opaque, SOCKET_WARNING, s.id, 0, "")
 

@@ -27,26 +27,15 @@ from typing import Any
 from .errors import SocketError
 from .locks import guarded
 from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, SOCKET_ERROR
-from .outside import Descriptor, is_numeric, join, reason
+from .outside import Descriptor, is_numeric, join, reason, told
 from .poller import ERROR, HANGUP, READ, WRITE
 from .socket_send import AGAIN
-from .socket_slots import (
-    BIND,
-    CONNECTED,
-    CONNECTING,
-    HALFCLOSE_READ,
-    LISTEN,
-    PACCEPT,
-    PLISTEN,
-    RESERVE,
-    UDP,
-    Socket,
-    told,
-)
+from .socket_slots import BIND, CONNECTED, CONNECTING, HALFCLOSE_READ, LISTEN, PACCEPT, PLISTEN, RESERVE, UDP, Socket
 from .socket_udp import Udp
 
 READ_SIZE = 4096, 1024 * 1024  # the least and the most that is asked for at once
 ACCEPTS_PER_POLL = 64
+_STARTED = {PACCEPT: CONNECTED, PLISTEN: LISTEN, CONNECTED: CONNECTED, UDP: UDP}
 
 
 def _order(name: str) -> Callable[[SocketServer, int, int], None]:
@@ -61,10 +50,7 @@ class SocketServer(Udp):
 
     @guarded
     def listen(self, opaque: int, host: str, port: int, backlog: int) -> int:
-        """Bind and listen now; accept nothing before `start`. Raises SocketError("Listen error...").
-
-        DOC: server-listen
-        """
+        """Bind and listen now, accept after `start`. Raises SocketError("Listen error..."). DOC: server-listen"""
         at = host or "0.0.0.0", port
         s = self._reserve(opaque, told("Listen error", at, self._bind_socket, *at, pysocket.SOCK_STREAM, backlog))
         self._command("listen", s.id, opaque)
@@ -173,13 +159,14 @@ class SocketServer(Udp):
         if s.state is HALFCLOSE_READ or s.closing:
             self._post(opaque, SOCKET_ERROR, id, 0, "socket closed")
             return
-        if s.state not in (PACCEPT, PLISTEN, CONNECTED, UDP):
+        started = _STARTED.get(s.state)
+        if started is None:
             return
         s.opaque = opaque
-        fresh = s.state is PACCEPT or s.state is PLISTEN
         if self._enable(s, True, s.writing):
-            self._set_state(s, CONNECTED if s.state is PACCEPT else LISTEN if s.state is PLISTEN else s.state)
-            self._post(opaque, SOCKET_CONNECT, id, 0, "start" if fresh else "transfer")
+            what = "transfer" if s.state is started else "start"
+            self._set_state(s, started)
+            self._post(opaque, SOCKET_CONNECT, id, 0, what)
 
     def _close(self, s: Socket, at_once: bool) -> None:
         """Close now, or when the last byte is written. DOC: server-close"""
@@ -250,10 +237,10 @@ class SocketServer(Udp):
         if s.closing:  # closed before it was open, with bytes to deliver
             self._set_state(s, HALFCLOSE_READ)
             self._enable(s, False, True)
-            return
-        self._set_state(s, CONNECTED)
-        self._enable(s, True, s.unsent())
-        self._post(s.opaque, SOCKET_CONNECT, s.id, 0, address[0])
+        else:
+            self._set_state(s, CONNECTED)
+            self._enable(s, True, s.unsent())
+            self._post(s.opaque, SOCKET_CONNECT, s.id, 0, address[0])
 
     # ---- readiness
 

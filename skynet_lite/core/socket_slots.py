@@ -12,15 +12,14 @@ from __future__ import annotations
 import socket as pysocket
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import SocketError
 from .locks import guarded
 from .message import SOCKET_CLOSE, SOCKET_ERROR
 from .outside import Descriptor, Outside, join, reason
 from .poller import READ, WRITE
-
-T = TypeVar("T")
 
 MAX_SOCKET = 1 << 16
 MAX_INFO = 128
@@ -33,57 +32,67 @@ _INFO = {LISTEN: "LISTEN", CONNECTED: "TCP", HALFCLOSE_READ: "CLOSING", BIND: "B
 Post = Callable[[int, int, int, int, Any], None]
 
 
+@dataclass(slots=True, eq=False)
 class Socket:
     """One socket. Written by the socket server only."""
 
-    __slots__ = (
-        "close_sent", "closing", "direct", "family", "fd", "high", "id", "low", "opaque", "opening", "peer", "pending",
-        "read_bytes", "read_size", "reading", "rtime", "sock", "state", "udp", "udp_peer", "untried", "warn_size",
-        "wb_size", "write_bytes", "writing", "wtime",
-    )  # fmt: skip
-
-    def __init__(self, id: int, state: str = RESERVE) -> None:
-        self.id = id
-        self.state = state
-        self.opaque = 0  # handle of the service that gets the messages
-        self.family = pysocket.AF_INET
-        self.sock: Any = None
-        self.fd = -1
-        self.reading = self.writing = False  # what the poller is asked for
-        self.closing = False  # close was called, queued bytes are still on their way
-        self.close_sent = False  # the one CLOSE of a socket's life
-        # Bytes of the write that the kernel cut short. They come before everything queued, and
-        # are not counted before the socket is writable again (dw_buffer in the original).
-        self.direct: memoryview | None = None
-        self.high: deque[Any] | None = None
-        self.low: deque[Any] | None = None
-        self.pending = 0  # send commands not carried out yet
-        self.wb_size = 0
-        self.warn_size = 0
-        self.opening = False  # counted in Slots.connecting
-        self.untried: list[Any] = []  # addresses still to try while connecting
-        self.udp = False
-        self.udp_peer: Any = None  # default destination
-        self.read_size = 4096  # bytes to ask for; grows while they come, and shrinks again
-        self.peer = ""  # "ip:port" of the other side
-        self.read_bytes = self.write_bytes = self.rtime = self.wtime = 0
+    id: int
+    state: str = RESERVE
+    opaque: int = 0  # handle of the service that gets the messages
+    sock: Any = None
+    family: int = pysocket.AF_INET
+    fd: int = -1
+    reading: bool = False  # this, and `writing`, is what the poller is asked for
+    writing: bool = False
+    closing: bool = False  # close was called, queued bytes are still on their way
+    close_sent: bool = False  # the one CLOSE of a socket's life
+    # Bytes of the write that the kernel cut short. They come before everything queued, and
+    # are not counted before the socket is writable again (dw_buffer in the original).
+    direct: memoryview | None = None
+    high: deque[Any] | None = None
+    low: deque[Any] | None = None
+    pending: int = 0  # send commands not carried out yet
+    wb_size: int = 0
+    warn_size: int = 0
+    opening: bool = False  # counted in Slots.connecting
+    untried: list[Any] = field(default_factory=list)  # addresses still to try while connecting
+    udp: bool = False
+    udp_peer: Any = None  # default destination
+    read_size: int = 4096  # bytes to ask for; grows while they come, and shrinks again
+    peer: str = ""  # "ip:port" of the other side
+    read_bytes: int = 0
+    write_bytes: int = 0
+    rtime: int = 0
+    wtime: int = 0
 
     def unsent(self) -> bool:
         return self.direct is not None or bool(self.high) or bool(self.low)
 
 
-class Slots:
-    """All sockets of one node, and the commands that wait for the next poll.
+def _address(side: str) -> Callable[[Slots, int], tuple[str, int]]:
+    """The method that says (host, port) of our side or of the other, for a socket's id. It raises SocketError."""
 
-    `post(handle, type, id, ud, data)` puts a message into a mailbox, `log` takes the
-    server's own complaints.
-    """
+    def address(self: Slots, id: int) -> tuple[str, int]:
+        s = self._sockets.get(id)
+        if s is None or s.sock is None or isinstance(s.sock, Descriptor):
+            raise SocketError(f"{side}: socket {id} is not open, or is no network socket")
+        try:
+            host, port, *_ = getattr(self.outside, side)(s.sock)
+        except OSError as e:
+            raise SocketError(f"{side}: socket {id}: {e.strerror}") from None
+        return host, port
+
+    return guarded(address)
+
+
+class Slots:
+    """All sockets of one node, and the commands that wait for the next poll."""
 
     def __init__(self, outside: Outside, post: Post, log: Callable[[str], None], now: Callable[[], int]) -> None:
         self.outside = outside
         self.stamp: Callable[[], None] | None = None  # called when a wait is over, while somebody notes the time
-        self._post = post
-        self._log = log
+        self._post = post  # puts a message into a mailbox: (handle, type, id, ud, data)
+        self._log = log  # takes the server's own complaints
         self._now = now
         self.time = 0  # when we looked last (socket_server_updatetime)
         self._sockets: dict[int, Socket] = {}
@@ -97,15 +106,7 @@ class Slots:
 
     # ---- what may be asked at any time
 
-    @guarded
-    def sockname(self, id: int) -> tuple[str, int]:
-        """(host, port) of our side. Raises SocketError."""
-        return self._address(id, "sockname")
-
-    @guarded
-    def peername(self, id: int) -> tuple[str, int]:
-        """(host, port) of the other side. Raises SocketError."""
-        return self._address(id, "peername")
+    sockname, peername = map(_address, ("sockname", "peername"))
 
     @guarded
     def netstat(self) -> list[dict[str, Any]]:
@@ -168,8 +169,7 @@ class Slots:
             slot = self._alloc_id % MAX_SOCKET
             if slot not in self._slots:
                 self._slots.add(slot)
-                s = self._sockets[self._alloc_id] = Socket(self._alloc_id)
-                s.opaque, s.sock = opaque, sock
+                s = self._sockets[self._alloc_id] = Socket(self._alloc_id, opaque=opaque, sock=sock)
                 return s
         if sock is not None:
             sock.close()
@@ -252,25 +252,7 @@ class Slots:
             raise
         return sock
 
-    def _address(self, id: int, what: str) -> tuple[str, int]:
-        s = self._sockets.get(id)
-        if s is None or s.sock is None or isinstance(s.sock, Descriptor):
-            raise SocketError(f"{what}: socket {id} is not open, or is no network socket")
-        try:
-            address = self.outside.sockname(s.sock) if what == "sockname" else self.outside.peername(s.sock)
-        except OSError as e:
-            raise SocketError(f"{what}: socket {id}: {e.strerror}") from None
-        return address[0], address[1]
-
     def _tell_client(self, address: Any, s: Socket | None = None) -> None:
         """Node.client wants to know what became of its connection; without `s`: nothing."""
         if address is not None and address[1] in self.awaited:
             self.awaited[address[1]] = s or Socket(0, INVALID)
-
-
-def told(what: str, address: tuple[str, int], ask: Callable[..., T], *args: Any) -> T:
-    """What `ask(*args)` returns; an OSError becomes a SocketError that says what was to be done, and where."""
-    try:
-        return ask(*args)
-    except OSError as e:
-        raise SocketError(f"{what}: {reason(e)} ({join(address)})") from None

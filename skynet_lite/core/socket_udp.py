@@ -16,9 +16,9 @@ from typing import Any
 from .errors import SocketError
 from .locks import guarded
 from .message import SOCKET_UDP
-from .outside import reason
+from .outside import reason, told
 from .socket_send import AGAIN, Sending
-from .socket_slots import Socket, told
+from .socket_slots import Socket
 
 MAX_UDP_PACKAGE = 65535
 

@@ -21,22 +21,17 @@ class Timer:
         self._ticks: list[int] = []
 
     def add(self, deadline: int, handle: int, session: int) -> None:
-        due = self._due.get(deadline)
-        if due is None:
-            self._due[deadline] = deque(((handle, session),))
+        if deadline not in self._due:
+            self._due[deadline] = deque()
             heapq.heappush(self._ticks, deadline)
-        else:
-            due.append((handle, session))
+        self._due[deadline].append((handle, session))
 
     def next_deadline(self) -> int | None:
         """The tick of the earliest timer, None if there is none."""
         return self._ticks[0] if self._ticks else None
 
     def expire(self, now: int) -> Iterator[tuple[int, int, int]]:
-        """Take out all that is due, in order: `(tick, handle, session)`.
-
-        After a jump of the clock the late ones still come tick by tick. DOC: timer-expire
-        """
+        """Take out all that is due, tick by tick, after a jump too: `(tick, handle, session)`. DOC: timer-expire"""
         while self._ticks and self._ticks[0] <= now:
             tick = self._ticks[0]
             due = self._due[tick]

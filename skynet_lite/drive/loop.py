@@ -24,7 +24,8 @@ from ..core.context import Context
 from ..core.errors import DriveTimeout, SkynetError
 from ..core.handle import address_text
 from ..core.message import PTYPE_NAMES, Launch
-from ..core.server import Call, Server
+from ..core.ports import Call
+from ..core.server import Server
 from ..skynet.coroutine import Hub, running
 from .driver import BaseDriver, deadline_of
 

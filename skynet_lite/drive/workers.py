@@ -27,7 +27,7 @@ from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError
 from ..core.handle import address_text
 from ..core.monitor import SECONDS
 from ..core.mq import MessageQueue
-from ..core.server import Call
+from ..core.ports import Call
 from ..skynet.coroutine import Hub
 from .driver import BaseDriver, deadline_of
 from .monitors import Monitors

@@ -29,7 +29,8 @@ from ..core.logger import Logger, open_log
 from ..core.message import PTYPE_LUA, pack, unpack
 from ..core.outside import POLLERS, Outside
 from ..core.places import Places, here
-from ..core.server import Call, Server
+from ..core.ports import Call
+from ..core.server import Server
 from ..doors import door
 from ..drive.loop import Loop
 from ..drive.monitors import Monitors

@@ -1,0 +1,61 @@
+"""Between a server and whoever runs its services: what it asks of them, and what one can wait for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+from .context import Context
+
+T = TypeVar("T")
+
+
+class Call:
+    """Something that somebody waits for, perhaps in another thread: an answer, or a job that is left here."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.ok = False
+        self.payload: Any = None  # what came; the exception, if a job raised
+
+    def settle(self, ok: bool, payload: Any) -> None:
+        self.ok, self.payload = ok, payload
+        self.done.set()
+
+    def run(self, job: Callable[[], Any]) -> None:
+        """Do a job that was left here."""
+        try:
+            self.settle(True, job())
+        except BaseException as e:
+            self.settle(False, e)
+
+    def result(self) -> Any:
+        """What the job returned, or raise what it raised."""
+        if not self.ok:
+            raise self.payload
+        return self.payload
+
+
+class Driver(Protocol):
+    """What a server asks of whoever runs its services (drive/).
+
+    `interrupt`: something that is no Exception (Ctrl-C) came up in a service; hand it to whoever drives.
+    `when_still`: have `job` run while this service is between two messages: now, unless it is in one on
+    another worker. `between`: between any two messages, for what cannot be done in the middle of one.
+    """
+
+    workers: int
+    closed: bool
+
+    def hub_of(self, handle: int) -> Any: ...  # the hub in which a service will run
+    def worker_of(self, handle: int) -> tuple[int, ...]: ...  # the number of its worker, if there are several
+    def ended(self, ctx: Context) -> None: ...  # a service has gone: `Server.end` it, in the thread of its coroutines
+    def ending_services(self) -> list[Context]: ...  # those that have gone, and are not closed yet
+    def answered(self) -> None: ...  # somebody outside may go on
+    def interrupt(self, error: BaseException) -> None: ...
+    def when_still(self, handle: int, job: Callable[[], Any]) -> None: ...
+    def between(self, job: Callable[[], Any]) -> Call: ...
+    def look(self, job: Callable[[], T]) -> T: ...  # what `job()` returns; nothing moves meanwhile
+    def still(self) -> AbstractContextManager[Any]: ...  # nothing moves meanwhile, so that all tables agree
