@@ -31,7 +31,7 @@ from ..core.timer import Timer
 
 
 class SharedQueue(deque[MessageQueue]):
-    """Stands for the global queue: what is put in goes to the worker that `deliver(mailbox, ticket)` knows.
+    """Stands for the global queue: what is put in goes into the queue of the worker of its service.
 
     Tickets count what was put in, so that the queues of all workers have one order, too.
     """
@@ -43,16 +43,18 @@ class SharedQueue(deque[MessageQueue]):
 
     def append(self, mailbox: MessageQueue) -> None:
         self.tickets += 1
-        self._server.driver.queue(mailbox, self.tickets)  # type: ignore[attr-defined]  # of several workers
+        worker = self._server.driver.worker(mailbox.handle)  # type: ignore[attr-defined]  # of several workers
+        worker.queue.append((self.tickets, mailbox))
+        worker.bell.notify()
 
     def __iter__(self) -> Iterator[MessageQueue]:
-        return iter(self._server.driver.waiting())  # type: ignore[attr-defined]
+        """In the order in which they were put in."""
+        with self._server.lock:
+            entries = [entry for w in self._server.driver.threads for entry in w.queue]  # type: ignore[attr-defined]
+        return (mailbox for _, mailbox in sorted(entries))
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
+        return sum(1 for _ in self)
 
 
 class SharedTimer(Timer):
