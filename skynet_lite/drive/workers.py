@@ -30,7 +30,7 @@ from ..core.server import Call
 from ..skynet.coroutine import Hub
 from .driver import INSIDE, BaseDriver, Job
 from .monitors import Monitors
-from .shared import SharedQueue, SharedServer
+from .shared import SharedServer
 from .worker import Worker
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Workers(BaseDriver):
         self._stopper: int | None = None  # the thread that looks at the world
         self._watchers = 0  # threads that wait for `moved`
         self._polls = self._polled = self._asked = 0  # polls begun, over; one that was asked for does not wait
-        self._news = 0  # counts what the socket thread and the timer have done
+        self.news = 0  # counts what the socket thread and the timer have done, and mailboxes that got something
 
     # ---- what the server asks
 
@@ -140,15 +140,17 @@ class Workers(BaseDriver):
                 mine.standing = False
             self._stopper = me
             end = time.monotonic() + self.patience
-            while moving := [w for w in self.threads if not w.standing and w is not mine and w.is_alive()]:
+            while True:
+                moving = [w for w in self.threads if not w.standing and w is not mine and w.is_alive()]
                 fresh = [w for w in moving if w.left_behind != w.monitor.version]
-                left = end - time.monotonic()
-                if not fresh or left <= 0:
+                if not fresh or time.monotonic() >= end:
                     break
-                self.moved.wait(left)
+                self.moved.wait(max(0.0, end - time.monotonic()))
             self._watchers -= 1
-            for worker in moving:
-                self._leave_behind(worker)
+            for worker in fresh:
+                worker.left_behind = worker.monitor.version
+                handle = address_text(worker.monitor.destination)
+                self._server.log(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
         try:
             with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
                 yield moving
@@ -156,12 +158,6 @@ class Workers(BaseDriver):
             with self.lock:
                 self._stopper = None
                 self.moved.notify_all()
-
-    def _leave_behind(self, worker: Worker) -> None:
-        if worker.left_behind != worker.monitor.version:
-            worker.left_behind = worker.monitor.version
-            handle = address_text(worker.monitor.destination)
-            self._server.log(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
 
     def _mine(self) -> Worker | None:
         current = threading.current_thread()
@@ -225,7 +221,7 @@ class Workers(BaseDriver):
                 self.ending.wait(0.1)
             with self.lock:
                 self._polled = self._polls
-                self._news += done > 0
+                self.news += done > 0
                 self.tell_watchers()
 
     def _fire_timers(self) -> None:
@@ -241,7 +237,7 @@ class Workers(BaseDriver):
                     if wait is None or wait > 0:
                         self._alarm.wait(wait)
                     else:
-                        self._news += self._server.fire()
+                        self.news += self._server.fire()
                     continue
                 if not (clock.virtual and self.serving):
                     (self.moved if self.held() else self._alarm).wait()
@@ -289,9 +285,7 @@ class Workers(BaseDriver):
 
     def _signs(self) -> tuple[int, ...]:
         """They differ when anything has happened in between."""
-        queue = self._server.global_queue
-        assert isinstance(queue, SharedQueue)
-        return self._news, queue.tickets, len(self._server.calls), sum(w.monitor.version for w in self.threads)
+        return self.news, len(self._server.calls), sum(w.monitor.version for w in self.threads)
 
     def loop(self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False) -> None:
         """Wait until `until()`, asked now and then in the thread of the caller; see Loop.loop."""
