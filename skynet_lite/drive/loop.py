@@ -1,7 +1,7 @@
 """One loop that drives a node: it dispatches messages, and polls sockets and timers in between.
 
   1  A node belongs to the thread that first drives it, for coroutines cannot change threads.
-     Driving is explicit: `step`, `run_until`; or `start`, which gives the node a thread of its own.
+     Driving is explicit: `step`, `run_until`; or a thread is made for it (served.py).
   2  The loop dispatches messages one by one, and polls when no mailbox has anything, or
      after every 16 messages. Nothing else moves anything: the same program makes the same trace.
   3  Under the virtual clock time moves only when nothing can run.
@@ -34,7 +34,7 @@ MESSAGES_PER_POLL = 16
 
 
 class Loop(BaseDriver):
-    """The driver of `Node(thread=1)`.
+    """Drives in the thread that uses it first.
 
     Written by the thread that drives, but for `jobs`, `_attention`, `serving` and `stopping`,
     which any thread may set: each in one step.
@@ -44,12 +44,9 @@ class Loop(BaseDriver):
         super().__init__(server, birth, born)
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
         self._owner: int | None = None  # the thread that drives
-        self._thread: threading.Thread | None = None  # that we have made for it
         self._attention = False  # something below wants the loop to look up
         self._interrupt: BaseException | None = None
         self._ended: deque[Context] = deque()  # services to be closed by the loop
-        self._wanted = threading.Event()  # wakes the serving thread while it is stopped
-        self._up = threading.Event()  # its boot is over: before that nobody else has anything to ask
 
     # ---- what the server asks
 
@@ -74,7 +71,6 @@ class Loop(BaseDriver):
         call = Call()
         self.jobs.append(partial(call.run, job))
         self._attention = True
-        self._wanted.set()
         if threading.get_ident() != self._owner and not self.closed:
             self._server.outside.wake()
         return call
@@ -220,17 +216,7 @@ class Loop(BaseDriver):
         Raises DriveTimeout, also when nothing is left that could make it come true.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        if self._other() is None:
-            self.here(lambda: self.loop(until, deadline, what, budget=budget))
-        elif not self.serving:
-            self.look(lambda: self.loop(until, deadline, what))
-        else:
-            while not (call.done.wait(0.2) if call is not None else until()):
-                if deadline is not None and time.monotonic() > deadline:
-                    raise DriveTimeout(f"{what} did not come in time")
-                self._check_alive()
-                if call is None:
-                    time.sleep(0.001)
+        self.here(lambda: self.loop(until, deadline, what, budget=budget))
 
     def busy(self) -> bool:
         """Whether a message is being handled, or waits to be."""
@@ -241,34 +227,11 @@ class Loop(BaseDriver):
         server = self._server
         return bool(self.busy() or server.owed() or server.socket_server.commands or len(server.timer))
 
-    def _other(self) -> threading.Thread | None:
-        """The thread that drives, if we have made one, and are in another."""
-        return None if threading.current_thread() is self._thread else self._thread
-
     def look(self, job: Callable[[], T]) -> T:
-        """What `job()` returns; nothing moves meanwhile. From any thread, but not from inside a service.
-
-        It runs in the thread that drives: here, or by leaving it there.
-        """
-        if self._other() is None:
-            self._check_here()
-            self._refuse_inside()
-            return job()
-        self._wait_for(self._up)
-        call = self.between(job)
-        self._wait_for(call.done)
-        result: T = call.result()
-        return result
-
-    enter = look
-
-    def _wait_for(self, event: threading.Event) -> None:
-        while not event.wait(1):
-            self._check_alive()
-
-    def _check_alive(self) -> None:
-        if self._thread is not None and not self._thread.is_alive():
-            raise SkynetError("the thread that serves this node has ended")
+        """What `job()` returns; nothing moves meanwhile. Not from inside a service."""
+        self._check_here()
+        self._refuse_inside()
+        return job()
 
     def drive(self, task: Callable[[], T]) -> T:
         """Run `task` in the hub."""
@@ -285,8 +248,6 @@ class Loop(BaseDriver):
     def _check_here(self) -> None:
         """Whether the current thread may drive; says why not."""
         self.check_open()
-        if self._other() is not None:
-            raise SkynetError("a thread drives this node (serve): use newservice and call, or stop it and look")
         if self._owner is not None and threading.get_ident() != self._owner:
             raise SkynetError("this node belongs to the thread that first drove it; drive it there, or use serve()")
 
@@ -313,54 +274,9 @@ class Loop(BaseDriver):
             self.drive(lambda: self.loop(lambda: False, None, "the boot", True))
         self.see_boot()
 
-    # ---- a thread that drives
-
-    def served(self) -> bool:
-        """Whether a thread drives this node, so that waiting is enough."""
-        return self._thread is not None and self.serving
-
-    def paused(self) -> bool:
-        """Whether it was served, and stands still since `stop`."""
-        return self._thread is not None and not self.serving
-
-    def start(self) -> None:
-        """Drive in a thread of its own. Raises SkynetError when another thread did so before."""
-        if self._thread is not None:
-            if self.serving:
-                raise SkynetError("this node is being served already")
-        elif self._owner is not None:
-            raise SkynetError(
-                "this node was driven by another thread already, and coroutines cannot change threads: "
-                "call serve() first, right after Node(...)"
-            )
-        self.check_open()
-        self.stopping, self.serving = False, True
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)
-            self._thread.start()
-        else:
-            self._wanted.set()
-        self.look(lambda: None)  # its boot is over, or has failed here
-
-    def _serve(self) -> None:
-        self.boot()
-        self._up.set()
-        while not self.closed:
-            try:
-                if self.serving:
-                    self.drive(lambda: self.loop(lambda: self.stopping))
-                    self.serving = False
-                else:  # stopped: jobs (calls, close) still run here, for only this thread can
-                    self._wanted.wait()
-                    self._wanted.clear()
-                    self.drive(self._attend)
-            except BaseException as e:  # SystemExit in a handler, say: there is nobody here to hand it to
-                self._server.log(0, f"{type(e).__name__} came out of a service, and was stopped here: {e}")
-
     def stop(self) -> None:
         """End `start` or `run_forever`; from any thread, or a signal handler."""
         self.stopping = self._attention = True
-        self.serving = self.serving and self._thread is None
         if not self.closed:
             self._server.outside.wake()
 
@@ -371,16 +287,12 @@ class Loop(BaseDriver):
         if self._owner is None:
             self.closed = True
             self._server.outside.close()
-        elif (thread := self._other()) is not None:
-            self.stop()
-            self.look(lambda: self._end(last))
-            thread.join()
-        else:
-            if threading.get_ident() != self._owner:
-                raise SkynetError("this node belongs to another thread: close it there")
-            self._refuse_inside()
-            self.drive(lambda: self._end(last))
-        if self.hub is not None and self._thread is None:
+            return
+        if threading.get_ident() != self._owner:
+            raise SkynetError("this node belongs to another thread: close it there")
+        self._refuse_inside()
+        self.drive(lambda: self._end(last))
+        if running() is not self.hub:
             self.hub.end()
 
     def _end(self, last: Job) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from ..core.errors import DriveTimeout, SkynetError, SocketError
 from ..core.server import Server
 from ..core.socket_slots import INVALID, LISTEN
-from ..drive.loop import Loop
+from ..drive.served import Served
 from ..drive.workers import Workers
 
 
@@ -27,7 +27,7 @@ class Client(AbstractContextManager["Client"]):
     """Made by `node.client(port)`. Every wait has a limit of `timeout` real seconds."""
 
     def __init__(
-        self, server: Server, driver: Loop | Workers, tell: Callable[[tuple[Any, ...]], Any],
+        self, server: Server, driver: Served | Workers, tell: Callable[[tuple[Any, ...]], Any],
         address: tuple[str, int], label: str, timeout: float,
     ) -> None:  # fmt: skip
         """`tell`: for recordings. Raises SocketError."""

@@ -1,8 +1,8 @@
 """The node: a server with its services, a driver that moves them, and the way in from outside.
 
 One idea: `Node` does nothing itself. It puts a node together from its configuration, and
-its methods say what is wanted; core/server.py does it, and what drives: drive/loop.py with
-one worker, drive/workers.py with several (`thread=N`).
+its methods say what is wanted; core/server.py does it, and what drives: drive/loop.py and
+served.py with one worker, drive/workers.py with several (`thread=N`).
 
 After skynet-src/skynet_main.c, skynet_start.c and skynet_imp.h.
 """
@@ -27,8 +27,8 @@ from ..core.outside import POLLERS, Outside
 from ..core.places import Places, here
 from ..core.server import Call, Server
 from ..doors import door
-from ..drive.loop import Loop
 from ..drive.monitors import Monitors
+from ..drive.served import Served
 from ..drive.shared import SharedServer
 from ..drive.worker import Worker
 from ..drive.workers import Workers
@@ -85,11 +85,11 @@ class Node(metaclass=Shown):
         self.clients = server.clients
         self.recording = Recording(server)
         self.recording.world = world
-        self.driver: Loop | Workers
+        self.driver: Served | Workers
         if isinstance(server, SharedServer):
             self.driver = Workers(server, self._birth, self.recording.born, own.thread, own.memory)
         else:
-            self.driver = Loop(server, self._birth, self.recording.born)
+            self.driver = Served(server, self._birth, self.recording.born)
         self._client_numbers = count(1)
         self._dashboards: list[Any] = []
         if self.recorder is not None:
@@ -188,11 +188,12 @@ class Node(metaclass=Shown):
         self.driver.between(self._reopen_log)
 
     def _reopen_log(self) -> None:
-        try:
-            if self._log_file is not None:
-                self._log_file.reopen()
-        except ConfigError as e:
-            self.log(0, str(e))
+        with self.server.lock:  # asked for twice, two workers may come to it
+            try:
+                if self._log_file is not None:
+                    self._log_file.reopen()
+            except ConfigError as e:
+                self.log(0, str(e))
 
     def signal(self, addr: int | str, sig: int = 0) -> bool:
         """Signal 0 breaks off a handler that does not come back: it gets a SignalError. True if one was.
