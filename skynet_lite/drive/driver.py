@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -10,11 +11,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..core.errors import DriveTimeout, SkynetError
-from ..core.server import Server
+from ..core.server import Call, Server
 
 T = TypeVar("T")
 Job = Callable[[], Any]
 
+MESSAGES_PER_POLL = 16
 INSIDE = "inside a service use skynet.call and skynet.newservice: "
 
 
@@ -46,7 +48,10 @@ class BaseDriver(ABC):
         """Drive from the current thread: see the boot through, then run `task`. Raises SkynetError in a wrong one."""
 
     @abstractmethod
-    def loop(self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False) -> None:
+    def loop(
+        self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False,
+        budget: int = MESSAGES_PER_POLL,
+    ) -> None:  # fmt: skip
         """Drive until `until()`; with `idle_ends`, or until nothing can run. Raises DriveTimeout."""
 
     def worker_of(self, handle: int) -> tuple[int, ...]:
@@ -67,6 +72,16 @@ class BaseDriver(ABC):
 
     # ---- driving
 
+    def run_until(
+        self, until: Job, timeout: float | None, what: str, call: Call | None = None, budget: int = MESSAGES_PER_POLL
+    ) -> None:  # fmt: skip
+        """Drive, or wait while a thread drives, until `until()`; `call`: what it waits for, if that is one.
+
+        Raises DriveTimeout, also when nothing is left that could make it come true.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.here(lambda: self.loop(until, deadline, what, budget=budget))
+
     def run_until_idle(self) -> None:
         """Drive until nothing can run."""
         self.here(lambda: self.loop(lambda: False, idle_ends=True))
@@ -83,12 +98,10 @@ class BaseDriver(ABC):
         """Let virtual time pass, timer by timer, and run what they wake."""
         server, clock = self._server, self._server.clock
         target = clock.now() + ticks
-        while True:
-            self.run_until_idle()
-            tick = server.timer.next_deadline()
-            if tick is None or tick > target:
-                break
+        self.run_until_idle()
+        while (tick := server.timer.next_deadline()) is not None and tick <= target:
             self.drive(partial(server.jump, tick))
+            self.run_until_idle()
         if target > clock.now():
             self.drive(partial(server.jump, target))
 

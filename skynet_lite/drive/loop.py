@@ -26,11 +26,9 @@ from ..core.handle import address_text
 from ..core.message import mail_label
 from ..core.server import Call, Server
 from ..skynet.coroutine import Hub, running
-from .driver import INSIDE, BaseDriver, Job
+from .driver import INSIDE, MESSAGES_PER_POLL, BaseDriver, Job
 
 T = TypeVar("T")
-
-MESSAGES_PER_POLL = 16
 
 
 class Loop(BaseDriver):
@@ -98,8 +96,7 @@ class Loop(BaseDriver):
             if mailbox and len(mailbox) > mailbox.overload_threshold:
                 server.log(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
-            callback = mailbox.callback
-            callback(message)
+            mailbox.callback(message)
             if stamp is not None:
                 stamp()
             if mailbox:
@@ -207,16 +204,6 @@ class Loop(BaseDriver):
     def step_replayed(self) -> None:
         """One message, and nothing else: for a replay, which decides about the rest."""
         self.drive(lambda: self._dispatch(1))
-
-    def run_until(
-        self, until: Job, timeout: float | None, what: str, call: Call | None = None, budget: int = MESSAGES_PER_POLL
-    ) -> None:  # fmt: skip
-        """Drive, or wait while a thread drives, until `until()`; `call`: what it waits for, if that is one.
-
-        Raises DriveTimeout, also when nothing is left that could make it come true.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self.here(lambda: self.loop(until, deadline, what, budget=budget))
 
     def busy(self) -> bool:
         """Whether a message is being handled, or waits to be."""

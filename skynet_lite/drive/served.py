@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from ..core.errors import DriveTimeout, SkynetError
 from ..core.server import Call
-from .driver import Job
-from .loop import MESSAGES_PER_POLL, Loop
+from .driver import MESSAGES_PER_POLL, Job
+from .loop import Loop
 
 T = TypeVar("T")
 

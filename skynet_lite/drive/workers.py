@@ -287,7 +287,9 @@ class Workers(BaseDriver):
         """They differ when anything has happened in between."""
         return self.news, len(self._server.calls), sum(w.monitor.version for w in self.threads)
 
-    def loop(self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False) -> None:
+    def loop(
+        self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False, budget: int = 0
+    ) -> None:  # fmt: skip
         """Wait until `until()`, asked now and then in the thread of the caller; see Loop.loop."""
         with self.lock:
             self._watchers += 1
@@ -357,13 +359,6 @@ class Workers(BaseDriver):
     def step(self) -> str | None:
         n = self.workers
         raise SkynetError(f"there is no next message with {n} workers: use run_until_idle(), or Node(thread=1)")
-
-    def run_until(
-        self, until: Job, timeout: float | None, what: str, call: Call | None = None, budget: int = 0
-    ) -> None:  # fmt: skip
-        """As Loop.run_until."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self.here(lambda: self.loop(until, deadline, what))
 
     def served(self) -> bool:
         return self.serving

@@ -55,7 +55,7 @@ class Client(AbstractContextManager["Client"]):
             server.socket_server.awaited[self._port] = None
             code = self._sock.connect_ex(address)
             if code == errno.EINPROGRESS:
-                self._wait(lambda: self._ready(select.POLLOUT), "the connection")
+                self._wait(self._writable, "the connection")
                 code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
                 why = errno.errorcode.get(code, code)
@@ -77,7 +77,7 @@ class Client(AbstractContextManager["Client"]):
                 self._sent += n
                 view = view[n:]
             except BlockingIOError:
-                self._wait(lambda: self._ready(select.POLLOUT), "room to send")
+                self._wait(self._writable, "room to send")
             except OSError as e:
                 raise SocketError(f"{self.label}: cannot send: {e.strerror}") from None
 
@@ -169,9 +169,9 @@ class Client(AbstractContextManager["Client"]):
             return True  # bytes to us; after a close the kernel answers them with a reset
         return self._reset or (peer.reading and (peer.read_bytes < self._sent or self._finished))
 
-    def _ready(self, mask: int) -> bool:
+    def _writable(self) -> bool:
         poll = select.poll()  # select() refuses descriptors above 1023
-        poll.register(self._sock, mask)
+        poll.register(self._sock, select.POLLOUT)
         return bool(poll.poll(0))
 
     def _fill(self) -> bool:
