@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.errors import SkynetError
+from ..core.errors import DriveTimeout, SkynetError
+from ..core.ports import Call
 from ..core.server import Server
 
 T = TypeVar("T")
+Job = Callable[[], Any]
+
+MESSAGES_PER_POLL = 16
+INSIDE = "inside a service use skynet.call and skynet.newservice: "
 
 
-def deadline_of(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
-
-
-class BaseDriver:
+class BaseDriver(ABC):
     """`birth` launches the first services, and returns the handle of the bootstrap (0: there is none); `born` is
     called when the boot is over."""
 
@@ -25,7 +29,7 @@ class BaseDriver:
     patience = 2.0
     """Seconds that a handler on another worker may take before nobody waits for it any more."""
 
-    def __init__(self, server: Server, birth: Callable[[], int], born: Callable[[], Any]) -> None:
+    def __init__(self, server: Server, birth: Callable[[], int], born: Job) -> None:
         self._server = server
         self._birth = birth
         self._born = born
@@ -33,26 +37,72 @@ class BaseDriver:
         self.booted = self.closed = False
         self.serving = False  # a thread drives, or run_forever
         self.stopping = False  # `stop` was called
+        self.jobs: deque[Job] = deque()  # for whoever is between two messages
         server.driver = self  # type: ignore[assignment]  # what is missing here, each driver has
 
+    @abstractmethod
     def drive(self, task: Callable[[], T]) -> T:
         """Run `task` where messages are dispatched."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def here(self, task: Callable[[], T]) -> T:
+        """Drive from the current thread: see the boot through, then run `task`. Raises SkynetError in a wrong one."""
+
+    @abstractmethod
+    def loop(
+        self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False,
+        budget: int = MESSAGES_PER_POLL,
+    ) -> None:  # fmt: skip
+        """Drive until `until()`; with `idle_ends`, or until nothing can run. Raises DriveTimeout."""
+
+    def worker_of(self, handle: int) -> tuple[int, ...]:
+        """The number of the worker of a service, if there are several."""
+        return (handle % self.workers,) if self.workers > 1 else ()
+
+    # ---- with one worker whoever asks for these comes between two messages; Workers has its own
+
+    def still(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def when_still(self, handle: int, job: Job) -> None:
+        job()
+
+    def break_off(self, handle: int) -> bool:
+        """Raise SignalError in the handler of a service that does not come back; False if it is in none."""
+        return False
+
+    # ---- driving
+
+    def run_until(
+        self, until: Job, timeout: float | None, what: str, call: Call | None = None, budget: int = MESSAGES_PER_POLL
+    ) -> None:  # fmt: skip
+        """Drive, or wait while a thread drives, until `until()`; `call`: what it waits for, if that is one.
+
+        Raises DriveTimeout, also when nothing is left that could make it come true.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.here(lambda: self.loop(until, deadline, what, budget=budget))
 
     def run_until_idle(self) -> None:
         """Drive until nothing can run."""
-        raise NotImplementedError
+        self.here(lambda: self.loop(lambda: False, idle_ends=True))
+
+    def run_forever(self) -> None:
+        """Drive in this thread until `stop` or `skynet.abort`."""
+        self.stopping, self.serving = False, True
+        try:
+            self.here(lambda: self.loop(lambda: self.stopping))
+        finally:
+            self.serving = False
 
     def advance(self, ticks: int) -> None:
         """Let virtual time pass, timer by timer, and run what they wake."""
         server, clock = self._server, self._server.clock
         target = clock.now() + ticks
-        while True:
-            self.run_until_idle()
-            tick = server.timer.next_deadline()
-            if tick is None or tick > target:
-                break
+        self.run_until_idle()
+        while (tick := server.timer.next_deadline()) is not None and tick <= target:
             self.drive(partial(server.jump, tick))
+            self.run_until_idle()
         if target > clock.now():
             self.drive(partial(server.jump, target))
 
@@ -66,3 +116,9 @@ class BaseDriver:
     def check_open(self) -> None:
         if self.closed:
             raise SkynetError("this node is closed: make a new one")
+
+    def check_hope(self, tick: int | None, deadline: float | None, what: str) -> None:
+        """Nothing can run, the next timer comes at `tick`. Raises DriveTimeout if there is nothing to wait for."""
+        if tick is None and deadline is None and not self.serving and not self._server.socket_server.active():
+            situation = self._server.situation()
+            raise DriveTimeout(f"{what} cannot come: nothing is left that could run; {situation}")

@@ -1,7 +1,7 @@
 """One loop that drives a node: it dispatches messages, and polls sockets and timers in between.
 
   1  A node belongs to the thread that first drives it, for coroutines cannot change threads.
-     Driving is explicit: `step`, `run_until`; or `start`, which gives the node a thread of its own.
+     Driving is explicit: `step`, `run_until`; or a thread is made for it (served.py).
   2  The loop dispatches messages one by one, and polls when no mailbox has anything, or
      after every 16 messages. Nothing else moves anything: the same program makes the same trace.
   3  Under the virtual clock time moves only when nothing can run.
@@ -17,51 +17,40 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from ..core.context import Context
 from ..core.errors import DriveTimeout, SkynetError
 from ..core.handle import address_text
-from ..core.message import PTYPE_NAMES, Launch
+from ..core.message import mail_label
 from ..core.ports import Call
 from ..core.server import Server
 from ..skynet.coroutine import Hub, running
-from .driver import BaseDriver, deadline_of
+from .driver import INSIDE, MESSAGES_PER_POLL, BaseDriver, Job
 
 T = TypeVar("T")
 
-MESSAGES_PER_POLL = 16
-ENDED = "the thread that serves this node has ended"
-ELSEWHERE = "this node belongs to the thread that first drove it; drive it there, or use serve()"
-
 
 class Loop(BaseDriver):
-    """The driver of `Node(thread=1)`.
+    """Drives in the thread that uses it first.
 
-    Written by the thread that drives, but for `_jobs`, `_attention`, `serving` and `stopping`,
+    Written by the thread that drives, but for `jobs`, `_attention`, `serving` and `stopping`,
     which any thread may set: each in one step.
     """
 
-    def __init__(self, server: Server, birth: Callable[[], int], born: Callable[[], Any]) -> None:
+    def __init__(self, server: Server, birth: Callable[[], int], born: Job) -> None:
         super().__init__(server, birth, born)
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
         self._owner: int | None = None  # the thread that drives
-        self._thread: threading.Thread | None = None  # that we have made for it
         self._attention = False  # something below wants the loop to look up
         self._interrupt: BaseException | None = None
         self._ended: deque[Context] = deque()  # services to be closed by the loop
-        self._jobs: deque[tuple[Call, Callable[[], Any]]] = deque()
-        self._wanted = threading.Event()  # wakes the serving thread while it is stopped
-        self._up = threading.Event()  # its boot is over: before that nobody else has anything to ask
 
     # ---- what the server asks
 
     def hub_of(self, handle: int) -> Hub:
         return self.hub
-
-    def worker_of(self, handle: int) -> tuple[int, ...]:
-        return ()
 
     def ended(self, ctx: Context) -> None:
         self._ended.append(ctx)
@@ -77,17 +66,10 @@ class Loop(BaseDriver):
         self._interrupt = error
         self._attention = True
 
-    def still(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def when_still(self, handle: int, job: Callable[[], Any]) -> None:
-        job()
-
-    def between(self, job: Callable[[], Any]) -> Call:
+    def between(self, job: Job) -> Call:
         call = Call()
-        self._jobs.append((call, job))
+        self.jobs.append(partial(call.run, job))
         self._attention = True
-        self._wanted.set()
         if threading.get_ident() != self._owner and not self.closed:
             self._server.outside.wake()
         return call
@@ -115,8 +97,7 @@ class Loop(BaseDriver):
             if mailbox and len(mailbox) > mailbox.overload_threshold:
                 server.log(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
-            callback = mailbox.callback
-            callback(message)
+            mailbox.callback(message)
             if stamp is not None:
                 stamp()
             if mailbox:
@@ -134,16 +115,15 @@ class Loop(BaseDriver):
         self._attention = False
         while self._ended:
             self._server.end(self._ended.popleft())
-        while self._jobs:
-            call, job = self._jobs.popleft()
-            call.run(job)
+        while self.jobs:
+            self.jobs.popleft()()
         if self._interrupt is not None:
             error, self._interrupt = self._interrupt, None
             self._server.outside.note("interrupt", type(error).__name__)
             raise error
 
-    def _loop(
-        self, until: Callable[[], Any], deadline: float | None = None, what: str = "", idle_ends: bool = False,
+    def loop(
+        self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False,
         budget: int = MESSAGES_PER_POLL,
     ) -> None:  # fmt: skip
         """Drive until `until()`, asked after every `budget` messages; with `idle_ends`, or until nothing can run.
@@ -188,11 +168,10 @@ class Loop(BaseDriver):
         if clock.virtual and tick is not None and not server.socket_server.flushing():
             server.jump(tick)
             return
+        self.check_hope(tick, deadline, what)
         limits = [limit]
         if tick is not None and not clock.virtual:
             limits.append(clock.seconds_until(tick))
-        elif deadline is None and not self.serving and not server.socket_server.active():
-            raise DriveTimeout(f"{what} cannot come: nothing is left that could run; {server.situation()}")
         if deadline is not None:
             limits.append(max(0.0, deadline - time.monotonic()))
         server.poll(min(limits))
@@ -201,7 +180,8 @@ class Loop(BaseDriver):
 
     def step(self) -> str | None:
         """One message, or one poll that does not wait; says what it did, None if there was nothing."""
-        return self._here(self._step, boots=False)
+        self._check_here()
+        return self.drive(self._step)
 
     def _step(self) -> str | None:
         server, queue = self._server, self._server.global_queue
@@ -214,41 +194,17 @@ class Loop(BaseDriver):
             done = server.poll(0)
             return f"poll {done}" if done else None
         ctx = server.contexts[queue[0].handle]
-        ptype, session, source, payload = queue[0][0]
+        message = _, session, source, _ = queue[0][0]
+        name = mail_label(message).partition(" ")[0]
         self._dispatch(1)
         if self._attention:
             self._attend()
-        name = "launch" if isinstance(payload, Launch) else PTYPE_NAMES[ptype] if ptype < 13 else str(ptype)
         to = f"{address_text(ctx.handle)} {ctx.name or ctx.kind}"
         return f"message {name} session {session} from {address_text(source)} to {to}"
 
     def step_replayed(self) -> None:
         """One message, and nothing else: for a replay, which decides about the rest."""
         self.drive(lambda: self._dispatch(1))
-
-    def run_until_idle(self) -> None:
-        self._here(lambda: self._loop(lambda: False, idle_ends=True))
-
-    def run_until(
-        self, until: Callable[[], Any], timeout: float | None, what: str, call: Call | None = None, budget: int = 16
-    ) -> None:  # fmt: skip
-        """Drive, or wait while a thread drives, until `until()`; `call`: what it waits for, if that is one.
-
-        Raises DriveTimeout, also when nothing is left that could make it come true.
-        """
-        deadline = deadline_of(timeout)
-        if self._thread is None or threading.get_ident() == self._thread.ident:
-            self._here(lambda: self._loop(until, deadline, what, budget=budget))
-        elif not self.serving:
-            self.look(lambda: self._loop(until, deadline, what))
-        else:
-            while not (call.done.wait(0.2) if call is not None else until()):
-                if deadline is not None and time.monotonic() > deadline:
-                    raise DriveTimeout(f"{what} did not come in time")
-                if not self._thread.is_alive():
-                    raise SkynetError(ENDED)
-                if call is None:
-                    time.sleep(0.001)
 
     def busy(self) -> bool:
         """Whether a message is being handled, or waits to be."""
@@ -260,25 +216,10 @@ class Loop(BaseDriver):
         return bool(self.busy() or server.owed() or server.socket_server.commands or len(server.timer))
 
     def look(self, job: Callable[[], T]) -> T:
-        """What `job()` returns; nothing moves meanwhile. From any thread, but not from inside a service."""
-        return self.enter(job)
-
-    def enter(self, job: Callable[[], T]) -> T:
-        """Run `job` in the thread that drives: here, or by leaving it there."""
-        if self._thread is None or threading.get_ident() == self._thread.ident:
-            self._check()
-            self._refuse_inside()
-            return job()
-        self._wait_for(self._up)
-        call = self.between(job)
-        self._wait_for(call.done)
-        result: T = call.result()
-        return result
-
-    def _wait_for(self, event: threading.Event) -> None:
-        while not event.wait(1):
-            if self._thread is not None and not self._thread.is_alive():
-                raise SkynetError(ENDED)
+        """What `job()` returns; nothing moves meanwhile. Not from inside a service."""
+        self._check_here()
+        self._refuse_inside()
+        return job()
 
     def drive(self, task: Callable[[], T]) -> T:
         """Run `task` in the hub."""
@@ -287,26 +228,20 @@ class Loop(BaseDriver):
         # A job of the serving thread is in the hub already; a coroutine that drives is refused.
         return task() if running() is self.hub else self.hub.drive(task)
 
-    def _here(self, task: Callable[[], T], boots: bool = True) -> T:
-        """Drive from the current thread, or say why not."""
-        if self._thread is not None and threading.get_ident() != self._owner:
-            self.check_open()
-            raise SkynetError("a thread drives this node (serve): use newservice and call, or stop it and look")
-        self._check()
-        if boots:
-            self.boot()
+    def here(self, task: Callable[[], T]) -> T:
+        self._check_here()
+        self.boot()
         return self.drive(task)
 
-    def _check(self) -> None:
+    def _check_here(self) -> None:
+        """Whether the current thread may drive; says why not."""
         self.check_open()
         if self._owner is not None and threading.get_ident() != self._owner:
-            raise SkynetError(ELSEWHERE)
+            raise SkynetError("this node belongs to the thread that first drove it; drive it there, or use serve()")
 
     def _refuse_inside(self) -> None:
         if self.hub is not None and self.hub.busy() and running() is not self.hub:
-            raise SkynetError(
-                "inside a service use skynet.call and skynet.newservice: the node is being driven already"
-            )
+            raise SkynetError(INSIDE + "the node is being driven already")
 
     # ---- the boot
 
@@ -324,92 +259,31 @@ class Loop(BaseDriver):
         if self._owner is None:
             self.own()
         if not self.booted and not self.hub.busy():
-            self.drive(lambda: self._loop(lambda: False, None, "the boot", True))
+            self.drive(lambda: self.loop(lambda: False, None, "the boot", True))
         self.see_boot()
-
-    # ---- a thread that drives
-
-    def served(self) -> bool:
-        """Whether a thread drives this node, so that waiting is enough."""
-        return self._thread is not None and self.serving
-
-    def paused(self) -> bool:
-        """Whether it was served, and stands still since `stop`."""
-        return self._thread is not None and not self.serving
-
-    def start(self) -> None:
-        """Drive in a thread of its own. Raises SkynetError when another thread did so before."""
-        if self._thread is not None:
-            if self.serving:
-                raise SkynetError("this node is being served already")
-        elif self._owner is not None:
-            raise SkynetError(
-                "this node was driven by another thread already, and coroutines cannot change threads: "
-                "call serve() first, right after Node(...)"
-            )
-        self.check_open()
-        self.stopping, self.serving = False, True
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)
-            self._thread.start()
-        else:
-            self._wanted.set()
-        self.look(lambda: None)  # its boot is over, or has failed here
-
-    def _serve(self) -> None:
-        self.boot()
-        self._up.set()
-        while not self.closed:
-            try:
-                if self.serving:
-                    self.drive(lambda: self._loop(lambda: self.stopping))
-                    self.serving = False
-                else:  # stopped: jobs (calls, close) still run here, for only this thread can
-                    self._wanted.wait()
-                    self._wanted.clear()
-                    self.drive(self._attend)
-            except BaseException as e:  # SystemExit in a handler, say: there is nobody here to hand it to
-                self._server.log(0, f"{type(e).__name__} came out of a service, and was stopped here: {e}")
-
-    def run_forever(self) -> None:
-        """Drive in this thread until `stop` or `skynet.abort`."""
-        self.stopping, self.serving = False, True
-        try:
-            self._here(lambda: self._loop(lambda: self.stopping))
-        finally:
-            self.serving = False
 
     def stop(self) -> None:
         """End `start` or `run_forever`; from any thread, or a signal handler."""
         self.stopping = self._attention = True
-        self.serving = self.serving and self._thread is None
         if not self.closed:
             self._server.outside.wake()
 
-    def break_off(self, handle: int) -> bool:
-        """With one worker whoever could ask for this waits for the handler, too."""
-        return False
-
     # ---- the end
 
-    def close(self, last: Callable[[], Any]) -> None:
+    def close(self, last: Job) -> None:
         """Close all services, then `last()`, where the coroutines are. Raises SkynetError in a wrong thread."""
         if self._owner is None:
             self.closed = True
             self._server.outside.close()
-        elif self._thread is not None and threading.get_ident() != self._thread.ident:
-            self.stop()
-            self.look(lambda: self._end(last))
-            self._thread.join()
-        else:
-            if threading.get_ident() != self._owner:
-                raise SkynetError("this node belongs to another thread: close it there")
-            self._refuse_inside()
-            self.drive(lambda: self._end(last))
-        if self.hub is not None and self._thread is None:
+            return
+        if threading.get_ident() != self._owner:
+            raise SkynetError("this node belongs to another thread: close it there")
+        self._refuse_inside()
+        self.drive(lambda: self._end(last))
+        if running() is not self.hub:
             self.hub.end()
 
-    def _end(self, last: Callable[[], Any]) -> None:
+    def _end(self, last: Job) -> None:
         self._server.outside.note("close")
         for ctx in [*self._ended, *list(self._server.contexts.values())]:
             self._server.end_quietly(ctx)

@@ -8,13 +8,14 @@ After thread_monitor of skynet-src/skynet_start.c, and skynet_monitor_check.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.handle import address_text
-from ..core.message import Message, mail_label
+from ..core.message import mail_label
 from ..core.monitor import MemoryWatch, resident_mib
 from ..core.places import is_ours, place_label
 from ..core.server import Server
@@ -39,18 +40,10 @@ class Endless:
     place: str
     function: str
 
-    def lines(self) -> list[str]:
-        """For the log: skynet's own line, then ours."""
-        at = f", at {self.place} in {self.function}" if self.place else ""
-        return [
-            f"error: A message from [ :{self.source:08x} ] to [ :{self.service:08x} ] maybe in an endless loop "
-            f"(version = {self.version})",
-            f"service {self.name} ({address_text(self.service)}) on worker {self.worker}, since {self.seconds:.0f} s, "
-            f"message {self.message}{at}",
-        ]
-
     def __str__(self) -> str:
-        return self.lines()[1]
+        at = f", at {self.place} in {self.function}" if self.place else ""
+        who = f"service {self.name} ({address_text(self.service)}) on worker {self.worker}"
+        return f"{who}, since {self.seconds:.0f} s, message {self.message}{at}"
 
 
 class Monitors:
@@ -72,8 +65,9 @@ class Monitors:
             ctx = self._server.contexts.get(report.service)
             if ctx is not None:
                 ctx.endless = True
-            for line in report.lines():
-                self._server.log(0, line)
+            ends = f"[ :{report.source:08x} ] to [ :{report.service:08x} ]"
+            self._server.log(0, f"error: A message from {ends} maybe in an endless loop (version = {report.version})")
+            self._server.log(0, str(report))
         return found
 
     def check_memory(self, mib: float | None = None) -> bool:
@@ -93,16 +87,10 @@ class Monitors:
             frame = frame.f_back
         label = ctx.name or ctx.kind if ctx is not None else "?"
         place = place_label((frame.f_code, frame.f_lineno), label, file) if frame is not None else ""
-        message = worker.message
+        message = "that it has gone"
+        if worker.message is not None:
+            message = re.sub(r" (\S+) (:\S+)$", r" session \1 from \2", mail_label(worker.message))
         return Endless(
             worker.number, monitor.destination, label, monitor.source, monitor.version,
-            time.monotonic() - worker.since, "that it has gone" if message is None else _words(message),
-            place, frame.f_code.co_name if frame is not None else "",
+            time.monotonic() - worker.since, message, place, frame.f_code.co_name if frame is not None else "",
         )  # fmt: skip
-
-
-def _words(message: Message) -> str:
-    label = mail_label(message)
-    kind, _, rest = label.partition(" ")
-    session, _, source = rest.partition(" ")
-    return f"{kind} session {session} from {source}" if source.startswith(":") else label

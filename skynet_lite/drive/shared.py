@@ -31,28 +31,30 @@ from ..core.timer import Timer
 
 
 class SharedQueue(deque[MessageQueue]):
-    """Stands for the global queue: what is put in goes to the worker that `deliver(mailbox, ticket)` knows.
+    """Stands for the global queue: what is put in goes into the queue of the worker of its service.
 
-    Tickets count what was put in, so that the queues of all workers have one order, too.
+    What is put in has a number that grows, so that the queues of all workers have one order, too.
     """
 
     def __init__(self, server: SharedServer) -> None:
         super().__init__()
-        self._server = server
-        self.tickets = 0
+        self._server: Any = server
 
     def append(self, mailbox: MessageQueue) -> None:
-        self.tickets += 1
-        self._server.driver.queue(mailbox, self.tickets)  # type: ignore[attr-defined]  # of several workers
+        driver = self._server.driver
+        driver.news += 1
+        worker = driver.worker(mailbox.handle)
+        worker.queue.append((driver.news, mailbox))
+        worker.bell.notify()
 
     def __iter__(self) -> Iterator[MessageQueue]:
-        return iter(self._server.driver.waiting())  # type: ignore[attr-defined]
+        """In the order in which they were put in."""
+        with self._server.lock:
+            entries = [entry for worker in self._server.driver.threads for entry in worker.queue]
+        return (mailbox for _, mailbox in sorted(entries))
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
+        return sum(1 for _ in self)
 
 
 class SharedTimer(Timer):

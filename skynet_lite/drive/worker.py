@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..core.mq import MessageQueue
 from ..core.places import is_ours
 from ..core.server import Server
 from ..skynet.coroutine import Hub
+from .driver import Job
 
 WEIGHTS = (-1,) * 4 + (0,) * 4 + (1,) * 8 + (2,) * 8 + (3,) * 8
 """By the number of the worker; 0 above (skynet_start.c). -1: one message in a turn; w: what waits, divided by 2**w.
@@ -45,26 +46,14 @@ class Worker(threading.Thread):
         self.bell = threading.Condition(driver.lock)  # rings when there is something to do
         self.queue: deque[tuple[int, MessageQueue]] = deque()  # mailboxes that have something, with their tickets
         self.ended: deque[Context] = deque()  # services of ours that have gone: their coroutines are to be closed
-        self._jobs: deque[Callable[[], Any]] = deque()  # about our services, to be done between two messages
+        self.jobs: deque[Job] = deque()  # about our services, to be done between two messages
         self.monitor = Monitor()
         self.message: Message | None = None  # that is being handled
         self.since = 0.0  # when it was taken, in seconds of time.monotonic
+        self.left_behind = -1  # the version of `monitor` that nobody waits for any more
         self.standing = False  # between two messages, waiting
         self._mailbox: MessageQueue | None = None  # whose turn it is
         self._left = 0  # how many messages more in this turn
-
-    def leave(
-        self, mailbox: tuple[int, MessageQueue] | None = None, ended: Context | None = None,
-        job: Callable[[], Any] | None = None,
-    ) -> None:  # fmt: skip
-        """Something for this worker to do. Under the lock."""
-        if mailbox is not None:
-            self.queue.append(mailbox)
-        if ended is not None:
-            self.ended.append(ended)
-        if job is not None:
-            self._jobs.append(job)
-        self.bell.notify()
 
     def run(self) -> None:
         self.hub = Hub()
@@ -81,47 +70,46 @@ class Worker(threading.Thread):
                 work()
             except BaseException as e:
                 self.driver.interrupt(e)
-        for ctx in self.driver.services_of(self):
+        with self.driver.lock:
+            contexts = self.server.contexts.items()
+            left = [*self.ended, *(ctx for handle, ctx in contexts if self.driver.worker(handle) is self)]
+            self.ended.clear()
+        for ctx in left:
             self.server.end_quietly(ctx)
 
-    def next(self) -> Callable[[], Any] | None:
+    def next(self) -> Job | None:
         """What to do now; waits for it. None: the node is being closed."""
         driver = self.driver
         with driver.lock:
             self._done()
-            while not driver.ending:
-                while self._jobs:
-                    self._jobs.popleft()()
+            while not driver.ending.is_set():
+                while self.jobs:
+                    self.jobs.popleft()()
                 if driver.held():
                     self._stand(driver.moved)
                 elif self.ended:
                     ctx = self.ended.popleft()
                     self._begin(0, ctx.handle, None)
-                    return lambda: self.server.end_quietly(ctx)
+                    return partial(self.server.end_quietly, ctx)
                 elif driver.jobs:
-                    call, job = driver.jobs.popleft()
-                    return lambda: call.run(job)
-                elif (message := self._take()) is not None:
-                    assert self._mailbox is not None
-                    callback, taken = self._mailbox.callback, message
-                    return lambda: callback(taken)
+                    job: Job = driver.jobs.popleft()
+                    return job
+                elif (work := self._take()) is not None:
+                    return work
                 else:
                     self._stand(self.bell)
             return None
 
-    def _take(self) -> Message | None:
-        """The next message of this turn, or the first of the next mailbox. DOC: worker-turn
+    def _take(self) -> Job | None:
+        """Handle the next message of this turn, or the first of the next mailbox. DOC: worker-turn
 
         Of a mailbox that is taken up, the first message always, and then, with a weight of 0 or
         more, as many as make up its rest shifted by the weight.
         """
-        while True:
-            first = self._mailbox is None
-            if self._mailbox is None:
-                if not self.queue:
-                    return None
-                self._mailbox = self.queue.popleft()[1]
-            mailbox = self._mailbox
+        while (mailbox := self._mailbox) is not None or self.queue:
+            first = mailbox is None
+            if mailbox is None:
+                mailbox = self._mailbox = self.queue.popleft()[1]
             try:
                 message = mailbox.popleft()
             except IndexError:  # its service has gone
@@ -132,11 +120,11 @@ class Worker(threading.Thread):
                 self._left = len(mailbox) >> self.weight if self.weight >= 0 else 1
             self._left -= 1
             if len(mailbox) > mailbox.overload_threshold:
-                text = f"error: May overload, message queue length = {mailbox.overload()}"
-                self.server.log(mailbox.handle, text)
+                self.server.log(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
             self._begin(message[2], mailbox.handle, message)
-            return message
+            return partial(mailbox.callback, message)
+        return None
 
     def _begin(self, source: int, destination: int, message: Message | None) -> None:
         self.monitor.trigger(source, destination)

@@ -17,21 +17,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from ..core.context import Context
 from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError
 from ..core.handle import address_text
 from ..core.monitor import SECONDS
-from ..core.mq import MessageQueue
 from ..core.ports import Call
 from ..skynet.coroutine import Hub
-from .driver import BaseDriver, deadline_of
+from .driver import INSIDE, BaseDriver, Job
 from .monitors import Monitors
-from .shared import SharedQueue, SharedServer
+from .shared import SharedServer
 from .worker import Worker
 
 T = TypeVar("T")
@@ -41,14 +40,12 @@ NAP = 0.005
 
 
 class Workers(BaseDriver):
-    """The driver of `Node(thread=N)`: the same verbs as `Loop`. Its threads run from the first use until `stop`, `close`.
+    """The driver of `Node(thread=N)`: the same verbs as `Loop`. Its threads run from the first use until `close`.
 
     All fields are written under the lock of the server, but for `patience`.
     """
 
-    def __init__(
-        self, server: SharedServer, birth: Callable[[], int], born: Callable[[], Any], workers: int, mib: int
-    ) -> None:
+    def __init__(self, server: SharedServer, birth: Callable[[], int], born: Job, workers: int, mib: int) -> None:
         """As Loop. `workers`: how many; `mib`: memory of the process above which the monitor warns."""
         super().__init__(server, birth, born)
         self.workers = workers
@@ -59,30 +56,26 @@ class Workers(BaseDriver):
         self._others: list[threading.Thread] = []
         self._first = threading.Lock()  # only one thread brings the node up
         self.monitor = Monitors(server, self.threads, mib)
-        self.ending = False  # `close` was called
+        self.ending = threading.Event()  # `close` was called
         self._halted = False  # `stop` was called
         self._stopper: int | None = None  # the thread that looks at the world
         self._watchers = 0  # threads that wait for `moved`
         self._polls = self._polled = self._asked = 0  # polls begun, over; one that was asked for does not wait
-        self._news = 0  # counts what the socket thread and the timer have done
-        self._over = threading.Event()
-        self._left_behind: set[tuple[int, int]] = set()  # worker and version: not waited for again
-        self.jobs: deque[tuple[Call, Callable[[], Any]]] = deque()  # for the first worker that is between two messages
+        self.news = 0  # counts what the socket thread and the timer have done, and mailboxes that got something
 
     # ---- what the server asks
 
     def hub_of(self, handle: int) -> Hub:
         return self.worker(handle).hub
 
-    def worker_of(self, handle: int) -> tuple[int, ...]:
-        return (handle % self.workers,)
-
     def worker(self, handle: int) -> Worker:
         """The worker of a service. DOC: worker-of"""
         return self.threads[handle % len(self.threads)]
 
     def ended(self, ctx: Context) -> None:
-        self.worker(ctx.handle).leave(ended=ctx)
+        worker = self.worker(ctx.handle)
+        worker.ended.append(ctx)
+        worker.bell.notify()
         self.moved.notify_all()
 
     def ending_services(self) -> list[Context]:
@@ -96,40 +89,24 @@ class Workers(BaseDriver):
         if not isinstance(error, (SignalError, NodeClosed)):  # a signal that came too late
             self._server.log(0, f"{type(error).__name__} came out of a service, and was stopped here: {error}")
 
-    def between(self, job: Callable[[], Any]) -> Call:
+    def between(self, job: Job) -> Call:
+        call = Call()
         with self.lock:
-            call = Call()
-            self.jobs.append((call, job))
+            self.jobs.append(partial(call.run, job))
             for worker in self.threads:
                 worker.bell.notify()
         return call
 
-    def when_still(self, handle: int, job: Callable[[], Any]) -> None:
+    def when_still(self, handle: int, job: Job) -> None:
         with self.lock:
             worker = self.worker(handle)
             if worker.standing or worker is self._mine() or not worker.is_alive():
                 job()
             else:
-                worker.leave(job=job)
+                worker.jobs.append(job)
+                worker.bell.notify()
 
     # ---- what workers ask
-
-    def queue(self, mailbox: MessageQueue, ticket: int) -> None:
-        """A mailbox has something: into the queue of its worker."""
-        self.worker(mailbox.handle).leave(mailbox=(ticket, mailbox))
-
-    def waiting(self) -> list[MessageQueue]:
-        """All mailboxes that have something, in the order in which they got it."""
-        with self.lock:
-            entries = [entry for worker in self.threads for entry in worker.queue]
-        return [mailbox for _, mailbox in sorted(entries, key=lambda entry: entry[0])]
-
-    def services_of(self, worker: Worker) -> list[Context]:
-        """What a worker has to close in the end."""
-        with self.lock:
-            ended = list(worker.ended)
-            worker.ended.clear()
-            return ended + [c for h, c in self._server.contexts.items() if self.worker(h) is worker]
 
     def held(self) -> bool:
         """Whether no worker may begin a message."""
@@ -163,15 +140,17 @@ class Workers(BaseDriver):
                 mine.standing = False
             self._stopper = me
             end = time.monotonic() + self.patience
-            while moving := [w for w in self.threads if not w.standing and w is not mine and w.is_alive()]:
-                fresh = [w for w in moving if (w.number, w.monitor.version) not in self._left_behind]
-                left = end - time.monotonic()
-                if not fresh or left <= 0:
+            while True:
+                moving = [w for w in self.threads if not w.standing and w is not mine and w.is_alive()]
+                fresh = [w for w in moving if w.left_behind != w.monitor.version]
+                if not fresh or time.monotonic() >= end:
                     break
-                self.moved.wait(left)
+                self.moved.wait(max(0.0, end - time.monotonic()))
             self._watchers -= 1
-            for worker in moving:
-                self._leave_behind(worker)
+            for worker in fresh:
+                worker.left_behind = worker.monitor.version
+                handle = address_text(worker.monitor.destination)
+                self._server.log(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
         try:
             with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
                 yield moving
@@ -179,13 +158,6 @@ class Workers(BaseDriver):
             with self.lock:
                 self._stopper = None
                 self.moved.notify_all()
-
-    def _leave_behind(self, worker: Worker) -> None:
-        stays = worker.number, worker.monitor.version
-        if stays not in self._left_behind:
-            self._left_behind = {(n, v) for n, v in self._left_behind if n != worker.number} | {stays}
-            handle = address_text(worker.monitor.destination)
-            self._server.log(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
 
     def _mine(self) -> Worker | None:
         current = threading.current_thread()
@@ -203,11 +175,6 @@ class Workers(BaseDriver):
                     time.sleep(0.001)
             raise SkynetError("a service changes its tables without end: break it off with node.signal(address, 0)")
 
-    def enter(self, job: Callable[[], T]) -> T:
-        """Run `job` here, for the lock keeps others out where that matters."""
-        self._begin()
-        return job()
-
     # ---- the threads
 
     def boot(self) -> None:
@@ -216,7 +183,7 @@ class Workers(BaseDriver):
             if not self.threads:
                 self._begin_threads()
         if not self.booted:
-            self._loop(lambda: self.booted, what="the boot", idle_ends=True)
+            self.loop(lambda: self.booted, what="the boot", idle_ends=True)
             with self._first:
                 self.see_boot()
 
@@ -240,9 +207,9 @@ class Workers(BaseDriver):
         """The socket thread."""
         while True:
             with self.lock:
-                while self._halted and not self.ending:
+                while self._halted and not self.ending.is_set():
                     self.moved.wait()
-                if self.ending:
+                if self.ending.is_set():
                     return
                 self._polls += 1
                 asked = self._asked >= self._polls
@@ -251,10 +218,10 @@ class Workers(BaseDriver):
             except Exception as e:  # of the outside: say it, do not spin
                 self._server.log(0, f"socket-server: {type(e).__name__}: {e}")
                 done = 0
-                self._over.wait(0.1)
+                self.ending.wait(0.1)
             with self.lock:
                 self._polled = self._polls
-                self._news += done > 0
+                self.news += done > 0
                 self.tell_watchers()
 
     def _fire_timers(self) -> None:
@@ -262,7 +229,7 @@ class Workers(BaseDriver):
         clock, timer = self._server.clock, self._server.timer
         while True:
             with self.lock:
-                if self.ending:
+                if self.ending.is_set():
                     return
                 tick = timer.next_deadline()
                 if not clock.virtual and not self.held():
@@ -270,16 +237,16 @@ class Workers(BaseDriver):
                     if wait is None or wait > 0:
                         self._alarm.wait(wait)
                     else:
-                        self._news += self._server.fire()
+                        self.news += self._server.fire()
                     continue
                 if not (clock.virtual and self.serving):
                     (self.moved if self.held() else self._alarm).wait()
                     continue
-            self._loop(lambda: self.ending or not self.serving)
+            self.loop(lambda: self.ending.is_set() or not self.serving)
 
     def _watch(self) -> None:
         """The monitor thread."""
-        while not self._over.wait(SECONDS):
+        while not self.ending.wait(SECONDS):
             self.monitor.check()
             self.monitor.check_memory()
 
@@ -311,21 +278,19 @@ class Workers(BaseDriver):
             before = self._signs()
             asked = self._asked = self._polls + 1
             server.outside.wake()
-            while self._polled < asked and not self.ending and not self._halted:
+            while self._polled < asked and not self.ending.is_set() and not self._halted:
                 self.moved.wait(0.1)
             rest = self._at_rest() and not server.socket_server.commands and before == self._signs()
         return rest and not server.owed()
 
     def _signs(self) -> tuple[int, ...]:
         """They differ when anything has happened in between."""
-        queue = self._server.global_queue
-        assert isinstance(queue, SharedQueue)
-        return self._news, queue.tickets, len(self._server.calls), sum(w.monitor.version for w in self.threads)
+        return self.news, len(self._server.calls), sum(w.monitor.version for w in self.threads)
 
-    def _loop(
-        self, until: Callable[[], Any], deadline: float | None = None, what: str = "", idle_ends: bool = False
+    def loop(
+        self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False, budget: int = 0
     ) -> None:  # fmt: skip
-        """Wait until `until()`, asked now and then in the thread of the caller; see Loop._loop."""
+        """Wait until `until()`, asked now and then in the thread of the caller; see Loop.loop."""
         with self.lock:
             self._watchers += 1
         try:
@@ -334,7 +299,7 @@ class Workers(BaseDriver):
                     seen = self._signs()
                 if until() or self._server.aborted:
                     return
-                if self.ending or self.closed:
+                if self.ending.is_set():
                     raise SkynetError("this node was closed in the meantime")
                 if deadline is not None and time.monotonic() > deadline:
                     raise DriveTimeout(f"{what} did not come in time; {self._server.situation()}")
@@ -362,8 +327,7 @@ class Workers(BaseDriver):
                 if self._at_rest():
                     server.jump(tick)
                 return 0.0
-        if tick is None and deadline is None and not self.serving and not server.socket_server.active():
-            raise DriveTimeout(f"{what} cannot come: nothing is left that could run; {server.situation()}")
+        self.check_hope(tick, deadline, what)
         return 0.05 if deadline is None else min(0.05, max(0.001, deadline - time.monotonic()))
 
     # ---- driving
@@ -371,10 +335,7 @@ class Workers(BaseDriver):
     def _begin(self) -> None:
         """Let the threads run, from a thread that is none of ours."""
         self.check_open()
-        if self._mine() is not None:
-            raise SkynetError(
-                "inside a service use skynet.call and skynet.newservice: waiting here would stop its worker"
-            )
+        self._refuse_inside()
         if self._halted:
             with self.lock:
                 self._halted = False
@@ -382,24 +343,22 @@ class Workers(BaseDriver):
                 self._alarm.notify_all()
         self.boot()
 
+    def _refuse_inside(self) -> None:
+        if self._mine() is not None:
+            raise SkynetError(INSIDE + "waiting here would stop its worker")
+
+    def here(self, task: Callable[[], T]) -> T:
+        self._begin()
+        return task()
+
+    enter = here  # the lock keeps others out where that matters
+
     def drive(self, task: Callable[[], T]) -> T:
         return task()
 
     def step(self) -> str | None:
-        raise SkynetError(
-            f"there is no next message with {self.workers} workers: use run_until_idle(), or Node(thread=1)"
-        )
-
-    def run_until_idle(self) -> None:
-        self._begin()
-        self._loop(lambda: False, idle_ends=True)
-
-    def run_until(
-        self, until: Callable[[], Any], timeout: float | None, what: str, call: Call | None = None, budget: int = 0
-    ) -> None:  # fmt: skip
-        """As Loop.run_until."""
-        self._begin()
-        self._loop(until, deadline_of(timeout), what)
+        n = self.workers
+        raise SkynetError(f"there is no next message with {n} workers: use run_until_idle(), or Node(thread=1)")
 
     def served(self) -> bool:
         return self.serving
@@ -416,14 +375,6 @@ class Workers(BaseDriver):
             self.stopping, self.serving = False, True
             self._alarm.notify_all()
 
-    def run_forever(self) -> None:
-        self.stopping, self.serving = False, True
-        try:
-            self._begin()
-            self._loop(lambda: self.stopping)
-        finally:
-            self.serving = False
-
     def stop(self) -> None:
         """All threads stand still after their message, until something drives the node again."""
         with self.lock:
@@ -435,25 +386,20 @@ class Workers(BaseDriver):
             self._server.outside.wake()
 
     def break_off(self, handle: int) -> bool:
-        """Raise SignalError in the handler of a service that does not come back; False if it is in none."""
         return self.worker(handle).break_off(handle, SignalError, self.patience)
 
     # ---- the end
 
-    def close(self, last: Callable[[], Any]) -> None:
+    def close(self, last: Job) -> None:
         """As Loop.close. A handler that does not come back is broken off; one that stays in C is left to itself."""
-        if self._mine() is not None:
-            raise SkynetError(
-                "inside a service use skynet.call and skynet.newservice: waiting here would stop its worker"
-            )
+        self._refuse_inside()
         with self._first:
             if self.closed:
                 return
             with self.lock:
-                self.ending = True
+                self.ending.set()
                 for condition in (self.moved, self._alarm, *(worker.bell for worker in self.threads)):
                     condition.notify_all()
-            self._over.set()
             self._server.outside.wake()
             for thread in self._others:
                 thread.join()

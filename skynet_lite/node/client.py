@@ -14,22 +14,28 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import DriveTimeout, SkynetError, SocketError
+from ..core.server import Server
 from ..core.socket_slots import INVALID, LISTEN
-
-if TYPE_CHECKING:
-    from .node import Node
+from ..drive.served import Served
+from ..drive.workers import Workers
 
 
 class Client(AbstractContextManager["Client"]):
     """Made by `node.client(port)`. Every wait has a limit of `timeout` real seconds."""
 
-    def __init__(self, node: Node, address: tuple[str, int], label: str, timeout: float) -> None:
-        if not node.served():
-            node.run(until=lambda: True)  # its boot: that waits for idleness, which a waiting client forbids
-        self._node = node
+    def __init__(
+        self, server: Server, driver: Served | Workers, tell: Callable[[tuple[Any, ...]], Any],
+        address: tuple[str, int], label: str, timeout: float,
+    ) -> None:  # fmt: skip
+        """`tell`: for recordings. Raises SocketError."""
+        if not driver.served():
+            driver.run_until(lambda: True, None, "the boot")  # that waits for idleness, which a waiting client forbids
+        self._server = server
+        self._driver = driver
+        self._tell = tell
         self._timeout = timeout
         self.label = label
         self._peer: Any = None  # the node's end of this connection, once accepted
@@ -40,16 +46,16 @@ class Client(AbstractContextManager["Client"]):
         self._server_port = address[1]
         self._sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self._port = 0
-        self._emit("connect", "")
-        node.clients.append(self)
+        self._emit("connect")
+        server.clients.append(self)
         try:
             self._sock.setblocking(False)
             self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
             self._port = self._sock.getsockname()[1]
-            node.socket_server.awaited[self._port] = None
+            server.socket_server.awaited[self._port] = None
             code = self._sock.connect_ex(address)
             if code == errno.EINPROGRESS:
-                self._wait(lambda: self._ready(select.POLLOUT), "the connection")
+                self._wait(self._writable, "the connection")
                 code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
                 why = errno.errorcode.get(code, code)
@@ -71,7 +77,7 @@ class Client(AbstractContextManager["Client"]):
                 self._sent += n
                 view = view[n:]
             except BlockingIOError:
-                self._wait(lambda: self._ready(select.POLLOUT), "room to send")
+                self._wait(self._writable, "room to send")
             except OSError as e:
                 raise SocketError(f"{self.label}: cannot send: {e.strerror}") from None
 
@@ -107,19 +113,19 @@ class Client(AbstractContextManager["Client"]):
         self._wait(lambda: self._fill() and (bool(self._received) or self._eof), "the end of the stream")
         if self._received:
             raise AssertionError(f"{self.label}: expected the end of the stream, got {bytes(self._received)!r}")
-        self._emit("eof", "")
+        self._emit("eof")
 
     def shutdown(self) -> None:
         """Finish writing (half close); reading goes on."""
         self._check_open()
-        self._emit("shutdown", "")
+        self._emit("shutdown")
         self._finished = True
         self._sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close the connection."""
         if not self.closed:
-            self._emit("reset" if self._reset else "close", "")
+            self._emit("reset" if self._reset else "close")
             self._finished = self.closed = True
             self._sock.close()
 
@@ -135,12 +141,12 @@ class Client(AbstractContextManager["Client"]):
         self.closed = True
         self._sock.close()
         with suppress(ValueError):  # done already
-            self._node.clients.remove(self)
-        self._node.socket_server.awaited.pop(self._port, None)
+            self._server.clients.remove(self)
+        self._server.socket_server.awaited.pop(self._port, None)
 
     def _node_end(self) -> Any:
         """The socket at the other end of this connection, None before it is accepted."""
-        self._peer = self._peer or self._node.socket_server.awaited.get(self._port)
+        self._peer = self._peer or self._server.socket_server.awaited.get(self._port)
         return self._peer
 
     def _behind(self) -> bool:
@@ -151,7 +157,7 @@ class Client(AbstractContextManager["Client"]):
     def unseen(self) -> bool:
         """Whether something is on its way between us and the socket server, so that idleness must wait."""
         peer, waiting = self._node_end(), self._waiting and not self._eof
-        if peer is None and (listener := self._node.socket_server.listener(self._server_port)) is not None:
+        if peer is None and (listener := self._server.socket_server.listener(self._server_port)) is not None:
             if listener.state is LISTEN and listener.reading:
                 return True  # to be accepted
             waiting = False
@@ -163,9 +169,9 @@ class Client(AbstractContextManager["Client"]):
             return True  # bytes to us; after a close the kernel answers them with a reset
         return self._reset or (peer.reading and (peer.read_bytes < self._sent or self._finished))
 
-    def _ready(self, mask: int) -> bool:
+    def _writable(self) -> bool:
         poll = select.poll()  # select() refuses descriptors above 1023
-        poll.register(self._sock, mask)
+        poll.register(self._sock, select.POLLOUT)
         return bool(poll.poll(0))
 
     def _fill(self) -> bool:
@@ -190,9 +196,8 @@ class Client(AbstractContextManager["Client"]):
         return data
 
     def _wait(self, until: Callable[[], bool], what: str) -> None:
-        node = self._node
         end = time.monotonic() + self._timeout
-        if node.served():
+        if self._driver.served():
             while not until():
                 time.sleep(0.001)
                 if time.monotonic() > end:
@@ -200,14 +205,14 @@ class Client(AbstractContextManager["Client"]):
             return
         self._waiting = True
         try:
-            node.run(until=until, timeout=self._timeout)
+            self._driver.run_until(until, self._timeout, "what run() waits for", budget=1)
         except DriveTimeout as e:
             raise DriveTimeout(f"{self.label}: {what} did not come in {self._timeout} s; {e}") from None
         finally:
             self._waiting = False
 
-    def _emit(self, action: str, detail: str) -> None:
-        self._node.recording.tell(("client", 0, self.label, action, detail))
+    def _emit(self, action: str, detail: str = "") -> None:
+        self._tell(("client", 0, self.label, action, detail))
 
     def _check_open(self) -> None:
         if self.closed:

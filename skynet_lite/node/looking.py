@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ..core.handle import address_text
@@ -44,15 +45,13 @@ def parked_at(server: Server, code: dict[int, tuple[str, str | None]]) -> dict[t
 
 def rows(server: Server) -> list[dict[str, Any]]:
     """What a dashboard shows of each service."""
-    sockets: dict[int, int] = {}
-    for _, owner in server.socket_server.table().values():
-        sockets[owner] = sockets.get(owner, 0) + 1
+    sockets = Counter(owner for _, owner in server.socket_server.table().values())
     found = []
     for ctx in server.contexts.values():
         s = ctx.state if isinstance(ctx.state, Scheduler) else None
         found.append({
             "address": address_text(ctx.handle), "name": ctx.name or ctx.kind, "mailbox": len(ctx.mailbox),
             "messages": ctx.mailbox.popped, "cpu": ctx.cpu_cost if s is not None and server.profile else None,
-            "tasks": 0 if s is None else len(s.session_id_coroutine), "sockets": sockets.get(ctx.handle, 0),
+            "tasks": 0 if s is None else len(s.session_id_coroutine), "sockets": sockets[ctx.handle],
         })  # fmt: skip
     return found

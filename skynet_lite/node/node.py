@@ -1,13 +1,8 @@
 """The node: a server with its services, a driver that moves them, and the way in from outside.
 
 One idea: `Node` does nothing itself. It puts a node together from its configuration, and
-its methods say what is wanted; core/server.py and drive/ do it.
-
-  1  Driving is explicit: `step`, `run`, `run_until_idle`, or whatever waits for a result;
-     or `serve`, which gives the node a thread of its own.
-  2  With one worker the same program makes the same trace (drive/loop.py); with several
-     (`thread=N`, drive/workers.py) services run in N threads.
-  3  Under the virtual clock time moves only when nothing can run.
+its methods say what is wanted; core/server.py does it, and what drives: drive/loop.py and
+served.py with one worker, drive/workers.py with several (`thread=N`).
 
 After skynet-src/skynet_main.c, skynet_start.c and skynet_imp.h.
 """
@@ -19,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import Any, TypeVar, Unpack
 
 from ..core.env import Env
@@ -32,8 +28,8 @@ from ..core.places import Places, here
 from ..core.ports import Call
 from ..core.server import Server
 from ..doors import door
-from ..drive.loop import Loop
 from ..drive.monitors import Monitors
+from ..drive.served import Served
 from ..drive.shared import SharedServer
 from ..drive.worker import Worker
 from ..drive.workers import Workers
@@ -73,10 +69,11 @@ class Node(metaclass=Shown):
         self.config = own = load_config(config, keys)
         write, self._log_file, lines = open_log(log, own.logger)
         self.log_lines: list[str] = lines if lines is not None else []
-        self._snlua = Snlua(Registry(own.luaservice, own.folder, own.snax, own.preload))
+        self.registry = Registry(own.luaservice, own.folder, own.snax, own.preload)  # where services are found by name
+        self._snlua = Snlua(lambda: self.registry)
         self.env = Env(environment(own))
         if own.start is not None:
-            self.env.set("start", self._snlua.name_of(own.start))
+            self.env.set("start", self.registry.name_of(own.start))
         self.outside = outside if outside is not None else Outside(POLLERS[own.poller]())
         self.recorder = Recorder(self.tables, self.places()) if record else None
         world = self._recorded() if record and own.thread == 1 else None  # which worker was faster is in no recording
@@ -89,12 +86,12 @@ class Node(metaclass=Shown):
         self.clients = server.clients
         self.recording = Recording(server)
         self.recording.world = world
-        self.driver: Loop | Workers
+        self.driver: Served | Workers
         if isinstance(server, SharedServer):
             self.driver = Workers(server, self._birth, self.recording.born, own.thread, own.memory)
         else:
-            self.driver = Loop(server, self._birth, self.recording.born)
-        self._client_count = 0
+            self.driver = Served(server, self._birth, self.recording.born)
+        self._client_numbers = count(1)
         self._dashboards: list[Any] = []
         if self.recorder is not None:
             self.recording.begin(self.recorder)
@@ -145,16 +142,7 @@ class Node(metaclass=Shown):
     def service_name(self, service: str | Callable[..., Any]) -> str:
         """The name a service is launched by; a function is made known first. Raises SkynetError."""
         with self.server.lock:
-            return self._snlua.name_of(service)
-
-    @property
-    def registry(self) -> Registry:
-        """Where services are found by name."""
-        return self._snlua.registry
-
-    @registry.setter
-    def registry(self, registry: Registry) -> None:
-        self._snlua.registry = registry
+            return self.registry.name_of(service)
 
     def service(self, addr: int | str) -> Scheduler:
         """The scheduler of a service, with its tables, to look at. Raises AddressError."""
@@ -201,9 +189,10 @@ class Node(metaclass=Shown):
         self.driver.between(self._reopen_log)
 
     def _reopen_log(self) -> None:
-        if self._log_file is not None:
+        with self.server.lock:  # asked for twice, two workers may come to it
             try:
-                self._log_file.reopen()
+                if self._log_file is not None:
+                    self._log_file.reopen()
             except ConfigError as e:
                 self.log(0, str(e))
 
@@ -312,11 +301,10 @@ class Node(metaclass=Shown):
 
     def client(self, port: int | tuple[str, int], timeout: float = 5.0) -> Client:
         """A TCP client connected to `port` of 127.0.0.1; see Client. Raises SocketError."""
-        if self.closed:
-            raise SkynetError("this node is closed: make a new one")
-        self._client_count += 1
+        self.driver.check_open()
         address = ("127.0.0.1", port) if isinstance(port, int) else port
-        return Client(self, address, f"client#{self._client_count}", timeout)
+        label = f"client#{next(self._client_numbers)}"
+        return Client(self.server, self.driver, self.recording.tell, address, label, timeout)
 
     # ----------------------------------------------------------------- recording
 

@@ -43,7 +43,7 @@ class Recording:
             look(lambda: self.begin(recorder))
         else:
             self._waiting.append(recorder)
-            self._enter()
+            self._list(True)
         try:
             yield recorder.trace
         finally:
@@ -118,8 +118,7 @@ class Recording:
     def close(self) -> None:
         self._sinks.clear()
         self._stamps.clear()
-        with _lock:
-            _listened.discard(self)
+        self._list(False)
 
     def _change(self) -> None:
         server, emit = self._server, self._emitter()
@@ -127,18 +126,13 @@ class Recording:
         server.stamp = server.socket_server.stamp = self._stamp if self._stamps else None
         for ctx in [*server.contexts.values(), *server.driver.ending_services()]:
             if ctx.state is not None:
-                server.driver.when_still(
-                    ctx.handle, partial(observe, ctx.state, emit) if emit else partial(leave, ctx.state)
-                )
-        if emit is not None:
-            self._enter()
-        else:
-            with _lock:
-                _listened.discard(self)
+                change = partial(leave, ctx.state) if emit is None else partial(observe, ctx.state, emit)
+                server.driver.when_still(ctx.handle, change)
+        self._list(emit is not None)
 
-    def _enter(self) -> None:
+    def _list(self, listening: bool) -> None:
         with _lock:
-            _listened.add(self)
+            (_listened.add if listening else _listened.discard)(self)
 
     def _emitter(self) -> Sink | None:
         """One function that hands an event to all sinks; with several workers, in the order of the node."""

@@ -16,19 +16,22 @@ from .loader import Registry, load
 
 
 class Snlua:
-    """`newest`: by name, the service that was made last; `code`: by handle, name and file of its code."""
+    """`newest`: by name, the service that was made last; `code`: by handle, name and file of its code.
 
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
+    `registry()` is asked each time, for a replay has one of its own.
+    """
+
+    def __init__(self, registry: Callable[[], Registry]) -> None:
+        self._registry = registry
         self.newest: dict[str, Scheduler] = {}
         self.code: dict[int, tuple[str, str | None]] = {}
 
     def find(self, name: str) -> Any:
-        return self.registry.find(name)
+        return self._registry().find(name)
 
     def name_of(self, service: str | Callable[..., Any]) -> str:
         """The name a service is launched by; a function is made known first. Raises SkynetError."""
-        return self.registry.name_of(service)
+        return self._registry().name_of(service)
 
     def make(self, server: Server, ctx: Context) -> Message:
         s = ctx.state = self.newest[ctx.name] = Scheduler(server, ctx)
@@ -37,7 +40,7 @@ class Snlua:
         return PTYPE_SYSTEM, 0, ctx.handle, Launch(ctx.name, ctx.args)
 
     def _run(self, s: Scheduler, launch: Launch) -> bool:
-        started = load(self.registry, s, launch)
+        started = load(self._registry(), s, launch)
         self.code[s.handle] = s.name, s.file
         return started
 

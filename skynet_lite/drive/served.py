@@ -1,0 +1,136 @@
+"""A loop that can have a thread of its own: `node.serve()`.
+
+Coroutines cannot change threads, so it is that thread, and no other, that drives. Whatever
+others want is left there as a job, also while the loop is stopped.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..core.errors import DriveTimeout, SkynetError
+from ..core.ports import Call
+from .driver import MESSAGES_PER_POLL, Job
+from .loop import Loop
+
+T = TypeVar("T")
+
+
+class Served(Loop):
+    """The driver of `Node(thread=1)`. `_thread` is written once, by `start`."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._thread: threading.Thread | None = None
+        self._wanted = threading.Event()  # wakes it while the loop is stopped
+        self._up = threading.Event()  # its boot is over: before that nobody else has anything to ask
+
+    def served(self) -> bool:
+        """Whether a thread drives this node, so that waiting is enough."""
+        return self._thread is not None and self.serving
+
+    def paused(self) -> bool:
+        """Whether it was served, and stands still since `stop`."""
+        return self._thread is not None and not self.serving
+
+    def start(self) -> None:
+        """Drive in a thread of its own. Raises SkynetError when another thread did so before."""
+        if self._thread is not None:
+            if self.serving:
+                raise SkynetError("this node is being served already")
+        elif self._owner is not None:
+            raise SkynetError(
+                "this node was driven by another thread already, and coroutines cannot change threads: "
+                "call serve() first, right after Node(...)"
+            )
+        self.check_open()
+        self.stopping, self.serving = False, True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)
+            self._thread.start()
+        else:
+            self._wanted.set()
+        self.look(lambda: None)  # its boot is over, or has failed here
+
+    def _serve(self) -> None:
+        self.boot()
+        self._up.set()
+        while not self.closed:
+            try:
+                if self.serving:
+                    self.drive(lambda: self.loop(lambda: self.stopping))
+                    self.serving = False
+                else:  # stopped: jobs (calls, close) still run here, for only this thread can
+                    self._wanted.wait()
+                    self._wanted.clear()
+                    self.drive(self._attend)
+            except BaseException as e:  # SystemExit in a handler, say: there is nobody here to hand it to
+                self._server.log(0, f"{type(e).__name__} came out of a service, and was stopped here: {e}")
+
+    def stop(self) -> None:
+        self.stopping = True
+        self.serving = self.serving and self._thread is None
+        super().stop()
+
+    # ---- what others want
+
+    def _other(self) -> threading.Thread | None:
+        """The thread that drives, if there is one, and we are in another."""
+        return None if threading.current_thread() is self._thread else self._thread
+
+    def _check_here(self) -> None:
+        if self._other() is not None and not self.closed:
+            raise SkynetError("a thread drives this node (serve): use newservice and call, or stop it and look")
+        super()._check_here()
+
+    def between(self, job: Job) -> Call:
+        call = super().between(job)
+        self._wanted.set()
+        return call
+
+    def look(self, job: Callable[[], T]) -> T:
+        """As Loop.look, from any thread: the job is left to the one that drives."""
+        if self._other() is None:
+            return super().look(job)
+        self._wait_for(self._up)
+        call = self.between(job)
+        self._wait_for(call.done)
+        result: T = call.result()
+        return result
+
+    enter = look
+
+    def _wait_for(self, event: threading.Event) -> None:
+        while not event.wait(1):
+            self._check_alive()
+
+    def _check_alive(self) -> None:
+        if self._thread is not None and not self._thread.is_alive():
+            raise SkynetError("the thread that serves this node has ended")
+
+    def run_until(
+        self, until: Job, timeout: float | None, what: str, call: Call | None = None, budget: int = MESSAGES_PER_POLL
+    ) -> None:  # fmt: skip
+        """As Loop.run_until; while the thread drives, waiting is enough. `call`: what is waited for, if it is one."""
+        if self._other() is None:
+            return super().run_until(until, timeout, what, call, budget)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self.serving:
+            return self.look(lambda: self.loop(until, deadline, what))
+        while not (call.done.wait(0.2) if call is not None else until()):
+            if deadline is not None and time.monotonic() > deadline:
+                raise DriveTimeout(f"{what} did not come in time")
+            self._check_alive()
+            if call is None:
+                time.sleep(0.001)
+
+    def close(self, last: Job) -> None:
+        thread = self._other()
+        if thread is None:
+            return super().close(last)
+        self.stop()
+        self.look(lambda: self._end(last))
+        thread.join()
