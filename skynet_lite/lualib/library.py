@@ -25,6 +25,11 @@ def kept(name: str, make: Callable[[], T]) -> T:
     return found
 
 
+def values(result: Any) -> tuple[Any, ...]:
+    """What a function has returned, or a service answered, as Lua would count it."""
+    return () if result is None else result if type(result) is tuple else (result,)
+
+
 class Keeper:
     """The service behind a library: `ask(NAME, *args)` is a call to it. `find()` gives its handle, once a service."""
 
