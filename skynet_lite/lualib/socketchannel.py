@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import CallError, SkynetError, SocketError
@@ -40,17 +41,15 @@ Address = tuple[str, int]
 Response = Callable[["ChannelSocket"], tuple[Any, ...]]
 
 
+@dataclass(eq=False, slots=True)
 class _Waiter:
-    """A coroutine that waits for its answer; in order mode with the function that reads it."""
+    """A coroutine that waits for its answer."""
 
-    __slots__ = ("done", "failure", "parts", "response", "result")
-
-    def __init__(self, response: Any) -> None:
-        self.response = response
-        self.done = False
-        self.result: Any = None
-        self.failure: BaseException | None = None
-        self.parts: list[Any] = []
+    response: Any  # in order mode the function that reads it
+    parts: list[Any] = field(default_factory=list)  # what has come of it
+    done: bool = False
+    result: Any = None
+    failure: BaseException | None = None
 
     def answer(self, ok: Any, data: Any) -> None:
         if ok:
@@ -382,5 +381,4 @@ class Channel:
             self._overload_notify(self._overload)
 
 
-channel = Channel
-"""The name that skynet has for it."""
+channel = Channel  # as skynet calls it
