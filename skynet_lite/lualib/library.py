@@ -19,8 +19,7 @@ def kept(name: str, make: Callable[[], T]) -> T:
     """What the library `name` keeps for the current service; made at the first use."""
     libs = current().libs
     if name not in libs:
-        made = make()
-        libs.setdefault(name, made)  # another coroutine may have come first
+        libs.setdefault(name, make())  # another coroutine may come first while it is made
     found: T = libs[name]
     return found
 

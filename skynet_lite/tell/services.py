@@ -15,7 +15,7 @@ from ..skynet.queue import CriticalSection
 from ..skynet.response import Response
 from ..skynet.scheduler import NOTHING, Scheduler, dress
 from ..skynet.socketpool import PoolSocket
-from .tables import Dead, Emit, Errors, Forks, Pool, Queue, Sessions, Table, TellingSocket, Unresponse, Wakeups
+from .tables import Dead, Emit, Errors, Forks, Pool, Sessions, Table, TellingSocket, Unresponse, Wakeups
 
 
 class TellingCoroutine:
@@ -147,10 +147,8 @@ class Telling:
         self.emit(("table", self.handle, "queue", op, number, getattr(co, "n", 0)))
 
 
-_TABLES: dict[str, type[Table]] = {
-    "session_id_coroutine": Sessions, "watching_session": Table, "unresponse": Unresponse,
-}  # fmt: skip
-_QUEUES: dict[str, type[Queue]] = {"wakeup_queue": Wakeups, "fork_queue": Forks, "error_queue": Errors}
+_TABLES: dict[str, Any] = {"session_id_coroutine": Sessions, "watching_session": Table, "unresponse": Unresponse}
+_QUEUES: dict[str, Any] = {"wakeup_queue": Wakeups, "fork_queue": Forks, "error_queue": Errors}
 
 
 def observe(s: Any, emit: Emit) -> None:
@@ -158,8 +156,7 @@ def observe(s: Any, emit: Emit) -> None:
     leave(s)
     s.emit = emit
     dress(s, *getattr(s, "mixins", ()), Telling)
-    kinds: dict[str, Any] = {**_TABLES, **_QUEUES, "dead_service": Dead}
-    for name, kind in kinds.items():
+    for name, kind in {**_TABLES, **_QUEUES, "dead_service": Dead}.items():
         setattr(s, name, kind(s, name, emit))
     for co in s.coroutines.values():
         co.__class__ = telling(co.__class__)
