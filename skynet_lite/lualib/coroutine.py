@@ -27,6 +27,7 @@ from ..skynet.coroutine import (
     running,
 )  # fmt: skip
 from ..skynet.scheduler import Scheduler, current
+from .library import values as _values
 
 __all__ = [
     "close", "create", "isskynetcoroutine", "isyieldable", "resume", "running", "status", "thread", "wrap", "yield_",
@@ -183,8 +184,3 @@ def _close_all(s: Scheduler) -> None:
     for co in list(s.libs["coroutine"].values()):
         if co.thread is not None and not co.dead:
             _end(co)
-
-
-def _values(result: Any) -> tuple[Any, ...]:
-    """What a function has returned, as Lua would count it."""
-    return () if result is None else result if type(result) is tuple else (result,)

@@ -26,6 +26,7 @@ from ..skynet import dispatch, error, fork, register_protocol, retpack, start as
 from ..skynet.scheduler import current
 from ..skynet.udp import address_of as _address
 from . import netpack
+from .library import values
 
 __all__ = ["Gate", "closeclient", "openclient", "start"]
 __dir__ = __all__.copy
@@ -76,7 +77,7 @@ class Gate:
             answer = self.handler.command(cmd, source, *args)
         else:
             raise SkynetError(f"unknown command {cmd!r}: a gate knows open and close; its handler has no command()")
-        retpack(*(answer if type(answer) is tuple else () if answer is None else (answer,)))
+        retpack(*values(answer))
 
     # ---- socket messages
 

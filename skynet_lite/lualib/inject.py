@@ -12,6 +12,8 @@ from __future__ import annotations
 import builtins
 from collections import UserDict
 from collections.abc import Callable
+from contextlib import suppress
+from types import FunctionType, MethodType
 from typing import Any
 
 from ..core.places import format_error
@@ -32,21 +34,18 @@ class Upvalues(UserDict[str, Any]):
         self.data = {}  # name → cell
         self._collect(func, set())
 
-    def _collect(self, func: Any, seen: set[int]) -> None:
-        func = getattr(func, "__func__", func)
-        cells = getattr(func, "__closure__", None) or ()
-        if id(func) in seen:
+    def _collect(self, func: Any, seen: set[Any]) -> None:
+        if isinstance(func, MethodType):
+            func = func.__func__
+        if not isinstance(func, FunctionType) or func in seen:
             return
-        seen.add(id(func))
-        for name, cell in zip(getattr(getattr(func, "__code__", None), "co_freevars", ()), cells, strict=True):
+        seen.add(func)
+        cells = func.__closure__ or ()
+        for name, cell in zip(func.__code__.co_freevars, cells, strict=True):
             self.data.setdefault(name, cell)
         for cell in cells:
-            try:
-                inner = cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
-            if callable(inner):
-                self._collect(inner, seen)
+            with suppress(ValueError):  # not assigned yet
+                self._collect(cell.cell_contents, seen)
 
     def __getitem__(self, name: str) -> Any:
         try:

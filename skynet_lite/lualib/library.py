@@ -19,10 +19,14 @@ def kept(name: str, make: Callable[[], T]) -> T:
     """What the library `name` keeps for the current service; made at the first use."""
     libs = current().libs
     if name not in libs:
-        made = make()
-        libs.setdefault(name, made)  # another coroutine may have come first
+        libs.setdefault(name, make())  # another coroutine may come first while it is made
     found: T = libs[name]
     return found
+
+
+def values(result: Any) -> tuple[Any, ...]:
+    """What a function has returned, or a service answered, as Lua would count it."""
+    return () if result is None else result if type(result) is tuple else (result,)
 
 
 class Keeper:

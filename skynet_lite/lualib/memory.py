@@ -14,6 +14,7 @@ import gc
 import sys
 import time
 import tracemalloc
+from traceback import walk_stack
 from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -32,10 +33,8 @@ def size(s: Scheduler) -> int:
     roots += [p.dispatch for p in s.proto.values()]
     for co in s.coroutines.values():
         roots.append(co.args)
-        frame = co.frame
-        while frame is not None:
-            roots.append(frame.f_locals)
-            frame = frame.f_back
+        if co.frame is not None:
+            roots += [frame.f_locals for frame, _ in walk_stack(co.frame)]
     seen, total = set[int](), sys.getsizeof(s)
     builtin = id(__builtins__)
     while roots and len(seen) < LIMIT:

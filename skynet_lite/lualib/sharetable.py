@@ -13,7 +13,7 @@ from weakref import WeakSet
 from .. import skynet
 from . import service
 from .frozen import Root, Version, load, load_file, pointer, table, view
-from .library import Keeper, by_name, kept
+from .library import Keeper, by_name, kept, values
 
 __all__ = ["loadfile", "loadstring", "loadtable", "query", "queryall", "update"]
 __dir__ = __all__.copy
@@ -75,8 +75,7 @@ def query(name: str) -> Any:
 
 def queryall(names: Iterable[str] | None = None) -> dict[str, Any]:
     """Views by name: of all tables, or of those in `names` that are there."""
-    answer = _ask("queryall", None if names is None else list(names))
-    versions = answer if isinstance(answer, tuple) else () if answer is None else (answer,)
+    versions = values(_ask("queryall", None if names is None else list(names)))
     return {version.name: _view(version) for version in versions}
 
 

@@ -46,7 +46,7 @@ __dir__ = __all__.copy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SYSTEM = ("init", "exit", "hotfix", "profile")  # numbers 1 to 4; methods follow in the order of the file
+SYSTEM = {"init": 1, "exit": 2, "hotfix": 3, "profile": 4}  # methods follow, in the order of the file
 METHODS = "__snax__"  # where a file's decorators collect, in its own globals: {(group, name): function}
 
 
@@ -76,7 +76,7 @@ class Interface:
     path: str
     accept: dict[str, int] = field(default_factory=dict)
     response: dict[str, int] = field(default_factory=dict)
-    system: dict[str, int] = field(default_factory=lambda: {name: n for n, name in enumerate(SYSTEM, 1)})
+    system: dict[str, int] = field(default_factory=SYSTEM.copy)
 
     def methods(self) -> dict[int, tuple[str, str]]:
         """number → (group, name)"""
@@ -87,18 +87,13 @@ class Interface:
 def interface(name: str) -> Interface:
     """Read the methods of a snax service from its source; once in each service. Raises SkynetError."""
     known = kept("snax.interface", dict[str, Interface])
-    if name not in known:
-        known[name] = read_interface(name, current().server.node.registry.find_snax(name))
-    return known[name]
-
-
-def read_interface(name: str, path: str) -> Interface:
-    """The methods that a source defines, numbered in its order."""
+    if name in known:
+        return known[name]
     import ast  # not at the boot of every node
 
-    with open(path, encoding="utf-8") as file:
-        tree = ast.parse(file.read(), path)
-    found = Interface(name, path)
+    found = Interface(name, current().server.node.registry.find_snax(name))
+    with open(found.path, encoding="utf-8") as file:
+        tree = ast.parse(file.read(), found.path)
     id = len(SYSTEM)
     for f in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
         for decorator in f.decorator_list:
@@ -108,6 +103,7 @@ def read_interface(name: str, path: str) -> Interface:
                 if f.name in ids:
                     raise SkynetError(f"{group}.{f.name} duplicate definition")
                 id = ids[f.name] = id + 1
+    known[name] = found
     return found
 
 

@@ -19,8 +19,9 @@ connection; here each connection has its own, and its own waiters.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import CallError, SkynetError, SocketError
@@ -40,31 +41,24 @@ Address = tuple[str, int]
 Response = Callable[["ChannelSocket"], tuple[Any, ...]]
 
 
+@dataclass(eq=False, slots=True)
 class _Waiter:
-    """A coroutine that waits for its answer; in order mode with the function that reads it."""
+    """A coroutine that waits for its answer."""
 
-    __slots__ = ("done", "failure", "parts", "response", "result")
-
-    def __init__(self, response: Any) -> None:
-        self.response = response
-        self.done = False
-        self.result: Any = None
-        self.failure: BaseException | None = None
-        self.parts: list[Any] = []
+    response: Any  # in order mode the function that reads it
+    parts: list[Any] = field(default_factory=list)  # what has come of it
+    done: bool = False
+    result: Any = None
+    failure: BaseException | None = None
 
     def answer(self, ok: Any, data: Any) -> None:
-        if not ok:
-            self.fail(data if isinstance(data, BaseException) else CallError(str(data)))
+        if ok:
+            self.end([*self.parts, data] if self.parts else data)
         else:
-            self.result = [*self.parts, data] if self.parts else data
-            self._wake()
+            self.end(failure=data if isinstance(data, BaseException) else CallError(str(data)))
 
-    def fail(self, failure: BaseException) -> None:
-        self.failure = failure
-        self._wake()
-
-    def _wake(self) -> None:
-        self.done = True
+    def end(self, result: Any = None, failure: BaseException | None = None) -> None:
+        self.done, self.result, self.failure = True, result, failure
         wakeup(self)
 
     def wait(self) -> Any:
@@ -96,7 +90,7 @@ class ChannelSocket:
 
     def _or_raise(self, data: bytes | None) -> bytes:
         if data is None:
-            raise SocketError(f"the connection to {self._channel.name()} has ended")
+            raise self._channel.lost("has ended")
         return data
 
     # ---- who waits
@@ -120,12 +114,10 @@ class ChannelSocket:
             self._channel.sock = None
         waiters, self._waiting = self._waiting, {}
         for waiter in waiters.values():
-            waiter.fail(failure)
+            waiter.end(failure=failure)
         self._wake_dispatch()
-        try:
+        with suppress(SkynetError):  # somebody else is closing it
             socket.close(self.fd)
-        except SkynetError:
-            pass  # somebody else is closing it
 
     # ---- the dispatch thread
 
@@ -169,11 +161,17 @@ class ChannelSocket:
         """CLOSE (socket.onclose): while nobody reads, only this tells us."""
         if self._idle is not None and not self.closed:
             _log("socket closed by peer : ", *self._channel.address())
-            self.close(SocketError(f"the connection to {self._channel.name()} was closed by the peer"))
+            self.close(self._channel.lost("was closed by the peer"))
 
 
 class Channel:
-    """What `channel` returns."""
+    """A channel to a server; it connects with its first request.
+
+    Options: `response` (the function of session mode), `auth(channel)` (logs in after
+    each connect; what it raises refuses the host), `backup` (see changebackup), `nodelay`,
+    `overload(on)` (called when much waits to be sent, and when no more), `socket_read` and
+    `socket_readline` (instead of those of socket.py).
+    """
 
     def __init__(
         self, host: str, port: int, *, response: Response | None = None,
@@ -244,6 +242,10 @@ class Channel:
     def name(self) -> str:
         return f"{self.host}:{self.port}"
 
+    def lost(self, how: str) -> SocketError:
+        """What is raised when the connection is of no use any more."""
+        return SocketError(f"the connection to {self.name()} {how}")
+
     def _drop(self) -> None:
         if self.sock is not None:
             self.sock.close(SocketError(f"{CLOSED}: {self.name()}"))
@@ -255,7 +257,7 @@ class Channel:
         sock = self.sock
         if sock is not None and socket.disconnected(sock.fd):
             _log("socket: disconnect detected ", *self.address())
-            lost = SocketError(f"the connection to {self.name()} was closed by the peer")
+            lost = self.lost("was closed by the peer")
             sock.close(lost)
             if sock.auth is running():
                 raise lost
@@ -272,7 +274,7 @@ class Channel:
             return sock
         me = running()
         if self._connecting and self._connecting[0] is me:
-            raise SocketError(f"the connection to {self.name()} was lost while logging in")
+            raise self.lost("was lost while logging in")
         self._connecting.append(me)
         if self._connecting[0] is not me:
             wait()
@@ -312,16 +314,14 @@ class Channel:
 
     def _connect_once(self) -> None:
         """Try the host, then the backups, until one takes us and our login. Raises SocketError."""
+        failure = SocketError(CLOSED)
         if self._closed:
-            raise SocketError(CLOSED)
-        todo = deque([self.address()])
-        seen: set[Address] = set()
-        self._add_backup(todo, seen)
-        failure: SocketError | None = None
-        while todo:
-            if failure is not None:
-                _log("socket: connect to backup host", *todo[0])
-            host, port = todo.popleft()
+            raise failure
+        hosts = [self.address()]
+        self._add_backup(hosts)
+        for n, (host, port) in enumerate(hosts):
+            if n:
+                _log("socket: connect to backup host", host, port)
             try:
                 fd = socket.open(host, port)
             except SocketError as e:
@@ -343,20 +343,19 @@ class Channel:
                     _log("socket: auth failed", e)
                 failure = SocketError("no more backup host")
                 failure.__cause__ = e
-                self._add_backup(todo, seen)  # the login may have named new ones
+                self._add_backup(hosts)  # the login may have named new ones
                 continue
             sock.auth = None
             if sock.closed:
                 self._connect_once()  # the login has changed the host
             return
-        raise failure or SocketError(CLOSED)
+        raise failure
 
-    def _add_backup(self, todo: deque[Address], seen: set[Address]) -> None:
+    def _add_backup(self, hosts: list[Address]) -> None:
         for entry in self._backup:
             address = (entry, self.port) if isinstance(entry, str) else (entry[0], entry[1])
-            if address not in seen:
-                seen.add(address)
-                todo.append(address)
+            if address not in hosts[1:]:
+                hosts.append(address)
 
     def _begin(self, fd: int) -> ChannelSocket:
         sock = self.sock = ChannelSocket(self, fd)
@@ -382,12 +381,4 @@ class Channel:
             self._overload_notify(self._overload)
 
 
-def channel(host: str, port: int, **options: Any) -> Channel:
-    """A channel to a server; it connects with its first request.
-
-    Options: `response` (the function of session mode), `auth(channel)` (logs in after
-    each connect; what it raises refuses the host), `backup` (see changebackup), `nodelay`,
-    `overload(on)` (called when much waits to be sent, and when no more), `socket_read` and
-    `socket_readline` (instead of those of socket.py).
-    """
-    return Channel(host, port, **options)
+channel = Channel  # as skynet calls it

@@ -15,7 +15,6 @@ import errno
 import threading
 import zlib
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ..core.clock import Clock
@@ -44,12 +43,12 @@ class Position:
         """The driver begins something: what it asked in vain before does not count."""
         self._n, self._k = self._events(), DRIVER - 1
 
-
-class Asked(Outside):
-    """An outside that hands every question to `ask`, with the socket it is about."""
-
-    def ask(self, method: str, sock: Any, *args: Any) -> Any:
-        raise NotImplementedError
+    def reached(self, log: list[list[Any]]) -> tuple[int, int]:
+        """The same, for an entry of `log`. What stands there or behind has no meaning: the driver looked around."""
+        n, k = self()
+        while log and log[-1][0] == n and log[-1][1] >= k:
+            log.pop()
+        return n, k
 
 
 _USUAL: dict[str, Any] = {method: None if kind == () else NotImplemented for method, kind in ANSWERS.items()}
@@ -61,13 +60,47 @@ def usual(method: str, args: tuple[Any, ...]) -> Any:
     return len(args[0]) if method in WRITING else _USUAL[method]
 
 
-def _asking(method: str, *about: None) -> Callable[..., Any]:
+def _asks(method: str, *about: None) -> Any:
     return lambda self, *args: self.ask(method, *about, *args)
 
 
-for _method in ANSWERS:
-    _of_socket = _method not in ("watch", "rewatch", "socket", "adopt", "resolve")
-    setattr(Asked, _method, _asking(_method) if _of_socket else _asking(_method, None))
+class Asked(Outside):
+    """An outside that hands every question to `ask`, with the socket it is about, or None."""
+
+    def ask(self, method: str, sock: Any, *args: Any) -> Any:
+        raise NotImplementedError
+
+    accept, accept_and_drop = _asks("accept"), _asks("accept_and_drop")
+    bind, listen, connect = _asks("bind"), _asks("listen"), _asks("connect")
+    recv, recvfrom = _asks("recv"), _asks("recvfrom")
+    send, sendto = _asks("send"), _asks("sendto")
+    setsockopt, socket_error = _asks("setsockopt"), _asks("socket_error")
+    sockname, peername = _asks("sockname"), _asks("peername")
+    watch, rewatch = _asks("watch", None), _asks("rewatch", None)
+    socket, adopt, resolve = _asks("socket", None), _asks("adopt", None), _asks("resolve", None)
+
+
+class NotedClock:
+    """A real clock; what it says is noted when that has changed, and the one who drives has asked."""
+
+    virtual = False
+
+    def __init__(self, clock: Clock, world: World, place: Position, drives: Callable[[], bool]) -> None:
+        self._clock, self._world, self._place, self._drives = clock, world, place, drives
+        self.starttime, self.seconds_until = clock.starttime, clock.seconds_until
+
+    def now(self) -> int:
+        return self._noted(self._clock.now(), self._world.ticks)
+
+    def hpc(self) -> int:
+        return self._noted(self._clock.hpc(), self._world.hpc)
+
+    def _noted(self, value: int, log: list[list[int]]) -> int:
+        if self._drives():  # else somebody looks in from beside
+            n, k = self._place.reached(log)
+            if not log or log[-1][2] != value:
+                log.append([n, k, value])
+        return value
 
 
 class Recorded(Asked):
@@ -89,8 +122,6 @@ class Recorded(Asked):
         self._count = 0
         self._thread = 0  # the one that drives
         self._poll: list[Any] | None = None  # the poll that is under way
-        for name in ("monotonic_ns", "cpu_time", "wall_time", "unwatch", "lookup", "wake", "close"):
-            setattr(self, name, getattr(inner, name))  # what only passes
 
     # ---- what the driver does
 
@@ -121,26 +152,16 @@ class Recorded(Asked):
     # ---- what the world answers
 
     def clock(self, virtual: bool) -> Clock:
-        """A real clock notes what it says, when that has changed."""
         clock = self.inner.clock(virtual)
         self.world.config["starttime"] = clock.starttime
-        if not clock.virtual:
-            self._places.append(Position(self._events))
-            for name, log in (("now", self.world.ticks), ("hpc", self.world.hpc)):
-                setattr(clock, name, partial(self._read, getattr(clock, name), self._places[-1], log))
-        return clock
-
-    def _read(self, read: Callable[[], int], place: Position, log: list[list[int]]) -> int:
-        value = read()
-        if threading.get_ident() == self._thread:  # else somebody looks in from beside
-            n, k = _reached(place, log)
-            if not log or log[-1][2] != value:
-                log.append([n, k, value])
-        return value
+        if clock.virtual:
+            return clock
+        self._places.append(Position(self._events))
+        return NotedClock(clock, self.world, self._places[-1], lambda: threading.get_ident() == self._thread)
 
     def ask(self, method: str, sock: Any, *args: Any) -> Any:
         answers = self.world.answers
-        n, k = _reached(self._place, answers)
+        n, k = self._place.reached(answers)
         number = 0 if sock is None else self._made.get(sock.fileno(), 0)
         # What the program wrote is no answer, but the first thing that a change changes.
         written = [zlib.crc32(args[0])] if method in WRITING else []
@@ -178,10 +199,22 @@ class Recorded(Asked):
             self._poll[3] = [[s.id, failure(x) if isinstance(x, OSError) else x] for s, x in found]
         return found
 
+    # ---- what only passes
 
-def _reached(place: Position, log: list[list[Any]]) -> tuple[int, int]:
-    """The place of a question. What stands there or behind came while the driver looked around: it has no meaning."""
-    n, k = place()
-    while log and log[-1][0] == n and log[-1][1] >= k:
-        log.pop()
-    return n, k
+    def monotonic_ns(self) -> int:
+        return self.inner.monotonic_ns()
+
+    def cpu_time(self) -> float:
+        return self.inner.cpu_time()
+
+    def unwatch(self, fd: int) -> None:
+        self.inner.unwatch(fd)
+
+    def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
+        self.inner.lookup(token, host, port, kind)
+
+    def wake(self) -> None:
+        self.inner.wake()
+
+    def close(self) -> None:
+        self.inner.close()

@@ -162,6 +162,6 @@ def _telling(mixin: type, plain: type) -> type:
 def tell(server: Any, emit: Emit | None) -> None:
     """Have a node tell `emit` all that happens in it, or nobody any more (None)."""
     for part, mixin in ((server, TellingServer), (server.socket_server, TellingSockets)):
-        plain = getattr(part, "plain", type(part))
+        plain: Any = getattr(part, "plain", type(part))
         part.__class__ = plain if emit is None else _telling(mixin, plain)
         part.emit = emit

@@ -15,7 +15,7 @@ from ..skynet.queue import CriticalSection
 from ..skynet.response import Response
 from ..skynet.scheduler import NOTHING, Scheduler, dress
 from ..skynet.socketpool import PoolSocket
-from .tables import Dead, Emit, Errors, Forks, Pool, Queue, Sessions, Table, TellingSocket, Unresponse, Wakeups
+from .tables import Dead, Emit, Errors, Forks, Pool, Sessions, Table, TellingSocket, Unresponse, Wakeups
 
 
 class TellingCoroutine:
@@ -25,20 +25,17 @@ class TellingCoroutine:
     _sleeping, _responded = Coroutine.__dict__["sleeping"], Coroutine.__dict__["responded"]
 
     def _sleeps(self: Any, session: int | None) -> None:
-        before = getattr(self, "sleeping", None)
+        s, before = self.service, getattr(self, "sleeping", None)
         TellingCoroutine._sleeping.__set__(self, session)
-        s = self.service
         if session is not None:
-            emit = s.emit
-            emit(("table", s.handle, "sleep_session", "set", session, self.n))
+            s.emit(("table", s.handle, "sleep_session", "set", session, self.n))
         elif before is not None and running() is not self.hub:  # else it is being killed
             s.emit(("table", s.handle, "sleep_session", "clear", before, self.n))
 
     def _responds(self: Any, yes: bool) -> None:
         TellingCoroutine._responded.__set__(self, yes)
         if yes:
-            s = self.service
-            s.emit(("table", s.handle, "session_response", "set", None, self.n))
+            self.service.emit(("table", self.service.handle, "session_response", "set", None, self.n))
 
     sleeping = property(_sleeping.__get__, _sleeps)
     responded = property(_responded.__get__, _responds)
@@ -95,9 +92,7 @@ class Telling:
         super().load(run, message)  # type: ignore[misc]  # of the scheduler below, here and in all that follow
 
     def raw_dispatch_message(self: Any, message: Message) -> None:
-        ptype, session, source, payload = message
-        emit = self.emit
-        emit(("message", self.handle, ptype, session, source, payload))
+        self.emit(("message", self.handle, *message))
         super().raw_dispatch_message(message)  # type: ignore[misc]
 
     def co_create(self: Any, f: Callable[..., Any], args: tuple[Any, ...]) -> Coroutine:
@@ -152,10 +147,8 @@ class Telling:
         self.emit(("table", self.handle, "queue", op, number, getattr(co, "n", 0)))
 
 
-_TABLES: dict[str, type[Table]] = {
-    "session_id_coroutine": Sessions, "watching_session": Table, "unresponse": Unresponse,
-}  # fmt: skip
-_QUEUES: dict[str, type[Queue]] = {"wakeup_queue": Wakeups, "fork_queue": Forks, "error_queue": Errors}
+_TABLES: dict[str, Any] = {"session_id_coroutine": Sessions, "watching_session": Table, "unresponse": Unresponse}
+_QUEUES: dict[str, Any] = {"wakeup_queue": Wakeups, "fork_queue": Forks, "error_queue": Errors}
 
 
 def observe(s: Any, emit: Emit) -> None:
@@ -163,8 +156,7 @@ def observe(s: Any, emit: Emit) -> None:
     leave(s)
     s.emit = emit
     dress(s, *getattr(s, "mixins", ()), Telling)
-    kinds: dict[str, Any] = {**_TABLES, **_QUEUES, "dead_service": Dead}
-    for name, kind in kinds.items():
+    for name, kind in {**_TABLES, **_QUEUES, "dead_service": Dead}.items():
         setattr(s, name, kind(s, name, emit))
     for co in s.coroutines.values():
         co.__class__ = telling(co.__class__)

@@ -18,7 +18,7 @@ _set, _del, _pop = dict.__setitem__, dict.__delitem__, dict.pop
 
 
 class Table(dict[Any, Any]):
-    """A dict: its name in skynet, and the session or id that a change is about."""
+    """A dict that tells of itself: its name in skynet, and the session or id that a change is about."""
 
     __slots__ = ("emit", "handle", "name")
 
@@ -26,21 +26,21 @@ class Table(dict[Any, Any]):
         super().__init__(getattr(s, name) or {})
         self.name, self.handle, self.emit = name, s.handle, emit
 
+    def tell(self, op: str, key: Any, value: Any) -> None:
+        self.emit(("table", self.handle, self.name, op, key, value))
+
     def __setitem__(self, key: Any, value: Any) -> None:
         _set(self, key, value)
-        emit = self.emit
-        emit(("table", self.handle, self.name, "set", key, value))
+        self.tell("set", key, value)
 
     def __delitem__(self, key: Any) -> None:
         _del(self, key)
-        emit = self.emit
-        emit(("table", self.handle, self.name, "clear", key, 0))
+        self.tell("clear", key, 0)
 
     def pop(self, key: Any, default: Any = None) -> Any:
         value = _pop(self, key, default)
         if value is not default:
-            emit = self.emit
-            emit(("table", self.handle, self.name, "clear", key, 0))
+            self.tell("clear", key, 0)
         return value
 
 
@@ -52,12 +52,10 @@ class Sessions(Table):
     def __setitem__(self, session: Any, co: Any) -> None:
         before: Any = self.get(session)
         _set(self, session, co)
-        emit = self.emit
         if co is not BREAK:
-            emit(("table", self.handle, "session_id_coroutine", "set", session, co.n))
+            self.tell("set", session, co.n)
         else:  # woken, or given up
-            op = "break" if before.sleeping == session else "abandon"
-            emit(("table", self.handle, "session_id_coroutine", op, session, 0))
+            self.tell("break" if before.sleeping == session else "abandon", session, 0)
 
 
 class Pool(Table):
@@ -69,17 +67,15 @@ class Pool(Table):
         _set(self, id, s)
         s.__class__ = TellingSocket
         if s.protocol != "TCP":  # else it is told of as soon as somebody waits for it
-            self.tell(s)
+            self.tell_words(s)
 
-    def tell(self, s: Any) -> None:
-        if self.get(s.id) is s:
-            self.emit(("table", self.handle, "socket_pool", "set", s.id, s.label()))
+    def tell_words(self, s: Any) -> None:
+        here: Any = self.get(s.id)
+        if here is s:
+            self.tell("set", s.id, s.label())
 
-    def pop(self, id: int, default: Any = None) -> Any:
-        s: Any = _pop(self, id, default)
-        if s is not default:
-            self.emit(("table", self.handle, "socket_pool", "clear", id, None))
-        return s
+    def tell(self, op: str, id: int, words: Any) -> None:
+        super().tell(op, id, words or None)
 
 
 class TellingSocket(PoolSocket):
@@ -92,7 +88,7 @@ class TellingSocket(PoolSocket):
 
         def set_(self: Any, value: Any) -> None:
             slot.__set__(self, value)
-            self.service.socket_pool.tell(self)
+            self.service.socket_pool.tell_words(self)
 
         return property(slot.__get__, set_)
 
@@ -107,13 +103,8 @@ class Unresponse(Table):
 
     __slots__ = ()
 
-    def __setitem__(self, r: Response, value: None) -> None:
-        _set(self, r, value)
-        self.emit(("table", self.handle, "unresponse", "set", r.session, r.address))
-
-    def __delitem__(self, r: Response) -> None:
-        _del(self, r)
-        self.emit(("table", self.handle, "unresponse", "clear", r.session, r.address))
+    def tell(self, op: str, r: Response, value: Any) -> None:
+        super().tell(op, r.session, r.address)
 
 
 class Dead(set[int]):
