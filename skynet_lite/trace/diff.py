@@ -333,9 +333,6 @@ def _place(trace: Film, number: int) -> str:
     for k in range(number, max(-1, number - 1000), -1):
         e = events[k]
         if "at" in e and (e.get("service"), e.get("co", e.get("in"))) == who:
-            label, _, n = e["at"].rpartition(":")
-            lines = trace.sources.get(label, "").splitlines()
-            text = lines[int(n) - 1].strip() if n.isdigit() and 0 < int(n) <= len(lines) else ""
             where = told("diff.at" if k == number else "diff.after")
-            return f"\n    {where} {e['at']}  {text}".rstrip()
+            return f"\n    {where} {e['at']}  {trace.source_line(e['at'])}".rstrip()
     return ""

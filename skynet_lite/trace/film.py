@@ -112,6 +112,12 @@ class Film:
         workers = dict(self.snapshot.get("workers", {}))
         return workers | {e["service"]: e["worker"] for e in self.whole.events if "worker" in e}
 
+    def source_line(self, place: str) -> str:
+        """The text of the line at a place (`main:12`), "" if it is not known."""
+        label, _, number = place.rpartition(":")
+        lines = self.sources.get(label, "").splitlines()
+        return lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
+
     # ---- time
 
     def seconds(self, i: int) -> float:
