@@ -261,8 +261,7 @@ class _Run:
         self._record(raw)
         i = len(self.new.events) - 1
         got = self.new.events[i]
-        expected = self._expected[i] if i < len(self._expected) else None
-        if expected is None or bare(expected) != bare(got):
+        if i >= len(self._expected) or bare(self._expected[i]) != bare(got):
             self._diverge(i, got, "")
 
     def stop(self, reason: str) -> NoReturn:

@@ -237,10 +237,9 @@ class Film:
         first, last = (self._numbers[0], self._numbers[-1]) if self._numbers else (0, -1)
         events = []
         for event in self.whole.events[first : last + 1]:
-            cause = event.get("cause")
-            if cause is not None:
-                event = {**event, "cause": cause - first}
-                if cause < first:
+            if "cause" in event:
+                event = {**event, "cause": event["cause"] - first}
+                if event["cause"] < 0:
                     del event["cause"]
             events.append(event)
         snapshot = self.whole.state(first - 1) if first else self.snapshot
