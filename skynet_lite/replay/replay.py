@@ -266,11 +266,11 @@ class _Run:
 
     def stop(self, reason: str) -> NoReturn:
         """Leave the recording without an event. Raises _Stop."""
-        if self._divergence is not None:
-            raise _Stop
         self._diverge(len(self.new.events), None, reason)
 
     def _diverge(self, i: int, got: Event | None, reason: str) -> NoReturn:
+        if self._divergence is not None:
+            raise _Stop  # somebody has caught it
         expected = self._expected[i] if i < len(self._expected) else None
         before = place(self._expected, i, expected or got)
         after = self._here() or place(self.new.events, i, got or expected)
