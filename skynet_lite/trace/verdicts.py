@@ -72,8 +72,7 @@ class Verdicts(list[Verdict]):
     def __str__(self) -> str:
         return "\n".join(map(str, self)) if self else told("found.nothing")
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
 
 def _found(
