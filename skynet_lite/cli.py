@@ -72,32 +72,42 @@ def _main(argv: list[str] | None) -> int:
     return status
 
 
+_COMMANDS = {
+    "run": ("run a program until it has nothing more to do, Ctrl-C or SIGTERM",
+        "Runs the service that CONFIG.toml names with its key start, until Ctrl-C or SIGTERM; "
+        "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket. "
+        'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.'),
+    "trace": ("run a service under the virtual clock; print, draw or save its trace",
+        "Runs SERVICE.py with ARGS under the virtual clock until nothing can run, and prints the trace as "
+        "text. What begins with - and is meant for the service comes after --."),
+    "diff": ("compare two saved traces",
+        "Shows where two traces part. Status 0: the same, 1: different, 2: one cannot be read."),
+    "console": ("talk to the debug console of a running node",
+        "Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says "
+        "the lines of its input, and ends with status 1 if one was answered with <CMD Error>."),
+    "learn": ("open the course in JupyterLab", "Opens the notebooks in JupyterLab, on a free port and with a token."),
+}  # fmt: skip
+"""What the help says of each command: in the list of all, and on its own page."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="skynet-lite", description="Run actor programs, see what they did, open the course.")
     parser.add_argument("--version", action="version", version=f"skynet-lite {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    sub = commands.add_parser(
-        "run",
-        help="run a program until it has nothing more to do, Ctrl-C or SIGTERM",
-        description="Runs the service that CONFIG.toml names with its key start, until Ctrl-C or SIGTERM; "
-        "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket. "
-        'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.',
-    )
+    made = {
+        name: commands.add_parser(name, help=short, description=about) for name, (short, about) in _COMMANDS.items()
+    }
+
+    sub = made["run"]
     sub.set_defaults(do=lambda options: run(options.program, options.args, options.thread))
     sub.add_argument("--thread", metavar="N", type=int, help="worker threads (default: of the configuration, else 1)")
     sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
     args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
     args.required = False  # Python 3.11 and 3.12 would name it as missing
 
-    sub = commands.add_parser(
-        "trace",
-        help="run a service under the virtual clock; print, draw or save its trace",
-        usage="%(prog)s [options] SERVICE.py [ARGS ...] [options] [-- ARGS ...]",
-        description="Runs SERVICE.py with ARGS under the virtual clock until nothing can run, and prints the trace as "
-        "text. What begins with - and is meant for the service comes after --.",
-        allow_abbrev=False,
-    )
+    sub = made["trace"]
+    sub.usage, sub.allow_abbrev = "%(prog)s [options] SERVICE.py [ARGS ...] [options] [-- ARGS ...]", False
     sub.add_argument("program", metavar="SERVICE.py")
     sub.add_argument("--ticks", type=int, default=HOUR, help="virtual time to stop at, in 10 ms (default: an hour)")
     talk = "when nothing can run, send TEXT (with \\n, \\x00) to the first port listened to; print what comes back"
@@ -110,11 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--title", help="the title of the timeline and the page")
     sub.add_argument("--quiet", action="store_true", help="print no text")
 
-    sub = commands.add_parser(
-        "diff",
-        help="compare two saved traces",
-        description="Shows where two traces part. Status 0: the same, 1: different, 2: one cannot be read.",
-    )
+    sub = made["diff"]
     sub.set_defaults(do=diff)
     sub.add_argument("left", metavar="LEFT")
     sub.add_argument("right", metavar="RIGHT")
@@ -122,20 +128,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--context", type=int, default=3, help="equal events around each difference (default: 3)")
     sub.add_argument("--html", metavar="FILE", help="write the viewer with both")
 
-    sub = commands.add_parser(
-        "console",
-        help="talk to the debug console of a running node",
-        description="Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says "
-        "the lines of its input, and ends with status 1 if one was answered with <CMD Error>.",
-    )
+    sub = made["console"]
     sub.set_defaults(do=lambda options: console(options.address))
     sub.add_argument("address", metavar="[HOST:]PORT")
 
-    sub = commands.add_parser(
-        "learn",
-        help="open the course in JupyterLab",
-        description="Opens the notebooks in JupyterLab, on a free port and with a token.",
-    )
+    sub = made["learn"]
     sub.set_defaults(do=learn)
     sub.add_argument("--no-browser", dest="browser", action="store_false", help="print the address, open nothing")
     sub.add_argument("--check", action="store_true", help="run the first notebook without a browser, print its trace")

@@ -843,7 +843,7 @@ def test_values_of_messages_survive_a_file(values: list[Any]) -> None:
     world = World(inputs=[[0, "call", 8, 1, tuple(values)]])
     world.config = {"clock": "real", "bootstrap": True, "luaservice": "", "folder": "", "starttime": 0, "env": {}}
     text = json.dumps(encode(world))
-    again = decode(json.loads(text), "x")
+    again = decode(json.loads(text))
     assert again is not None and repr(again.inputs) == repr(world.inputs)
 
 
@@ -938,4 +938,4 @@ def test_random_programs_draw(first: list[list[str]], second: list[list[str]]) -
     for drawn in (trace, trace[len(trace) // 2 :]):
         pyplot.close(drawn.timeline())
     stored = json.loads(json.dumps(encode(trace.world)))
-    assert encode(decode(stored, "x")) == encode(trace.world)
+    assert encode(decode(stored)) == encode(trace.world)

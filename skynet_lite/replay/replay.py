@@ -141,11 +141,10 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
     node.registry = Registry(config["luaservice"], folder, keys.get("snax"), keys.get("preload"))
     for name, service in known.items():
         node.registry.give(name, service)
-    run = _Run(node, outside, trace, expected)
-    assert run.new.world is not None
-    run.new.world.services += world.services
-    run.new.world.config["folder"] = world.config["folder"]
-    return run.result()
+    assert node.trace.world is not None
+    node.trace.world.services += world.services
+    node.trace.world.config["folder"] = world.config["folder"]
+    return _Run(node, outside, trace, expected).result()
 
 
 def _known(world: World, services: Sequence[str | StartFunction], registry: Registry) -> dict[str, str | StartFunction]:
@@ -176,15 +175,9 @@ class _Run:
     """One replay: `node` does again what `trace` holds."""
 
     def __init__(self, node: Node, outside: Replayed, trace: Trace, expected: list[Event]) -> None:
-        assert trace.world is not None
-        self._node = node
         assert isinstance(node.driver, Loop)
-        self._driver = node.driver
-        self._outside = outside
-        self._recorded = trace
-        self._expected = expected
-        self._inputs = list(trace.world.inputs)
-        self.new = node.trace
+        self._node, self._driver, self._outside = node, node.driver, outside
+        self._recorded, self._expected, self.new = trace, expected, node.trace
         self._divergence: Divergence | None = None
         outside.enter(node, lambda: len(self.new.events), self.stop)
 
@@ -208,7 +201,8 @@ class _Run:
         return Replay(new, self._divergence)
 
     def _go(self) -> None:
-        inputs, i = self._inputs, 0
+        assert self._recorded.world is not None
+        inputs, i = list(self._recorded.world.inputs), 0
         while i < len(inputs) or len(self.new) < len(self._expected):
             n, kind, *values = inputs[i] if i < len(inputs) else (len(self._expected), "end")
             if self._node.closed:
@@ -267,23 +261,21 @@ class _Run:
         self._record(raw)
         i = len(self.new.events) - 1
         got = self.new.events[i]
-        expected = self._expected[i] if i < len(self._expected) else None
-        if expected is None or bare(expected) != bare(got):
+        if i >= len(self._expected) or bare(self._expected[i]) != bare(got):
             self._diverge(i, got, "")
 
     def stop(self, reason: str) -> NoReturn:
         """Leave the recording without an event. Raises _Stop."""
-        if self._divergence is not None:
-            raise _Stop
         self._diverge(len(self.new.events), None, reason)
 
     def _diverge(self, i: int, got: Event | None, reason: str) -> NoReturn:
+        if self._divergence is not None:
+            raise _Stop  # somebody has caught it
         expected = self._expected[i] if i < len(self._expected) else None
         before = place(self._expected, i, expected or got)
         after = self._here() or place(self.new.events, i, got or expected)
-        self._divergence = Divergence(
-            i, expected, got, before, after, source_line(self._recorded, before), source_line(self.new, after), reason
-        )
+        lines = self._recorded.source_line(before), self.new.source_line(after)
+        self._divergence = Divergence(i, expected, got, before, after, *lines, reason)
         raise _Stop
 
     def _here(self) -> str:
@@ -323,13 +315,6 @@ def _who(event: Event) -> tuple[Any, Any]:
     """Service and coroutine that an event is the doing of."""
     by = event.get("in") if event["e"] in ("co_create", "fork", "wakeup") else event.get("co", event.get("in"))
     return event.get("service"), by
-
-
-def source_line(trace: Trace, place: str) -> str:
-    """The text of a line, "" if it is not known."""
-    label, _, number = place.rpartition(":")
-    lines = trace.sources.get(label, "").splitlines()
-    return lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
 
 
 # ---- the outside of a replay

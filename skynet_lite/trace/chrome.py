@@ -81,8 +81,6 @@ class _Writer:
             if event["e"] == "yield" and k in self.waits:
                 self.open(self.lane(event["service"], event["co"]), n, self.waits[k], {"event": n}, "sleeping")
             self.flow(n, event)
-        for lane in list(self.spans):
-            self.close(lane, self.end)
         for lane in list(self.tasks):
             self.finish(lane, self.end)
         for n in list(self.queued):

@@ -22,7 +22,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import groupby, pairwise
+from itertools import dropwhile, groupby, pairwise
 from typing import Any
 
 from ..doors import door
@@ -70,9 +70,8 @@ class Diff:
     def _compare(self, a: list[tuple[int, Event]], b: list[tuple[int, Event]]) -> None:
         self._shown[0].update(a)
         self._shown[1].update(b)
-        numbers = [n for n, _ in a], [n for n, _ in b]
         for i, j, equal in align([e for _, e in a], [e for _, e in b]):
-            self.rows.append((None if i is None else numbers[0][i], None if j is None else numbers[1][j], equal))
+            self.rows.append((None if i is None else a[i][0], None if j is None else b[j][0], equal))
 
     def _by_service(self, names: dict[int | str, str]) -> None:
         ours, theirs = _births(self.left), _births(self.right)
@@ -99,9 +98,8 @@ class Diff:
         """The events of one service in the form of the recordings, with the service's label."""
         if service is None:
             return []
-        names: dict[str, str] = {}  # of ours, those of the recording
-        if not trace.origin:
-            names = {a: b for a, b in ((p[side], p[1 - side]) for p in self.pairs) if a and b}
+        couples = () if trace.origin else ((pair[side], pair[1 - side]) for pair in self.pairs)
+        names = {a: b for a, b in couples if a and b}  # of ours, those of the recording
         label = names.pop(service, service)
         found = []
         for n, e in golden(trace, service, names=names):
@@ -116,13 +114,10 @@ class Diff:
         """Where each stretch of comparison (all, or a service) parts."""
         starts = [*(self._titles or (0,)), len(self.rows)]
         for start, stop in pairwise(starts):
-            rows = self.rows[start:stop]
-            k = next((k for k, (_, _, equal) in enumerate(rows) if not equal), None)
-            if k is not None:
-                yield (
-                    next((i for i, _, _ in rows[k:] if i is not None), None),
-                    next((j for _, j, _ in rows[k:] if j is not None), None),
-                )
+            rest = list(dropwhile(lambda row: row[2], self.rows[start:stop]))
+            if rest:
+                left = next((i for i, _, _ in rest if i is not None), None)
+                yield left, next((j for _, j, _ in rest if j is not None), None)
 
     # ---- looking at it
 
@@ -333,9 +328,6 @@ def _place(trace: Film, number: int) -> str:
     for k in range(number, max(-1, number - 1000), -1):
         e = events[k]
         if "at" in e and (e.get("service"), e.get("co", e.get("in"))) == who:
-            label, _, n = e["at"].rpartition(":")
-            lines = trace.sources.get(label, "").splitlines()
-            text = lines[int(n) - 1].strip() if n.isdigit() and 0 < int(n) <= len(lines) else ""
             where = told("diff.at" if k == number else "diff.after")
-            return f"\n    {where} {e['at']}  {text}".rstrip()
+            return f"\n    {where} {e['at']}  {trace.source_line(e['at'])}".rstrip()
     return ""

@@ -9,7 +9,7 @@ runtime's innermost line out to that one.
 from __future__ import annotations
 
 import marshal
-from collections import deque
+from collections import defaultdict, deque
 from typing import Any, Protocol
 
 from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine
@@ -40,9 +40,7 @@ class Builder:
         self._places = places
         self.events: list[Event] = []
         self.sources: dict[str, str] = {}
-        self._pushed: dict[str, deque[int | None]] = {}
-        self._woken: dict[str, deque[int | None]] = {}
-        self._forked: dict[str, deque[int | None]] = {}
+        self._pushed, self._woken, self._forked = (defaultdict[str, deque[int | None]](deque) for _ in range(3))
         self._commands: deque[int | None] = deque([None] * len(snapshot.get("commands", ())))
         self._timers: dict[tuple[str, int], int] = {}
         self._failed: dict[tuple[str, int], int] = {}
@@ -96,7 +94,7 @@ class Builder:
         elif event["ptype"] == "lua":
             event["body"] = plain(payload)
         self._current[service] = len(self.events)
-        return self._pop(self._pushed, service)
+        return _pop(self._pushed.get(service))
 
     def _co_create(self, event: Event, service: str, rest: list[Any]) -> int | None:
         (f,) = rest
@@ -115,7 +113,7 @@ class Builder:
         if by == "dispatch_wakeup":
             return self._woken_cause.get(service)
         if by == "fork":
-            return self._pop(self._forked, service)
+            return _pop(self._forked.get(service))
         return self._error_cause.get(service) if by == "dispatch_error_queue" else None
 
     def _yield(self, event: Event, service: str, rest: list[Any]) -> None:
@@ -125,10 +123,10 @@ class Builder:
 
     def _wakeup(self, event: Event, service: str, rest: list[Any]) -> None:
         if event["queued"]:
-            self._woken.setdefault(service, deque()).append(len(self.events))
+            self._woken[service].append(len(self.events))
 
     def _wakeup_skip(self, event: Event, service: str, rest: list[Any]) -> int | None:
-        return self._pop(self._woken, service)
+        return _pop(self._woken.get(service))
 
     def _table(self, event: Event, service: str, rest: list[Any]) -> None:
         table, op, session = event["table"], event["op"], event.get("session", 0)
@@ -140,7 +138,7 @@ class Builder:
         elif field is not None and value:
             event[field] = coroutine(value) if field == "co" else value
         if (table, op) == ("session_id_coroutine", "break"):
-            self._woken_cause[service] = self._pop(self._woken, service)
+            self._woken_cause[service] = _pop(self._woken.get(service))
         elif (table, op) == ("error_queue", "push"):
             self._failed[service, session] = len(self.events)
         elif (table, op) == ("error_queue", "pop"):
@@ -155,14 +153,14 @@ class Builder:
             queues.pop(service, None)
 
     def _load(self, event: Event, service: str, rest: list[Any]) -> int | None:
-        return self._pop(self._pushed, service)
+        return _pop(self._pushed.get(service))
 
     _handled = _load
 
     def _push(self, event: Event, service: str, rest: list[Any]) -> int | None:
         (id,) = rest
         last = len(self.events) - 1
-        self._pushed.setdefault(service, deque()).append(last + 1)
+        self._pushed[service].append(last + 1)
         if event["by"] in SOCKET_TYPES:
             event |= {"by": "socket", "type": event["by"], "id": id}
         if event["by"] == "socket":
@@ -171,7 +169,7 @@ class Builder:
         return last if made else None
 
     def _fork(self, event: Event, service: str, rest: list[Any]) -> None:
-        self._forked.setdefault(service, deque()).append(len(self.events))
+        self._forked[service].append(len(self.events))
 
     def _timer_set(self, event: Event, service: str, rest: list[Any]) -> None:
         self._timers[service, event["session"]] = len(self.events)
@@ -185,7 +183,7 @@ class Builder:
 
     def _command(self, event: Event, service: str, rest: list[Any]) -> int | None:
         self._outer = len(self.events)
-        return self._commands.popleft() if self._commands else None
+        return _pop(self._commands)
 
     def _ready(self, event: Event, service: str, rest: list[Any]) -> None:
         self._outer = len(self.events)
@@ -196,9 +194,9 @@ class Builder:
     def _write(self, event: Event, service: str, rest: list[Any]) -> None:
         event["co"] = self._running.get(service, "main")
 
-    def _pop(self, queues: dict[str, deque[int | None]], service: str) -> int | None:
-        queue = queues.get(service)
-        return queue.popleft() if queue else None
+
+def _pop(queue: deque[int | None] | None) -> int | None:
+    return queue.popleft() if queue else None
 
 
 def _socket_fields(type: int, id: int, ud: int, data: Any) -> Event:

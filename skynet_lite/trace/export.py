@@ -15,15 +15,19 @@ from typing import Any
 
 from .files import dump_lines, dumps, to_json
 
+
+def chrome_json(trace: Any) -> str:
+    """One event a line, for those who look inside."""
+    data = trace.to_chrome()
+    rows = ",\n".join(map(to_json, data.pop("traceEvents")))
+    return f'{{"traceEvents":[\n{rows}\n],{json.dumps(data)[1:]}\n'
+
+
 PICTURES = (".png", ".svg", ".pdf")
 _TEXTS: dict[str, Callable[[Any], str]] = {
-    ".chrome.json": lambda trace: chrome_json(trace),
-    ".perfetto.json": lambda trace: chrome_json(trace),
-    ".json": dumps,
-    ".jsonl": dump_lines,
-    ".txt": lambda trace: trace.text() + "\n",
-    ".mmd": lambda trace: trace.to_mermaid(),
-}
+    ".chrome.json": chrome_json, ".perfetto.json": chrome_json, ".json": dumps, ".jsonl": dump_lines,
+    ".txt": lambda trace: trace.text() + "\n", ".mmd": lambda trace: trace.to_mermaid(),
+}  # fmt: skip
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
@@ -45,11 +49,3 @@ def save(trace: Any, path: str | os.PathLike[str], kind: str | None = None, **op
         trace.to_html(path, **options)
     else:
         trace.timeline(**options).write(path)
-
-
-def chrome_json(trace: Any) -> str:
-    """One event a line, for those who look inside."""
-    data = trace.to_chrome()
-    rows = ",\n".join(to_json(event) for event in data["traceEvents"])
-    rest = json.dumps({k: v for k, v in data.items() if k != "traceEvents"})
-    return f'{{"traceEvents":[\n{rows}\n],{rest[1:]}\n'

@@ -65,45 +65,42 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _read(Path(path))
     except RecursionError:
         raise TraceError(f"{Path(path).name} is no trace: it is nested too deeply") from None
+    except TraceError as e:
+        raise TraceError(f"{Path(path).name} {e}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    name = path.name
     try:
         data = _parsed(path.read_text(encoding="utf-8"))
     except ValueError as e:
-        raise TraceError(f"{name} is no trace, or was cut short: {e}") from None
+        raise TraceError(f"is no trace, or was cut short: {e}") from None
     if is_recording(data):
         if wrong := _wrong_recording(data):
-            raise TraceError(f"{name} is no recording of skynet, or was edited: {wrong}")
+            raise TraceError(f"is no recording of skynet, or was edited: {wrong}")
         return read_recording(data)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise TraceError(f"{name} is JSON, but no trace: save one with trace.save(path)")
-    version = data.get("version")
+        raise TraceError("is JSON, but no trace: save one with trace.save(path)")
+    version, events = data.get("version"), data.get("events")
     if version != VERSION:
-        raise TraceError(
-            f"{name} has format version {version!r}, known is {VERSION}: record again or update skynet_lite"
-        )
-    events = data.get("events")
+        raise TraceError(f"has format version {version!r}, known is {VERSION}: record again or update skynet_lite")
     if not isinstance(events, list) or len(events) != data.get("count"):
-        raise TraceError(f"{name} was edited or cut: it says {data.get('count')} events")
+        raise TraceError(f"was edited or cut: it says {data.get('count')} events")
     checksum = data.pop("checksum", None)
     if checksum != _checksum(to_json(data)):
-        raise TraceError(f"{name} was edited or damaged: its checksum does not fit; record it again")
+        raise TraceError("was edited or damaged: its checksum does not fit; record it again")
     try:
         snapshot = _keys_as_numbers(data.get("snapshot", {}))
     except ValueError:
-        raise TraceError(f"{name} was edited: a number of its tables is none") from None
+        raise TraceError("was edited: a number of its tables is none") from None
     sources, origin = data.get("sources", {}), data.get("origin", "")
     stamps: Any = data.get("stamps") or ([], [], [])
-    wrong = wrong_extras(sources, stamps, origin)
-    if not wrong and (odd := wrong_tables(snapshot)):
-        wrong = f"its tables are not those of a node: {odd}"
-    if wrong := wrong or _wrong_events(events, data.get("stacks", [])):
-        raise TraceError(f"{name} was edited: {wrong}")
+    odd = wrong_tables(snapshot)
+    wrong = wrong_extras(sources, stamps, origin) or (odd and f"its tables are not those of a node: {odd}")
+    if wrong := wrong or _wrong_events(events, data.get("stacks")):
+        raise TraceError(f"was edited: {wrong}")
     return {
         "events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps),
-        "world": decode(data.get("world"), name),
+        "world": decode(data.get("world")),
     }  # fmt: skip
 
 

@@ -112,6 +112,12 @@ class Film:
         workers = dict(self.snapshot.get("workers", {}))
         return workers | {e["service"]: e["worker"] for e in self.whole.events if "worker" in e}
 
+    def source_line(self, place: str) -> str:
+        """The text of the line at a place (`main:12`), "" if it is not known."""
+        label, _, number = place.rpartition(":")
+        lines = self.sources.get(label, "").splitlines()
+        return lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
+
     # ---- time
 
     def seconds(self, i: int) -> float:
@@ -231,10 +237,9 @@ class Film:
         first, last = (self._numbers[0], self._numbers[-1]) if self._numbers else (0, -1)
         events = []
         for event in self.whole.events[first : last + 1]:
-            cause = event.get("cause")
-            if cause is not None:
-                event = {**event, "cause": cause - first}
-                if cause < first:
+            if "cause" in event:
+                event = {**event, "cause": event["cause"] - first}
+                if event["cause"] < 0:
                     del event["cause"]
             events.append(event)
         snapshot = self.whole.state(first - 1) if first else self.snapshot

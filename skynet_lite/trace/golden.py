@@ -34,24 +34,14 @@ def golden(
     """The events of a service, each with its number in the whole; `names`: addresses of others → their labels."""
     kinds = MAIN + DETAIL if detail else MAIN
     service = full_address(addr)
-    labels = {full_address(a): name for a, name in (names or {}).items()}
-    launcher = next(
-        (a for a, t in film.snapshot.get("services", {}).items() if t.get("name") == "launcher"),
-        next((e["service"] for e in film.events if e["e"] == "birth" and e["label"] == "snlua launcher"), None),
-    )
+    launcher = next((address for address, name in film.names().items() if name == "launcher"), ".launcher")
+    labels = {launcher: "launcher", **{full_address(a): name for a, name in (names or {}).items()}, service: "self"}
     sockets: dict[int, str] = {}  # id → label
     alive: set[int] = set()
 
     def who(address: str, ptype: str) -> str:
-        if address == service:
-            return "self"
-        if address in labels:
-            return labels[address]
-        if address == launcher:
-            return "launcher"
-        if address == ":00000000":
-            return {"response": "timer", "socket": "socket"}.get(ptype, "outside")
-        return address
+        outside = {"response": "timer", "socket": "socket"}.get(ptype, "outside")
+        return labels.get(address, outside if address == ":00000000" else address)
 
     def label(id: int) -> str:
         return sockets.setdefault(id, f"s{len(sockets) + 1}")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, NamedTuple
 
 from .shapes import ENTRIES, SERVICE, service_tables
@@ -49,27 +50,19 @@ def ptype_name(ptype: int) -> str:
 
 
 # What a field may be in an event, and what makes it of the raw value.
-_TYPES: dict[str, tuple[frozenset[type], Callable[[Any], Any] | None]] = {
-    "s": (frozenset((str,)), None),
-    "i": (frozenset((int,)), None),
-    "b": (frozenset((bool,)), None),
-    "l": (frozenset((list,)), list),
-    "sn": (frozenset((str, type(None))), None),
-    "in": (frozenset((int, type(None))), None),
-    "is": (frozenset((int, str)), None),
-    "text": (frozenset((str,)), str),
-    "address": (frozenset((str,)), address),
-    "ptype": (frozenset((str,)), ptype_name),
-    "co": (frozenset((str,)), coroutine),
-    "token": (frozenset((str, type(None))), lambda n: coroutine(n) if n else None),
-    "from": (frozenset((str,)), lambda new: "new" if new else "pool"),
-    "mask": (frozenset((list,)), lambda mask: [name for bit, name in _MASKS if mask & bit]),
-}
+_TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any] | None]] = {
+    "s": ((str,), None), "i": ((int,), None), "b": ((bool,), None), "l": ((list,), list),
+    "sn": ((str, NoneType), None), "in": ((int, NoneType), None), "is": ((int, str), None), "text": ((str,), str),
+    "address": ((str,), address), "ptype": ((str,), ptype_name), "co": ((str,), coroutine),
+    "token": ((str, NoneType), lambda n: coroutine(n) if n else None),
+    "from": ((str,), lambda new: "new" if new else "pool"),
+    "mask": ((list,), lambda mask: [name for bit, name in _MASKS if mask & bit]),
+}  # fmt: skip
 
 
 class Field(NamedTuple):
     name: str
-    types: frozenset[type]
+    types: tuple[type, ...]
     optional: bool
     make: Callable[[Any], Any] | None
 

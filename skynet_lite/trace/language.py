@@ -27,9 +27,8 @@ def language(code: str | None = None) -> str:
     Raises ValueError for a language that is not there.
     """
     global _current
-    if code is not None:
-        _check(code)
-        _current = code
+    _check(code)
+    _current = code or _current
     return _meanwhile.get() or _current
 
 
@@ -39,8 +38,7 @@ def speaking(code: str | None = None) -> Iterator[str]:
 
     Raises ValueError for a language that is not there.
     """
-    if code is not None:
-        _check(code)
+    _check(code)
     token = _meanwhile.set(code or language())
     try:
         yield language()
@@ -48,8 +46,8 @@ def speaking(code: str | None = None) -> Iterator[str]:
         _meanwhile.reset(token)
 
 
-def _check(code: str) -> None:
-    if code not in LANGUAGES:
+def _check(code: str | None) -> None:
+    if code is not None and code not in LANGUAGES:
         raise ValueError(f"no language {code!r} here; there are {', '.join(map(repr, LANGUAGES))}")
 
 

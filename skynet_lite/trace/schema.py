@@ -43,7 +43,8 @@ def wrong_event(event: Any, recorded: bool = False) -> str | None:
             if not optional and not (recorded and field == "service"):
                 return f"a {kind} without {field!r}"
         elif type(event[field]) not in types:
-            return f"a {kind} whose {field!r} is {_type(event[field])}"
+            found = "null" if event[field] is None else type(event[field]).__name__
+            return f"a {kind} whose {field!r} is {found}"
     need = _NEEDS.get((kind, event.get(_NAMES.get(kind, ""))), ())
     if kind == "table":
         need += _SETS.get((event["table"], event["op"]), ())
@@ -95,7 +96,3 @@ def wrong_extras(sources: Any, stamps: Any, origin: Any) -> str | None:
     if any(a >= b for a, b in pairwise(columns[0])):
         return "its times are not in order"
     return None if isinstance(origin, str) else "its origin is odd"
-
-
-def _type(value: Any) -> str:
-    return "null" if value is None else type(value).__name__

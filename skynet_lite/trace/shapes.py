@@ -7,6 +7,7 @@ and what a file may hold follow from it.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 NODE: dict[str, Any] = {
@@ -53,10 +54,8 @@ def put_in_order(t: dict[str, Any]) -> None:
     t["session_response"].sort(key=_number)
     t["dead_service"].sort()
     t["unresponse"].sort()
-    counts: dict[str, int] = {}
-    for source in [*t["session_coroutine_address"].values(), *(address for _, address in t["unresponse"])]:
-        counts[source] = counts.get(source, 0) + 1
-    t["watching_service"] = dict(sorted(counts.items()))
+    sources = [*t["session_coroutine_address"].values(), *(address for _, address in t["unresponse"])]
+    t["watching_service"] = dict(sorted(Counter(sources).items()))
 
 
 def fits(value: Any, shape: Any) -> bool:

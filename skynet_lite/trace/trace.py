@@ -15,7 +15,7 @@ from .film import Film, Stamps as Stamps
 from .golden import golden
 from .kinds import Event
 from .verdicts import SLOW, Verdicts, judge
-from .waits import Waits, Who
+from .waits import Waits
 
 
 class Trace(Film):
@@ -69,10 +69,8 @@ class Trace(Film):
 
     def waits(self, i: int = -1) -> Waits:
         """Who waits for whom after event `i` (negative: from the end)."""
-        places: dict[Who, str] = {}
-        for event in self.whole.events[: self.numbers[i] + 1 if len(self) else 0]:
-            if event["e"] == "yield":
-                places[event.get("service", ""), event["co"]] = event.get("at", "")
+        past = self.whole.events[: self.numbers[i] + 1 if len(self) else 0]
+        places = {(e.get("service", ""), e["co"]): e.get("at", "") for e in past if e["e"] == "yield"}
         return Waits(self.state(i), places)
 
     def diff(self, other: Trace, names: dict[int | str, str] | None = None) -> Diff:

@@ -72,8 +72,7 @@ class Verdicts(list[Verdict]):
     def __str__(self) -> str:
         return "\n".join(map(str, self)) if self else told("found.nothing")
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
 
 def _found(
@@ -98,7 +97,7 @@ def judge(trace: Film, slow: float = SLOW) -> Verdicts:
     """
     walk = _Walk(trace, slow)
     found = list(walk.happened())
-    found += standing(walk.tables.view(), walk.places, walk, foreign=bool(trace.origin))
+    found += standing(walk.tables.view(), walk.places, walk)
     found.sort(key=lambda v: (v.event is None, v.event or 0))
     return Verdicts(found)
 
@@ -111,16 +110,16 @@ class _Walk:
         self.slow = slow
         self.names = trace.names()
         self.tables: Tables = trace.tables()
-        self.last = len(trace.events) - 1
+        self.last = len(trace.events) - 1 if trace.events else None
         self.places: dict[Who, str] = {}  # where each coroutine yielded last
         self.yields: dict[Who, int] = {}
         self.runs: dict[Who, str] = {}  # where its task begins
         self.ptype: dict[str, str] = {}  # of the message that each service dispatches
         self.answered: set[Who] = set()
-        self.forgotten: dict[tuple[str, int], int] = {}  # caller and session → the EXIT that owed it an answer
-        self.ignored: dict[tuple[str, int], int] = {}
+        self.forgotten: set[tuple[str, int]] = set()  # caller and session of whom the handler ended without an answer
+        self.ignored: set[tuple[str, int]] = set()
         self.promised: dict[tuple[str, int], tuple[int, str]] = {}  # caller and session → event, place of response()
-        self.gone: dict[str, int] = {}
+        self.gone: set[str] = set()
         self.sockets: dict[int, int] = {}  # socket → its last change of state
         self.lengths: dict[str, list[int]] = {}  # mailboxes at each quarter of the trace
 
@@ -178,12 +177,12 @@ class _Walk:
             self.answered.add(who)
             return self._by("answered twice", i, who, **said) if again else None
         if command == "QUIT":
-            self.gone[service] = i
+            self.gone.add(service)
         elif command == "EXIT":
             owed = session and who not in self.answered and self._still_waits(source, session)
             self.answered.discard(who)
             if owed:
-                self.forgotten[source, session] = i
+                self.forgotten.add((source, session))
                 return self._by("no answer", i, who, self.runs.get(who, ""), **said)
         return None
 
@@ -221,10 +220,10 @@ class _Walk:
             self.yields.setdefault((service, e.get("co", "")), i)  # a timer's coroutine has not yielded yet
         elif (e["table"], e["op"]) == ("session_coroutine_id", "clear"):
             session, source = self._caller(service, e["co"])
-            self.ignored[source, session] = i
+            self.ignored.add((source, session))
 
     def _exit(self, i: int, e: Event, service: str) -> None:
-        self.gone[service] = i
+        self.gone.add(service)
 
     def _socket(self, i: int, e: Event, service: str) -> None:
         self.sockets[e["id"]] = i
@@ -233,13 +232,12 @@ class _Walk:
 # --------------------------------------------------------------------------- findings that stand at the end
 
 
-def standing(
-    tables: dict[str, Any], places: dict[Who, str], walk: _Walk | None = None, foreign: bool = False
-) -> Iterator[Verdict]:
+def standing(tables: dict[str, Any], places: dict[Who, str], walk: _Walk | None = None) -> Iterator[Verdict]:
     """What the tables at one moment show. `walk`: the trace that led there, which knows reasons and events."""
+    walk = walk or _Walk(Film(), SLOW)
     waits = Waits(tables, places)
     yield from _circles(waits, walk)
-    if not foreign:  # a recording of the real skynet has neither mailboxes nor sockets nor timers
+    if not walk.trace.origin:  # a recording of the real skynet has neither mailboxes nor sockets nor timers
         yield from _unanswered(waits, walk)
         yield from _kept(tables, waits, walk)
         yield from _rings(waits, walk)
@@ -247,15 +245,9 @@ def standing(
         yield from _mailboxes(tables, walk)
     for address, t in tables["services"].items():
         left = t.get("wakeup_queue")
-        if left and (walk is None or address not in walk.gone):
+        if left and address not in walk.gone:
             whom, name = told("found.and").join(left), f"{waits.names[address]} {address}"
-            yield _found(
-                "left in wakeup_queue", walk.last if walk is not None else None, address, left[0], whom=whom, name=name
-            )
-
-
-def _event(walk: _Walk | None, who: Who) -> int | None:
-    return None if walk is None else walk.yields.get(who)
+            yield _found("left in wakeup_queue", walk.last, address, left[0], whom=whom, name=name)
 
 
 def _at(place: str | None) -> str:
@@ -271,33 +263,30 @@ def _story(waits: Waits, chain: list[Wait]) -> str:
     return told("found.then").join(parts)
 
 
-def _circles(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
+def _circles(waits: Waits, walk: _Walk) -> Iterator[Verdict]:
     for circle in waits.circles():
         alone = len({wait.service for wait in circle}) == 1 and any(wait.kind == "queue" for wait in circle)
         kind = "call to oneself in a critical section" if alone else "circle"
-        events = [n for wait in circle if (n := _event(walk, wait.who)) is not None]
+        events = [walk.yields[wait.who] for wait in circle if wait.who in walk.yields]
         first, said = circle[0], {"name": waits.named(circle[0].service), "story": _story(waits, circle)}
         yield _found(kind, max(events, default=None), first.service, first.co, first.place, **said)
 
 
-def _unanswered(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
+def _unanswered(waits: Waits, walk: _Walk) -> Iterator[Verdict]:
     for wait in waits:
         key = (wait.service, wait.session)
-        if wait.state != "nobody" or (walk is not None and key in walk.forgotten):
+        if wait.state != "nobody" or key in walk.forgotten:
             continue  # or said where the handler ended
-        where, grade = "", FAULT
-        if walk is not None and key in walk.ignored:
-            where = told("found.ignored", to=wait.to)
-            grade = SUSPICION
-        elif wait.to not in waits.names:
-            where = told("found.killed", to=wait.to)
+        ignored = key in walk.ignored
+        reason = "ignored" if ignored else "killed" if wait.to not in waits.names else ""
         yield _found(
-            "unanswered", _event(walk, wait.who), wait.service, wait.co, wait.place,
-            grade=grade, who=_waiting(waits, wait), session=wait.session, to=wait.to, where=where,
+            "unanswered", walk.yields.get(wait.who), wait.service, wait.co, wait.place,
+            grade=SUSPICION if ignored else FAULT, who=_waiting(waits, wait), session=wait.session, to=wait.to,
+            where=told(f"found.{reason}", to=wait.to) if reason else "",
         )  # fmt: skip
 
 
-def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
+def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk) -> Iterator[Verdict]:
     callers = {(wait.service, wait.session): wait for wait in waits if wait.kind == "call"}
     busy = {service for _, service, _ in tables.get("timers", ())}
     for address, t in tables["services"].items():
@@ -305,14 +294,14 @@ def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk | None) -> Iterator[
             waiting = callers.get((caller, session))
             if (waiting is None and caller != ":00000000") or address in busy or t.get("mailbox"):
                 continue
-            event, place = walk.promised.get((caller, session), (None, "")) if walk is not None else (None, "")
+            event, place = walk.promised.get((caller, session), (None, ""))
             made = told("found.made", place=place) if place else ""
             who = waits.label(waiting.who) if waiting is not None else told("found.caller")
             name = f"{waits.names[address]} {address}"
             yield _found("response kept", event, address, "", place, made=made, name=name, session=session, who=who)
 
 
-def _rings(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
+def _rings(waits: Waits, walk: _Walk) -> Iterator[Verdict]:
     """A calls B, B calls A back, and there it stands still: not proved, for a wakeup may still come."""
     circled = {wait.who for circle in waits.circles() for wait in circle}
     inner = {wait.target for wait in waits if wait.target is not None}
@@ -325,26 +314,24 @@ def _rings(waits: Waits, walk: _Walk | None) -> Iterator[Verdict]:
         if len(services) >= 2 and last.service in services:
             path = " → ".join(waits.names[service] for service in [*services, last.service])
             said = {"path": path, "story": _story(waits, chain)}
-            yield _found("ring of calls", _event(walk, last.who), last.service, last.co, last.place, **said)
+            yield _found("ring of calls", walk.yields.get(last.who), last.service, last.co, last.place, **said)
 
 
-def _sockets(tables: dict[str, Any], walk: _Walk | None) -> Iterator[Verdict]:
+def _sockets(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:
     ordered = {id for command, id in tables.get("commands", ())}
     for id, (state, owner) in tables["sockets"].items():
         kind = {"paccept": "never started", "halfclose_read": "half closed"}.get(state)
         if kind is not None and id not in ordered:
-            yield _found(kind, walk.sockets.get(id) if walk is not None else None, owner, id=id, owner=owner)
+            yield _found(kind, walk.sockets.get(id), owner, id=id, owner=owner)
 
 
-def _mailboxes(tables: dict[str, Any], walk: _Walk | None) -> Iterator[Verdict]:
+def _mailboxes(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:
     for address, t in tables["services"].items():
         n = len(t.get("mailbox", ()))
-        lengths = walk.lengths.get(address, []) if walk is not None else []
+        lengths = walk.lengths.get(address, [])
         grows = len(lengths) == 3 and lengths[0] < lengths[1] < lengths[2] < n
         if n >= CROWD and (grows or not lengths):
             quarters = told("found.and").join(map(str, lengths))
             before = quarters and told("found.quarters", lengths=quarters)
             name = f"{t['name']} {address}"
-            yield _found(
-                "mailbox grows", walk.last if walk is not None else None, address, n=n, name=name, before=before
-            )
+            yield _found("mailbox grows", walk.last, address, n=n, name=name, before=before)

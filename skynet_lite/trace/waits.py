@@ -63,13 +63,13 @@ class Wait:
         return told(f"wait.{kind}", **fields) + (told(f"wait.{self.state}", **fields) if kind == "call" else "")
 
 
-class Waits:
-    """The wait-for graph; iterate for its `Wait`s, print it, or `draw` it."""
+class Waits(list[Wait]):
+    """The wait-for graph: a list of its `Wait`s, to be printed or to `draw`."""
 
     def __init__(self, tables: dict[str, Any], places: dict[Who, str] | None = None) -> None:
+        super().__init__(_edges(tables, places or {}))
         self.names = {address: str(t.get("name", "")) for address, t in tables["services"].items()}
-        self.edges = list(_edges(tables, places or {}))
-        self._by_who = {wait.who: wait for wait in self.edges}
+        self._by_who = {wait.who: wait for wait in self}
 
     def of(self, service: str, co: str) -> Wait | None:
         """What a coroutine waits for; None if it is not parked."""
@@ -78,7 +78,7 @@ class Waits:
     def circles(self) -> list[list[Wait]]:
         """The circles: each waits for the next, the last for the first. Each is named once. DOC: wait-circles"""
         found, seen = [], set[Who]()
-        for wait in self.edges:
+        for wait in self:
             path: list[Wait] = []
             here: Wait | None = wait
             while here is not None and here not in path and here.who not in seen:
@@ -113,23 +113,17 @@ class Waits:
         figure: Figure = door("waits")(self, **options)
         return figure
 
-    def __iter__(self) -> Iterator[Wait]:
-        return iter(self.edges)
-
-    def __len__(self) -> int:
-        return len(self.edges)
-
     def __str__(self) -> str:
-        if not self.edges:
+        if not self:
             return told("wait.none")
-        rows = [(self.label(w.who), told("wait.session", session=w.session), w.on) for w in self.edges]
-        places = [told("wait.place", place=w.place) if w.place else "" for w in self.edges]
+        rows = [(self.label(w.who), told("wait.session", session=w.session), w.on) for w in self]
+        places = [told("wait.place", place=w.place) if w.place else "" for w in self]
         widths = [max(cells(row[k]) for row in rows) for k in range(3)]
         lines = ("  ".join([*map(fit, row, widths), place]) for row, place in zip(rows, places, strict=True))
         return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:
-        return f"<Waits: {len(self.edges)} parked coroutines, {len(self.circles())} circles>"
+        return f"<Waits: {len(self)} parked coroutines, {len(self.circles())} circles>"
 
 
 def named(name: str, address: str) -> str:

@@ -81,15 +81,15 @@ def encode(world: World | None) -> Any:
     return {part: _encode(value) for part, value in parts.items() if part != "stored"}
 
 
-def decode(data: Any, name: str) -> World | None:
-    """What `encode` made of a world. Raises TraceError, with the `name` of the file, for what it cannot have made."""
+def decode(data: Any) -> World | None:
+    """What `encode` made of a world. Raises TraceError for what it cannot have made."""
     if data is None:
         return None
     try:
         world = World(**{part: _decode(value) for part, value in data.items()}, stored=True)
         _check(world)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as e:
-        raise TraceError(f"{name} was edited or damaged: its record of the outside makes no sense ({e})") from None
+        raise TraceError(f"was edited or damaged: its record of the outside makes no sense ({e})") from None
     return world
 
 
