@@ -21,7 +21,7 @@ import nbformat
 from IPython.core.interactiveshell import InteractiveShell
 from skynet_lite.lab import lab
 
-from skynet_lite import Node
+from skynet_lite.drive.loop import Loop
 
 
 def left() -> tuple[int, int]:
@@ -43,7 +43,7 @@ def run(shell: Any, cells: list[str], at: int | None = None) -> tuple[list[str],
 
     def count(frame: Any, event: str, arg: Any) -> None:
         nonlocal rounds
-        if event == "call" and frame.f_code is Node._dispatch.__code__:
+        if event == "call" and frame.f_code is Loop._dispatch.__code__:
             rounds += 1
             if rounds == at:
                 signal.raise_signal(signal.SIGINT)

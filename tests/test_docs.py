@@ -82,7 +82,8 @@ def test_every_module_of_the_reference_is_there_and_the_public_ones_are_in_it() 
     import skynet_lite
 
     homes = {home for home in skynet_lite._HOME.values() if home not in ("core", "trace", "view")}
-    public = homes | {"queue", "lab", "check.engine", "learn", "trace.trace", "trace.diff", "trace.files"}
+    public = homes | {"check.engine", "course.lab", "course.learn", "trace.trace", "trace.diff", "trace.files"}
+    public |= {f"skynet.{name}" for name in ("calls", "waits", "services", "queue", "socket")}
     assert {"skynet_lite." + home.replace("skynet_lite.", "") for home in public - {"trace"}} <= set(told)
 
 
