@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -28,6 +29,7 @@ class LogFile:
     def __init__(self, path: str) -> None:
         """Raises ConfigError if it cannot be opened."""
         self._path = os.path.abspath(path)
+        self._lock = threading.Lock()  # one worker may write while another reopens
         self._file = self._opened()
 
     def _opened(self) -> IO[str]:
@@ -38,11 +40,13 @@ class LogFile:
 
     def reopen(self) -> None:
         """Raises ConfigError, and goes on with the old file, if it cannot be opened."""
-        before, self._file = self._file, self._opened()
-        before.close()
+        with self._lock:
+            before, self._file = self._file, self._opened()
+            before.close()
 
     def write(self, line: str) -> None:
-        print(line, file=self._file, flush=True)
+        with self._lock:
+            print(line, file=self._file, flush=True)
 
     def close(self) -> None:
         self._file.close()

@@ -94,7 +94,7 @@ class Builder:
         elif event["ptype"] == "lua":
             event["body"] = plain(payload)
         self._current[service] = len(self.events)
-        return _pop(self._pushed.get(service))
+        return _pop(self._pushed[service])
 
     def _co_create(self, event: Event, service: str, rest: list[Any]) -> int | None:
         (f,) = rest
@@ -113,7 +113,7 @@ class Builder:
         if by == "dispatch_wakeup":
             return self._woken_cause.get(service)
         if by == "fork":
-            return _pop(self._forked.get(service))
+            return _pop(self._forked[service])
         return self._error_cause.get(service) if by == "dispatch_error_queue" else None
 
     def _yield(self, event: Event, service: str, rest: list[Any]) -> None:
@@ -126,7 +126,7 @@ class Builder:
             self._woken[service].append(len(self.events))
 
     def _wakeup_skip(self, event: Event, service: str, rest: list[Any]) -> int | None:
-        return _pop(self._woken.get(service))
+        return _pop(self._woken[service])
 
     def _table(self, event: Event, service: str, rest: list[Any]) -> None:
         table, op, session = event["table"], event["op"], event.get("session", 0)
@@ -138,7 +138,7 @@ class Builder:
         elif field is not None and value:
             event[field] = coroutine(value) if field == "co" else value
         if (table, op) == ("session_id_coroutine", "break"):
-            self._woken_cause[service] = _pop(self._woken.get(service))
+            self._woken_cause[service] = _pop(self._woken[service])
         elif (table, op) == ("error_queue", "push"):
             self._failed[service, session] = len(self.events)
         elif (table, op) == ("error_queue", "pop"):
@@ -153,7 +153,7 @@ class Builder:
             queues.pop(service, None)
 
     def _load(self, event: Event, service: str, rest: list[Any]) -> int | None:
-        return _pop(self._pushed.get(service))
+        return _pop(self._pushed[service])
 
     _handled = _load
 
@@ -195,7 +195,7 @@ class Builder:
         event["co"] = self._running.get(service, "main")
 
 
-def _pop(queue: deque[int | None] | None) -> int | None:
+def _pop(queue: deque[int | None]) -> int | None:
     return queue.popleft() if queue else None
 
 
