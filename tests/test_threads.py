@@ -73,7 +73,9 @@ def where() -> None:
 def test_the_weights_are_skynets() -> None:
     """By the number of the worker: four of -1, four of 0, eight each of 1, 2, 3; and 0 above."""
     with node_of(1 + 33) as node:
-        assert [Worker(node.driver, node.server, n).weight for n in range(34)] == [-1] * 4 + [0] * 4 + [1] * 8 + [2] * 8 + [3] * 8 + [0, 0]
+        assert [Worker(node.driver, node.server, n).weight for n in range(34)] == [-1] * 4 + [0] * 4 + [1] * 8 + [
+            2
+        ] * 8 + [3] * 8 + [0, 0]
     assert len(WEIGHTS) == 32
 
 
@@ -250,7 +252,7 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
 
 def test_whatever_services_call_on_the_socket_server_takes_its_lock() -> None:
     """A method that is new in SocketServer must not be forgotten in SharedSocketServer."""
-    unlocked = {"poll", "id_of", "flushing", "active", "update_time"}  # poll locks by itself; id_of is asked by a recording of one
+    unlocked = {"poll", "id_of", "flushing", "active"}  # poll locks by itself; id_of is asked by a recording of one
     names = {n for cls in SocketServer.__mro__ for n, f in vars(cls).items() if callable(f) and n[0] != "_"}
     assert names - unlocked == {n for n in vars(SharedSocketServer) if n[0] != "_"} - {"poll"}
 

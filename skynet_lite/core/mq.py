@@ -1,8 +1,8 @@
 """Mailboxes, and the global queue of the mailboxes that have something in them.
 
 A worker takes a mailbox from the global queue, dispatches from it, and puts it
-back at the end if anything is left. A mailbox is in the global queue at most
-once: that alone keeps a service from being run by two workers at a time.
+back at the end if anything is left. A mailbox is in the global queue once at most, and
+not at all while a worker has it: that keeps a service from being run by two at a time.
 
 After skynet-src/skynet_mq.c.
 """
@@ -31,13 +31,16 @@ class MessageQueue(deque[Message]):
         super().__init__()
         self.global_queue = global_queue
         self.handle = 0  # of the service, set once it has one
-        self.in_global = False  # set by whoever pushes, cleared by the worker that empties it
+        self.in_global = False  # there, or in the hands of a worker; cleared by the one that finds it empty
         self.overload_threshold = OVERLOAD
         self.popped = 0  # messages dispatched so far
         self.callback: Callable[[Message], None] = ignore  # what the service does with a message
 
     def push(self, message: Message) -> None:
-        """Put a message in, and the mailbox into the global queue if it is not there (skynet_mq_push). DOC: mq-push"""
+        """Put a message in; and itself into the global queue, unless it is there or a worker has it. DOC: mq-push
+
+        After skynet_mq_push.
+        """
         self.append(message)
         if not self.in_global:
             self.in_global = True

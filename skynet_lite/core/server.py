@@ -4,8 +4,9 @@ One idea: a service is known by a number, and everything that reaches it is a me
 its mailbox, whoever it comes from: another service, a timer, a socket, the outside. So
 there is one way in, and whoever runs a service has to look at one place only.
 
-It knows no coroutine and no thread. What a service is made of, a kind says that is handed
-in (as skynet_module does); who runs it, and when, is the driver's matter.
+It moves nothing by itself. What a service is made of, a kind says that is handed in (as
+skynet_module does); who runs it, and when, is the driver's matter. Some steps are methods of
+their own only so that a recording can stand around them (tell/server.py).
 
 After skynet-src/skynet_server.c.
 """
@@ -84,7 +85,7 @@ class Server:
         self._sessions = 0
         self._message_logs: dict[int, MessageLog] = {}  # by handle
         self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording, see tell/
-        self.stamp: Callable[[], None] | None = None  # called before and after each message, while somebody notes time
+        self.stamp: Callable[[], None] | None = None  # called between two messages, while somebody notes the time
         self.share()
 
     def share(self) -> None:
@@ -203,7 +204,7 @@ class Server:
             mailbox = self.contexts[to].mailbox
         except (KeyError, TypeError):  # a name, the outside, another node, or nobody
             return self.send_far(source, to, ptype, session, payload)
-        if to is True:
+        if to is True:  # which is 1 to a dict
             return self.send_far(source, to, ptype, session, payload)
         mailbox.push((ptype, session, source, payload))
         return True
@@ -235,7 +236,7 @@ class Server:
 
     @guarded
     def push(self, target: Context, message: Message, by: str) -> None:
-        """Put a message into a mailbox; `by` says on whose account, for those who look."""
+        """Put a message into a mailbox; `by` names the cause, for a recording."""
         target.mailbox.push(message)
 
     @guarded
@@ -324,7 +325,7 @@ class Server:
 
     @guarded
     def set_timer(self, ctx: Context, session: int, ti: int) -> None:
-        """Answer `session` in `ti` ticks; if that is 0, now, by a message (cmd_timeout). DOC: set-timer"""
+        """Answer `session` in `ti` ticks; if that is 0 or less, now, by a message (cmd_timeout). DOC: set-timer"""
         if ti <= 0:
             ctx.mailbox.push((PTYPE_RESPONSE, session, 0, ()))
             return
@@ -354,7 +355,6 @@ class Server:
     def set_clock(self, tick: int) -> None:
         assert isinstance(self.clock, VirtualClock)
         self.clock.ticks = max(self.clock.ticks, tick)
-        self.socket_server.update_time()
 
     def poll(self, timeout: float | None) -> int:
         """Commands, readiness, due timers; wait if `timeout` says so. How much was done."""

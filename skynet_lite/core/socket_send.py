@@ -108,4 +108,4 @@ class Sending(Slots):
 
     def _wrote(self, s: Socket, sent: int, data: bytes | memoryview) -> None:
         s.write_bytes += sent
-        s.wtime = self.time
+        s.wtime = self._now()

@@ -88,11 +88,12 @@ class SocketServer(Udp):
             self._carry_out(self.commands.popleft())
             done += 1
         events = self._wait(0 if done else timeout)
-        self.update_time()
         if self.stamp is not None:
             self.stamp()
         ready = [(s.id, mask, s) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
         ready.sort()  # by id: the kernel's order is that of arrival, which two runs need not share
+        if ready:  # else nobody wants to know, and a replay, which finds the same, would not ask
+            self.time = self._now()
         for _, mask, s in ready:
             if self._by_fd.get(s.fd) is s:  # an earlier event of this round may have closed it
                 self._ready(s, mask)
@@ -101,10 +102,6 @@ class SocketServer(Udp):
             self._looked_up(s, result)
             done += 1
         return done
-
-    def update_time(self) -> None:
-        """Now, for rtime and wtime (socket_server_updatetime)."""
-        self.time = self._now()
 
     def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
         try:

@@ -94,7 +94,7 @@ class Slots:
         self._post = post  # puts a message into a mailbox: (handle, type, id, ud, data)
         self._log = log  # takes the server's own complaints
         self._now = now
-        self.time = 0  # when we looked last (socket_server_updatetime)
+        self.time = 0  # of this poll, in ticks: for rtime
         self._sockets: dict[int, Socket] = {}
         self._slots: set[int] = set()  # ids modulo MAX_SOCKET that are taken
         self._by_fd: dict[int, Socket] = {}

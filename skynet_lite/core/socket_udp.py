@@ -102,7 +102,7 @@ class Udp(Sending):
             address, data = s.high[0]
             try:
                 s.write_bytes += self.outside.sendto(s.sock, data, address)
-                s.wtime = self.time
+                s.wtime = self._now()
             except OSError as e:
                 if e.errno in AGAIN:
                     self._enable(s, s.reading, True)

@@ -3,8 +3,9 @@
   1  A node belongs to the thread that first drives it, for coroutines cannot change threads.
      Driving is explicit: `step`, `run_until`; or a thread is made for it (served.py).
   2  The loop dispatches messages one by one, and polls when no mailbox has anything, or
-     after every 16 messages. Nothing else moves anything: the same program makes the same trace.
-  3  Under the virtual clock time moves only when nothing can run.
+     after every 16 messages. Nothing else moves anything.
+  3  Under the virtual clock time moves only when nothing can run. So the same program, with
+     the same input, makes the same trace.
   4  What others want done (another thread, or a service in the middle of its message) is left
      as a job, and done between two messages.
 
@@ -193,13 +194,14 @@ class Loop(BaseDriver):
         if not queue:
             done = server.poll(0)
             return f"poll {done}" if done else None
-        ctx = server.contexts[queue[0].handle]
+        handle = queue[0].handle
+        ctx = server.contexts.get(handle)
         message = _, session, source, _ = queue[0][0]
         name = mail_label(message).partition(" ")[0]
         self._dispatch(1)
         if self._attention:
             self._attend()
-        to = f"{address_text(ctx.handle)} {ctx.name or ctx.kind}"
+        to = f"{address_text(handle)} {'that has gone' if ctx is None else ctx.name or ctx.kind}"
         return f"message {name} session {session} from {address_text(source)} to {to}"
 
     def step_replayed(self) -> None:
@@ -207,7 +209,7 @@ class Loop(BaseDriver):
         self.drive(lambda: self._dispatch(1))
 
     def busy(self) -> bool:
-        """Whether a message is being handled, or waits to be."""
+        """Whether a message waits to be handled."""
         return bool(self._server.global_queue)
 
     def future(self) -> bool:

@@ -26,7 +26,6 @@ from ..core.message import Message
 from ..core.mq import MessageQueue
 from ..core.server import Server
 from ..core.socket_server import SocketServer
-from ..core.socket_slots import Socket
 from ..core.timer import Timer
 
 
@@ -84,10 +83,6 @@ class SharedSocketServer(SocketServer):
         if self._waiting:
             self._waiting = False
             self.outside.wake()
-
-    def _wrote(self, s: Socket, sent: int, data: Any) -> None:
-        self.update_time()  # the thread that polls may have been waiting for long
-        super()._wrote(s, sent, data)
 
     def poll(self, timeout: float | None) -> int:
         with self.lock:

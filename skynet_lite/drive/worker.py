@@ -25,6 +25,9 @@ from ..core.server import Server
 from ..skynet.coroutine import Hub
 from .driver import Job
 
+__all__ = ["WEIGHTS", "Worker"]
+__dir__ = __all__.copy
+
 WEIGHTS = (-1,) * 4 + (0,) * 4 + (1,) * 8 + (2,) * 8 + (3,) * 8
 """By the number of the worker; 0 above (skynet_start.c). -1: one message in a turn; w: what waits, divided by 2**w.
 

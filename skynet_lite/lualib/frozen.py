@@ -23,6 +23,9 @@ from typing import Any, NoReturn
 from ..core.errors import FrozenError as FrozenError, SkynetError
 from ..core.message import Packed, pack, unpack
 
+__all__ = ["Root", "Version", "View", "copy", "load", "load_file", "pointer", "table", "view"]
+__dir__ = __all__.copy
+
 
 class Version:
     """One state of a shared table. Travels in messages as a pointer does in skynet (`pointer`)."""

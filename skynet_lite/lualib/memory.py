@@ -22,6 +22,9 @@ from ..core.monitor import resident_mib
 from ..skynet.coroutine import Coroutine, Hub
 from ..skynet.scheduler import Scheduler
 
+__all__ = ["block", "collect", "dumpheap", "profactive", "size", "total"]
+__dir__ = __all__.copy
+
 LIMIT = 200_000
 """Objects to look at for the size of one service; what lies beyond is not counted."""
 _SHARED = (ModuleType, type, CodeType, BuiltinFunctionType, FrameType, Coroutine, Hub, Scheduler)

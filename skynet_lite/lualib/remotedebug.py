@@ -25,6 +25,9 @@ from ..skynet.protocol import own_proto
 from ..skynet.scheduler import Scheduler
 from .inject import namespace
 
+__all__ = ["Debugger", "command", "start"]
+__dir__ = __all__.copy
+
 _DEBUGGER = "remotedebug"  # where it stands in the `libs` of its service
 
 

@@ -1,7 +1,8 @@
 """Messages from service to service: send, call, and the answers.
 
-One idea: a call is a send with a session, and a yield that waits for it. Whoever
-serves it answers from the coroutine that the request came to, by a yield too: RETURN.
+One idea: a call is a send with a session, and a yield that waits for it. Whoever serves it
+answers by a yield too, RETURN, from the coroutine that the request came to; or later, from
+anywhere, by a function that `response` makes.
 
 After lualib/skynet.lua (send, call, ret, response, redirect).
 """

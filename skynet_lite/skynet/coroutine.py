@@ -5,10 +5,10 @@ yields: a command and its parameter. `coroutine_yield(co.hub, command, param)`
 goes back to the scheduler, and returns what the next resume hands in. This is the
 only file that touches greenlet's switch.
 
-Each node has one hub: the greenlet in which its scheduler runs. All coroutines
-are children of the hub, so it is always the hub that catches a yield. The hub has
-a stack of its own because a switch walks the Python frames of both sides: below a
-notebook's or a test runner's sixty frames it would cost twice as much.
+A hub is the greenlet in which schedulers run: a node has one, or one for each of its
+workers. Coroutines yield to it by name (`co.hub`), and as its children they come back
+to it when they end or raise. It has a stack of its own because a switch walks the Python
+frames of both sides: below a notebook's sixty frames it would cost twice as much.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ coroutine_yield: Callable[..., Any] = greenlet.switch
 running: Callable[[], Any] = getcurrent
 
 CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE", "EXIT", "QUIT"
-"""What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0). A new one gets its branch there."""
+"""What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0). EXIT: its task has ended; QUIT: its service has.
+A new one gets its branch there.
+"""
 KILL, TRACE, SUSPEND = "KILL", "TRACE", "SUSPEND"
-"""Of ours: functions to be called in the hub; and to wait for sessions that are in the table already (request)."""
+"""Ours. KILL, TRACE: the parameter is a function, to be called in the hub. SUSPEND: park, for what `skynet.request` waits
+for is in the table already.
+"""
 BREAK = "BREAK"
-"""In session_id_coroutine: the coroutine has gone on, throw the response away."""
+"""In session_id_coroutine: whoever waited has gone on, throw the response away. Handed to a resume: you were woken."""
 DONE = object()
-"""Behind what a command that is done at once returns."""
+"""Handed to a resume behind the result of a command that was done at once."""
 
 
 def outside() -> SkynetError:
@@ -95,7 +99,7 @@ class Coroutine(greenlet):
 
     @property
     def frame(self) -> Any:
-        """Where it is parked: the innermost frame, None if it does not run or has not begun."""
+        """Where it is parked: the innermost frame. None while it runs, and before it has begun."""
         return (self if self.inner is None else self.inner).gr_frame
 
     @property

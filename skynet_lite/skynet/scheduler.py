@@ -19,8 +19,9 @@ table who is to be resumed by what, and the service goes on with its next messag
 The order of events is that of skynet v1.1.0 (lualib/skynet.lua); the public API is
 today's. Lua's tail calls are a loop here: ten thousand wakeups do not recurse.
 
-Nothing here records or traces. Whoever wants to see what happens puts a mixin on the
-scheduler of a service (`dress`), whose methods and `resume` tell, and takes it off again.
+Nothing here records or traces, so a run that nobody watches pays nothing. Whoever wants
+to see what happens puts a mixin on the scheduler of a service (`dress`), whose methods and
+`resume` tell, and takes it off again.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Scheduler(Tables):
         self.mailbox = ctx.mailbox
         self.hub = server.driver.hub_of(ctx.handle)
         self.resume = coroutine_resume
-        self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording, see tell/
+        self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording: tell/ keeps it here
         self.proto: dict[str | int, Protocol] = PROTO  # copied before the first change
         self.sessions: Iterator[int] = sessions(self.in_use)
         # session → coroutine, or BREAK. Who waits enters it (`suspend`; timeout and request.py for others), who
@@ -180,7 +181,7 @@ class Scheduler(Tables):
 
         `ok` and `value` are what its yield returns: True and an answer (of a timer: nothing), False and BREAK
         (woken) or None (its call failed); what a command gave, and DONE; None and None at its start. An error
-        of any coroutine leaves by here, and what was still queued then waits for the next dispatch. DOC: suspend
+        of any coroutine leaves by here, and what was still queued waits for the next `suspend`. DOC: suspend
         """
         while True:
             self.running = co
@@ -215,8 +216,8 @@ class Scheduler(Tables):
     def dispatch_wakeup(self) -> Any:
         """Whom the next entry of the wakeup queue wakes, or None.
 
-        An entry whose coroutine does not sleep any more ends the chain: what stands
-        behind it waits for the next suspend. DOC: dispatch-wakeup
+        An entry whose coroutine does not sleep any more is dropped, and ends the chain:
+        what stands behind it waits for the next yield. DOC: dispatch-wakeup
         """
         co = self.wakeup_queue.popleft()
         if type(co) is tuple:  # a token, and who slept with it: whoever does so now is meant
@@ -307,19 +308,19 @@ class Scheduler(Tables):
             self.pooled = co.pooled
 
     def end_wrong(self, co: Coroutine) -> None:
-        """End a coroutine that broke the rules; what follows is an error of the scheduler, not its own."""
+        """End a coroutine that answered twice. What is raised then is an error of the dispatch, not of its task."""
         coroutine_close(co)
         self.forget(co)
         self.running = None
 
     def forget(self, co: Coroutine) -> None:
-        """A coroutine has ended by other means than its return."""
+        """It has ended otherwise than by returning. Tables by session are cleaned by who ended it (task.py)."""
         co.session = None
         co.responded = False
         self.coroutines.pop(co.n, None)
 
     def ignore(self, co: Coroutine) -> None:
-        """Its request will not be answered."""
+        """It will not answer its request (skynet.ignoreret)."""
         co.session = None
 
     def close(self) -> None:
@@ -353,19 +354,19 @@ class Scheduler(Tables):
                 self.error_queue = deque()
             self.error_queue.append(s)
 
-    # ---- what nothing here needs, and who looks wants to know
+    # ---- told to those who look (tell/)
 
     def tagged(self, co: Coroutine, tag: str | None, text: str) -> None:
         """A trace tag has come to `co`, or has left it (tracetag.py)."""
 
     def joined(self, co: Coroutine, by: int) -> None:
-        """A coroutine that runs no task of the user has come (request.py)."""
+        """A coroutine was made that runs no task of the user (request.py)."""
 
     def sleeps_not(self, co: Coroutine | None) -> None:
-        """Somebody wanted to wake `co`, or nobody, in vain."""
+        """A wakeup that wakes nobody: `co` does not sleep, or there is none."""
 
     def queue_changed(self, number: int, section: Any, op: str, co: Any) -> None:
-        """Somebody stands at the end of the queue (push), its first has left (pop), or another (leave)."""
+        """Of a critical section: `co` has come (push), was inside and has left (pop), or was killed while it waited (leave)."""
         if section.busy():
             self.queues[number] = section
         else:

@@ -115,7 +115,7 @@ def pause_socket(s: PoolSocket, size: int | None = None) -> None:
 
 # --------------------------------------------------------------------------- what has come, and is not read yet
 def whole(s: PoolSocket) -> bytes:
-    """All that is not read yet, from `pos` on, in one piece."""
+    """All pieces as one; what is not read yet begins at `pos`."""
     pieces = s.pieces
     if len(pieces) == 1:
         return pieces[0]

@@ -1,7 +1,7 @@
 """Time and waiting: sleep, wait, wakeup, fork, timeout.
 
-One idea: nobody is resumed by who wakes him. `wakeup` and `fork` only put into a queue,
-and a timer is a message to oneself; the scheduler resumes when its turn has come.
+One idea: to wake is not to resume. `wakeup` and `fork` only put into a queue, and a
+timer is a message to oneself; the scheduler resumes when their turn has come.
 
 After lualib/skynet.lua (sleep, wait, wakeup, fork, timeout).
 """
@@ -69,7 +69,7 @@ def wait(token: Any = None) -> None:
     session = next(s.sessions)
     succ, _ = coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
-    if not succ:  # else somebody has answered the session, which nobody should know
+    if not succ:  # woken: its entry is BREAK now. A response would have taken it out.
         del s.session_id_coroutine[session]
     if token is not None:
         drop_token(s, co)
@@ -78,8 +78,8 @@ def wait(token: Any = None) -> None:
 def wakeup(token: Any) -> bool:
     """Put a sleeping coroutine (or the one that sleeps with `token`) into the wakeup queue.
 
-    It does not run yet: when the caller yields, `dispatch_wakeup` names it and `suspend`
-    resumes it. False if nobody sleeps with it; that is not remembered. DOC: wakeup
+    It does not run yet: when the caller parks or ends, `dispatch_wakeup` names it and
+    `suspend` resumes it. False if nobody sleeps with it; that is not remembered. DOC: wakeup
     """
     me = running()
     try:
