@@ -35,7 +35,8 @@ from .waits import fork, hpc, now, sleep, starttime, time, timeout, wait, wakeup
 __all__ = [  # noqa: RUF022
     "AddressError", "CallError", "PTYPE_CLIENT", "PTYPE_DEBUG", "PTYPE_ERROR", "PTYPE_HARBOR", "PTYPE_LUA",
     "PTYPE_MULTICAST", "PTYPE_QUEUE", "PTYPE_RESPONSE", "PTYPE_SNAX", "PTYPE_SOCKET", "PTYPE_SYSTEM", "PTYPE_TEXT",
-    "PTYPE_TRACE", "Protocol", "Response", "Scheduler", "SkynetError", "abort", "address", "call", "context", "dispatch", "dispatch_message",
+    "PTYPE_TRACE", "Protocol", "Response", "Scheduler", "SkynetError", "abort", "address", "call", "context",
+    "dispatch", "dispatch_message",
     "dispatch_unknown_request", "dispatch_unknown_response", "endless", "error", "exit", "filter", "fork",
     "forward_type", "genid", "getenv", "harbor", "hpc", "ignoreret", "info_func", "init", "init_service", "kill",
     "killthread", "launch", "localname", "memlimit", "monitor", "mqlen", "name", "newservice", "now", "pack",
