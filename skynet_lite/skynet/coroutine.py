@@ -31,8 +31,8 @@ CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE
 A new one gets its branch there.
 """
 KILL, TRACE, SUSPEND = "KILL", "TRACE", "SUSPEND"
-"""Ours. KILL, TRACE: the parameter is a function, to be called in the hub. SUSPEND: park; what `skynet.request` waits for
-is in the table already.
+"""Ours. KILL, TRACE: the parameter is a function, to be called in the hub. SUSPEND: park; what `skynet.request` waits
+for is in the table already.
 """
 BREAK = "BREAK"
 """In session_id_coroutine: whoever waited has gone on, throw the response away. Handed to a resume: you were woken."""
