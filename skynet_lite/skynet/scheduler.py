@@ -366,7 +366,7 @@ class Scheduler(Tables):
         """A wakeup that wakes nobody: `co` does not sleep, or there is none."""
 
     def queue_changed(self, number: int, section: Any, op: str, co: Any) -> None:
-        """Of a critical section: `co` has come (push), has left from inside (pop), or was killed in the queue (leave)."""
+        """Of a critical section: `co` has come (push), was inside and left (pop), or was killed waiting (leave)."""
         if section.busy():
             self.queues[number] = section
         else:
