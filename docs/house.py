@@ -70,7 +70,17 @@ HOUR = (
 )  # fmt: skip
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
-YET: dict[str, int] = {}
+YET: dict[str, int] = {
+    "core": 2736,
+    "skynet": 2926,
+    "trace": 3326,
+    "drive": 1406,
+    "lualib": 2515,
+    "tell": 754,
+    "node": 1419,
+    "the runtime": 8487,
+    "the tools": 1367,
+}
 """What is still above its budget, and how many lines it has: on the way down it may not grow again."""
 BY_NAME = {  # who may import by a string, where no graph sees it
     "__init__.py": "names load when they are first used",

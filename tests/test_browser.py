@@ -385,6 +385,7 @@ def test_the_viewer_in_chinese(browser: Browser, trace: Trace, tmp_path: Path) -
     own = (
         said([*trace, *other], {**trace.names(), **other.names()})
         + f"{kinds} {[*tables, *tables['services'][':00000003']]} Home End skynet py"
+        + str([event.get("stack") for event in [*trace, *other]])  # files of the runtime, where it names a place
     )
     told: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("*")].flatMap((el) => [

@@ -268,3 +268,14 @@ def test_the_stored_picture_shows_the_arrows_there_are(tmp_path: Path) -> None:
     rooms = set(house_picture.PLACES)
     assert len(fresh & rooms) >= len(rooms) - 1 and "node-to-drive" in fresh
     assert {name for name in fresh ^ stored if name.split("-to-")[0] in rooms} == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
+def test_the_hour_in_the_readme_is_that_of_the_house(page: str) -> None:
+    """The same files in the same order; their lines may be a tenth off before the table is made anew."""
+    row = re.compile(r"^\| (\d+) \| \[([\w/.]+)\]\(skynet_lite/\2\) \| (\d+) \|", re.MULTILINE)
+    told = row.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [(int(n), file) for n, file, _ in told] == list(enumerate(house.HOUR, 1))
+    for _, file, lines in told:
+        there = (ROOT / "skynet_lite" / file).read_text(encoding="utf-8").count("\n")
+        assert abs(int(lines) - there) <= there / 10, f"{file}: python docs/house.py --hour"

@@ -40,10 +40,18 @@ class Endless:
     place: str
     function: str
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """For the log: skynet's own line, then ours."""
         at = f", at {self.place} in {self.function}" if self.place else ""
-        who = f"service {self.name} ({address_text(self.service)}) on worker {self.worker}"
-        return f"{who}, since {self.seconds:.0f} s, message {self.message}{at}"
+        return [
+            f"error: A message from [ :{self.source:08x} ] to [ :{self.service:08x} ] maybe in an endless loop "
+            f"(version = {self.version})",
+            f"service {self.name} ({address_text(self.service)}) on worker {self.worker}, since {self.seconds:.0f} s, "
+            f"message {self.message}{at}",
+        ]
+
+    def __str__(self) -> str:
+        return self.lines()[1]
 
 
 class Monitors:
@@ -65,9 +73,8 @@ class Monitors:
             ctx = self._server.contexts.get(report.service)
             if ctx is not None:
                 ctx.endless = True
-            ends = f"[ :{report.source:08x} ] to [ :{report.service:08x} ]"
-            self._server.log(0, f"error: A message from {ends} maybe in an endless loop (version = {report.version})")
-            self._server.log(0, str(report))
+            for line in report.lines():
+                self._server.log(0, line)
         return found
 
     def check_memory(self, mib: float | None = None) -> bool:
