@@ -56,7 +56,7 @@ class MessageQueue(deque[Message]):
         return length
 
     def empty(self) -> None:
-        """Nothing is left: out of the global queue (skynet_mq_pop)."""
+        """Nothing is left: it is in no queue, and an overload is news again (skynet_mq_pop)."""
         self.in_global = False
         self.overload_threshold = OVERLOAD
 

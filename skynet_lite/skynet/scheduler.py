@@ -7,9 +7,9 @@ table who is to be resumed by what, and the service goes on with its next messag
   1  A message comes: `dispatch_message` → `raw_dispatch_message`. A response, of a
      timer as of a call, finds the coroutine that waits for its session; anything else
      gets a new one.
-  2  The coroutine runs until it yields CALL, SLEEP, RETURN, RESPONSE, EXIT or QUIT.
-     Only `suspend` resumes, and so every yield comes out there: a new command is a
-     branch of it.
+  2  The coroutine runs until it yields a command: CALL, SLEEP, RETURN, EXIT, ... Only
+     `suspend` resumes a coroutine of the scheduler, and so every yield comes out there:
+     a new command is a branch of it.
   3  `suspend` fills the tables, then asks `dispatch_wakeup` and `dispatch_error_queue`
      who became ready meanwhile: `wakeup` only queues.
   4  When nothing is left, the forks run, each like a message of its own.
@@ -80,8 +80,8 @@ class Scheduler(Tables):
         self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording: tell/ keeps it here
         self.proto: dict[str | int, Protocol] = PROTO  # copied before the first change
         self.sessions: Iterator[int] = sessions(self.in_use)
-        # session → coroutine, or BREAK. Who waits enters it (`suspend`; timeout and request.py for others), who
-        # resumes takes it out; `dispatch_wakeup` and task.py put BREAK there.
+        # session → coroutine, or BREAK. Who waits enters it (`suspend`; timeout and request.py for others), who resumes
+        # takes it out. `dispatch_wakeup` and task.py put BREAK there; `wait`, or the answer that comes late, takes it out.
         self.session_id_coroutine: dict[int, Any] = {}
         self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
         self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
@@ -180,7 +180,7 @@ class Scheduler(Tables):
         """Resume `co`, catch what it yields, and go on with whoever became ready by it, until nobody is.
 
         `ok` and `value` are what its yield returns: True and an answer (of a timer: nothing), False and BREAK
-        (woken) or None (its call failed); what a command gave, and DONE; None and None at its start. An error
+        (woken) or None (its call failed); what a command gave, and DONE; nothing, to start a task. An error
         of any coroutine leaves by here, and what was still queued waits for the next `suspend`. DOC: suspend
         """
         while True:
@@ -216,8 +216,8 @@ class Scheduler(Tables):
     def dispatch_wakeup(self) -> Any:
         """Whom the next entry of the wakeup queue wakes, or None.
 
-        An entry whose coroutine does not sleep any more is dropped, and ends the chain:
-        what stands behind it waits for the next yield. DOC: dispatch-wakeup
+        An entry whose coroutine does not sleep any more is dropped, and ends the chain of
+        wakeups: what stands behind it waits for the next yield. DOC: dispatch-wakeup
         """
         co = self.wakeup_queue.popleft()
         if type(co) is tuple:  # a token, and who slept with it: whoever does so now is meant
@@ -281,7 +281,7 @@ class Scheduler(Tables):
     # ---- failure and end
 
     def failed(self, error: BaseException) -> str:
-        """A handler has raised: tell the caller, keep the service; the text for the log. DOC: handler-failed"""
+        """Something was raised, by a handler mostly: tell its caller; the text for the log. DOC: handler-failed"""
         co = self.running
         self.running = None
         if co is not None and co.dead:
@@ -342,7 +342,7 @@ class Scheduler(Tables):
     def watch_error(self, session: int, source: int | str) -> None:
         """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service. DOC: watch-error"""
         if session == 0:
-            watching = [r.address for r in self.unresponse]  # watching_service: of whom a request is kept or served
+            watching = [r.address for r in self.unresponse]  # watching_service: whose requests are kept or served
             watching += [co.address for co in self.coroutines.values() if co.session is not None]
             if isinstance(source, int) and source in watching:
                 self.dead_service.add(source)

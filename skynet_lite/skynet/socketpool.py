@@ -2,7 +2,7 @@
 
 One idea: a socket is an entry in `socket_pool`, a buffer and the coroutine that
 waits for it. Reading parks the coroutine with `skynet.wait`; the message that
-brings what it needs (a coroutine of its own, in `socket_message`) wakes it.
+brings what it needs (by `socket_message`, in a coroutine of its own) wakes it.
 
 After lualib/skynet/socket.lua, and socket_buffer of lualib-src/lua-socket.c.
 """
