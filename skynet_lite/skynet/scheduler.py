@@ -81,7 +81,7 @@ class Scheduler(Tables):
         self.proto: dict[str | int, Protocol] = PROTO  # copied before the first change
         self.sessions: Iterator[int] = sessions(self.in_use)
         # session → coroutine, or BREAK. Who waits enters it (`suspend`; timeout and request.py for others), who resumes
-        # takes it out. `dispatch_wakeup` and task.py put BREAK there; `wait`, or the answer that comes late, takes it out.
+        # takes it out. `dispatch_wakeup` and task.py put BREAK there; `wait`, or the late answer, takes that out.
         self.session_id_coroutine: dict[int, Any] = {}
         self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
         self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
