@@ -409,3 +409,15 @@ def test_a_system_exit_in_a_handler_does_not_end_the_serving_thread() -> None:
         assert node.call(addr, "lua", "on", timeout=10) == "on"
         node.stop()
     assert any("SystemExit came out of a service" in line for line in node.log_lines)
+
+
+def test_a_served_node_that_is_aborted_stands_still() -> None:
+    """skynet.abort ends the drive as `stop` does: the thread waits for jobs, and does not go round and round."""
+    with Node(log=list) as node:
+        node.serve()
+        node.newservice(lambda: skynet.timeout(1, skynet.abort))
+        end = time.monotonic() + 20
+        while node.served():
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        assert node.look(lambda: len(node.handles.contexts)) == 1, "the logger is left"

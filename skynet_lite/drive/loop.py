@@ -148,7 +148,7 @@ class Loop(BaseDriver):
             if queue:
                 server.poll(0)
                 continue
-            if self._attention or until():
+            if self._attention or server.aborted or until():
                 continue
             if server.poll(0) or queue or self._attention:
                 continue

@@ -62,7 +62,7 @@ class Served(Loop):
             try:
                 if self.serving:
                     self.drive(lambda: self.loop(lambda: self.stopping))
-                    self.serving = not self.stopping
+                    self.serving = not (self.stopping or self._server.aborted)  # else started again meanwhile
                 else:  # stopped: jobs (calls, close) still run here, for only this thread can
                     self._wanted.wait()
                     self._wanted.clear()
