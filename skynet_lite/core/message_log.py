@@ -16,17 +16,20 @@ from itertools import chain
 from typing import IO, Any
 
 from .message import PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
-from .mq import MessageQueue, ignore
+from .mq import MessageQueue
 
 
 class MessageLog:
     """The log of one mailbox. Raises OSError if its file cannot be opened."""
 
-    def __init__(self, path: str, mailbox: MessageQueue, now: Callable[[], int], starttime: int) -> None:
+    def __init__(
+        self, path: str, mailbox: MessageQueue, now: Callable[[], int], starttime: int, lives: Callable[[], bool],
+    ) -> None:  # fmt: skip
         self._now = now
         self._file: IO[str] = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # until close
         date = time.asctime(time.localtime(starttime + now() // 100))
         self._write(f"open time: {now()} {date}")
+        self._lives = lives
         self._mailbox = mailbox
         self._callback = mailbox.callback
         mailbox.callback = self
@@ -35,8 +38,8 @@ class MessageLog:
         """The callback of the mailbox: write, then let the service have it."""
         self._write(line(message, self._now()))
         self._callback(message)
-        # The service has started, and set its own; one that has gone is left its `ignore`.
-        if self._mailbox.callback not in (self, ignore) and not self._file.closed:
+        # The service has started, and set its own. What is dropped when it has gone is not logged.
+        if self._mailbox.callback is not self and self._lives() and not self._file.closed:
             self._callback, self._mailbox.callback = self._mailbox.callback, self
 
     def off(self) -> None:

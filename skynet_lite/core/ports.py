@@ -18,6 +18,7 @@ class Call:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.ok = False
+        self.to = 0  # the service that is to answer
         self.payload: Any = None  # what came; the exception, if a job raised
 
     def settle(self, ok: bool, payload: Any) -> None:

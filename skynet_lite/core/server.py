@@ -28,6 +28,7 @@ from .locks import guarded
 from .message import (
     PTYPE_CLIENT,
     PTYPE_ERROR,
+    PTYPE_LUA,
     PTYPE_RESPONSE,
     PTYPE_SOCKET,
     PTYPE_SYSTEM,
@@ -37,7 +38,7 @@ from .message import (
     RemoteMessage,
 )
 from .message_log import MessageLog
-from .mq import GlobalQueue, MessageQueue, ignore
+from .mq import GlobalQueue, MessageQueue
 from .outside import Outside
 from .ports import Call, Driver
 from .socket_server import SocketServer
@@ -142,7 +143,7 @@ class Server:
 
     @guarded
     def kill(self, source: int, handle: int) -> None:
-        """Retire a service: names gone, queued requests answered by errors (handle_exit)."""
+        """Retire a service: its names are gone, and what lies in its mailbox will be dropped (handle_exit)."""
         self.log(source, "KILL self" if handle == source else f"KILL :{handle:x}")
         if self.monitor_exit:
             self.deliver(self.monitor_exit, (PTYPE_CLIENT, 0, handle, ()))
@@ -153,23 +154,27 @@ class Server:
     @guarded
     def retire(self, ctx: Context) -> None:
         self.unregister(ctx)
-        for message in ctx.mailbox:
-            self.turn_away(ctx, message)
-        ctx.mailbox.clear()
         self.driver.ended(ctx)
 
     def unregister(self, ctx: Context) -> None:
         self.handles.retire(ctx.handle)
-        ctx.mailbox.callback = ignore
+        ctx.mailbox.callback = partial(self.drop, ctx)
+
+    @guarded
+    def drop(self, ctx: Context, message: Message) -> None:
+        """The callback of a service that has gone: when its turn comes, all that is left goes (skynet_mq_release)."""
+        left = [message, *ctx.mailbox]
+        ctx.mailbox.clear()
+        for message in left:
+            self.turn_away(ctx, message)
 
     def turn_away(self, ctx: Context, message: Message) -> None:
-        """A message that nobody will read: its sender gets an error, if it waits for an answer (drop_message)."""
-        ptype, session, source, _ = message
-        if session != 0 and source != ctx.handle and ptype not in (PTYPE_RESPONSE, PTYPE_ERROR):
-            if source == 0:
+        """A message that nobody will read, of any kind: all calls of its sender to the service fail (drop_message)."""
+        ptype, _, source, _ = message
+        self.deliver(source, (PTYPE_ERROR, 0, ctx.handle, None), "drop")
+        if source == 0 and ptype == PTYPE_LUA:  # from outside, no timer and no socket
+            for session in [n for n, call in self.calls.items() if call.to == ctx.handle]:
                 self.answer(PTYPE_ERROR, session, None)
-            else:
-                self.deliver(source, (PTYPE_ERROR, session, ctx.handle, None))
 
     def end(self, ctx: Context) -> None:
         """Close a service that has gone. In the thread of its coroutines."""
@@ -194,6 +199,8 @@ class Server:
             if ctx is not self.logger:
                 self.retire(ctx)
         self.aborted = True
+        for session in list(self.calls):
+            self.answer(PTYPE_ERROR, session, None)  # nothing runs any more
 
     # ---- messages
 
@@ -280,7 +287,7 @@ class Server:
         call, session = Call(), 0
         if waits:
             self._sessions = session = self._sessions + 1
-            self.calls[session] = call
+            self.calls[session], call.to = call, target.handle
         self.call_in(target, ptype, session, payload)
         return call
 
@@ -375,7 +382,8 @@ class Server:
             return
         path, failed = f"{folder}/{handle:08x}.log", ""
         try:
-            self._message_logs[handle] = MessageLog(path, ctx.mailbox, self.clock.now, self.clock.starttime)
+            log = MessageLog(path, ctx.mailbox, self.clock.now, self.clock.starttime, lambda: handle in self.contexts)
+            self._message_logs[handle] = log
         except OSError as e:
             failed = f" fail: {e.strerror}"
         self.log(source, f"Open log file {path}{failed}")

@@ -210,7 +210,7 @@ def block(id: int) -> bool:
 
 
 def limit(id: int, size: int) -> None:
-    """Close the socket when more than `size` bytes wait to be read and nobody reads them."""
+    """Close the socket when more than `size` bytes wait to be read and nobody reads them; they are thrown away."""
     open_socket(id).buffer_limit = size
 
 

@@ -153,6 +153,7 @@ def _on_data(service: Scheduler, s: Found, id: int, size: int, data: bytes) -> N
         ready = total >= needed
     elif s.buffer_limit is not None and total > s.buffer_limit:
         service.error(f"socket buffer overflow: fd={id} size={total}")
+        s.pieces, s.pos, s.size = [], 0, 0
         service.server.socket_server.close(service.handle, id)
         return
     else:  # what was there before has been searched; a separator may lie across the seam

@@ -44,6 +44,7 @@ class Builder:
         self._commands: deque[int | None] = deque([None] * len(snapshot.get("commands", ())))
         self._timers: dict[tuple[str, int], int] = {}
         self._failed: dict[tuple[str, int], int] = {}
+        self._gone: dict[str, int] = {}
         self._running: dict[str, str] = {}
         self._current: dict[str, int] = {}  # service → index of the message being dispatched
         self._woken_cause: dict[str, int | None] = {}  # of the entry that each service has just taken from a queue
@@ -74,7 +75,7 @@ class Builder:
 
     def forget(self) -> None:
         """Let go of what causes are found by: what was due before now has none."""
-        for notes in (self._pushed, self._woken, self._forked, self._commands, self._timers, self._failed):
+        for notes in (self._pushed, self._woken, self._forked, self._commands, self._timers, self._failed, self._gone):
             notes.clear()
 
     def _at(self, event: Event, handle: int, at: Any) -> None:
@@ -149,6 +150,7 @@ class Builder:
     # ---- the node
 
     def _exit(self, event: Event, service: str, rest: list[Any]) -> None:
+        self._gone[service] = len(self.events)
         for queues in (self._pushed, self._woken, self._forked):
             queues.pop(service, None)
 
@@ -165,6 +167,8 @@ class Builder:
             event |= {"by": "socket", "type": event["by"], "id": id}
         if event["by"] == "socket":
             return self._outer
+        if event["by"] == "drop":
+            return self._gone.get(event["source"])
         made = last >= 0 and self.events[last]["e"] in ("send", "log", "timer_set", "timer_fired", "birth")
         return last if made else None
 
