@@ -15,6 +15,7 @@ from typing import Any
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import Packed
+from ..skynet.coroutine import runnable
 from ..skynet.protocol import payload_of
 from ..skynet.scheduler import current
 from .library import Keeper, kept
@@ -32,7 +33,7 @@ class Channel:
         self, channel: int, dispatch: Dispatch | None, pack: Callable[..., Any], unpack: Callable[[Any], Any]
     ) -> None:
         self.channel: int | None = channel
-        self.dispatch = dispatch  # f(channel, source, *args)
+        self.dispatch = runnable(dispatch)  # f(channel, source, *args)
         self._pack = pack
         self.unpack = unpack
 
