@@ -44,7 +44,8 @@ class Channel:
 
     def publish(self, *args: Any) -> None:
         """Send to all who subscribe now; returns when it is on its way to each."""
-        _ask("PUB", self._number(), payload_of(self._pack(*args)))
+        command = Packed(("PUB", self._number(), payload_of(self._pack(*args))))
+        skynet.rawcall(_ask.handle(), "lua", command)
 
     def subscribe(self) -> None:
         """Have `dispatch(channel, source, *args)` called for what is published from now on."""

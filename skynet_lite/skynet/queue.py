@@ -41,23 +41,24 @@ class CriticalSection:
         co = running()
         if getattr(co, "service", None) is not self._service:
             raise SkynetError(f"this critical section is for coroutines of {self._service!r} only")
-        if self._current is None:
-            self._tell("push", co)  # it may fail, so it comes before anything is written
-            self._current = co
-        elif self._current is not co:
-            _ = co.hub  # refuses to wait outside a coroutine
-            self._tell("push", co)
-            self._waiting.append(co)
+        if self._current is not co:
+            if self._current is not None:
+                _ = co.hub  # refuses to wait outside a coroutine
             try:
+                if self._current is None:
+                    self._current = co
+                else:
+                    self._waiting.append(co)
+                self._tell("push", co)
                 while self._current is not co:  # skynet asserts it: a wakeup may come from anybody
                     wait()  # whoever leaves makes us the current one before waking us
-            except Exception:  # the stack is too deep to wait
-                if co in self._waiting:
-                    self._waiting.remove(co)
-                    self._tell("leave", co)
-                elif self._current is co:
+            except Exception:  # the stack is too deep
+                if self._current is co:
                     self._depth = 1
                     self.__exit__()
+                else:
+                    self._waiting.remove(co)
+                    self._tell("leave", co)
                 raise
         self._depth += 1
         return self

@@ -367,7 +367,7 @@ class Scheduler(Tables):
 
     def queue_changed(self, number: int, section: Any, op: str, co: Any) -> None:
         """Of a critical section: `co` has come (push), was inside and left (pop), or was killed waiting (leave)."""
-        if op == "push" or section.busy():
+        if section.busy():
             self.queues[number] = section
         else:
             self.queues.pop(number, None)
