@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections import deque
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Flag, IntEnum
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from skynet_lite import ConfigError, Node, PackError, skynet
+from skynet_lite import ConfigError, Node, PackError, datacenter, multicast, skynet
 from skynet_lite.core.clock import RealClock
 from skynet_lite.core.context import MAX_SESSION, Context, sessions
 from skynet_lite.core.errors import AddressError, SkynetError
@@ -302,6 +307,190 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     loop.append(loop)
     with pytest.raises(PackError, match="does it contain itself"):
         pack((loop,))
+
+
+@pytest.mark.parametrize("bottom", [1, {1}])
+def test_what_stands_in_many_places_is_looked_at_once(bottom: Any) -> None:
+    """2 ** 150 ways lead to the innermost value: it goes through, or is refused, at once."""
+    value: Any = [bottom]
+    for _ in range(150):
+        value = [value, value]
+    if bottom == 1:
+        (got,) = unpack(pack((value,)))
+        assert got[0] is got[1] is not value
+        return
+    with pytest.raises(PackError, match=r"argument 1\[0\]\[0\].*builtins.set") as error:
+        pack((value,))
+    assert len(str(error.value)) < 500
+
+
+def test_a_list_costs_what_marshal_needs() -> None:
+    """Nothing of Python runs for each item: ten thousand are looked at by as many calls as ten."""
+
+    def calls(n: int) -> int:
+        counted = 0
+
+        def count(frame: Any, event: str, arg: Any) -> None:
+            nonlocal counted
+            counted += 1
+
+        values = (list(range(n)), dict.fromkeys(range(n)), (1.5,) * n)
+        sys.setprofile(count)
+        try:
+            pack(values)
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    assert calls(10) == calls(10_000)
+
+
+def test_a_refusal_is_short() -> None:
+    """Whatever the value is: keys of megabytes, numbers too long to be written, a place far down."""
+    for key in ("x" * 10**7, b"x" * 10**7, 1 << 100_000, ("x" * 10**7,) * 50):
+        with pytest.raises(PackError) as error:
+            pack(({key: {1}},))
+        assert len(str(error.value)) < 500
+
+
+# ---- values of classes
+
+
+class Color(IntEnum):
+    RED = 1
+    BLUE = 2
+
+
+class Rights(Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Point(NamedTuple):
+    x: int
+    tags: list[Any]
+
+
+@dataclass(frozen=True)
+class Hero:
+    name: str
+    at: Point
+    color: Color = Color.RED
+    made: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "made", True)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [(Color.RED, "Color"), (Rights.READ, "Rights"), (Point(1, []), "Point"), (Hero("ann", Point(1, [])), "Hero")],
+)
+def test_the_error_of_a_class_names_it_and_the_remedy(value: Any, name: str) -> None:
+    """Type, place in the value, and what makes it travel."""
+    with pytest.raises(PackError, match=rf"argument 2\['k'\]\[1\]: a test_core.{name} may not .*skynet.register_type"):
+        pack((1, {"k": [0, value]}))
+
+
+def test_values_of_a_class_that_is_known_arrive_as_they_were() -> None:
+    """Enum, Flag, NamedTuple, dataclass; nested in one another, as keys, and shared in one message."""
+
+    @skynet.register_type
+    class Suit(IntEnum):
+        HEART = 1
+        SPADE = 2
+
+    @skynet.register_type
+    class Mode(Flag):
+        READ = 1
+        WRITE = 2
+
+    @skynet.register_type
+    class Card(NamedTuple):
+        suit: Suit
+        marks: list[Any]
+
+    @skynet.register_type
+    @dataclass(frozen=True)
+    class Hand:
+        cards: tuple[Card, ...]
+        mode: Mode
+        seen: dict[Any, Any]
+
+    card = Card(Suit.SPADE, [1])
+    hand = Hand((card, card), Mode.READ | Mode.WRITE, {Suit.HEART: [card]})
+    (got,) = unpack(pack((hand,)))
+    assert got == hand and type(got) is Hand and type(got.cards[0]) is Card and got.cards[0].suit is Suit.SPADE
+    assert got is not hand and got.cards[0].marks is not card.marks, "the sender's lists are its own"
+    assert got.cards[0] is got.cards[1] is got.seen[Suit.HEART][0]
+    assert unpack(pack((Suit.HEART, [Mode.WRITE]))) == (Suit.HEART, [Mode.WRITE])
+
+    class Special(Card):
+        pass
+
+    with pytest.raises(PackError, match="Special may not travel"):
+        pack((Special(Suit.HEART, []),))
+    with pytest.raises(PackError, match="a Suit cannot be kept as bytes"):
+        skynet.packstring(card)
+    with pytest.raises(PackError, match="contain itself"):
+        card.marks.append(card)
+        pack((card,))
+
+
+def test_a_class_of_any_kind_may_travel_by_functions_of_its_own() -> None:
+    """Also one that is written in C; without `unpack` the receiver gets what has travelled."""
+    skynet.register_type(Fraction, lambda f: f.as_integer_ratio(), lambda pair: Fraction(*pair))
+    skynet.register_type(timedelta, timedelta.total_seconds)
+    assert unpack(pack(([Fraction(1, 3)], timedelta(minutes=1)))) == ([Fraction(1, 3)], 60.0)
+    with pytest.raises(SkynetError, match=r"give pack\(value\); object is no Enum"):
+        skynet.register_type(object)
+
+
+def test_what_is_known_goes_every_way_a_message_goes() -> None:
+    """call and its answer, response, redirect, datacenter, multicast, from outside and back; a trace shows it."""
+
+    @skynet.register_type
+    class Word(NamedTuple):
+        text: str
+
+    heard: list[Any] = []
+
+    def server() -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int, word: Any) -> None:
+            assert type(word) is Word
+            skynet.response()(True, [word])
+
+    def main() -> None:
+        addr = skynet.newservice(server)
+        assert skynet.call(addr, "lua", Word("a")) == [Word("a")]
+        datacenter.set("word", {"it": Word("b")})
+        assert datacenter.get("word", "it") == Word("b") and type(datacenter.get("word", "it")) is Word
+        channel = multicast.new(dispatch=lambda channel, source, *words: heard.extend(words))
+        channel.subscribe()
+        channel.publish(Word("c"), [Word("d")])
+        skynet.dispatch("lua", lambda session, source, *words: skynet.retpack(*words))
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        addr = node.newservice(main)
+        assert node.call(addr, "lua", Word("e")) == Word("e")
+    assert heard == [Word("c"), [Word("d")]]
+    assert any(e.get("body") == [["Ellipsis", 0, ["e"]]] for e in trace.events)
+
+
+def test_a_trace_shows_a_part_of_what_has_no_end() -> None:
+    """A list that shares its parts is as long as all its ways; the message goes through, and its picture is cut."""
+
+    def main() -> None:
+        skynet.dispatch("lua", lambda session, source, value: skynet.retpack(len(value)))
+
+    value: Any = [1]
+    for _ in range(60):
+        value = [value, value]
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        assert node.call(node.newservice(main), "lua", value) == 2
+    (body,) = [e["body"] for e in trace.events if e.get("body") and "…" in e["body"]]
+    assert len(str(body)) < 3_000_000
 
 
 # ---- logger

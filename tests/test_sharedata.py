@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from skynet_lite import CallError, FrozenError, Node, PackError, SkynetError, Trace, mark, sharedata, sharetable, skynet
+from skynet_lite import (
+    CallError,
+    FrozenError,
+    Node,
+    PackError,
+    SkynetError,
+    Trace,
+    datacenter,
+    mark,
+    multicast,
+    sharedata,
+    sharetable,
+    skynet,
+)  # fmt: skip
 from skynet_lite.lualib.frozen import View, copy
 
 VALUE = {"name": "ann", "items": [1, {"id": 7}], "pair": (1, 2), 5: None}
@@ -87,11 +100,60 @@ def test_all_services_read_the_same_object() -> None:
         sharedata.new("t", {"deep": [1, 2, 3]})
         skynet.newservice(reader)
         skynet.newservice(reader)
-        with pytest.raises(PackError, match=r"frozen\.Dict may not travel"):
-            skynet.send(skynet.self(), "lua", sharedata.query("t"))
 
     run(main)
     assert seen[0] is seen[1] == [1, 2, 3]
+
+
+def test_views_travel_as_plain_copies() -> None:
+    """In call, answer, send, datacenter, multicast and other tables, nested too; sharedata's as sharetable's."""
+    heard: list[Any] = []
+
+    def server() -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int, *values: Any) -> None:
+            assert all(type(value) in (dict, list, tuple, str) for value in values)
+            values[0]["items"].append(9)
+            if session:
+                skynet.retpack(sharedata.query("t")["items"], {"nested": [sharetable.query("u")["pair"]]})
+
+    def main() -> None:
+        sharedata.new("t", VALUE)
+        sharetable.loadtable("u", sharedata.query("t"))
+        t, u = sharedata.query("t"), sharetable.query("u")
+        addr = skynet.newservice(server)
+        for view in (t, u):
+            items, nested = skynet.call(addr, "lua", view, [view, {"a": view["items"]}], "text")
+            assert (type(items), items, nested) == (list, VALUE["items"], {"nested": [(1, 2)]})
+        skynet.send(addr, "lua", t)
+        datacenter.set("x", {"deep": t["items"]})
+        assert type(datacenter.get("x", "deep")) is list and datacenter.get("x") == {"deep": VALUE["items"]}
+        channel = multicast.new(dispatch=lambda channel, source, *values: heard.extend(values))
+        channel.subscribe()
+        channel.publish(t["items"], u)
+        sharedata.new("w", t["items"])
+        sharedata.update("w", u)
+        assert t == u == VALUE and sharedata.query("w") == VALUE
+        assert skynet.unpack(skynet.pack(t["pair"])) == ((1, 2),) and type(skynet.packstring(t)) is bytes
+
+    run(main)
+    assert heard == [VALUE["items"], VALUE] and list(map(type, heard)) == [list, dict]
+
+
+def test_a_shared_table_holds_plain_values() -> None:
+    """A value of a class may be one that can change, and all services would see that."""
+
+    @skynet.register_type
+    class Point(NamedTuple):
+        xs: list[int]
+
+    def main() -> None:
+        with pytest.raises(CallError):
+            sharedata.new("t", [Point([1])])
+        with pytest.raises(CallError):
+            sharetable.loadtable("u", {"p": Point([1])})
+
+    assert "a Point cannot be shared" in "\n".join(run(main).log_lines)
 
 
 def test_views_follow_an_update_when_the_news_has_come() -> None:

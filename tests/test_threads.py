@@ -300,7 +300,7 @@ def test_modules_share_no_more_than_the_design_says() -> None:
     made = {name for name in found if name.split(".")[1] in ("_ask", "_cache", "_extern", "_subscribed")}
     assert all(callable(getattr(import_module(f"skynet_lite.lualib.{n.split('.')[0]}"), n.split(".")[1])) for n in made)
     assert found - made == {  # those are functions, made by lualib/library.py; what they keep is in `libs`
-        "lab._left", "language._current", "language._meanwhile", "loader._one_at_a_time", "loader._spec",
+        "codec._builtin", "lab._left", "language._current", "language._meanwhile", "loader._one_at_a_time", "loader._spec",
         "memory._collected", "profile._clocks", "recording._listened", "recording._lock", "scheduler.undispatched",
     }  # fmt: skip
 

@@ -7,7 +7,7 @@ waits for it; source is a handle, 0 for the system (timer, sockets, outside).
 Messages isolate services: the receiver never holds the sender's mutable object.
 Immutable values travel as they are. As soon as a list or a dict is in it, the
 whole message is frozen to bytes at the sender, and each receiver thaws its own
-copy. The types allowed are exactly those that come out as they went in.
+copy. The types allowed are exactly those that come out as they went in (codec.py).
 
 After skynet-src/skynet.h (types) and lualib-src/lua-seri.c (role, not format).
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 import marshal
 from typing import Any, NamedTuple
 
-from .errors import PackError
+from .codec import ATOMS, Coded, frozen, revived
 
 (
     PTYPE_TEXT, PTYPE_RESPONSE, PTYPE_MULTICAST, PTYPE_CLIENT, PTYPE_SYSTEM, PTYPE_HARBOR, PTYPE_SOCKET,
@@ -54,10 +54,6 @@ class RemoteMessage(NamedTuple):
     payload: Any
 
 
-_ATOMS = frozenset((str, bytes, int, float, bool, type(None)))
-_MAX_DEPTH = 200
-
-
 def pack(args: tuple[Any, ...]) -> tuple[Any, ...] | bytes:
     """Freeze the arguments of one "lua" message.
 
@@ -65,8 +61,8 @@ def pack(args: tuple[Any, ...]) -> tuple[Any, ...] | bytes:
     Raises PackError for a type that may not travel, with its name and place.
     """
     for value in args:
-        if type(value) not in _ATOMS:
-            return marshal.dumps(args) if _has_container(args, "argument", 0) else args
+        if type(value) not in ATOMS:
+            return frozen(args)
     return args
 
 
@@ -75,31 +71,7 @@ def unpack(payload: tuple[Any, ...] | bytes) -> tuple[Any, ...]:
     if type(payload) is tuple:
         return payload
     values: tuple[Any, ...] = marshal.loads(payload)  # type: ignore[arg-type]  # bytes: not a tuple
-    return values
-
-
-def _has_container(value: Any, where: str, depth: int) -> bool:
-    """Check the types below `value`; True if a list or a dict is among them."""
-    if depth > _MAX_DEPTH:
-        raise PackError(f"cannot send {where[:60]}...: nested deeper than {_MAX_DEPTH}; does it contain itself?")
-    kind = type(value)
-    if kind in _ATOMS:
-        return False
-    if kind is tuple or kind is list:
-        found = kind is list
-        for i, item in enumerate(value, 1):
-            inner = f"{where} {i}" if depth == 0 else f"{where}[{i - 1}]"
-            found |= _has_container(item, inner, depth + 1)
-        return found
-    if kind is dict:
-        for key, item in value.items():
-            _has_container(key, f"a key of {where}", depth + 1)
-            _has_container(item, f"{where}[{key!r}]", depth + 1)
-        return True
-    raise PackError(
-        f"cannot send {where}: a {kind.__module__}.{kind.__qualname__} may not travel in a message; "
-        "send str, bytes, int, float, bool, None, list, dict or tuple"
-    )
+    return values if type(payload) is not Coded else revived(values, payload.types, {})
 
 
 def mail_label(message: Message) -> str:

@@ -42,7 +42,7 @@ from .mq import GlobalQueue, MessageQueue
 from .outside import Outside
 from .ports import Call, Driver
 from .socket_server import SocketServer
-from .timer import Timer
+from .timer import Timer, ticks
 
 
 class Kind(Protocol):
@@ -333,11 +333,11 @@ class Server:
     @guarded
     def set_timer(self, ctx: Context, session: int, ti: int) -> None:
         """Answer `session` in `ti` ticks; if that is 0 or less, now, by a message (cmd_timeout). DOC: set-timer"""
+        if type(ti) is not int:
+            ti = ticks(ti)
         if ti <= 0:
             ctx.mailbox.push((PTYPE_RESPONSE, session, 0, ()))
             return
-        if type(ti) is not int:
-            raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r}")
         self.timer.add(self.clock.now() + ti, ctx.handle, session)
 
     @guarded

@@ -11,6 +11,18 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator
+from operator import index
+from typing import Any
+
+from .errors import SkynetError
+
+
+def ticks(ti: Any) -> int:
+    """A time as an int; it may be a float that is one, as Lua's 50.0. Raises SkynetError for any other."""
+    try:
+        return index(int(ti) if isinstance(ti, float) and ti.is_integer() else ti)
+    except TypeError:
+        raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r:.80}") from None
 
 
 class Timer:

@@ -24,6 +24,7 @@ from ..skynet.coroutine import (
     coroutine_yield,
     drop_token,
     hold_token,
+    runnable,
     running,
 )  # fmt: skip
 from ..skynet.scheduler import Scheduler, current
@@ -39,7 +40,7 @@ _USER = "USER"
 
 def create(f: Callable[..., Any]) -> UserCoroutine:
     """A coroutine that will run `f(*args)` when it is resumed for the first time."""
-    s, co = current(), UserCoroutine(f)
+    s, co = current(), UserCoroutine(runnable(f))
     known = s.libs.get("coroutine")
     if known is None:
         known = s.libs["coroutine"] = WeakValueDictionary()

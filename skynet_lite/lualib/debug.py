@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_DEBUG, pack, unpack
+from ..skynet.coroutine import runnable
 from ..skynet.protocol import PROTO, Protocol
 from ..skynet.scheduler import current
 from . import memory, remotedebug
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 def reg_debugcmd(name: str, func: Callable[..., Any]) -> None:
     """Add a debug command to the current service: `func(*args)` runs when it is asked, and answers by itself."""
-    _extern()[name] = func
+    _extern()[name] = runnable(func)
 
 
 _extern = partial(kept, "debug.extern", dict[str, Callable[..., Any]])  # those that the current service has added

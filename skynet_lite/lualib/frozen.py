@@ -20,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ..core.errors import FrozenError as FrozenError, SkynetError
+from ..core.codec import Coded, register_type
+from ..core.errors import FrozenError as FrozenError, PackError, SkynetError
 from ..core.message import Packed, pack, unpack
 
 __all__ = ["Root", "Version", "View", "copy", "load", "load_file", "pointer", "table", "view"]
@@ -35,7 +36,10 @@ class Version:
     def __init__(self, name: str, number: int, value: Any) -> None:
         self.name = name
         self.number = number
-        (self._data,) = unpack(pack((value,)))  # also a check: what may not travel may not be shared
+        payload = pack((value,))  # also a check: what may not travel may not be shared
+        if type(payload) is Coded:  # such a value may be one that can change
+            raise PackError(f"{name}: a {payload.types[0].__name__} cannot be shared, only plain values can")
+        (self._data,) = unpack(payload)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -134,6 +138,8 @@ class List(View, Sequence[Any]):
         return self._shown(range(len(data))[index], value)
 
 
+for _view in (Dict, List):  # what travels is a copy
+    register_type(_view, View._now)
 _KINDS: dict[type, Callable[[Root, tuple[Any, ...], Any], View]] = {dict: Dict, list: List, tuple: List}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import Packed
+from ..skynet.coroutine import runnable
 from ..skynet.protocol import payload_of
 from ..skynet.scheduler import current
 from .library import Keeper, kept
@@ -32,7 +33,7 @@ class Channel:
         self, channel: int, dispatch: Dispatch | None, pack: Callable[..., Any], unpack: Callable[[Any], Any]
     ) -> None:
         self.channel: int | None = channel
-        self.dispatch = dispatch  # f(channel, source, *args)
+        self.dispatch = runnable(dispatch)  # f(channel, source, *args)
         self._pack = pack
         self.unpack = unpack
 
@@ -43,7 +44,8 @@ class Channel:
 
     def publish(self, *args: Any) -> None:
         """Send to all who subscribe now; returns when it is on its way to each."""
-        _ask("PUB", self._number(), payload_of(self._pack(*args)))
+        command = Packed(("PUB", self._number(), payload_of(self._pack(*args))))
+        skynet.rawcall(_ask.handle(), "lua", command)
 
     def subscribe(self) -> None:
         """Have `dispatch(channel, source, *args)` called for what is published from now on."""

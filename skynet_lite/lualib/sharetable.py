@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from .. import skynet
 from . import service
-from .frozen import Root, Version, load, load_file, pointer, table, view
+from .frozen import Root, Version, copy, load, load_file, pointer, table, view
 from .library import Keeper, by_name, kept, values
 
 __all__ = ["loadfile", "loadstring", "loadtable", "query", "queryall", "update"]
@@ -64,7 +64,7 @@ def loadstring(name: str, source: str, *args: Any) -> None:
 
 def loadtable(name: str, value: Any) -> None:
     """Take a dict, list or tuple as the table `name`. Raises SkynetError for anything else."""
-    _ask("loadtable", name, table(value, name))
+    _ask("loadtable", name, table(copy(value), name))
 
 
 def query(name: str) -> Any:

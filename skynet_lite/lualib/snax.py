@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 
 from .. import skynet
 from ..core.errors import MethodError as MethodError, SkynetError
+from ..skynet.coroutine import runnable
 from ..skynet.scheduler import current
 from .library import kept
 
@@ -61,7 +62,7 @@ def response(f: F) -> F:
 
 
 def _method(group: str, f: F) -> F:
-    found = f.__globals__.setdefault(METHODS, {})
+    found = runnable(f).__globals__.setdefault(METHODS, {})
     if (group, f.__name__) in found:
         raise SkynetError(f"{group}.{f.__name__} duplicate definition")
     found[group, f.__name__] = f

@@ -24,8 +24,9 @@ from ..core.errors import ConfigError, SkynetError
 from ..core.message import Launch
 from ..core.places import SERVICES, format_error
 from ..skynet.calls import send
+from ..skynet.coroutine import is_runnable
 from ..skynet.scheduler import Scheduler
-from ..skynet.services import error, is_start_function, start_with
+from ..skynet.services import error, start_with
 
 # No program's file may take their place.
 BOOT_SERVICES = ("bootstrap", "launcher", "cdummy", "datacenterd", "service_mgr")
@@ -65,8 +66,8 @@ class Registry:
         """Its name, if no other service has it yet. Raises SkynetError."""
         if isinstance(service, str):
             return Path(service).stem if _is_file(service) else service
-        if not is_start_function(service):
-            raise SkynetError(f"{service!r} is no service: give a start function (def, not async def), or a name")
+        if not is_runnable(service):
+            raise SkynetError(f"{service!r} is no service: give a start function (def, not async), or a name")
         return getattr(service, "__name__", type(service).__name__).strip("<>")
 
     def give(self, name: str, service: str | StartFunction) -> None:

@@ -5,6 +5,7 @@ the file that has its mechanism; `scheduler.py` moves the coroutines below all o
 """
 
 # isort: skip_file
+from ..core.codec import register_type
 from ..core.errors import AddressError, CallError, SkynetError
 from ..core.message import (
     PTYPE_CLIENT, PTYPE_DEBUG, PTYPE_ERROR, PTYPE_HARBOR, PTYPE_LUA, PTYPE_MULTICAST, PTYPE_QUEUE, PTYPE_RESPONSE,
@@ -41,8 +42,8 @@ __all__ = [  # noqa: RUF022
     "forward_type", "genid", "getenv", "harbor", "hpc", "ignoreret", "info_func", "init", "init_service", "kill",
     "killthread", "launch", "localname", "memlimit", "monitor", "mqlen", "name", "newservice", "now", "pack",
     "packstring", "queryservice", "queue", "rawcall", "rawsend", "redirect", "register", "register_protocol",
-    "request", "response", "ret", "retpack", "running", "select", "self", "send", "setenv", "sleep", "start",
-    "starttime", "stat", "task", "term", "time", "timeout", "tostring", "trace", "trace_timeout", "tracecall",
+    "register_type", "request", "response", "ret", "retpack", "running", "select", "self", "send", "setenv", "sleep",
+    "start", "starttime", "stat", "task", "term", "time", "timeout", "tostring", "trace", "trace_timeout", "tracecall",
     "tracelog", "traceproto", "tracetag", "trash", "uniqtask", "uniqueservice", "unpack", "wait", "wakeup",
     "yield_",
 ]  # fmt: skip

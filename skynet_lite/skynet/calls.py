@@ -13,9 +13,10 @@ import marshal
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import AddressError, CallError, SkynetError
+from ..core.codec import Coded
+from ..core.errors import AddressError, CallError, PackError, SkynetError
 from ..core.message import PTYPE_LUA, Packed, pack as _pack, unpack as _unpack
-from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, running
+from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, runnable, running
 from .protocol import own_pack, payload_of, protocol_of, unknown_protocol
 from .response import Response
 from .scheduler import Scheduler, current
@@ -119,7 +120,7 @@ def retpack(*values: Any) -> bool:
 def response(pack: Callable[..., Any] | None = None) -> Response:
     """A function that answers the current request later; see Response."""
     co = _serving("skynet.response")
-    made: Response = coroutine_yield(co.hub, RESPONSE, _pack if pack is None else own_pack(pack))[0]
+    made: Response = coroutine_yield(co.hub, RESPONSE, _pack if pack is None else own_pack(runnable(pack)))[0]
     return made
 
 
@@ -157,6 +158,8 @@ def unpack(message: Packed) -> tuple[Any, ...]:
 def packstring(*values: Any) -> bytes:
     """Values as bytes, to be kept; `unpack` opens them, in this version of Python. Raises PackError."""
     packed = _pack(values)
+    if type(packed) is Coded:  # its classes are only known in this process
+        raise PackError(f"packstring: a {packed.types[0].__name__} cannot be kept as bytes")
     return packed if isinstance(packed, bytes) else marshal.dumps(packed)
 
 

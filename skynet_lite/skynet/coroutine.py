@@ -14,6 +14,8 @@ frames of both sides: below a notebook's sixty frames it would cost twice as muc
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import GEN_CREATED, getgeneratorstate, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar
 
 from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
@@ -21,6 +23,7 @@ from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, s
 from ..core.errors import SkynetError
 
 T = TypeVar("T")
+_UNRUN = frozenset((CoroutineType, GeneratorType, AsyncGeneratorType))
 
 coroutine_resume: Callable[..., Any] = greenlet.switch
 coroutine_yield: Callable[..., Any] = greenlet.switch
@@ -42,6 +45,26 @@ DONE = object()
 
 def outside() -> SkynetError:
     return SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
+
+
+def is_runnable(f: Any) -> bool:
+    """Whether calling `f` runs it: of an `async def` or a generator function a call only makes an object."""
+    kinds = iscoroutinefunction, isgeneratorfunction, isasyncgenfunction
+    return callable(f) and not any(kind(g) for kind in kinds for g in (f, type(f).__call__))
+
+
+def runnable(f: T) -> T:
+    """The same function; None may stand for none. Raises SkynetError for one that a call would not run."""
+    if f is not None and not is_runnable(f):
+        raise _not_run(f)
+    return f
+
+
+def _not_run(f: Any) -> SkynetError:
+    return SkynetError(
+        f"{getattr(f, '__qualname__', f)!s:.80} is no plain function, and nothing of it would run: give a def that is "
+        "neither async nor a generator; skynet.call, sleep and all others wait without await"
+    )
 
 
 def current() -> Any:
@@ -86,12 +109,26 @@ class Coroutine(greenlet):
         """The body of every coroutine (co_create): a task, then the pool, then the next. DOC: coroutine-body"""
         service, hub = self.service, self.hub
         while True:
-            self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
+            made = self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
+            if made is not None:
+                self._returned(made)
+                made = None
             self.args = ()  # let go of the message
             forgotten = 0 if self.responded else self.session
             self.session, self.responded = None, False
             self.pooled, service.pooled = service.pooled, self
             coroutine_yield(hub, EXIT, forgotten)
+
+    def _returned(self, made: Any) -> None:
+        """A task has returned something: nobody wants it, unless it is the task itself, which has not run."""
+        if type(made) not in _UNRUN or (type(made) is GeneratorType and getgeneratorstate(made) != GEN_CREATED):
+            return
+        if type(made) is CoroutineType:
+            made.close()  # else Python warns of it as well
+        raise _not_run(made)
+
+    def __bool__(self) -> bool:
+        return True  # a greenlet is false before it has begun, and after its end
 
     @property
     def label(self) -> str:
@@ -136,6 +173,9 @@ class UserCoroutine(greenlet):
 
     def run(self, *args: Any) -> Any:
         return self.f(*args)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __repr__(self) -> str:
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
@@ -219,7 +259,7 @@ def coroutine_close(co: Coroutine | UserCoroutine) -> None:
     """
     if co.dead:
         return
-    if not co:  # never started: nothing to unwind, and greenlet would run the body
+    if not greenlet.__bool__(co):  # never started: nothing to unwind, and greenlet would run the body
         co.f = None
         return
     error: BaseException = GreenletExit()
@@ -236,6 +276,6 @@ def coroutine_close(co: Coroutine | UserCoroutine) -> None:
 
 def coroutine_drop(co: Coroutine) -> None:
     """End a coroutine of the runtime itself, which neither catches nor blocks; from anywhere, at once."""
-    if co and not co.dead:
+    if greenlet.__bool__(co):
         co.parent = getcurrent()  # it comes back to us, not to the hub
         co.throw(GreenletExit)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.message import PTYPE_RESPONSE, Message, Packed
 from .calls import send
+from .coroutine import runnable
 from .scheduler import Scheduler, current
 from .services import queryservice, start_with, uniqueservice
 
@@ -77,6 +78,7 @@ def filter(f: Filter, start_func: Callable[..., Any] | None = None) -> None:
     It returns the same four, changed or not, which are then dispatched; None drops the message.
     """
     s = current()
+    runnable(f)
 
     def filtered(message: Message) -> None:
         passed = f(*message)

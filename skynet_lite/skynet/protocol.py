@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, Packed, pack as _pack, unpack as _unpack
-from .coroutine import BREAK, current, running
+from .coroutine import BREAK, current, runnable, running
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,7 +108,8 @@ def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> N
     """
     s = current()
     fields = {**(spec or {}), **fields}
-    name, id, pack, unpack, dispatch = (fields.pop(key, None) for key in ("name", "id", "pack", "unpack", "dispatch"))
+    name, id = fields.pop("name", None), fields.pop("id", None)
+    pack, unpack, dispatch = (runnable(fields.pop(key, None)) for key in ("pack", "unpack", "dispatch"))
     if not isinstance(name, str) or not isinstance(id, int) or not 0 <= id <= 255:
         raise SkynetError(f"register_protocol needs name (a str) and id (0 to 255), not {name!r} and {id!r}")
     if name in s.proto or id in s.proto:
@@ -137,25 +138,25 @@ def dispatch(typename: str, func: Callable[..., Any] | None = None) -> Any:
     if func is None:
 
         def decorate(f: F) -> F:
-            p.dispatch = f
+            p.dispatch = runnable(f)
             return f
 
         return decorate
-    before, p.dispatch = p.dispatch, func
+    before, p.dispatch = p.dispatch, runnable(func)
     return before
 
 
 def dispatch_unknown_request(f: Callable[..., Any]) -> Callable[..., Any]:
     """Set `f(session, source, message, typename)` for messages nobody handles; returns the one before."""
     s = current()
-    before, s.unknown_request = s.unknown_request, f
+    before, s.unknown_request = s.unknown_request, runnable(f)
     return before  # type: ignore[no-any-return]
 
 
 def dispatch_unknown_response(f: Callable[..., Any]) -> Callable[..., Any]:
     """Set `f(session, source, message)` for responses nobody waits for; returns the one before."""
     s = current()
-    before, s.unknown_response = s.unknown_response, f
+    before, s.unknown_response = s.unknown_response, runnable(f)
     return before  # type: ignore[no-any-return]
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
+from ..core.errors import SkynetError
 from .coroutine import running
 from .scheduler import current
 from .waits import wait, wakeup
@@ -24,23 +24,42 @@ class CriticalSection:
     """`cs(f, *args)` runs f inside; `with cs:` does the same for a block."""
 
     def __init__(self) -> None:
-        s = current()
-        number = s.libs["queue"] = s.libs.get("queue", 0) + 1
-        self._changed = partial(s.queue_changed, number)
+        s = self._service = current()
+        self._number = s.libs["queue"] = s.libs.get("queue", 0) + 1
         self._current: Any = None
         self._depth = 0
         self._waiting: deque[Any] = deque()
 
+    def _tell(self, op: str, co: Any) -> None:
+        self._service.queue_changed(self._number, self, op, co)
+
     def __enter__(self) -> CriticalSection:
-        """Go in, or stand in the queue until we are let in. DOC: queue-enter"""
+        """Go in, or stand in the queue until we are let in.
+
+        Raises SkynetError in another service or thread, and where one would have to wait and cannot. DOC: queue-enter
+        """
         co = running()
-        if self._current is None:
-            self._current = co
-            self._changed(self, "push", co)
-        elif self._current is not co:
-            self._waiting.append(co)
-            self._changed(self, "push", co)
-            wait()  # whoever leaves makes us the current one before waking us
+        if getattr(co, "service", None) is not self._service:
+            raise SkynetError(f"this critical section is for coroutines of {self._service!r} only")
+        if self._current is not co:
+            if self._current is not None:
+                _ = co.hub  # refuses to wait outside a coroutine
+            try:
+                if self._current is None:
+                    self._current = co
+                else:
+                    self._waiting.append(co)
+                self._tell("push", co)
+                while self._current is not co:  # skynet asserts it: a wakeup may come from anybody
+                    wait()  # whoever leaves makes us the current one before waking us
+            except Exception:  # the stack is too deep
+                if self._current is co:
+                    self._depth = 1
+                    self.__exit__()
+                else:
+                    self._waiting.remove(co)
+                    self._tell("leave", co)
+                raise
         self._depth += 1
         return self
 
@@ -49,15 +68,17 @@ class CriticalSection:
         self._depth -= 1
         if self._depth == 0:
             left, self._current = self._current, self._waiting.popleft() if self._waiting else None
-            self._changed(self, "pop", left)
-            if self._current is not None:
-                wakeup(self._current)
+            try:
+                self._tell("pop", left)
+            finally:
+                if self._current is not None:
+                    wakeup(self._current)
 
     def leave(self, thread: Any) -> None:
         """A coroutine that stands in the queue is being killed; who is inside leaves by `__exit__`."""
         for co in [co for co in self._waiting if co.thread is thread]:
             self._waiting.remove(co)
-            self._changed(self, "leave", co)
+            self._tell("leave", co)
         if self._depth == 0 and self._current is not None and self._current.thread is thread:
             self._depth = 1  # it was let in, and never got to run
             self.__exit__()

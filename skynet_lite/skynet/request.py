@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.errors import CallError, SkynetError
+from ..core.timer import ticks
 from .calls import unreachable
 from .coroutine import SUSPEND, Coroutine, coroutine_drop, coroutine_yield, running
 from .protocol import Protocol, protocol_of
@@ -72,7 +73,8 @@ class Request:
         if self._thread is not None:
             raise SkynetError("this request has been sent: make a new one with skynet.request()")
         s, co = current(), running()
-        _ = co.hub  # refuses to block outside a coroutine before anything is sent
+        _ = co.hub  # refuses to block outside a coroutine before anything is sent, and a time that is none
+        timeout = None if timeout is None else ticks(timeout)
         packed = [(asked, p, p.pack(asked[2:])) for asked in self._asks for p in (protocol_of(s, asked[1]),)]
         self._thread = thread = _RequestThread(s, self, co.n)
         for asked, p, payload in packed:

@@ -8,7 +8,6 @@ After lualib/skynet.lua (start, newservice, exit, stat, getenv).
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from ..core.places import format_error
 from .calls import call, send
-from .coroutine import QUIT, coroutine_yield, running
+from .coroutine import QUIT, coroutine_yield, runnable, running
 from .scheduler import Scheduler, current
 from .waits import timeout
 
@@ -32,7 +31,7 @@ def start(func: F) -> F:
     """
     s = getattr(running(), "service", None)
     if s is not None and "cell" in s.libs:  # of service_cell
-        s.libs["cell"].append(func)
+        s.libs["cell"].append(runnable(func))
     elif s is not None:
         start_with(s, func)
     return func
@@ -42,6 +41,7 @@ def start_with(s: Scheduler, func: Callable[..., Any], callback: Callable[[Messa
     """`start` for a service that is given: the arguments of its launch reach `func`. `callback` gets its messages."""
     if s.start_state != "loading":
         raise SkynetError("skynet.start was called already: a service has one start function")
+    runnable(func)
     s.start_state = "starting"
     s.server.set_callback(s.ctx, callback or s.dispatch_message)
     s.init_thread = timeout(0, partial(init_service, partial(func, *s.launch_args)))
@@ -53,7 +53,7 @@ def init(func: F) -> F:
     if s.init_functions is None:
         func()
     else:
-        s.init_functions.append(func)
+        s.init_functions.append(runnable(func))
     return func
 
 
@@ -204,7 +204,7 @@ def endless() -> bool:
 
 def info_func(func: F) -> F:
     """Set what the debug command INFO answers: `func(*args)`. Decorates (lualib/skynet/debug.lua)."""
-    current().libs["info_func"] = func
+    current().libs["info_func"] = runnable(func)
     return func
 
 
@@ -220,8 +220,3 @@ def harbor(addr: int) -> tuple[int, bool]:
     """The harbor that a handle belongs to, and whether that is another node (skynet_isremote)."""
     current()
     return addr >> REMOTE_SHIFT, addr >> REMOTE_SHIFT != 0
-
-
-def is_start_function(f: Any) -> bool:
-    """Whether `f` can be a service: a plain function or method, not a coroutine function."""
-    return callable(f) and not inspect.iscoroutinefunction(f)

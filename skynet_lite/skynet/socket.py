@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import SkynetError, SocketError
-from .coroutine import running
+from .coroutine import runnable, running
 from .scheduler import current
 from .udp import address_of, bytes_of, sendto, udp, udp_address, udp_connect, udp_dial, udp_listen
 from .waits import wait
@@ -56,7 +56,7 @@ def start(id: int, func: Accept | None = None) -> int:
     DOC: socket-start
     """
     service = current()
-    _ = running().hub  # refuses to block outside a coroutine before anything is done
+    _ = running().hub, runnable(func)  # refuses to block outside a coroutine before anything is done
     s = pool_of(service).get(id)
     if s is not None and s.protocol != "listen":
         raise SocketError(f"socket {id} is not closed: it was started or opened here already")
@@ -237,7 +237,7 @@ def lwrite(id: int, data: bytes | bytearray | memoryview) -> bool:
 
 def warning(id: int, func: Callable[[int, int], Any]) -> None:
     """Call `func(id, kilobytes)` instead of the log when much waits to be sent; 0: all is sent."""
-    open_socket(id).on_warning = func
+    open_socket(id).on_warning = runnable(func)
 
 
 # --------------------------------------------------------------------------- asking
@@ -258,7 +258,7 @@ def onclose(id: int, func: Callable[[int], Any] | None) -> None:
     if func is None:
         functions.pop(id, None)
     else:
-        functions[id] = func
+        functions[id] = runnable(func)
 
 
 def sockname(id: int) -> tuple[str, int]:

@@ -158,7 +158,7 @@ def _on_data(service: Scheduler, s: Found, id: int, size: int, data: bytes) -> N
         return
     else:  # what was there before has been searched; a separator may lie across the seam
         ready = type(needed) is bytes and (needed in data or (len(needed) > 1 and total > size and needed in whole(s)))
-    if total > BUFFER_LIMIT and (ready or needed is None or needed is END):
+    if total > BUFFER_LIMIT and (ready or needed is None):  # who waits for the end reads all there is, as in v1.1.0
         pause_socket(s, total)
     if ready:
         s.read_required = None

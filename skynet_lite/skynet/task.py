@@ -89,6 +89,7 @@ def kill(s: Scheduler, co: Coroutine, by: int) -> None:
     for section in list(s.queues.values()):
         section.leave(co)
     coroutine_close(co)
+    drop_token(s, co)  # of a sleep that its `finally` has tried
     if s.pooled is co:  # it was told to end, and did: by returning
         s.pooled = co.pooled
 

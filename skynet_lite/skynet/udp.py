@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.errors import SocketError
 from ..core.socket_udp import unpack_udp_address
+from .coroutine import runnable
 from .scheduler import current
 from .socketpool import PoolSocket, pool_of
 
@@ -55,6 +56,7 @@ def udp_dial(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
 def udp_connect(id: int, host: str, port: int, func: Callable[[bytes, bytes], Any] | None = None) -> None:
     """Set the default destination for `write`; datagrams from others still arrive. Raises SocketError."""
     service = current()
+    runnable(func)
     service.server.socket_server.udp_connect(service.handle, id, *address_of(host, port))
     s = pool_of(service).get(id)
     if s is None:
@@ -65,6 +67,7 @@ def udp_connect(id: int, host: str, port: int, func: Callable[[bytes, bytes], An
 
 def _udp(how: str, func: Callable[..., Any], *where: Any) -> int:
     service = current()
+    runnable(func)
     id: int = getattr(service.server.socket_server, how)(service.handle, *where)
     pool_of(service)[id] = PoolSocket(service, id, func, "UDP")
     return id

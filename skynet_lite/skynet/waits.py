@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ..core.timer import ticks
 from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, outside, running
 from .scheduler import NOTHING, current
 from .task import traced_timeout
@@ -20,13 +21,14 @@ from .task import traced_timeout
 def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     """Run `func` in a coroutine of its own after `ti` ticks (10 ms each); 0: as a message, soon.
 
-    The coroutine is taken now, not when the time has come. DOC: timeout
+    The coroutine is taken now, not when the time has come. Raises SkynetError if `ti` is no whole number.
+    DOC: timeout
     """
     s = current()
     session = next(s.sessions)
+    s.server.set_timer(s.ctx, session, ti)
     if s.timeout_traceback is not None:
         func = traced_timeout(s, session, ti, func)
-    s.server.set_timer(s.ctx, session, ti)
     co = s.session_id_coroutine[session] = s.co_create(func, ())
     return co
 
@@ -34,7 +36,8 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
 def sleep(ti: int, token: Any = None) -> str | None:
     """Wait `ti` ticks. None if they have passed, "BREAK" if somebody woke us before.
 
-    `token` (any hashable) is what `wakeup` names instead of the coroutine. DOC: sleep
+    `token` (any hashable) is what `wakeup` names instead of the coroutine. Raises SkynetError if `ti` is no whole
+    number (50.0 is one), or somebody sleeps with the token already. DOC: sleep
     """
     co = running()
     try:
@@ -42,6 +45,7 @@ def sleep(ti: int, token: Any = None) -> str | None:
     except AttributeError:
         raise outside() from None
     if token is not None:
+        ti = ticks(ti)  # refused before anything is written
         hold_token(s, co, token)
     session = next(s.sessions)
     s.server.set_timer(s.ctx, session, ti)

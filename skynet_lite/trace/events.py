@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import marshal
 from collections import defaultdict, deque
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine
 from .shapes import ENTRIES
+
+_MOST = 100_000  # values of one message that are shown; of a list that shares its parts there may be 2 ** 40
 
 
 class Places(Protocol):
@@ -216,16 +219,19 @@ def _socket_fields(type: int, id: int, ud: int, data: Any) -> Event:
 def plain(payload: Any) -> list[Any]:
     """The values of a message as JSON can hold them; what JSON does not know becomes its repr."""
     values = payload if isinstance(payload, tuple) else marshal.loads(payload) if isinstance(payload, bytes) else ()
-    return [_plain(value) for value in values]
+    room = iter(range(_MOST))
+    shown = [_plain(value, room) for value in values]
+    return shown if next(room, None) is not None else [*shown, "…"]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, room: Iterator[int]) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else repr(value)
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, room) for item, _ in zip(value, room, strict=False)]
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else repr(key): _plain(item) for key, item in value.items()}
+        pairs = zip(value.items(), room, strict=False)
+        return {key if isinstance(key, str) else repr(key): _plain(item, room) for (key, item), _ in pairs}
     return repr(value)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import math
 from dataclasses import dataclass, field
+from socket import AddressFamily, SocketKind
 from typing import Any, NamedTuple
 
 from .schema import TraceError
@@ -94,16 +95,18 @@ def decode(data: Any) -> World | None:
 
 
 def _encode(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or type(value) in (bool, str):
         return value
-    if isinstance(value, int):
-        return int(value)  # the families of addresses are enums
+    if type(value) is int or isinstance(value, (AddressFamily, SocketKind)):
+        return int(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else {"f": repr(value)}
     if isinstance(value, bytes):
         return {"b": base64.b64encode(value).decode()}
     if isinstance(value, dict):
         return {"d": [[_encode(key), _encode(item)] for key, item in value.items()]}
+    if type(value) not in (list, tuple, Failure):
+        raise TraceError(f"cannot be saved: a {type(value).__name__} came from outside, in a call; give its parts")
     items = [_encode(item) for item in value]
     return {"e": items} if isinstance(value, Failure) else {"t": items} if isinstance(value, tuple) else items
 

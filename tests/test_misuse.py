@@ -1,0 +1,374 @@
+"""Misuse: each mistake is told where it is made, before anything is written, and breaks nothing else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from skynet_lite import CallError, Node, SkynetError, coroutine, debug, multicast, skynet, snax, socket
+
+
+def run(main: Callable[[], Any]) -> list[str]:
+    """A service, until nothing is left to do; what it logged."""
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main)
+        node.run()
+    return [line.partition("] ")[2] for line in node.log_lines if "LAUNCH" not in line and "KILL" not in line]
+
+
+# ---- functions of which a call runs nothing
+
+
+async def waits(*args: Any) -> None:
+    skynet.error("never")
+
+
+def gives(*args: Any) -> Any:
+    yield skynet.error("never")
+
+
+async def both(*args: Any) -> Any:
+    yield skynet.error("never")
+
+
+class Served:
+    async def method(self, *args: Any) -> None: ...
+
+    async def __call__(self, *args: Any) -> None: ...
+
+
+UNRUN: list[Any] = [waits, gives, both, partial(waits, 1), Served().method, Served()]
+IDS = ["async", "generator", "async-generator", "partial", "method", "object"]
+
+TAKES: dict[str, Callable[[Any], Any]] = {
+    "dispatch": lambda f: skynet.dispatch("lua", f),
+    "@dispatch": lambda f: skynet.dispatch("lua")(f),
+    "unknown_request": skynet.dispatch_unknown_request,
+    "unknown_response": skynet.dispatch_unknown_response,
+    "register_protocol dispatch": lambda f: skynet.register_protocol(name="x", id=99, dispatch=f),
+    "register_protocol pack": lambda f: skynet.register_protocol(name="x", id=99, pack=f),
+    "register_protocol unpack": lambda f: skynet.register_protocol(name="x", id=99, unpack=f),
+    "filter": lambda f: skynet.filter(f),
+    "info_func": skynet.info_func,
+    "reg_debugcmd": lambda f: debug.reg_debugcmd("X", f),
+    "coroutine": coroutine.create,
+    "multicast": lambda f: multicast.new(dispatch=f),
+    "socket.start": lambda f: socket.start(socket.listen("127.0.0.1:0"), f),
+    "socket.onclose": lambda f: socket.onclose(1, f),
+    "udp": lambda f: socket.udp(f),
+    "udp_connect": lambda f: socket.udp_connect(1, "127.0.0.1", 1, f),
+    "newservice": lambda f: skynet.newservice(f),
+}
+
+
+@pytest.mark.parametrize("takes", TAKES)
+def test_what_would_not_run_is_refused_where_it_is_given(takes: str) -> None:
+    """Of an `async def` or a generator function a call makes an object and runs nothing: said at the line that gave it."""
+
+    def main() -> None:
+        for f in UNRUN:
+            with pytest.raises(SkynetError, match="nor a generator|not async"):
+                TAKES[takes](f)
+
+    run(main)
+
+
+def test_a_start_function_that_would_not_run_is_refused() -> None:
+    """Also where `start` says it, from the code of a service; the service is not there then."""
+
+    def snaxed() -> None:
+        with pytest.raises(SkynetError, match="neither async"):
+            snax.accept(waits)
+        with pytest.raises(SkynetError, match="neither async"):
+            skynet.init(waits) if skynet.running().service.init_functions is not None else skynet.dispatch("lua", waits)
+
+    run(snaxed)
+    with Node(clock="virtual", log=list) as node, pytest.raises(SkynetError, match="not async"):
+        node.newservice(waits)
+
+
+@pytest.mark.parametrize("f", UNRUN, ids=IDS)
+@pytest.mark.filterwarnings("error")
+def test_a_task_that_has_not_run_fails(f: Any) -> None:
+    """fork and timeout take any function, and look at what it has returned: a message costs nothing then."""
+
+    def main() -> None:
+        skynet.fork(f, 1)
+        skynet.timeout(1, f)
+        skynet.fork(lambda: f())
+
+    lines = run(main)
+    assert len([line for line in lines if "nothing of it would run" in line]) >= 2 and "never" not in lines
+
+
+def test_a_caller_hears_that_the_handler_has_not_run() -> None:
+    """A lambda hides what it calls; the call fails all the same, instead of waiting for ever."""
+
+    def server() -> None:
+        skynet.dispatch("lua", lambda session, source: waits())
+
+    with Node(clock="virtual", log=list) as node:
+        with pytest.raises(CallError):
+            node.call(node.newservice(server), "lua")
+        node.run()
+        assert "waits is no plain function" in "\n".join(node.log_lines)
+
+
+def test_a_generator_that_has_begun_is_no_mistake() -> None:
+    """What a task returns is its own business, if it has run."""
+
+    def main() -> None:
+        def begun() -> Any:
+            g = gives()
+            next(g)
+            return g
+
+        skynet.fork(begun)
+        skynet.fork(lambda: 5)
+
+    assert run(main) == ["never"]
+
+
+# ---- times
+
+
+@pytest.mark.parametrize("ti", [1.5, 0.5, -1.5, "a", None, float("nan"), float("inf"), [1]])
+def test_a_time_that_is_none_leaves_nothing_behind(ti: Any) -> None:
+    """No token, no session, no timer, no request: it is refused before anything is written."""
+
+    def main() -> None:
+        s = skynet.running().service
+        skynet.trace_timeout(True)
+        uses: list[Callable[[], Any]] = [
+            lambda: skynet.sleep(ti),
+            lambda: skynet.sleep(ti, "token"),
+            lambda: skynet.timeout(ti, print),
+            lambda: skynet.select((skynet.self(), "lua"), timeout=ti),
+        ]
+        for wrong in uses[:3] if ti is None else uses:
+            with pytest.raises(SkynetError, match="whole number of ticks"):
+                wrong()
+        assert (s.sleep_tokens, s.session_id_coroutine, s.watching_session, s.timeout_traceback) == ({}, {}, {}, {})
+        assert len(s.mailbox) == 0
+        assert skynet.sleep(1, "token") is None
+
+    assert run(main) == []
+
+
+def test_a_whole_number_may_be_a_float() -> None:
+    """As Lua's 5.0, which skynet takes."""
+
+    def main() -> None:
+        skynet.sleep(50.0)
+        skynet.sleep(-1.0)
+        skynet.timeout(5.0, lambda: skynet.error("fired at", skynet.now()))
+        list(skynet.select((skynet.newservice("cdummy"), "debug", "PING"), timeout=3.0))
+        assert skynet.now() == 50
+
+    assert run(main)[-1] == "fired at 55"
+
+
+def test_a_sleep_in_the_finally_of_a_killed_task_leaves_no_token() -> None:
+    """It cannot sleep any more, and nobody is to be told later that the token is taken."""
+
+    def main() -> None:
+        def stubborn() -> None:
+            try:
+                skynet.wait()
+            finally:
+                skynet.sleep(5, "token")
+
+        co = skynet.fork(stubborn)
+        skynet.yield_()
+        assert skynet.killthread(co)
+        assert skynet.sleep(1, "token") is None
+
+    run(main)
+
+
+# ---- coroutines in an `if`
+
+
+def test_a_coroutine_is_true() -> None:
+    """Before it has begun, while it is parked and after its end: only None says that there was none."""
+
+    def main() -> None:
+        forked, timed = skynet.fork(skynet.wait), skynet.timeout(1, print)
+        own = coroutine.create(print)
+        assert forked and timed and own
+        assert skynet.killthread(forked) and skynet.killthread(timed) and not skynet.killthread(forked)
+        parked = skynet.fork(skynet.wait)
+        skynet.yield_()
+        assert parked and skynet.killthread(parked) is parked and parked
+        assert not skynet.killthread("nobody")
+
+    assert run(main) == []
+
+
+# ---- critical sections
+
+
+def test_a_stray_wakeup_lets_nobody_in() -> None:
+    """skynet asserts that nobody is inside; here whoever was woken looks, and goes on waiting."""
+
+    def main() -> None:
+        section, inside, seen = skynet.queue(), 0, list[str]()
+
+        def work(name: str) -> None:
+            nonlocal inside
+            with section:
+                inside += 1
+                assert inside == 1
+                skynet.sleep(5)
+                seen.append(name)
+                inside -= 1
+
+        _, b, c = [skynet.fork(work, name) for name in "abc"]
+        skynet.sleep(1)
+        for co in (c, b, c):
+            skynet.wakeup(co)
+            skynet.yield_()
+        skynet.sleep(40)
+        assert seen == ["a", "b", "c"] and not section.busy()
+        assert skynet.running().service.queues == {}
+
+    assert run(main) == []
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_stack_that_is_too_deep_locks_no_section(recorded: bool) -> None:
+    """RecursionError at any line of going in, whether the section is free or not: it can be had afterwards."""
+
+    def main() -> None:
+        section = skynet.queue()
+
+        def enter(depth: int) -> None:
+            if depth:
+                enter(depth - 1)
+                return
+            with section:
+                pass
+
+        def try_to_enter(depth: int) -> None:
+            try:
+                enter(depth)
+            except RecursionError:
+                refused.append(depth)
+
+        limit = sys.getrecursionlimit()
+        refused: list[int] = []
+        for depth in range(limit - 160, limit):
+            try_to_enter(depth)
+            assert not section.busy(), depth
+            with section:
+                skynet.fork(try_to_enter, depth)
+                skynet.yield_()
+                skynet.yield_()
+            skynet.yield_()
+            assert not section.busy(), depth
+        assert 0 < len(refused) < 320
+        assert skynet.running().service.queues == {}
+
+    with Node(clock="virtual", log=list) as node:
+        if recorded:
+            with node.record():
+                node.newservice(main)
+        else:
+            node.newservice(main)
+
+
+def test_a_section_is_for_the_coroutines_of_its_service() -> None:
+    """Another thread, another service, code outside: refused before anything is written, free or taken."""
+    sections: list[Any] = []
+    refused: list[str] = []
+
+    def enter() -> None:
+        try:
+            with sections[0]:
+                refused.append("entered")
+        except SkynetError as e:
+            refused.append(str(e))
+
+    def thief(section_owner: int) -> None:
+        enter()
+
+    def main() -> None:
+        section = skynet.queue()
+        sections.append(section)
+
+        def hold() -> None:
+            with section:
+                skynet.sleep(5)
+
+        for _ in range(2):  # free, then taken
+            thread = threading.Thread(target=enter)
+            thread.start()
+            thread.join()
+            skynet.newservice(thief, skynet.self())
+            skynet.fork(hold)
+            skynet.yield_()
+        skynet.sleep(20)
+        assert not section.busy() and section.labels() == []
+
+    run(main)
+    enter()
+    assert len(refused) == 5 and all("for coroutines of <service" in text for text in refused)
+
+
+def test_a_section_outlives_a_recording() -> None:
+    """Made while one runs or before: it tells whoever records now, and nobody when nobody does."""
+
+    def main() -> None:
+        sections: dict[str, Any] = {}
+
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int, name: str) -> None:
+            section = sections[name] if name in sections else sections.setdefault(name, skynet.queue())
+            section(skynet.retpack)
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(main)
+        node.call(addr, "lua", "before")
+        with node.record() as trace:
+            node.call(addr, "lua", "before")
+            node.call(addr, "lua", "during")
+        told = [e["session"] for e in trace.events if e.get("table") == "queue" and e["op"] == "push"]
+        assert told == [1, 2]
+        node.call(addr, "lua", "during")
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_readall_reads_all(paused: bool) -> None:
+    """Whoever waits for the end wants all there is: what is read is not held back behind 128 KiB, as in v1.1.0."""
+    data = bytes(range(256)) * 4096
+    ports: list[int] = []
+    got: list[bytes] = []
+
+    def accept(id: int, address: str) -> None:
+        socket.start(id)
+        if paused:
+            socket.pause(id)
+        got.append(socket.readall(id))
+        socket.close(id)
+
+    def main() -> None:
+        id = socket.listen("127.0.0.1:0")
+        ports.append(socket.sockname(id)[1])
+        socket.start(id, accept)
+
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main)
+        client = node.client(ports[0])
+        client.send(data)
+        client.shutdown()
+        node.run(until=lambda: bool(got), timeout=20)
+        client.close()
+    assert got == [data]
