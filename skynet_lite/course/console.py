@@ -1,5 +1,7 @@
 """The client of a debug console: `skynet-lite console HOST:PORT`.
 
+It reads the token of a console on this machine from its file, and says it first.
+
 One idea: whatever the node says is printed as it comes, for traces come at any time; an
 answer is over when <CMD OK> or <CMD Error> stands there, or the prompt of the debugger.
 On a terminal it has a history and completes commands and addresses (prompt_toolkit);
@@ -14,8 +16,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any
+
+from ..core.outside import secret_file
+from ..lualib.console import CONTROLS
 
 ENDS = ("<CMD OK>", "<CMD Error>")
 _PROMPT = re.compile(r"\S*[:(][0-9a-f]+\)?>$")  # of the debugger: ":0000000a>", "main(7)>"
@@ -37,6 +44,15 @@ class Connection:
         self.streams = 0  # traces that run
         self.closed = False
         threading.Thread(target=self._read, name="console", daemon=True).start()
+        if token := self._token(port):
+            self.ask(f"token {token}")
+
+    def _token(self, port: int) -> str:
+        """The word in the file of a node of ours that listens there; "" if there is none, or it is another machine."""
+        with suppress(OSError, RuntimeError, ValueError):
+            if ip_address(self._sock.getpeername()[0]).is_loopback:
+                return Path(secret_file(f"console-{port}")).read_text()
+        return ""
 
     def say(self, line: str) -> bool:
         """Send a line and wait until its answer is over; False if the connection has ended."""
@@ -90,7 +106,7 @@ class Connection:
     def _line(self, line: str) -> None:
         self.streams -= line.startswith("--- trace of ")
         self._ends += line in ENDS
-        self.errors += line == ENDS[1]
+        self.errors += line == ENDS[1] and self._kept is None
         if self._kept is not None and ("\t" in line or line in ENDS):
             self._kept.append(line)
         else:
@@ -127,7 +143,7 @@ def terminal(host: str, port: int) -> int:
     from prompt_toolkit.patch_stdout import patch_stdout
 
     with patch_stdout(raw=True):
-        connection = Connection(host, port, print)
+        connection = Connection(host, port, lambda line: print(line.translate(CONTROLS)))
         words = Words(connection)
         session: PromptSession[str] = PromptSession(
             history=FileHistory(str(history_file())), completer=words.completer(), complete_while_typing=False,
