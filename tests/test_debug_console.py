@@ -326,7 +326,7 @@ def test_the_token_lies_in_a_file_that_only_its_user_reads(tmp_path: Path, monke
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with console_node() as node:
         path = Path(secret_file(f"console-{port_of(node)}"))
-        assert path.is_relative_to(tmp_path) and f"is in {path}" in "".join(node.log_lines)
+        assert path.is_relative_to(tmp_path) and f"the token from {path}" in "".join(node.log_lines)
         assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
         other, victim = tmp_path / "skynet_lite" / "runtime" / "x", tmp_path / "victim"
         victim.write_text("of somebody")
@@ -342,12 +342,12 @@ def test_where_no_file_can_be_written_nothing_runs(monkeypatch: pytest.MonkeyPat
     """The console starts, answers what only looks, and says why it refuses the rest."""
     monkeypatch.setenv("XDG_DATA_HOME", "/dev/null")
     with console_node() as node:
-        assert "no file, for none could be made" in "".join(node.log_lines)
+        assert "no file: none could be written" in "".join(node.log_lines)
         stranger = Asking(node, trusted=False)
         assert stranger.ask("getenv thread\n") == "thread\t1\n<CMD OK>\n"
         for word in ("", "x", "None"):
             assert stranger.ask(f"token {word}\n").endswith("<CMD Error>\n")
-        assert "none could be made" in stranger.ask("setenv a 1\n")
+        assert "none could be written" in stranger.ask("setenv a 1\n")
 
 
 def test_what_a_terminal_takes_for_orders_is_shown(node: Node, console: Asking) -> None:

@@ -1,11 +1,10 @@
 """The client of a debug console: `skynet-lite console HOST:PORT`.
 
-It reads the token of a console on this machine from its file, and says it first.
-
 One idea: whatever the node says is printed as it comes, for traces come at any time; an
 answer is over when <CMD OK> or <CMD Error> stands there, or the prompt of the debugger.
 On a terminal it has a history and completes commands and addresses (prompt_toolkit);
 in a pipe it says one line after the other, and its status tells whether all went well.
+If the node runs on this machine as the same user, the token is read from its file and said first.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Connection:
             self.ask(f"token {token}")
 
     def _token(self, port: int) -> str:
-        """The word in the file of a node of ours that listens there; "" if there is none, or it is another machine."""
+        """The token of the console at this port; "" on another machine, or if its node is another user's."""
         with suppress(OSError, RuntimeError, ValueError):
             if ip_address(self._sock.getpeername()[0]).is_loopback:
                 return Path(secret_file(f"console-{port}")).read_text()

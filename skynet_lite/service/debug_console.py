@@ -10,10 +10,11 @@ a POST brings one; as in skynet the answer has no status line, so curl wants to 
     curl --http0.9 http://127.0.0.1:8000/list
     curl --http0.9 -H "Authorization: token $(cat FILE)" -H Content-Type: -d 'call a "ADD", 5' http://127.0.0.1:8000/
 
-Every user of the machine reaches a port on 127.0.0.1, and so does every page in a browser. So
-what runs code or changes something (all but READS) asks for a token, once for each connection:
-a line `token WORD`, with the word in FILE, which the log names and only the user of the node may
-read. `skynet-lite console` says it by itself. And what a browser may have sent gets 403.
+Every user of the machine can connect to a port on 127.0.0.1, and so can every page in a browser.
+A command that runs code or changes something (all but READS) therefore needs a token, once for
+each connection: a line `token WORD`, with the word from FILE. The log names that file, and only the
+node's user can read it; `skynet-lite console` does so itself. A request that may come from a web
+page is answered 403.
 
 After service/debug_console.lua: its commands, and token, waits, verdicts, trace on/off, timeline.
 """
@@ -50,7 +51,7 @@ BROWSER = re.compile(
     r"|host:(?!(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$)",
     re.IGNORECASE,
 )
-"""Headers of a page in a browser: where it is from, a form, or a name that somebody made mean us (DNS rebinding)."""
+"""Headers that give a web page away: where it comes from, a form, a name made to resolve to us (DNS rebinding)."""
 
 clients: dict[int, str] = {}  # socket id → "ip:port"
 trusted: set[int] = set()  # sockets of those who have said the token
@@ -96,7 +97,7 @@ def fitting(name: str, line: str, fd: int) -> tuple[list[Any], dict[str, Any]]:
 
 
 def say(fd: int, *lines: str) -> None:
-    """Lines for a terminal: what could move its cursor is escaped, for much of it others have said."""
+    """Print lines on the user's terminal; control characters are escaped, since services chose most of the text."""
     socket.write(fd, "".join(line + "\n" for line in lines).translate(CONTROLS).encode("utf-8", "surrogateescape"))
 
 
@@ -114,7 +115,7 @@ def admit(line: str, fd: int) -> None:
     """Raises Refused for a command that needs the token, which `fd` has not said."""
     name = (line.split() or [""])[0]
     if name in COMMAND and name not in READS and fd not in trusted:
-        raise Refused(f"{name} needs the token: say  token WORD  first, with the word in {where}")
+        raise Refused(f"{name} needs the token: first say  token WORD  with the word from {where}")
 
 
 def accept(id: int, addr: str) -> None:
@@ -148,7 +149,7 @@ def console_main_loop(id: int, addr: str) -> None:
             if line.startswith(("GET ", "POST ")):
                 docmd(read_request(id, line), id)
                 break
-            if line[:5].lower() == "host:":  # of another method, whose body would be lines of ours (as in Redis)
+            if line[:5].lower() == "host:":  # of PUT, say: the lines of its body must not become commands (as in Redis)
                 raise Refused("an HTTP request that is neither GET nor POST")
             if line:
                 docmd(line, id)
@@ -168,7 +169,7 @@ def console_main_loop(id: int, addr: str) -> None:
 def read_request(id: int, line: str) -> str:
     """The command line of an HTTP request: the path of a GET with blanks for slashes, the body of a POST.
 
-    Raises Refused for what a page in a browser can send, and for a command that needs the token.
+    Raises Refused for a request that may come from a web page, and for a command that needs the token.
     """
     size, headers = len(line), dict[str, str]()
     while (header := socket.readline(id)) != b"\r":
@@ -181,7 +182,7 @@ def read_request(id: int, line: str) -> str:
         headers[name.strip().lower()] = value.strip()
     for name, value in headers.items():
         if BROWSER.match(f"{name}:{value}"):
-            raise Refused(f"a browser may have sent it, for it has {name!a}: {value[:100]!a}")
+            raise Refused(f"it may come from a web page: {name!a}: {value[:100]!a}")
     if "authorization" in headers:
         token(headers["authorization"].split(" ")[-1], fd=id)
     if line.startswith("POST "):
@@ -396,10 +397,10 @@ def recorded(limit: int) -> Any:
 
 # --------------------------------------------------------------------------- all commands
 
-# Name → what help says, what to call: see `fitting`.
-READS: dict[str, tuple[str, Callable[..., Any]]] = {
+Commands = dict[str, tuple[str, Callable[..., Any]]]  # name → what help says, what to call: see `fitting`
+READS: Commands = {
     "help": ("This help message", lambda: {name: text for name, (text, _) in COMMAND.items()}),
-    "token": ("token word : the word that the commands want which run code or change something", token),
+    "token": ("token word : unlocks the commands that run code or change something", token),
     "list": ("List all services", lambda: launcher("LIST")),
     "service": ("List unique services", lambda: skynet.call("SERVICE", "lua", "LIST")),
     "stat": ("stat [ticks] : figures of all that answer in 300 ticks", lambda ti=TIMEOUT: launcher("STAT", ti)),
@@ -416,9 +417,9 @@ READS: dict[str, tuple[str, Callable[..., Any]]] = {
     "waits": ("waits : who waits for whom, and the circles", lambda: debug.look(lambda node: str(node.waits()))),
     "verdicts": ("verdicts : what is wrong, in sentences", lambda: debug.look(lambda node: str(node.verdicts()))),
 }
-"""Commands that only look. All others ask for the token."""
+"""Commands that only look. All others need the token."""
 
-COMMAND = READS | {
+COMMAND: Commands = READS | {
     "kill": ("kill address : end a service from outside", lambda address: launcher("KILL", address)),
     "exit": ("exit address : ask a service to end itself", exit),
     "start": ("start name ... : launch a service", partial(launch, "LAUNCH", "Exit")),
@@ -453,9 +454,14 @@ def main(*args: Any) -> None:
     try:
         where, secret = current().server.outside.secret(f"console-{port}")
     except (OSError, RuntimeError) as e:
-        where = f"no file, for none could be made ({e})"
-    skynet.error(f"debug console: the token for what runs code or changes something is in {where}")
+        where = f"no file: none could be written ({e})"
+    skynet.error(f"debug console: commands that run code or change something need the token from {where}")
     if not ipaddress.ip_address(ip.partition("%")[0]).is_loopback:
         skynet.error(f"debug console: {ip} is reached from outside: who hears the token can run any code in this node")
-    skynet.dispatch("lua", lambda session, source, cmd, number: number in streams and streams[number].flush())
+
+    @skynet.dispatch("lua")
+    def lines(session: int, source: int, cmd: str, number: int) -> None:
+        if number in streams:
+            streams[number].flush()
+
     socket.start(listening, accept)
