@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skynet_lite import Node
+from skynet_lite.core.outside import secret_file
 
 DATA = Path(__file__).parent / "data" / "console"
 END = (b"<CMD OK>\n", b"<CMD Error>\n", b">")
@@ -26,6 +27,11 @@ def port_of(node: Node) -> int:
     return node.socket_server.sockname(listening[0])[1]
 
 
+def token_of(port: int) -> str:
+    """What the console at this port wants to hear before it runs code."""
+    return Path(secret_file(f"console-{port}")).read_text()
+
+
 @contextmanager
 def served(*services: Callable[[], Any]) -> Iterator[int]:
     """A node with its own thread and the real clock, and the port of its console."""
@@ -40,11 +46,13 @@ def served(*services: Callable[[], Any]) -> Iterator[int]:
 class Asking:
     """One connection. `ask` sends bytes, and drives the node until it has nothing to do."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, trusted: bool = True) -> None:
         self.node = node
         self.client = node.client(port_of(node))
         node.run_until_idle()
         self.client.expect(b"Welcome to skynet console\n")
+        if trusted:
+            assert self.ask(f"token {token_of(port_of(node))}\n") == "<CMD OK>\n"
 
     def ask(self, said: str, ticks: int = 0) -> str:
         self.client.send(said.encode())

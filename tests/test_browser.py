@@ -21,7 +21,7 @@ import nbformat
 import pytest
 from chinese import foreign, said
 from harness import TRACES, Play, echo_trace
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
 from skynet_lite import Node, Trace, skynet
 
@@ -635,3 +635,61 @@ def test_scenarios_open_without_a_complaint(browser: Browser, tmp_path: Path) ->
     assert page.locator(".below").inner_text().startswith("B: queues")
     assert page.complaints == []  # type: ignore[attr-defined]
     page.context.close()
+
+
+# --------------------------------------------------------------------------- a page against a debug console
+
+ATTACK = """
+const at = "http://127.0.0.1:PORT", line = "setenv run yes\\n";
+async function attack() {
+  const tries = [
+    fetch(at + "/setenv/run/yes", {mode: "no-cors"}),
+    fetch(at, {mode: "no-cors", method: "POST", body: line}),
+    fetch(at, {mode: "no-cors", method: "POST", body: "x\\r\\n" + line, headers: {"Content-Type": "text/plain"}}),
+    fetch(at, {method: "PUT", body: line}),
+    fetch("http://evil.test:PORT/setenv/run/yes", {mode: "no-cors", referrerPolicy: "no-referrer"}),
+    fetch(at + "/list").then(r => r.text()).then(text => { document.title = text }),
+  ];
+  const image = new Image(), socket = new WebSocket("ws://127.0.0.1:PORT/setenv/run/yes");
+  tries.push(new Promise(done => { image.onerror = done; image.src = at + "/setenv/run/yes"; }));
+  tries.push(new Promise(done => { socket.onerror = done; }));
+  navigator.sendBeacon(at, line);
+  for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]) {
+    const frame = document.body.appendChild(document.createElement("iframe"));
+    const form = document.body.appendChild(document.createElement("form"));
+    frame.name = form.target = type;
+    Object.assign(form, {action: at, method: "POST", enctype: type});
+    form.innerHTML = "<textarea name='setenv run yes\\n'>\\nsetenv run yes\\n</textarea>";
+    form.submit();
+  }
+  return (await Promise.allSettled(tries)).map(t => t.status);
+}
+attack()
+"""
+
+
+def test_a_page_cannot_use_a_debug_console() -> None:
+    """Images, fetch, forms, beacons, a WebSocket, a name that was made to mean this machine: nothing runs or is read.
+
+    Some of them the browser breaks off, for the console has welcomed it before it could ask. The others are refused.
+    """
+    rules = "--host-resolver-rules=MAP evil.test 127.0.0.1"
+    with Node(log=list) as node, sync_playwright() as playwright:
+        node.serve()
+        node.newservice("debug_console", 0)
+        listening = next(id for id, (state, _) in node.socket_server.table().items() if state == "listen")
+        port = node.socket_server.sockname(listening)[1]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, rules])
+        page = browser.new_page()
+        page.route(
+            "http://page.test/", lambda route: route.fulfill(body="<title>page</title>", content_type="text/html")
+        )
+        page.goto("http://page.test/")
+        page.evaluate(ATTACK.replace("PORT", str(port)))
+        assert page.title() == "page"
+        with pytest.raises(Error):
+            page.goto(f"http://evil.test:{port}/setenv/run/yes")
+        refused = ("'sec-", f"'host': 'evil.test:{port}'")
+        node.run(until=lambda: all(word in "\n".join(node.log_lines) for word in refused), timeout=20)
+        browser.close()
+        assert node.env.get("run") is None

@@ -7,6 +7,7 @@ import socket as pysocket
 from collections.abc import Iterator
 
 import pytest
+from console import token_of
 
 from skynet_lite import Node, skynet
 
@@ -18,6 +19,7 @@ class Lines:
         self.sock = pysocket.create_connection(("127.0.0.1", port), timeout=20)
         self.file = self.sock.makefile("r", newline="\n")
         assert self.file.readline() == "Welcome to skynet console\n"
+        assert self.ask(f"token {token_of(port)}") == "<CMD OK>\n"
 
     def say(self, line: str) -> None:
         self.sock.sendall(line.encode() + b"\n")

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console import DATA, Asking, console_node, port_of, served
+from console import DATA, Asking, console_node, port_of, served, token_of
 from harness import needs
 
 from skynet_lite import CallError, Node, debug, skynet
+from skynet_lite.core.outside import secret_file
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "debug_console.json").read_text())
 EXCHANGES = GOLDEN["exchanges"]
@@ -189,7 +190,7 @@ def test_help_names_every_command(console: Asking) -> None:
     """The recorded ones and ours, sorted, a line each; the words are ours."""
     recorded = [line.split("\t")[0] for line in EXCHANGES[1]["response"].splitlines()[:-1]]
     rows = console.rows("help")
-    assert list(rows) == sorted([*recorded, "waits", "verdicts", "timeline"])
+    assert list(rows) == sorted([*recorded, "token", "waits", "verdicts", "timeline"])
     assert all(rows.values())
 
 
@@ -203,7 +204,10 @@ def test_http_as_recorded(n: int, node: Node) -> None:
     if "list" in exchange["request"]:
         exchange = {**exchange, "response": re.sub(r":000000(0c|0d|1e|1f|32)\t.*\n", "", exchange["response"])}
     with node.client(port_of(node)) as client:
-        client.send(exchange["request"].encode())
+        said = exchange["request"]
+        if "call" in said:  # what runs code asks for the token
+            said = said.replace("HTTP/1.1\r\n", f"HTTP/1.1\r\nAuthorization: token {token_of(port_of(node))}\r\n")
+        client.send(said.encode())
         node.run_until_idle()
         if not exchange["connection_closed"]:
             assert client.recv_until(lambda: True).decode() == exchange["response"]
@@ -228,6 +232,136 @@ def test_a_header_or_body_that_is_too_long_ends_the_connection(node: Node) -> No
         client.expect(WELCOME.encode())
         client.expect_eof()
     assert sum("8192 are allowed" in line or "more than 8192" in line for line in node.log_lines) == 2
+
+
+# --------------------------------------------------------------------------- who may do what
+
+RUN = b"setenv run yes"
+CHROME = b"User-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n"
+BROWSERS = {  # what a page in a browser can make it send to a port of this machine, and a few that no browser sends
+    "an image": b"GET /setenv/run/yes HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n" + CHROME
+    + b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\n\r\n",
+    "an image in an old browser": b"GET /setenv/run/yes HTTP/1.1\r\nHost: localhost:8000\r\n" + CHROME + b"\r\n",
+    "fetch no-cors": b"POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Length: 14\r\nContent-Type: text/plain;"
+    b"charset=UTF-8\r\nOrigin: http://evil.test\r\nSec-Fetch-Mode: no-cors\r\n\r\n" + RUN,
+    "a form": b"POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Length: 18\r\nOrigin: null\r\nContent-Type: "
+    b"text/plain\r\n\r\n" + RUN + b"=\r\n",
+    "a form in an old browser": b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 14\r\nContent-Type: "
+    b"application/x-www-form-urlencoded\r\n\r\n" + RUN,
+    "a form with files": b"POST / HTTP/1.1\r\nHost: [::1]:8000\r\nContent-Length: 14\r\ncontent-type:multipart/form-data; "
+    b"boundary=x\r\n\r\n" + RUN,
+    "a form with lines": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 33\r\n\r\n"
+    b"x=\r\n" + RUN + b"\r\n" + RUN + b"\r\n",
+    "lines behind the body": b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nlist\n" + RUN + b"\n" + RUN + b"\n",
+    "DNS rebinding": b"GET /list HTTP/1.1\r\nHost: evil.test:8000\r\nAccept: */*\r\n\r\n",
+    "a name that only looks like ours": b"GET /list HTTP/1.1\r\nHost: localhost.evil.test\r\n\r\n",
+    "an address that only looks like ours": b"GET /list HTTP/1.1\r\nHost: 127.0.0.1.evil.test:8000\r\n\r\n",
+    "another address of this machine": b"GET /list HTTP/1.1\r\nHost: 0.0.0.0:8000\r\n\r\n",
+    "a read with an origin": b"GET /list HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.test\r\n\r\n",
+    "a read from a page": b"GET /list HTTP/1.1\r\nHost: localhost\r\nReferer: http://evil.test/\r\n\r\n",
+    "a preflight": b"OPTIONS / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nAccess-Control-Request-Method: PUT\r\n\r\n",
+    "a PUT after rebinding": b"PUT / HTTP/1.1\r\nHost: evil.test:8000\r\nContent-Length: 15\r\n\r\n" + RUN + b"\n",
+    "a HEAD": b"HEAD /list HTTP/1.1\r\nhost: 127.0.0.1:8000\r\n\r\n" + RUN + b"\n",
+    "a WebSocket": b"GET /setenv/run/yes HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nConnection: Upgrade\r\nUpgrade: websocket"
+    b"\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+    "a POST without a word of where it is from": b"POST / HTTP/1.1\r\nContent-Length: 14\r\n\r\n" + RUN,
+    "a wrong token": b"POST / HTTP/1.1\r\nAuthorization: token x\r\nContent-Length: 4\r\n\r\nlist",
+    "a wrong token that is no ASCII": b"GET /list HTTP/1.1\r\nAuthorization: token \xff\x1b[31m\r\n\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROWSERS)
+def test_a_page_in_a_browser_runs_nothing(node: Node, what: str) -> None:
+    """It is answered 403 and one line in the log, the connection is closed, and nothing has happened.
+
+    The page could send these without being asked; whether it may read the answer is another question.
+    """
+    with node.client(port_of(node)) as client:
+        client.send(BROWSERS[what])
+        node.run_until_idle()
+        got = client.recv_until(lambda: client._eof).decode()
+    assert node.env.get("run") is None
+    if what == "lines behind the body":  # no browser's, so the first command, which only looks, is carried out
+        assert got.count("<CMD OK>") == 1 and "Error" not in got
+        return
+    assert got.startswith(WELCOME) and got.count("HTTP/1.1 403 Forbidden\r\n") == 1 and "<CMD OK>" not in got
+    refusals = [line for line in node.log_lines if " is refused: " in line]
+    assert len(refusals) == 1 and re.match(r"\[:00000009\] 127\.0\.0\.1:\d+ is refused: .", refusals[0])
+    assert refusals[0].isprintable()
+
+
+def test_all_that_does_not_only_look_asks_for_the_token(node: Node) -> None:
+    """For each command of the list, so that a new one cannot be forgotten: by a line, and by HTTP."""
+    free = "cmem gc getenv help info jmem list mem netstat ping service stat task token uniqtask verdicts waits".split()
+    stranger = Asking(node, trusted=False)
+    names = Asking(node).rows("help")
+    assert {"inject", "call", "debug", "start", "snax", "dbgcmd", "setenv", "kill", "timeline"} <= set(names) - set(
+        free
+    )
+    for name in set(names) - set(free):
+        answer = stranger.ask(f"{name} .demo x y\n")
+        assert answer.startswith(f"{name} needs the token") and answer.endswith("<CMD Error>\n")
+        with node.client(port_of(node)) as client:
+            client.send(f"GET /{name}/.demo HTTP/1.1\r\n\r\n".encode())
+            node.run_until_idle()
+            assert b"403 Forbidden" in client.recv_until(lambda: client._eof)
+    for name in set(free) - {"token"}:
+        assert "needs the token" not in stranger.ask(f"{name} .demo\n")
+    assert stranger.ask("task .demo\nping .demo\n").count("<CMD OK>") == 2, "nothing has become of it"
+
+
+def test_the_token_is_said_once_for_a_connection(node: Node) -> None:
+    """A wrong one is none; the right one holds for this connection, and for no other."""
+    stranger, right = Asking(node, trusted=False), token_of(port_of(node))
+    for wrong in ("", "x", right[:-1], right + "x", right.upper(), "\xff", "None"):
+        assert stranger.ask(f"token {wrong}\n").endswith("<CMD Error>\n")
+    assert stranger.ask("setenv a 1\n").endswith("<CMD Error>\n")
+    assert stranger.ask(f"token {right}\nsetenv a 1\nsetenv b 2\n") == "<CMD OK>\n" * 3
+    assert Asking(node, trusted=False).ask("setenv c 3\n").endswith("<CMD Error>\n")
+    assert right not in "".join(node.log_lines)
+
+
+def test_the_token_lies_in_a_file_that_only_its_user_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mode 0600, whatever lay there before; another one for each console; gone with its node."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with console_node() as node:
+        path = Path(secret_file(f"console-{port_of(node)}"))
+        assert path.is_relative_to(tmp_path) and f"the token from {path}" in "".join(node.log_lines)
+        assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        other, victim = tmp_path / "skynet_lite" / "runtime" / "x", tmp_path / "victim"
+        victim.write_text("of somebody")
+        other.symlink_to(victim)
+        where, text = node.server.outside.secret("x")
+        assert (Path(where), other.is_symlink(), other.read_text()) == (other, False, text)
+        assert victim.read_text() == "of somebody" and other.stat().st_mode & 0o777 == 0o600
+        assert text != path.read_text() and len(text) >= 32
+    assert not path.exists() and not other.exists()
+
+
+def test_where_no_file_can_be_written_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console starts, answers what only looks, and says why it refuses the rest."""
+    monkeypatch.setenv("XDG_DATA_HOME", "/dev/null")
+    with console_node() as node:
+        assert "no file: none could be written" in "".join(node.log_lines)
+        stranger = Asking(node, trusted=False)
+        assert stranger.ask("getenv thread\n") == "thread\t1\n<CMD OK>\n"
+        for word in ("", "x", "None"):
+            assert stranger.ask(f"token {word}\n").endswith("<CMD Error>\n")
+        assert "none could be written" in stranger.ask("setenv a 1\n")
+
+
+def test_what_a_terminal_takes_for_orders_is_shown(node: Node, console: Asking) -> None:
+    """Whatever services say of themselves: in a trace, in an answer, in an error."""
+
+    def hostile() -> None:
+        skynet.dispatch("lua", lambda session, source, *words: skynet.retpack("\x1b]0;title\x07\x9b31m\rover"))
+        skynet.info_func(lambda *args: {"\x1b[2J": "\x7f\x00"})
+
+    handle = node.newservice(hostile)
+    console.ask(f"trace on {handle:x}\n")
+    text = console.ask(f"call {handle:x} '\\x1b[31m'\ninfo {handle:x}\ntrace off\n")
+    assert "1\t\\x1b]0;title\\x07\\x9b31m\\x0dover\n" in text and "\\x1b[2J\t\\x7f\\x00\n" in text
+    assert [c for c in text if not c.isprintable() and c not in "\t\n"] == []
 
 
 # --------------------------------------------------------------------------- real clients
@@ -267,6 +401,12 @@ def test_nc_and_telnet_and_curl_are_clients() -> None:
                 timeout=20,
             )
             assert done.stdout == WELCOME + "thread\t1\n<CMD OK>\n"
+            ask = ["curl", "-s", "--http0.9", f"http://localhost:{port}/", "-d", "setenv curl 7"]
+            done = subprocess.run(ask, capture_output=True, text=True, timeout=20)
+            assert "403 Forbidden" in done.stdout, "as a form would be"
+            ask += ["-H", "Content-Type:", "-H", f"Authorization: token {token_of(port)}"]
+            done = subprocess.run(ask, capture_output=True, text=True, timeout=20)
+            assert done.stdout == WELCOME + "<CMD OK>\n"
 
 
 def test_one_who_sends_without_end_is_disconnected() -> None:
@@ -310,7 +450,7 @@ def test_it_listens_on_this_machine_only_unless_told(node: Node) -> None:
     """And where it is told otherwise, the log says what that means."""
     assert node.socket_server.sockname(1)[0] == "127.0.0.1"
     node.newservice("debug_console", "0.0.0.0", 0)
-    assert "whoever connects can run any code in this node" in node.log_lines[-1]
+    assert "who hears the token can run any code in this node" in node.log_lines[-1]
     with pytest.raises(CallError, match=r"debug_console takes \[ip,\] port"):
         node.newservice("debug_console")
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket as pysocket
+import struct
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,9 +257,11 @@ class Handler:
 class Rig:
     """A node with one gate and the notes of its handler."""
 
-    def __init__(self, opens: bool = True, start: bool = True, outside: Any = None, **conf: Any) -> None:
+    def __init__(
+        self, opens: bool = True, start: bool = True, outside: Any = None, thread: int = 1, **conf: Any
+    ) -> None:
         self.events: list[list[Any]] = []
-        self.node = Node(clock="virtual", log=list, outside=outside)
+        self.node = Node(clock="virtual", log=list, outside=outside, thread=thread)
         self.handler = Handler(self.events, opens)
         self.addr = self.serve(self.handler)
         protocol = self.node.service(self.addr).proto["socket"]
@@ -617,6 +622,38 @@ def test_maxclient_lets_one_less_in(n: int) -> None:
                 assert named(rig.take()) == second["events"]
 
 
+def reset_at_once(port: int, n: int) -> None:
+    """Clients that connect and reset before anybody has looked."""
+    for _ in range(n):
+        with pysocket.create_connection(("127.0.0.1", port)) as client:
+            client.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("thread", [1, 4])
+def test_each_connection_ends_once(thread: int) -> None:
+    """Clients that are gone before openclient is carried out: as many disconnects as connections, each told once.
+
+    So the count is right afterwards, and maxclient still means what it says.
+    """
+    with Rig(maxclient=1000, backlog=128, thread=thread) as rig:
+        for _ in range(4):
+            reset_at_once(rig.port, 100)
+            rig.node.run_until_idle()
+        events = rig.take()
+        told = Counter(e[1] for e in events if e[0] == "disconnect")
+        assert len(told) == 400 and set(told.values()) == {1}
+        assert {e[1] for e in events if e[0] == "connect"} == set(told)
+        assert not [e for e in events if e[0] == "error" and "invalid socket" in e[2]]
+        assert rig.gate.client_number == 0 and rig.gate.connection == {}
+        rig.gate.maxclient = 11
+        late = [pysocket.create_connection(("127.0.0.1", rig.port)) for _ in range(60)]
+        assert [e[0] for e in rig.take()].count("connect") == 10
+        for client in late:
+            client.close()
+        rig.node.run_until_idle()
+        assert rig.gate.client_number == 0 and len(rig.node.socket_server.table()) == 1
+
+
 def test_a_gate_has_state_of_its_own() -> None:
     """Two gates in one node know nothing of each other's clients: state belongs to the service, not the module."""
     with Rig() as one, Rig() as other:
@@ -665,8 +702,6 @@ def slow_line(fd: int) -> str:
 
 def test_nodelay_and_backlog_reach_the_kernel() -> None:
     """conf.nodelay sets TCP_NODELAY on every client."""
-    import socket as pysocket
-
     for wanted in (True, False):
         with Rig(nodelay=wanted, backlog=5) as rig:
             rig.client()

@@ -318,6 +318,20 @@ def test_unknown_ids() -> None:
             w.ss.close(w.me, "x")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("end", ["reset", "close", "shutdown"])
+def test_a_socket_that_has_gone_has_no_second_close(end: str) -> None:
+    """start that comes too late answers ERROR alone: the one CLOSE of that socket has been posted."""
+    with Spied() as w:
+        _, port = w.listen()
+        id, client = w.accepted(port)
+        client.reset() if end == "reset" else getattr(w.ss, end)(w.me, id)
+        assert [m[0] for m in w.take()] == (["ERROR", "CLOSE"] if end == "reset" else ["CLOSE"])
+        other: list[tuple[Any, ...]] = []
+        for handle in (w.me, w.spy(other)):
+            w.ss.start(handle, id)
+        assert w.take() == other == [("ERROR", id, 0, "invalid socket")]
+
+
 def test_twelve_megabytes_queued_at_close_arrive_completely() -> None:
     """CLOSE at once, no more reading, writes refused; the socket goes when everything is written."""
     data = bytes(range(256)) * (12 * MB // 256)

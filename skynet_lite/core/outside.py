@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from socket import SocketType
 from typing import Any, TypeVar
 
@@ -74,6 +75,7 @@ class Outside:
         self._threads: list[threading.Thread] = []
         self._spare = open(os.devnull, "rb")  # noqa: SIM115  # until close
         self._lock = threading.RLock()  # for what other threads touch
+        self._secrets: list[str] = []  # files
         self._closed = False
 
     # ---- time
@@ -86,6 +88,19 @@ class Outside:
     cpu_time = staticmethod(time.thread_time)
     """CPU seconds of the thread that asks."""
     wall_time = staticmethod(time.time)
+
+    # ---- what nobody else may know
+
+    def secret(self, name: str) -> tuple[str, str]:
+        """A file of mode 0600, there until `close`, and the random text in it. Raises OSError, RuntimeError."""
+        path, text = secret_file(name), os.urandom(24).hex()
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # of a node that was killed; whoever made it may have let others read it
+        with open(path, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(text)
+        self._secrets.append(path)
+        return path, text
 
     # ---- for one that records (tell/record.py)
 
@@ -215,6 +230,9 @@ class Outside:
     def close(self) -> None:
         with self._lock:
             self._closed = True
+            while self._secrets:
+                with suppress(OSError):
+                    os.unlink(self._secrets.pop())
             threads = list(self._threads)
             self.poller.close()
             self._bell.close()
@@ -222,6 +240,12 @@ class Outside:
         end = time.monotonic() + 5
         for thread in threads:
             thread.join(timeout=max(0.0, end - time.monotonic()))
+
+
+def secret_file(name: str) -> str:
+    """Where `Outside.secret` keeps a secret: in the user's folder for data (XDG). Raises RuntimeError."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return os.path.join(data, "skynet_lite", "runtime", name)
 
 
 def is_numeric(host: str) -> bool:

@@ -151,7 +151,8 @@ class SocketServer(Udp):
         """Read it from now on, and tell the service that asked: it is the owner now. DOC: server-start"""
         if s is None:
             self._post(opaque, SOCKET_ERROR, id, 0, "invalid socket")
-            self._post(opaque, SOCKET_CLOSE, id, 0, "")
+            if not 0 < id <= self._alloc_id:  # else it is one that has gone, and its CLOSE was posted then
+                self._post(opaque, SOCKET_CLOSE, id, 0, "")
             return
         if s.state is HALFCLOSE_READ or s.closing:
             self._post(opaque, SOCKET_ERROR, id, 0, "socket closed")

@@ -4,6 +4,7 @@ One idea: whatever the node says is printed as it comes, for traces come at any 
 answer is over when <CMD OK> or <CMD Error> stands there, or the prompt of the debugger.
 On a terminal it has a history and completes commands and addresses (prompt_toolkit);
 in a pipe it says one line after the other, and its status tells whether all went well.
+If the node runs on this machine as the same user, the token is read from its file and said first.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any
+
+from ..core.outside import secret_file
+from ..lualib.console import CONTROLS
 
 ENDS = ("<CMD OK>", "<CMD Error>")
 _PROMPT = re.compile(r"\S*[:(][0-9a-f]+\)?>$")  # of the debugger: ":0000000a>", "main(7)>"
@@ -37,6 +43,15 @@ class Connection:
         self.streams = 0  # traces that run
         self.closed = False
         threading.Thread(target=self._read, name="console", daemon=True).start()
+        if token := self._token(port):
+            self.ask(f"token {token}")
+
+    def _token(self, port: int) -> str:
+        """The token of the console at this port; "" on another machine, or if its node is another user's."""
+        with suppress(OSError, RuntimeError, ValueError):
+            if ip_address(self._sock.getpeername()[0]).is_loopback:
+                return Path(secret_file(f"console-{port}")).read_text()
+        return ""
 
     def say(self, line: str) -> bool:
         """Send a line and wait until its answer is over; False if the connection has ended."""
@@ -90,7 +105,7 @@ class Connection:
     def _line(self, line: str) -> None:
         self.streams -= line.startswith("--- trace of ")
         self._ends += line in ENDS
-        self.errors += line == ENDS[1]
+        self.errors += line == ENDS[1] and self._kept is None
         if self._kept is not None and ("\t" in line or line in ENDS):
             self._kept.append(line)
         else:
@@ -127,7 +142,7 @@ def terminal(host: str, port: int) -> int:
     from prompt_toolkit.patch_stdout import patch_stdout
 
     with patch_stdout(raw=True):
-        connection = Connection(host, port, print)
+        connection = Connection(host, port, lambda line: print(line.translate(CONTROLS)))
         words = Words(connection)
         session: PromptSession[str] = PromptSession(
             history=FileHistory(str(history_file())), completer=words.completer(), complete_while_typing=False,

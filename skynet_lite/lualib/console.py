@@ -12,6 +12,8 @@ from typing import Any
 from ..core.errors import SkynetError
 from ..core.handle import address_text
 
+CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160)) if c not in b"\t\n"}
+"""For str.translate: control characters that a terminal would obey, as visible text."""
 LUA = {"nil": None, "true": True, "false": False}
 
 

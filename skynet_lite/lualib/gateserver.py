@@ -123,7 +123,8 @@ class Gate:
             error("gateserver accept error:", text)
             return
         self.server.shutdown(self.service.handle, fd)
-        self._tell("error", fd, text)
+        if fd in self.connection:  # else it was refused, or is released: nobody knows it any more
+            self._tell("error", fd, text)
 
     def on_warning(self, fd: int, size: int) -> None:
         """WARNING: so many KB wait for a client that does not read. DOC: gate-warning"""

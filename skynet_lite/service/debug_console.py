@@ -8,14 +8,18 @@ Start it with skynet.newservice("debug_console", [ip,] port). By HTTP a GET name
 a POST brings one; as in skynet the answer has no status line, so curl wants to be told:
 
     curl --http0.9 http://127.0.0.1:8000/list
-    curl --http0.9 -d 'call a "ADD", 5' http://127.0.0.1:8000/
+    curl --http0.9 -H "Authorization: token $(cat FILE)" -H Content-Type: -d 'call a "ADD", 5' http://127.0.0.1:8000/
 
-Whoever reaches the port can run any code in this process: it listens on 127.0.0.1 unless
-told otherwise, and there every user of the machine reaches it.
+Every user of the machine can connect to a port on 127.0.0.1, and so can every page in a browser.
+A command that runs code or changes something (all but READS) therefore needs a token, once for
+each connection: a line `token WORD`, with the word from FILE. The log names that file, and only the
+node's user can read it; `skynet-lite console` does so itself. A request that may come from a web
+page is answered 403.
 
-After service/debug_console.lua: its commands, and waits, verdicts, trace on/off, timeline.
+After service/debug_console.lua: its commands, and token, waits, verdicts, trace on/off, timeline.
 """
 
+import hmac
 import inspect
 import ipaddress
 import linecache
@@ -28,7 +32,7 @@ from typing import Any
 
 from skynet_lite import SkynetError, debug, skynet, snax, socket
 from skynet_lite.lualib import memory
-from skynet_lite.lualib.console import dump_list, literals, number, socket_row, tostring
+from skynet_lite.lualib.console import CONTROLS, dump_list, literals, number, socket_row, tostring
 from skynet_lite.skynet.scheduler import current
 from skynet_lite.trace.live import Live
 from skynet_lite.trace.recorder import Recorder
@@ -39,8 +43,19 @@ LINE = 64 * 1024  # bytes of a line, and of what a client may send ahead
 REQUEST = 8192  # bytes of an HTTP header, and of a body
 STREAMS = 16  # of one connection
 EVENTS = 20_000  # of one timeline
+JMEM = tuple(f"stats.{name}" for name in ("active", "allocated", "mapped", "resident", "retained"))
+
+BROWSER = re.compile(
+    r"origin:|referer:|sec-|access-control-"
+    r"|content-type:(application/x-www-form-urlencoded|multipart/form-data|text/plain)"
+    r"|host:(?!(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$)",
+    re.IGNORECASE,
+)
+"""Headers that give a web page away: where it comes from, a form, a name made to resolve to us (DNS rebinding)."""
 
 clients: dict[int, str] = {}  # socket id → "ip:port"
+trusted: set[int] = set()  # sockets of those who have said the token
+where, secret = "", ""  # the file of the token, and the token
 
 
 def docmd(line: str, fd: int) -> None:
@@ -49,6 +64,7 @@ def docmd(line: str, fd: int) -> None:
     try:
         if name not in COMMAND:
             raise SkynetError("Invalid command, type help for command list\n")
+        admit(line, fd)
         args, named = fitting(name, line, fd)
         result = COMMAND[name][1](*args, **named)
     except Exception as e:
@@ -81,10 +97,25 @@ def fitting(name: str, line: str, fd: int) -> tuple[list[Any], dict[str, Any]]:
 
 
 def say(fd: int, *lines: str) -> None:
-    socket.write(fd, "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))
+    """Print lines on the user's terminal; control characters are escaped, since services chose most of the text."""
+    socket.write(fd, "".join(line + "\n" for line in lines).translate(CONTROLS).encode("utf-8", "surrogateescape"))
 
 
-# --------------------------------------------------------------------------- connections
+class Refused(SkynetError):
+    """A request that is not carried out; by HTTP it is answered 403."""
+
+
+def token(word: str, *, fd: int) -> None:
+    if not secret or not hmac.compare_digest(ascii(word), ascii(secret)):
+        raise Refused("this is not the token of this console")
+    trusted.add(fd)
+
+
+def admit(line: str, fd: int) -> None:
+    """Raises Refused for a command that needs the token, which `fd` has not said."""
+    name = (line.split() or [""])[0]
+    if name in COMMAND and name not in READS and fd not in trusted:
+        raise Refused(f"{name} needs the token: first say  token WORD  with the word from {where}")
 
 
 def accept(id: int, addr: str) -> None:
@@ -118,38 +149,52 @@ def console_main_loop(id: int, addr: str) -> None:
             if line.startswith(("GET ", "POST ")):
                 docmd(read_request(id, line), id)
                 break
+            if line[:5].lower() == "host:":  # of PUT, say: the lines of its body must not become commands (as in Redis)
+                raise Refused("an HTTP request that is neither GET nor POST")
             if line:
                 docmd(line, id)
+    except Refused as e:
+        skynet.error(f"{addr} is refused: {e}")
+        socket.write(id, f"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n\r\n{e}\n".encode())
     except Exception as e:
         skynet.error(f"{id} {e}")
     finally:
         clients.pop(id, None)
+        trusted.discard(id)
         end_streams(id)
     skynet.error(f"{addr} disconnect")
     socket.close(id)
 
 
 def read_request(id: int, line: str) -> str:
-    """The command line of an HTTP request: the path of a GET with blanks for slashes, the body of a POST."""
-    size, length = len(line), 0
+    """The command line of an HTTP request: the path of a GET with blanks for slashes, the body of a POST.
+
+    Raises Refused for a request that may come from a web page, and for a command that needs the token.
+    """
+    size, headers = len(line), dict[str, str]()
     while (header := socket.readline(id)) != b"\r":
         if header is None:
             raise SkynetError("the HTTP header has no end: its lines end in CR LF, the last one is empty")
         size += len(header)
         if size > REQUEST:
             raise SkynetError(f"an HTTP header of more than {REQUEST} bytes")
-        name, _, value = header.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            length = int(value)
+        name, _, value = header.decode("latin-1").partition(":")
+        headers[name.strip().lower()] = value.strip()
+    for name, value in headers.items():
+        if BROWSER.match(f"{name}:{value}"):
+            raise Refused(f"it may come from a web page: {name!a}: {value[:100]!a}")
+    if "authorization" in headers:
+        token(headers["authorization"].split(" ")[-1], fd=id)
     if line.startswith("POST "):
+        length = int(number(headers.get("content-length", "0")))
         if length > REQUEST:
             raise SkynetError(f"an HTTP body of {length} bytes; {REQUEST} are allowed")
-        return (socket.read(id, length) or b"").decode("utf-8", "surrogateescape")
-    request = re.fullmatch(r"GET\s+/?(\S*)\s+HTTP/[\d.]+\s*", line)
-    return request[1].replace("/", " ") if request else ""
-
-
-# --------------------------------------------------------------------------- what words can mean
+        command = (socket.read(id, length) or b"").decode("utf-8", "surrogateescape")
+    else:
+        request = re.fullmatch(r"GET\s+/?(\S*)\s+HTTP/[\d.]+\s*", line)
+        command = request[1].replace("/", " ") if request else ""
+    admit(command, id)
+    return command
 
 
 def adjust_address(address: str) -> int | str:
@@ -191,8 +236,7 @@ def living(address: int | str) -> int:
 # --------------------------------------------------------------------------- skynet's commands
 
 
-def launcher(cmd: str, *args: Any) -> Any:
-    return skynet.call(".launcher", "lua", cmd, *args)
+launcher = partial(skynet.call, ".launcher", "lua")
 
 
 def dbgcmd(address: int | str, cmd: str, *args: Any) -> Any:
@@ -201,18 +245,10 @@ def dbgcmd(address: int | str, cmd: str, *args: Any) -> Any:
 
 def launch(cmd: str, gone: str, *words: str) -> Any:
     try:
-        handle = launcher(cmd, "snlua", *words)
-    except SkynetError:
+        handle = launcher(cmd, "snlua", *words) if cmd else snax.newservice(*words).handle
+    except Exception:  # the init of a snax service may raise anything, and no name is a TypeError
         return "Failed"
     return gone if handle is None else {skynet.address(handle): words[0]}
-
-
-def launch_snax(*words: str) -> Any:
-    try:
-        made = snax.newservice(*words)
-    except Exception:  # its init may raise anything, and no name is a TypeError
-        return "Failed"
-    return {skynet.address(made.handle): words[0]}
 
 
 def exit(address: int | str) -> None:
@@ -237,14 +273,13 @@ def ping(address: int | str) -> str:
     return str(skynet.now() - began)
 
 
+def signal(address: int | str, sig: float = 0) -> str | None:
+    return debug.signal(handle_at(address), int(sig))
+
+
 def message_log(on: bool, address: int | str) -> None:
     me, handle = current(), living(address)
     debug.look(lambda node: (node.server.logon if on else node.server.logoff)(me.handle, handle))
-
-
-def jmem() -> dict[str, str]:
-    names = ("active", "allocated", "mapped", "resident", "retained")
-    return {f"stats.{name}": f"{0:11d}  {0:8.2f} Mb" for name in names}
 
 
 def profactive(flag: str | None = None) -> str:
@@ -287,24 +322,18 @@ class Stream:
 
     def __init__(self, number: int, fd: int, handle: int) -> None:
         self.number, self.fd, self.handle = number, fd, handle
-        me = current()
-        node = me.server.node
+        me, lines = current(), (skynet.PTYPE_LUA, 0, skynet.self(), ("LINES", number))
 
-        def ready() -> None:
-            node.driver.between(
-                lambda: node.server.push(me.ctx, (skynet.PTYPE_LUA, 0, me.handle, ("LINES", number)), "send")
-            )
-
-        def begin() -> None:
-            self.live = Live(handle, node.places(), ready)
+        def begin(node: Any) -> None:
+            told = partial(node.driver.between, lambda: node.server.push(me.ctx, lines, "send"))
+            self.live = Live(handle, node.places(), told)
             self._detach = node.attach(self.live.sink)
 
-        debug.look(lambda _: begin())
+        debug.look(begin)
         streams[number] = self
 
     def flush(self) -> None:
-        lines = self.live.take()
-        if lines:
+        if lines := self.live.take():
             say(self.fd, *lines)
 
     def end(self) -> None:
@@ -332,9 +361,9 @@ def trace_on(fd: int, address: str, seconds: str | None = None) -> None:
         raise SkynetError("the console cannot trace itself: each line that it prints would make others")
     if sum(s.fd == fd for s in streams.values()) >= STREAMS:
         raise SkynetError(f"{STREAMS} traces run in this connection already: trace off ends them")
-    limit = None if seconds is None else int(number(seconds) * 100)
+    limit = -1 if seconds is None else int(number(seconds) * 100)
     stream = Stream(next(numbers), fd, handle)
-    if limit is not None:
+    if limit >= 0:
         skynet.timeout(limit, stream.end)
 
 
@@ -368,81 +397,71 @@ def recorded(limit: int) -> Any:
 
 # --------------------------------------------------------------------------- all commands
 
-COMMAND: dict[str, tuple[str, Callable[..., Any]]] = {  # name → what help says, what to call: see `fitting`
+Commands = dict[str, tuple[str, Callable[..., Any]]]  # name → what help says, what to call: see `fitting`
+READS: Commands = {
     "help": ("This help message", lambda: {name: text for name, (text, _) in COMMAND.items()}),
+    "token": ("token word : unlocks the commands that run code or change something", token),
     "list": ("List all services", lambda: launcher("LIST")),
     "service": ("List unique services", lambda: skynet.call("SERVICE", "lua", "LIST")),
-    "stat": (
-        "stat [ticks] : figures of all services; ticks (10 ms) to wait for them, 300 if not said",
-        lambda ti=TIMEOUT: launcher("STAT", ti),
-    ),
+    "stat": ("stat [ticks] : figures of all that answer in 300 ticks", lambda ti=TIMEOUT: launcher("STAT", ti)),
     "mem": ("mem [ticks] : memory that only this service holds", lambda ti=TIMEOUT: launcher("MEM", ti)),
     "gc": ("gc [ticks] : let Python collect garbage, then mem", lambda ti=TIMEOUT: launcher("GC", ti)),
+    "task": ("task address : where its coroutines are parked", lambda address: dbgcmd(address, "TASK")),
+    "uniqtask": ("uniqtask address : the same, equal stacks together", lambda address: dbgcmd(address, "UNIQTASK")),
+    "info": ("info address ... : what its info function says", lambda address, *args: dbgcmd(address, "INFO", *args)),
+    "ping": ("ping address : the way there and back, in ticks", ping),
+    "cmem": ("cmem : blocks of Python, bytes in memory", lambda: {"block": memory.block(), "total": memory.total()}),
+    "jmem": ("jmem : figures of jemalloc; Python has none", lambda: dict.fromkeys(JMEM, f"{0:11d}  {0:8.2f} Mb")),
+    "getenv": ("getenv name : skynet.getenv(name)", lambda name: {name: tostring(skynet.getenv(name))}),
+    "netstat": ("netstat : all sockets", lambda: [socket_row(row, skynet.now()) for row in socket.netstat()]),
+    "waits": ("waits : who waits for whom, and the circles", lambda: debug.look(lambda node: str(node.waits()))),
+    "verdicts": ("verdicts : what is wrong, in sentences", lambda: debug.look(lambda node: str(node.verdicts()))),
+}
+"""Commands that only look. All others need the token."""
+
+COMMAND: Commands = READS | {
     "kill": ("kill address : end a service from outside", lambda address: launcher("KILL", address)),
     "exit": ("exit address : ask a service to end itself", exit),
     "start": ("start name ... : launch a service", partial(launch, "LAUNCH", "Exit")),
     "log": ("log name ... : launch a service with its message log on", partial(launch, "LOGLAUNCH", "Failed")),
-    "snax": ("snax name ... : launch a snax service", launch_snax),
+    "snax": ("snax name ... : launch a snax service", partial(launch, "", "")),
     "clearcache": ("clearcache : read source files again, for the lines in tracebacks", lambda: linecache.checkcache()),
     "inject": ("inject address file.py ... : run a file inside a service", inject),
     "dbgcmd": ("dbgcmd address command ... : send a debug command", dbgcmd),
-    "task": ("task address : where its coroutines are parked", lambda address: dbgcmd(address, "TASK")),
-    "uniqtask": ("uniqtask address : the same, equal stacks together", lambda address: dbgcmd(address, "UNIQTASK")),
-    "killtask": (
-        "killtask address threadname : end a coroutine that task lists",
-        lambda address, threadname: dbgcmd(address, "KILLTASK", threadname),
-    ),
-    "info": ("info address ... : what its info function says", lambda address, *args: dbgcmd(address, "INFO", *args)),
-    "ping": ("ping address : the way there and back, in ticks", ping),
+    "killtask": ("killtask address co : end a coroutine of task", lambda address, co: dbgcmd(address, "KILLTASK", co)),
     "logon": ("logon address : begin its message log, in the folder logpath", partial(message_log, True)),
     "logoff": ("logoff address : end its message log", partial(message_log, False)),
-    "signal": (
-        "signal address [sig] : 0 breaks its endless loop, 1 logs its memory",
-        lambda address, sig=0: debug.signal(handle_at(address), int(sig)),
-    ),
-    "cmem": (
-        "cmem : blocks of Python's allocator, bytes of the process in memory",
-        lambda: {"block": memory.block(), "total": memory.total()},
-    ),
-    "jmem": ("jmem : figures of jemalloc; Python has none", jmem),
+    "signal": ("signal address [sig] : 0 breaks its endless loop, 1 logs its memory", signal),
     "profactive": ("profactive [on|off] : begin or end heap profiling (tracemalloc)", profactive),
     "dumpheap": ("dumpheap [file] : write the heap profile", dumpheap),
-    "getenv": ("getenv name : skynet.getenv(name)", lambda name: {name: tostring(skynet.getenv(name))}),
     "setenv": ("setenv name value : skynet.setenv(name, value)", lambda name, value: skynet.setenv(name, value)),
-    "netstat": ("netstat : all sockets", lambda: [socket_row(row, skynet.now()) for row in socket.netstat()]),
     "call": ("call address expression, ... : call it with Python literals (nil, true, false too)", call),
     "debug": ('debug address : debug a service; Python, watch("lua"[, cond]), s, n, c; cont ends it', remotedebug),
-    "waits": ("waits : who waits for whom, and the circles", lambda: debug.look(lambda node: str(node.waits()))),
-    "verdicts": ("verdicts : what is wrong, in sentences", lambda: debug.look(lambda node: str(node.verdicts()))),
-    "trace": (
-        "trace address [proto] [on|off] : log its requests with tags; "
-        "trace on address [seconds], trace off [address] : print its trace here",
-        trace,
-    ),
-    "timeline": (
-        "timeline [file.html] [seconds] : record for 3 seconds (0: take what was recorded from birth), write the page",
-        timeline,
-    ),
+    "trace": ("trace address [proto] [on|off] : log its tags; trace on address [seconds], trace off : show it", trace),
+    "timeline": ("timeline [file.html] [seconds] : record for 3 seconds (0: from birth), write the page", timeline),
 }
-
-
-# --------------------------------------------------------------------------- the service
 
 
 @skynet.start
 def main(*args: Any) -> None:
+    global where, secret
     ip, port = args if len(args) == 2 else ("127.0.0.1", args[0] if args else None)
     if port is None or len(args) > 2:
         raise SkynetError('debug_console takes [ip,] port: skynet.newservice("debug_console", 8000)')
     listening = socket.listen(ip, int(port))
     ip, port = socket.sockname(listening)
     skynet.error(f"Start debug console at {ip}:{port}")
+    try:
+        where, secret = current().server.outside.secret(f"console-{port}")
+    except (OSError, RuntimeError) as e:
+        where = f"no file: none could be written ({e})"
+    skynet.error(f"debug console: commands that run code or change something need the token from {where}")
     if not ipaddress.ip_address(ip.partition("%")[0]).is_loopback:
-        skynet.error(f"debug console: {ip} is reached from outside, and whoever connects can run any code in this node")
+        skynet.error(f"debug console: {ip} is reached from outside: who hears the token can run any code in this node")
 
     @skynet.dispatch("lua")
-    def dispatch(session: int, source: int, cmd: str, number: int) -> None:
-        if cmd == "LINES" and number in streams:
+    def lines(session: int, source: int, cmd: str, number: int) -> None:
+        if number in streams:
             streams[number].flush()
 
     socket.start(listening, accept)

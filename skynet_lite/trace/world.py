@@ -71,6 +71,7 @@ ANSWERS: dict[str, Any] = {
     "accept": tuple, "recv": bytes, "recvfrom": tuple, "sockname": tuple, "peername": tuple, "resolve": list,
     "accept_and_drop": (tuple, type(None)), "send": int, "sendto": int, "connect": int, "socket_error": int,
     "socket": (), "adopt": (), "setsockopt": (), "bind": (), "listen": (), "watch": (), "rewatch": (),
+    "secret": tuple,
 }  # fmt: skip
 
 
