@@ -8,12 +8,12 @@ runtime's innermost line out to that one.
 
 from __future__ import annotations
 
-import marshal
 from collections import defaultdict, deque
 from typing import Any, Protocol
 
 from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine
 from .shapes import ENTRIES
+from .values import checksum, plain, values_of
 
 
 class Places(Protocol):
@@ -36,8 +36,9 @@ class Builder:
     its cause; `rest` are the values of the raw tuple beyond its fields.
     """
 
-    def __init__(self, snapshot: dict[str, Any], places: Places) -> None:
+    def __init__(self, snapshot: dict[str, Any], places: Places, sent: list[int] | None = None) -> None:
         self._places = places
+        self._sent = sent  # for a World
         self.events: list[Event] = []
         self.sources: dict[str, str] = {}
         self._pushed, self._woken, self._forked = (defaultdict[str, deque[int | None]](deque) for _ in range(3))
@@ -92,7 +93,7 @@ class Builder:
         if event["ptype"] == "socket":
             event |= _socket_fields(*payload)
         elif event["ptype"] == "lua":
-            event["body"] = plain(payload)
+            event["body"] = plain(values_of(payload))
         self._current[service] = len(self.events)
         return _pop(self._pushed[service])
 
@@ -145,6 +146,10 @@ class Builder:
             self._error_cause[service] = self._failed.pop((service, session), None)
         elif (table, op) == ("fork_queue", "clear"):
             self._forked.pop(service, None)
+
+    def _send(self, event: Event, service: str, rest: list[Any]) -> None:
+        if self._sent is not None:
+            self._sent.append(checksum(rest[0]))
 
     # ---- the node
 
@@ -207,21 +212,3 @@ def _socket_fields(type: int, id: int, ud: int, data: Any) -> Event:
     if type in (2, 5):
         return fields | {"info": data}
     return fields | {"new": ud} if type == 4 else fields | {"size": ud} if type == 7 else fields
-
-
-def plain(payload: Any) -> list[Any]:
-    """The values of a message as JSON can hold them; what JSON does not know becomes its repr."""
-    values = payload if isinstance(payload, tuple) else marshal.loads(payload) if isinstance(payload, bytes) else ()
-    return [_plain(value) for value in values]
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else repr(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key if isinstance(key, str) else repr(key): _plain(item) for key, item in value.items()}
-    return repr(value)
