@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,145 @@ def test_what_is_written_is_compared() -> None:
     assert (expected["e"], expected["sent"]) == ("write", 6)
     assert "b'hello\\n' is written to the world, and in the recording other bytes" in str(found)
     assert "work(line)" in found.expected_line and "work(line)" in found.got_line
+
+
+def udp(*ends: Any) -> None:
+    """A datagram socket that writes to none, one or several default destinations, or to a packed address."""
+    id = socket.udp(lambda data, peer: None)
+    for end in ends:
+        if isinstance(end, bytes):
+            socket.sendto(id, end, b"hello")
+        else:
+            socket.udp_connect(id, *end)
+
+
+def answers(*values: Any) -> Callable[[], None]:
+    """Starts a service and asks it; so its answer goes from service to service."""
+
+    def main() -> None:
+        def other() -> None:
+            skynet.dispatch("lua", lambda session, source: skynet.retpack(*values))
+
+        skynet.call(skynet.newservice(other), "lua")
+
+    return main
+
+
+def opens(host: str, port: int = 1) -> Callable[[], None]:
+    def main() -> None:
+        with suppress(SocketError):
+            socket.open(host, port)
+
+    return main
+
+
+def texts(text: str | bytes) -> Callable[[], None]:
+    """Sends a raw message, of a type of its own."""
+
+    def main() -> None:
+        def other() -> None:
+            skynet.register_protocol(name="text", id=0, unpack=lambda raw: raw, dispatch=lambda *values: None)
+
+        skynet.register_protocol(name="text", id=0, pack=lambda raw: raw)
+        skynet.send(skynet.newservice(other), "text", text)
+
+    return main
+
+
+def last_words(value: str) -> Callable[[], None]:
+    """A message that nobody will read, for its reader has gone."""
+    return lambda: (skynet.fork(skynet.exit), skynet.send(skynet.self(), "lua", value))  # type: ignore[return-value]
+
+
+def local(port: int) -> bytes:
+    return b"\1" + port.to_bytes(2, "big") + b"\x7f\0\0\1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (opens("127.0.0.1"), opens("127.0.0.2"), "for resolve('127.0.0.2', 1, 1), and in the recording for resolve('127.0.0.1', 1, 1)"),
+        (opens("127.0.0.1", 1), opens("127.0.0.1", 2), "for resolve('127.0.0.1', 2, 1), and"),
+        (opens("there"), opens("elsewhere"), "for lookup('elsewhere', 1, 1), and in the recording for lookup('there', 1, 1)"),
+        (lambda: socket.listen("127.0.0.1", 0), lambda: socket.listen("127.0.0.2", 0), "for resolve('127.0.0.2', 0, 1), and"),
+        (lambda: socket.listen("127.0.0.1", 0), lambda: socket.listen("127.0.0.1", 9), "for resolve('127.0.0.1', 9, 1), and"),
+        (lambda: socket.listen("127.0.0.1", 0, 5), lambda: socket.listen("127.0.0.1", 0, 6), "listen(6), and in the recording for listen(5)"),
+        (lambda: udp(("127.0.0.1", 9)), lambda: udp(("127.0.0.2", 9)), "for resolve('127.0.0.2', 9, 2), and"),
+        (lambda: udp(local(9)), lambda: udp(local(10)), "('127.0.0.1', 10)), and in the recording for sendto("),
+        (lambda: udp(("127.0.0.1", 9)), lambda: udp(), "in the recording the world is asked for resolve('127.0.0.1', 9, 2) before"),
+        (lambda: udp(), lambda: udp(("127.0.0.1", 9)), "for resolve('127.0.0.1', 9, 2), and in the recording for nothing here"),
+        (lambda: skynet.setenv("k", 1), lambda: skynet.setenv("k", 2), "for setenv('k', '2'), and in the recording for setenv('k', '1')"),
+        (lambda: skynet.setenv("k", 1), lambda: skynet.setenv("l", 1), "for setenv('l', '1'), and"),
+        (lambda: skynet.setenv("k", 1), lambda: None, "in the recording the world is asked for setenv('k', '1') before"),
+        (lambda: skynet.register(".a"), lambda: skynet.register(".b"), "for name('.b', 8), and in the recording for name('.a', 8)"),
+        (lambda: skynet.register("A"), lambda: skynet.register("B"), "it sends ['REGISTER', 'B', 8], and"),
+        (answers("yes"), answers("no"), "it sends ['no'], and in the recording other values"),
+        (answers(["yes"]), answers(["no"]), "it sends [['no']], and"),
+        (answers([1]), answers((1,)), "it sends [[1]], and"),
+        (answers(1), answers(True), "it sends [True], and"),
+        (answers(b"1"), answers("b'1'"), "it sends [\"b'1'\"], and"),
+        (answers({"a": 1, "b": 2}), answers({"b": 2, "a": 1}), "it sends [{'b': 2, 'a': 1}], and"),
+        (answers(10**5000), answers(10**5000 + 1), "it sends ['0x"),
+        (texts("yes"), texts("no"), "it sends ['no'], and"),
+        (texts(b"(yes"), texts(b")no"), "it sends [\"b')no'\"], and"),
+        (last_words("yes"), last_words("no"), "it sends ['no'], and"),
+    ],
+)  # fmt: skip
+def test_what_goes_out_is_compared_whole(
+    old: Callable[[], None], new: Callable[[], None], says: str, tmp_path: Path
+) -> None:
+    """Addresses, names, variables and values that stand in no event: the same program is the same, another is not.
+    What the old one says and the new one does not is missed, too."""
+    outside = Names(there=[(socket_slots.pysocket.AF_INET, ("127.0.0.1", 1))])
+    outside.gate.set()
+
+    def both(do: Callable[[], None]) -> Callable[[], None]:
+        def main() -> None:
+            do()
+
+        return main
+
+    trace, _ = recorded(lambda node: (node.newservice(both(old)), node.run_until_idle()), outside=outside)
+    trace.save(tmp_path / "t.json")
+    for one in (trace, Trace.load(tmp_path / "t.json")):
+        check(one, both(old))
+        replay = Node.replay(one, both(new))
+        assert not replay.same and says in str(replay), str(replay)
+
+
+def test_an_answer_to_the_outside_is_compared() -> None:
+    """Whoever called with node.call has got another value."""
+
+    def service(answer: Any) -> Callable[[], None]:
+        def main() -> None:
+            skynet.dispatch("lua", lambda session, source: skynet.retpack(answer))
+
+        return main
+
+    trace, _ = recorded(lambda node: node.call(node.newservice(service(["yes"])), "lua"))
+    check(trace, service(["yes"]))
+    d = Node.replay(trace, service(["no"])).divergence
+    assert d is not None and d.got is not None and (d.got["e"], d.got["to"]) == ("send", ":00000000")
+    assert "it sends [['no']], and in the recording other values" in str(d) and "retpack(answer)" in d.got_line
+
+
+def test_equal_values_are_equal_wherever_they_come_from(tmp_path: Path) -> None:
+    """One object or two, a word of the program or of a file: what marshal writes of them differs, what is sent does
+    not."""
+
+    def main() -> None:
+        def echo(session: int, source: int, *values: Any) -> None:
+            skynet.send(skynet.self(), "lua", [*values, values]) if session else skynet.ignoreret()
+            skynet.retpack(*values) if session else None
+
+        skynet.dispatch("lua", echo)
+
+    twice = "".join(["a ", "word"])
+    values = (twice, twice, ["word", "word", twice, {"word": twice, 1: 1, "1": 1.0}], b"word", (twice,), 1 << 70)
+    trace, _ = recorded(lambda node: (node.call(node.newservice(main), "lua", *values), node.run_until_idle()))
+    trace.save(tmp_path / "t.json")
+    for one in (trace, Trace.load(tmp_path / "t.json")):
+        check(one, main)
 
 
 def test_a_stored_trace_does_not_say_what_is_run_here(tmp_path: Path) -> None:
@@ -699,7 +839,8 @@ def test_a_comment_is_no_change(tmp_path: Path) -> None:
 def test_what_the_world_was_not_asked_then(tmp_path: Path) -> None:
     """A new question to the world has no answer: the replay stops where it is asked."""
     trace, _ = recorded(echo_run(service_file(tmp_path)))
-    for line, method in (("socket.peername(id)", "peername"), ("socket.listen('127.0.0.1:0')", "resolve")):
+    resolve = "resolve('127.0.0.1', 0, 1)"
+    for line, method in (("socket.peername(id)", "peername"), ("socket.listen('127.0.0.1:0')", resolve)):
         changed = ECHO.replace("    socket.start(id)\n", f"    socket.start(id)\n    {line}\n")
         d = Node.replay(trace, str(service_file(tmp_path / "now", changed))).divergence
         assert d is not None and d.got is None

@@ -81,9 +81,9 @@ def test_a_cut_or_edited_trace_is_refused(tmp_path: Path) -> None:
 def test_another_version_is_refused_by_name(tmp_path: Path) -> None:
     """Whatever else the file holds, and whether it is older or newer."""
     document = fresh()
-    for version in (1, 3, None):
+    for version in (1, 2, 4, None):
         (tmp_path / "t.json").write_text(json.dumps({**document, "version": version}))
-        with pytest.raises(TraceError, match=rf"t\.json has format version {version}, known is 2"):
+        with pytest.raises(TraceError, match=rf"t\.json has format version {version}, known is 3"):
             Trace.load(tmp_path / "t.json")
 
 

@@ -105,7 +105,7 @@ class Outside:
     # ---- for one that records (tell/record.py)
 
     def note(self, kind: str, *values: Any) -> None:
-        """Something enters of its own accord: a launch, a call, a jump of the clock."""
+        """Something enters of its own accord (a launch, a call, a jump of the clock) or is set for the whole node."""
 
     def poll_begins(self) -> None:
         """What comes until `poll_ends` is what a poll has found."""

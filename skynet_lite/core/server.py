@@ -323,6 +323,7 @@ class Server:
         """Give a service a name (cmd_name). Raises SkynetError."""
         if name.startswith("."):
             self.handles.name(name[1:], handle)
+            self.outside.note("name", name, handle)
             return
         if name.startswith(":") or len(name) > 15 or not isinstance(self.resolve(name), str):
             raise SkynetError(f"{name!r} cannot be a global name: at most 15 characters, no number, no colon in front")

@@ -4,7 +4,9 @@ Nothing is polled, opened or waited for. What the driver did then is done again 
 many events have been recorded as then; in between, messages are dispatched one by one.
 Each new event is compared with the recorded one as it comes, and the first that differs
 ends the replay on the spot. So does a question that the world was not asked then, for
-there is no answer to it. The replay is itself recorded from birth, and can be replayed.
+there is no answer to it, and whatever goes out and is no longer the same: an address that
+is asked, bytes that are written, values that are sent, what is set for the whole node.
+The replay is itself recorded from birth, and can be replayed.
 
 `random`, files, the time of day and variables outside of the services are not part of a
 recording: where they steer the program, the replay shows it as a divergence.
@@ -19,6 +21,7 @@ import os
 import re
 import sys
 import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from copy import deepcopy
@@ -33,11 +36,12 @@ from ..core.places import stack_of
 from ..drive.loop import Loop
 from ..node.loader import Registry, StartFunction
 from ..skynet.coroutine import Coroutine, running
-from ..tell.record import DRIVER, WRITING, Asked, Position, usual
+from ..tell.record import DRIVER, WRITING, Asked, Position, said, usual
 from ..trace import Trace
 from ..trace.kinds import Event
 from ..trace.text import line
-from ..trace.world import Failure, World
+from ..trace.values import plain, values_of
+from ..trace.world import INPUTS, TELLING, Failure, World
 
 if TYPE_CHECKING:
     from ..node.node import Node
@@ -57,7 +61,8 @@ class Divergence:
 
     `expected`, `got`: the recorded event and the new one; None where there is none. The places
     are those of the events, else the nearest before, of the same coroutine ("" if none is
-    known); the lines are the source text there. `reason`: what was asked and cannot be answered.
+    known); the lines are the source text there. `reason`: what was asked and cannot be answered, or
+    what differs that no event shows: values that are sent, what is said to the world.
     """
 
     index: int
@@ -79,6 +84,8 @@ class Divergence:
             lines.append(f"  {name}: {line(event) if event is not None else else_}")
             if place:
                 lines.append(f"            {place}  {source}".rstrip())
+        if self.got is not None and self.reason:
+            lines.append(f"  {self.reason}")
         if self.expected_line and (self.expected_place, self.expected_line) == (self.got_place, self.got_line):
             lines.append(
                 "  The line is the same: what changed may stand before it, or is not part of a recording "
@@ -215,6 +222,8 @@ class _Run:
                 i += self._dispatch(inputs[i : i + 1])
             else:
                 self.stop("")
+        if missing := self._outside.missing(len(self.new)):
+            self.stop(missing)
 
     def _dispatch(self, following: list[list[Any]]) -> int:
         """One message; 1 if that ended as the recorded one did, with something like SystemExit."""
@@ -263,6 +272,12 @@ class _Run:
         got = self.new.events[i]
         if i >= len(self._expected) or bare(self._expected[i]) != bare(got):
             self._diverge(i, got, "")
+        if missing := self._outside.missing(i):
+            self._diverge(i, got, missing)
+        sent, then = self.new.world.sent, self._recorded.world.sent  # type: ignore[union-attr]  # both have one
+        if got["e"] == "send" and sent[-1] != (then[len(sent) - 1] if len(sent) <= len(then) else None):
+            values = repr(plain(values_of(raw[-2])))
+            self._diverge(i, got, f"it sends {values[:60]}, and in the recording other values")
 
     def stop(self, reason: str) -> NoReturn:
         """Leave the recording without an event. Raises _Stop."""
@@ -320,6 +335,12 @@ def _who(event: Event) -> tuple[Any, Any]:
 # ---- the outside of a replay
 
 
+def asked(method: str, said: tuple[Any, ...] = ()) -> str:
+    """A question to the world, or what is set for the whole node (a note), as a call."""
+    name, *values = said if method == "note" else (method, *said)
+    return f"{name}({', '.join(map(repr, values))})" if said else method
+
+
 class _Ghost:
     """A socket that is none: a number, so that tables can be kept by it."""
 
@@ -343,6 +364,8 @@ class Replayed(Asked):
     def __init__(self, world: World) -> None:
         self._world = world
         self._answers = {(n, k): rest for n, k, *rest in world.answers}
+        # What was said to the world, to be said again; the driver looks around as it likes.
+        self._due = deque((n, k) for n, k, method, *_ in world.answers if method in TELLING and k < DRIVER)
         self._made = 0
         self._tokens: dict[int, Any] = {}  # whoever waits for a name, by id of the socket
         self.found: Any = []  # what the poll that is under way finds
@@ -366,16 +389,20 @@ class Replayed(Asked):
             if answer is NotImplemented:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         else:
-            then = self._answers.get(self._place())
+            told = [said(args)] if method in TELLING else []
+            then = self._answers.get(place := self._place())
+            if self._due and self._due[0] == place:
+                self._due.popleft()
             if then is not None and then[:2] == [method, number]:
                 answer = then[2]
-                if method in WRITING and then[3:] != [zlib.crc32(args[0])]:
+                if method in WRITING and then[3][0] != zlib.crc32(args[0]):
                     if answer == len(args[0]):
                         self._stop(f"{bytes(args[0][:60])!r} is written to the world, and in the recording other bytes")
                     answer = len(args[0])  # the event will differ, and say more
-            elif then is not None or answer is NotImplemented or method in WRITING:
-                asked = "nothing" if then is None else then[0]
-                self._stop(f"the world is asked for {method}, and in the recording for {asked} here")
+                elif then[3:] != told:
+                    self._stop_at(then, method, told)
+            elif then is not None or answer is NotImplemented or told:
+                self._stop_at(then, method, told)
         if isinstance(answer, Failure):
             raise answer.error()
         if method not in ("socket", "adopt", "accept"):
@@ -383,6 +410,16 @@ class Replayed(Asked):
         self._made += 1
         new = (_GhostDescriptor if method == "adopt" else _Ghost)(self._made, args[0] if method == "socket" else 0)
         return (new, answer) if method == "accept" else new
+
+    def _stop_at(self, then: list[Any] | None, method: str, told: list[Any]) -> None:
+        what = "nothing" if then is None else asked(then[0], *then[3:])
+        self._stop(f"the world is asked for {asked(method, *told)}, and in the recording for {what} here")
+
+    def missing(self, i: int) -> str:
+        """What was said to the world before event `i`, and is not now; "" if nothing is."""
+        if not self._due or self._due[0][0] > i:
+            return ""
+        return f"in the recording the world is asked for {asked(*self._answers[self._due[0]][::3])} before that"
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         found, self.found = self.found, []
@@ -395,6 +432,11 @@ class Replayed(Asked):
 
     def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
         self._tokens[token.id] = token
+        self.ask("lookup", None, host, port, kind)
+
+    def note(self, kind: str, *values: Any) -> None:
+        if kind not in INPUTS:
+            self.ask("note", None, kind, *values)
 
     def lookups(self) -> list[Lookup]:
         names, self.names = self.names, []

@@ -144,8 +144,7 @@ def self() -> int:
 
 def localname(name: str) -> int | None:
     """The handle behind a local name (".name"), None if there is none."""
-    handles = current().server.handles
-    return handles.query(name) or None if name.startswith(".") else None
+    return current().server.handles.query(name) or None if name.startswith(".") else None
 
 
 def getenv(key: str) -> str | None:
@@ -155,7 +154,9 @@ def getenv(key: str) -> str | None:
 
 def setenv(key: str, value: object) -> None:
     """Set a value once; raises SkynetError if the key is there."""
-    current().server.env.set(key, value)
+    server = current().server
+    server.env.set(key, value)
+    server.outside.note("setenv", key, str(value))
 
 
 def error(*words: Any) -> None:

@@ -15,12 +15,13 @@ import errno
 import threading
 import zlib
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 from ..core.clock import Clock
 from ..core.message import pack, unpack
 from ..core.outside import Lookup, Outside
-from ..trace.world import ANSWERS, World, failure
+from ..trace.world import ANSWERS, INPUTS, TELLING, World, failure
 
 DRIVER = 1 << 40
 WRITING = ("send", "sendto")
@@ -51,7 +52,16 @@ class Position:
         return n, k
 
 
-_USUAL: dict[str, Any] = {method: None if kind == () else NotImplemented for method, kind in ANSWERS.items()}
+def said(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a question says, as a recording keeps it: a CRC-32 instead of bytes."""
+    return tuple(zlib.crc32(arg) if isinstance(arg, (bytes, memoryview)) else _plain(arg) for arg in args)
+
+
+def _plain(arg: Any) -> Any:
+    return int(arg) if isinstance(arg, int) else arg if isinstance(arg, (str, tuple)) else type(arg).__name__
+
+
+_USUAL: dict[str, Any] = {method: None if kind is NoneType else NotImplemented for method, kind in ANSWERS.items()}
 _USUAL |= {"connect": errno.EINPROGRESS, "socket_error": 0}
 
 
@@ -128,6 +138,9 @@ class Recorded(Asked):
 
     def note(self, kind: str, *values: Any) -> None:
         """Something enters of its own accord, now."""
+        if kind not in INPUTS:  # set for the whole node
+            self._tells("note", kind, *values)
+            return self.inner.note(kind, *values)
         if kind == "call":  # as values, which are the same on every machine
             values = (*values[:2], unpack(values[2]))
         elif kind == "launch":
@@ -164,21 +177,21 @@ class Recorded(Asked):
         answers = self.world.answers
         n, k = self._place.reached(answers)
         number = 0 if sock is None else self._made.get(sock.fileno(), 0)
-        # What the program wrote is no answer, but the first thing that a change changes.
-        written = [zlib.crc32(args[0])] if method in WRITING else []
+        # What the program says is no answer, but the first thing that a change changes.
+        told = [said(args)] if method in TELLING else []
         f = getattr(self.inner, method)
         try:
             result = f(*args) if sock is None else f(sock, *args)
         except Exception as e:
-            answers.append([n, k, method, number, failure(e), *written])
+            answers.append([n, k, method, number, failure(e), *told])
             raise
         answer = result
         if method in ("socket", "adopt", "accept"):
             new, answer = result if method == "accept" else (result, None)
             self._count += 1
             self._made[new.fileno()] = self._count
-        if written or answer != usual(method, args):
-            answers.append([n, k, method, number, answer, *written])
+        if told or answer != usual(method, args):
+            answers.append([n, k, method, number, answer, *told])
         return result
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -200,7 +213,7 @@ class Recorded(Asked):
             self._poll[3] = [[s.id, failure(x) if isinstance(x, OSError) else x] for s, x in found]
         return found
 
-    # ---- what only passes
+    # ---- what only passes, or nearly
 
     def monotonic_ns(self) -> int:
         return self.inner.monotonic_ns()
@@ -212,7 +225,12 @@ class Recorded(Asked):
         self.inner.unwatch(fd)
 
     def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
+        self._tells("lookup", host, port, kind)
         self.inner.lookup(token, host, port, kind)
+
+    def _tells(self, method: str, *args: Any) -> None:
+        """Something is said that has no answer."""
+        self.world.answers.append([*self._place.reached(self.world.answers), method, 0, None, said(args)])
 
     def wake(self) -> None:
         self.inner.wake()

@@ -42,31 +42,31 @@ class TellingServer:
         if target is None:
             return bool(super().send(source, to, ptype, session, payload))  # type: ignore[misc]
         n, emit = getattr(running(), "n", 0), self.emit
-        emit(("send", source, to, ptype, session, n, here() if n else None))
+        emit(("send", source, to, ptype, session, n, payload, here() if n else None))
         queued = not target.mailbox.in_global
         super().send(source, to, ptype, session, payload)  # type: ignore[misc]
         emit(("push", to, ptype, session, source, "send", queued, 0))
         return True
 
-    def _told(self: Any, source: int, to: Any, ptype: int, session: int | None) -> None:
+    def _told(self: Any, source: int, to: Any, ptype: int, session: int | None, payload: Any) -> None:
         n = getattr(running(), "n", 0)
-        self.emit(("send", source, to, ptype, session, n, here() if n else None))
+        self.emit(("send", source, to, ptype, session, n, payload, here() if n else None))
 
     def send_out(self: Any, source: int, ptype: int, session: int, payload: Any) -> bool:
-        self._told(source, 0, ptype, session)
+        self._told(source, 0, ptype, session, payload)
         return bool(super().send_out(source, ptype, session, payload))  # type: ignore[misc]
 
     def send_nobody(self: Any, source: int, to: Any, ptype: int) -> bool:
-        self._told(source, to, ptype, None)
+        self._told(source, to, ptype, None, None)
         return False
 
     def send_harbor(self: Any, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:
-        self._told(source, to, ptype, session)
+        self._told(source, to, ptype, session, payload)
         return bool(super().send_harbor(source, to, ptype, session, payload))  # type: ignore[misc]
 
     @guarded
     def redirect(self: Any, source: int, target: Context, message: Message) -> None:
-        self._told(source, target.handle, *message[:2])
+        self._told(source, target.handle, *message[:2], message[3])
         super().redirect(source, target, message)  # type: ignore[misc]
 
     @guarded

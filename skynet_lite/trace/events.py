@@ -8,15 +8,12 @@ runtime's innermost line out to that one.
 
 from __future__ import annotations
 
-import marshal
 from collections import defaultdict, deque
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine
 from .shapes import ENTRIES
-
-_MOST = 100_000  # values of one message that are shown; of a list that shares its parts there may be 2 ** 40
+from .values import checksum, plain, values_of
 
 
 class Places(Protocol):
@@ -39,8 +36,9 @@ class Builder:
     its cause; `rest` are the values of the raw tuple beyond its fields.
     """
 
-    def __init__(self, snapshot: dict[str, Any], places: Places) -> None:
+    def __init__(self, snapshot: dict[str, Any], places: Places, sent: list[int] | None = None) -> None:
         self._places = places
+        self._sent = sent  # for a World
         self.events: list[Event] = []
         self.sources: dict[str, str] = {}
         self._pushed, self._woken, self._forked = (defaultdict[str, deque[int | None]](deque) for _ in range(3))
@@ -96,7 +94,7 @@ class Builder:
         if event["ptype"] == "socket":
             event |= _socket_fields(*payload)
         elif event["ptype"] == "lua":
-            event["body"] = plain(payload)
+            event["body"] = plain(values_of(payload))
         self._current[service] = len(self.events)
         return _pop(self._pushed[service])
 
@@ -149,6 +147,10 @@ class Builder:
             self._error_cause[service] = self._failed.pop((service, session), None)
         elif (table, op) == ("fork_queue", "clear"):
             self._forked.pop(service, None)
+
+    def _send(self, event: Event, service: str, rest: list[Any]) -> None:
+        if self._sent is not None:
+            self._sent.append(checksum(rest[0]))
 
     # ---- the node
 
@@ -214,24 +216,3 @@ def _socket_fields(type: int, id: int, ud: int, data: Any) -> Event:
     if type in (2, 5):
         return fields | {"info": data}
     return fields | {"new": ud} if type == 4 else fields | {"size": ud} if type == 7 else fields
-
-
-def plain(payload: Any) -> list[Any]:
-    """The values of a message as JSON can hold them; what JSON does not know becomes its repr."""
-    values = payload if isinstance(payload, tuple) else marshal.loads(payload) if isinstance(payload, bytes) else ()
-    room = iter(range(_MOST))
-    shown = [_plain(value, room) for value in values]
-    return shown if next(room, None) is not None else [*shown, "…"]
-
-
-def _plain(value: Any, room: Iterator[int]) -> Any:
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else repr(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, room) for item, _ in zip(value, room, strict=False)]
-    if isinstance(value, dict):
-        pairs = zip(value.items(), room, strict=False)
-        return {key if isinstance(key, str) else repr(key): _plain(item, room) for (key, item), _ in pairs}
-    return repr(value)

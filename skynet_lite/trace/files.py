@@ -21,7 +21,7 @@ from .shapes import NUMBERED
 from .world import decode, encode
 
 FORMAT = "skynet_lite trace"
-VERSION = 2
+VERSION = 3
 to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: dumps makes one at each call
 
 

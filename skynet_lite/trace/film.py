@@ -67,7 +67,7 @@ class Film:
         if self._raw is not None and self._read < len(self._raw):
             if self._build is None:
                 assert self._places is not None
-                self._build = Builder(self.snapshot, self._places)
+                self._build = Builder(self.snapshot, self._places, None if self.world is None else self.world.sent)
                 self._events = self._build.events
                 self.sources = self._build.sources
             # By index: the node may go on recording while we read.

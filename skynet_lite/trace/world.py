@@ -3,8 +3,9 @@
 What the driver did (a call, a jump of the clock, a poll that found something) is noted
 with the number of events recorded before it. What the world answered when the node asked
 (bytes, an address, an error) is noted with that number and how many questions came since;
-usual answers, no error, are left out. Of bytes that are written a checksum is kept: they
-are no answer, but what a changed program changes first. The clock is noted when it has moved.
+usual answers, no error, are left out. What the program says to the world (an address, bytes
+as a checksum) or sets for the whole node, and what it sends, is no answer, but the first that a
+changed program changes: it is kept to be compared. The clock is noted when it has moved.
 So the same program, given this, makes the same events again (Node.replay).
 
 In files it is JSON without loss: {"b": base64}, {"t": tuple}, {"d": pairs of a dict},
@@ -17,6 +18,7 @@ import base64
 import math
 from dataclasses import dataclass, field
 from socket import AddressFamily, SocketKind
+from types import NoneType
 from typing import Any, NamedTuple
 
 from .schema import TraceError
@@ -47,7 +49,7 @@ def failure(e: BaseException) -> Failure:
 @dataclass
 class World:
     """`inputs`: [events before, kind, ...]; `answers`: [events before, questions since, method, socket, answer]
-    (and of what was written its CRC-32).
+    (and, where the question tells something, what). `sent`: a CRC-32 of each message that a service has sent.
 
     `ticks`, `hpc`: [events before, readings since, what the clock said]; empty under the virtual clock.
     `services`: names of those that were started from outside; `config`: what the node was told.
@@ -57,6 +59,7 @@ class World:
     services: list[str] = field(default_factory=list)
     inputs: list[list[Any]] = field(default_factory=list)
     answers: list[list[Any]] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
     ticks: list[list[int]] = field(default_factory=list)
     hpc: list[list[int]] = field(default_factory=list)
     stored: bool = False  # read from a file: who wrote it may not say what is run here
@@ -69,10 +72,14 @@ INPUTS: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "accept": tuple, "recv": bytes, "recvfrom": tuple, "sockname": tuple, "peername": tuple, "resolve": list,
-    "accept_and_drop": (tuple, type(None)), "send": int, "sendto": int, "connect": int, "socket_error": int,
-    "socket": (), "adopt": (), "setsockopt": (), "bind": (), "listen": (), "watch": (), "rewatch": (),
-    "secret": tuple,
+    "accept_and_drop": (tuple, NoneType), "send": int, "sendto": int, "connect": int, "socket_error": int,
+    **dict.fromkeys(("socket", "adopt", "setsockopt", "bind", "listen", "watch", "rewatch"), NoneType),
+    **dict.fromkeys(("lookup", "note"), NoneType), "secret": tuple,
 }  # fmt: skip
+
+
+TELLING = ("send", "sendto", "bind", "listen", "resolve", "lookup", "note")
+"""Questions that tell the world something: what they say is kept, and compared by a replay."""
 
 
 def encode(world: World | None) -> Any:
@@ -133,7 +140,7 @@ def _decode(value: Any) -> Any:
 
 
 def _check(world: World) -> None:
-    _of([world.services, world.inputs, world.answers, world.ticks, world.hpc], [list] * 5)
+    _of([world.services, world.inputs, world.answers, world.sent, world.ticks, world.hpc], [list] * 6)
     _of(world.config.values(), [CONFIG[key] for key in world.config])
     if world.inputs and set(world.config) != set(CONFIG):
         raise ValueError("its configuration is incomplete")
@@ -143,8 +150,9 @@ def _check(world: World) -> None:
         if kind == "poll":
             for what in [*(rest[0] if isinstance(rest[0], list) else ()), *rest[1]]:
                 _of(what, [int, (int, list, Failure)])
-    for n, k, method, number, answer, *written in world.answers:
-        _of([n, k, number, *written], [int] * (4 if method in ("send", "sendto") else 3))
+    _of(world.sent, [int] * len(world.sent))
+    for n, k, method, number, answer, *told in world.answers:
+        _of([n, k, number, *told], [int] * 3 + [tuple] * (method in TELLING))
         if not isinstance(answer, Failure):
             _of([answer], [ANSWERS[method]])
     for moment in world.ticks + world.hpc:
