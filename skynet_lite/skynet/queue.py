@@ -40,7 +40,11 @@ class CriticalSection:
         elif self._current is not co:
             self._waiting.append(co)
             self._changed(self, "push", co)
-            wait()  # whoever leaves makes us the current one before waking us
+            try:
+                wait()  # whoever leaves makes us the current one before waking us
+            except BaseException:
+                self._leave(co)
+                raise
         self._depth += 1
         return self
 
@@ -53,14 +57,14 @@ class CriticalSection:
             if self._current is not None:
                 wakeup(self._current)
 
-    def leave(self, thread: Any) -> None:
-        """A coroutine that stands in the queue is being killed; who is inside leaves by `__exit__`."""
-        for co in [co for co in self._waiting if co.thread is thread]:
+    def _leave(self, co: Any) -> None:
+        """It is being killed where it stands in the queue."""
+        if co is self._current:  # it was let in, and never got to run
+            self._depth = 1
+            self.__exit__()
+        else:
             self._waiting.remove(co)
             self._changed(self, "leave", co)
-        if self._depth == 0 and self._current is not None and self._current.thread is thread:
-            self._depth = 1  # it was let in, and never got to run
-            self.__exit__()
 
     def busy(self) -> bool:
         return self._current is not None

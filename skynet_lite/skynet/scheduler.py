@@ -192,6 +192,7 @@ class Scheduler(Tables):
                     self.error(f"Maybe forgot response session {param} from {address_text(co.address)} : {co.label}")
             elif command is CALL:
                 self.session_id_coroutine[param] = co
+                co.awaits = param
             elif command is SLEEP:
                 self.session_id_coroutine[param] = co
                 co.sleeping = param
@@ -230,12 +231,9 @@ class Scheduler(Tables):
     def dispatch_error_queue(self) -> Any:
         """The next coroutine whose call has failed, or None. DOC: dispatch-error-queue"""
         while self.error_queue:
-            session = self.error_queue.popleft()
-            co = self.session_id_coroutine.get(session)
-            if co is None or co is BREAK:
-                continue  # told twice, or answered in between
-            del self.session_id_coroutine[session]
-            return co
+            co = self.session_id_coroutine.pop(self.error_queue.popleft(), None)
+            if co is not None and co is not BREAK:  # told twice, or answered in between; given up
+                return co
         return None
 
     def answer(self, co: Coroutine, payload: Any) -> bool:
