@@ -26,6 +26,7 @@ class HandleStorage:
         self.contexts: dict[int, Context] = {}
         self.names: dict[str, int] = {}
         self.next_handle = 1
+        self._names_of: dict[int, list[str]] = {}
         self._slots: list[int] = [0] * _FIRST_SIZE  # 0 is no handle
 
     def register(self, ctx: Context) -> int:
@@ -55,12 +56,15 @@ class HandleStorage:
         ctx = self.contexts.pop(handle, None)
         if ctx is not None:
             self._slots[handle & (len(self._slots) - 1)] = 0
-            self.names = {name: h for name, h in self.names.items() if h != handle}
+            for name in self._names_of.pop(handle, ()):
+                del self.names[name]
         return ctx
 
     def name(self, name: str, handle: int) -> None:
         """Set a local name (without its dot). A name that is taken stays as it is."""
-        self.names.setdefault(name, handle)
+        if name not in self.names:
+            self.names[name] = handle
+            self._names_of.setdefault(handle, []).append(name)
 
     def query(self, address: str) -> int:
         """The handle behind ":hex" or ".name", 0 if there is none (skynet_queryname)."""

@@ -82,8 +82,8 @@ class Coroutine(greenlet):
     """
 
     __slots__ = (
-        "address", "args", "f", "hub", "inner", "n", "pooled", "responded", "serial", "service", "session", "sleeping",
-        "tag", "token",
+        "address", "args", "awaits", "f", "hub", "inner", "n", "pooled", "responded", "serial", "service", "session",
+        "sleeping", "tag", "token",
     )  # fmt: skip
 
     is_task = True  # runs a task of the user
@@ -101,6 +101,7 @@ class Coroutine(greenlet):
         self.serial = 0  # when it came, counted in messages of the service
         self.responded = False  # session_response: answered, or the answer is in a response function
         self.sleeping: int | None = None  # sleep_session
+        self.awaits = 0  # the session of the last call or timer that it has waited for: an answer comes, or has come
         self.token: Any = None  # what wakes it, if not itself
         self.tag: str | bool | None = None  # session_coroutine_tracetag; False: not to be traced
         self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (lualib/coroutine.py)
@@ -162,7 +163,8 @@ class UserCoroutine(greenlet):
     __slots__ = ("blocked", "f", "hub", "thread")
 
     service, n, session, address = map(_of_thread, ("service", "n", "session", "address"))
-    responded, sleeping, token, tag, label = map(_of_thread, ("responded", "sleeping", "token", "tag", "label"))
+    responded, sleeping, awaits, token = map(_of_thread, ("responded", "sleeping", "awaits", "token"))
+    tag, label = map(_of_thread, ("tag", "label"))
 
     def __init__(self, f: Callable[..., Any]) -> None:
         greenlet.__init__(self)

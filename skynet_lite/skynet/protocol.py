@@ -61,9 +61,9 @@ def payload_of(message: Any) -> Any:
 
 
 def _error_dispatch(session: int, source: int) -> None:
-    # In this order: the message that is being served counts as watching its source (as in v1.1.0),
-    # so a service that reports its own end is always entered as dead.
     s = running().service
+    if session == 0:  # the message that is being served counts as watching its source, too (as in v1.1.0)
+        s.bury(source)
     s.watch_error(session, source)
     s.ignore(running())
     if s.session_id_coroutine.get(session) is BREAK:  # the answer to a call that was given up

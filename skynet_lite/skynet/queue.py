@@ -52,13 +52,8 @@ class CriticalSection:
                 self._tell("push", co)
                 while self._current is not co:  # skynet asserts it: a wakeup may come from anybody
                     wait()  # whoever leaves makes us the current one before waking us
-            except Exception:  # the stack is too deep
-                if self._current is co:
-                    self._depth = 1
-                    self.__exit__()
-                else:
-                    self._waiting.remove(co)
-                    self._tell("leave", co)
+            except BaseException:  # the stack is too deep, or we are being killed
+                self._leave(co)
                 raise
         self._depth += 1
         return self
@@ -74,14 +69,14 @@ class CriticalSection:
                 if self._current is not None:
                     wakeup(self._current)
 
-    def leave(self, thread: Any) -> None:
-        """A coroutine that stands in the queue is being killed; who is inside leaves by `__exit__`."""
-        for co in [co for co in self._waiting if co.thread is thread]:
+    def _leave(self, co: Any) -> None:
+        """It is being killed where it stands in the queue."""
+        if co is self._current:  # it was let in, and never got to run
+            self._depth = 1
+            self.__exit__()
+        else:
             self._waiting.remove(co)
             self._tell("leave", co)
-        if self._depth == 0 and self._current is not None and self._current.thread is thread:
-            self._depth = 1  # it was let in, and never got to run
-            self.__exit__()
 
     def busy(self) -> bool:
         return self._current is not None

@@ -19,18 +19,19 @@ class Response:
     the caller still lives. True if the answer was sent; a second one raises SkynetError.
     """
 
-    __slots__ = ("_pack", "_service", "_state", "address", "session")
+    __slots__ = ("_pack", "_service", "_state", "address", "serial", "session")
 
-    def __init__(self, service: Any, session: int, address: int, pack: Callable[[tuple[Any, ...]], Any]) -> None:
+    def __init__(self, service: Any, co: Any, pack: Callable[[tuple[Any, ...]], Any]) -> None:
         self._service = service
         self._pack = pack
         self._state = "open"  # then "dead" (TEST found the caller gone), then "used"
-        self.session = session
-        self.address = address
+        self.session = co.session or 0  # of the request that `co` serves
+        self.address = co.address
+        self.serial = co.serial
 
     def __call__(self, ok: bool | str, *values: Any) -> bool:
         s = self._service
-        dead = self.address in s.dead_service
+        dead = s.gone(self)
         if ok == "TEST":
             if dead:
                 self._release("dead")

@@ -94,7 +94,7 @@ class Scheduler(Tables):
         self.error_queue: deque[int] = NOTHING
         self.socket_pool: dict[int, Any] | None = None  # socketpool.py
         self.sleep_tokens: dict[Any, Coroutine] = {}  # sleepers that a token wakes
-        self.dead_service: set[int] = set()
+        self.dead_service: dict[int, int] = {}  # who has ended → how many messages had come by then
         self.unresponse: dict[Response, None] = {}  # response functions not used yet
         self.queues: dict[int, Any] = {}  # those critical sections that somebody is in, by number
         self.unknown_request: Callable[..., Any] = unknown_request
@@ -192,6 +192,7 @@ class Scheduler(Tables):
                     self.error(f"Maybe forgot response session {param} from {address_text(co.address)} : {co.label}")
             elif command is CALL:
                 self.session_id_coroutine[param] = co
+                co.awaits = param
             elif command is SLEEP:
                 self.session_id_coroutine[param] = co
                 co.sleeping = param
@@ -230,12 +231,9 @@ class Scheduler(Tables):
     def dispatch_error_queue(self) -> Any:
         """The next coroutine whose call has failed, or None. DOC: dispatch-error-queue"""
         while self.error_queue:
-            session = self.error_queue.popleft()
-            co = self.session_id_coroutine.get(session)
-            if co is None or co is BREAK:
-                continue  # told twice, or answered in between
-            del self.session_id_coroutine[session]
-            return co
+            co = self.session_id_coroutine.pop(self.error_queue.popleft(), None)
+            if co is not None and co is not BREAK:  # told twice, or answered in between; given up
+                return co
         return None
 
     def answer(self, co: Coroutine, payload: Any) -> bool:
@@ -250,7 +248,7 @@ class Scheduler(Tables):
                 "one skynet.ret or skynet.response for each request"
             )
         co.responded = True
-        if co.address in self.dead_service:
+        if co.address in self.dead_service and self.gone(co):
             return False
         return self.server.send(self.handle, co.address, PTYPE_RESPONSE, session or 0, payload)
 
@@ -262,7 +260,7 @@ class Scheduler(Tables):
                 f"{co.label} has answered already: skynet.response comes instead of skynet.ret, not after it"
             )
         co.responded = True
-        response = Response(self, co.session or 0, co.address, pack)
+        response = Response(self, co, pack)
         self.unresponse[response] = None
         return response
 
@@ -342,10 +340,6 @@ class Scheduler(Tables):
     def watch_error(self, session: int, source: int | str) -> None:
         """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service. DOC: watch-error"""
         if session == 0:
-            watching = [r.address for r in self.unresponse]  # watching_service: whose requests are kept or served
-            watching += [co.address for co in self.coroutines.values() if co.session is not None]
-            if isinstance(source, int) and source in watching:
-                self.dead_service.add(source)
             failed = [s for s, to in self.watching_session.items() if to == source]
         else:
             failed = [session] if session in self.watching_session else []
@@ -353,6 +347,23 @@ class Scheduler(Tables):
             if self.error_queue is NOTHING:
                 self.error_queue = deque()
             self.error_queue.append(s)
+
+    def bury(self, source: int) -> None:
+        """`source` has ended: what it has asked so far is not answered any more."""
+        self.dead_service[source] = self.mailbox.popped
+        if len(self.dead_service) > 64 + 2 * (len(self.coroutines) + len(self.unresponse)):
+            served = self.watching_service()  # v1.1.0 keeps them all; most have nothing to be answered
+            for address in [address for address in self.dead_service if address not in served]:
+                del self.dead_service[address]
+
+    def gone(self, request: Coroutine | Response) -> bool:
+        """Whether who asked has ended; a request that came later is of a new service with its number."""
+        return request.serial <= self.dead_service.get(request.address, -1)
+
+    def watching_service(self) -> set[int]:
+        """Whose requests are served, or kept in response functions."""
+        served = {co.address for co in self.coroutines.values() if co.session is not None}
+        return served.union(r.address for r in self.unresponse)
 
     # ---- told to those who look (tell/)
 

@@ -167,7 +167,10 @@ def error(*words: Any) -> None:
 def term(addr: int | str) -> None:
     """Take it that a service has gone: all calls to it that wait here fail."""
     s = current()
-    s.watch_error(0, s.server.resolve(addr))
+    dead = s.server.resolve(addr)
+    if dead in s.watching_service():
+        s.bury(dead)
+    s.watch_error(0, dead)
 
 
 def mqlen() -> int:

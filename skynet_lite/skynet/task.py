@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE
+from ..core.message import PTYPE_ERROR
 from ..core.places import format_stack
 from .coroutine import BREAK, KILL, Coroutine, coroutine_close, coroutine_yield, drop_token, running
 from .scheduler import Scheduler, current
@@ -38,7 +38,7 @@ def task(ret: Any = None) -> Any:
         ret.update({_name(session, co): _traceback(s, session, co) for session, co in table.items()})
         return None
     if isinstance(ret, Coroutine):
-        return next((session for session, co in table.items() if co is ret), None)
+        return _parked(s, ret)
     return _traceback(s, ret, table[ret]) if ret in table else "No session"
 
 
@@ -77,17 +77,18 @@ def killthread(thread: Coroutine | str) -> Coroutine | None:
 def kill(s: Scheduler, co: Coroutine, by: int) -> None:
     """End a parked coroutine. In the hub only, for its `finally` blocks run."""
     owes = 0 if co.responded else co.session
+    session = _parked(s, co)
     co.sleeping = None
     drop_token(s, co)
-    if co in s.fork_queue:
+    if session is None:
         s.fork_queue.remove(co)
     s.killed(co, by)
-    for session in [n for n, waiting in s.session_id_coroutine.items() if waiting is co]:
+    if session == co.awaits:
         abandon(s, session)
+    elif session is not None:  # in `wait`: no answer will come
+        del s.session_id_coroutine[session]
     if owes:
         s.server.send(s.handle, co.address, PTYPE_ERROR, owes, None)
-    for section in list(s.queues.values()):
-        section.leave(co)
     coroutine_close(co)
     drop_token(s, co)  # of a sleep that its `finally` has tried
     if s.pooled is co:  # it was told to end, and did: by returning
@@ -95,18 +96,9 @@ def kill(s: Scheduler, co: Coroutine, by: int) -> None:
 
 
 def abandon(s: Scheduler, session: int) -> None:
-    """Nobody waits for `session` any more: throw its answer away, if one will come."""
-    if session not in s.session_id_coroutine:
-        return
-    with s.server.lock:
-        if (
-            s.watching_session.pop(session, None) is not None
-            or any(m[:2] == (PTYPE_RESPONSE, session) for m in s.mailbox)
-            or any(timer[1:] == (s.handle, session) for timer in s.server.timer.pending())
-        ):
-            s.session_id_coroutine[session] = BREAK
-        else:
-            del s.session_id_coroutine[session]
+    """Nobody waits for the answer to `session` any more, a call's or a timer's: it is thrown away when it comes."""
+    s.watching_session.pop(session, None)
+    s.session_id_coroutine[session] = BREAK
 
 
 def trace_timeout(on: bool) -> None:
@@ -130,12 +122,19 @@ def _fired(s: Scheduler, session: int, func: Callable[[], Any]) -> None:
 
 
 def _find(s: Scheduler, thread: Coroutine | str) -> Coroutine | None:
-    waiting = [(n, co) for n, co in s.session_id_coroutine.items() if isinstance(co, Coroutine) and co.is_task]
     if isinstance(thread, str):
+        waiting = [(n, co) for n, co in s.session_id_coroutine.items() if isinstance(co, Coroutine) and co.is_task]
         named = [co for _, co in waiting if co.label == thread]
         named += [co for session, co in waiting if thread in _name(session, co)]
         return named[0] if named else None
-    return thread if thread in s.fork_queue or any(co is thread for _, co in waiting) else None
+    parked = isinstance(thread, Coroutine) and _parked(s, thread) is not None
+    return thread if parked or thread in s.fork_queue else None
+
+
+def _parked(s: Scheduler, co: Coroutine) -> int | None:
+    """The session under which it is parked."""
+    table = s.session_id_coroutine
+    return next((session for session in (co.awaits, co.sleeping) if table.get(session) is co), None)  # type: ignore[arg-type]
 
 
 def _name(session: int, co: Any) -> str:

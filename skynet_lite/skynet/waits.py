@@ -30,6 +30,7 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
     if s.timeout_traceback is not None:
         func = traced_timeout(s, session, ti, func)
     co = s.session_id_coroutine[session] = s.co_create(func, ())
+    co.awaits = session
     return co
 
 
@@ -49,6 +50,7 @@ def sleep(ti: int, token: Any = None) -> str | None:
         hold_token(s, co, token)
     session = next(s.sessions)
     s.server.set_timer(s.ctx, session, ti)
+    co.awaits = session
     succ, _ = coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
     if token is not None:

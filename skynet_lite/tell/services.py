@@ -147,7 +147,9 @@ class Telling:
         self.emit(("table", self.handle, "queue", op, number, getattr(co, "n", 0)))
 
 
-_TABLES: dict[str, Any] = {"session_id_coroutine": Sessions, "watching_session": Table, "unresponse": Unresponse}
+_TABLES: dict[str, Any] = {
+    "session_id_coroutine": Sessions, "watching_session": Table, "unresponse": Unresponse, "dead_service": Dead,
+}  # fmt: skip
 _QUEUES: dict[str, Any] = {"wakeup_queue": Wakeups, "fork_queue": Forks, "error_queue": Errors}
 
 
@@ -156,7 +158,7 @@ def observe(s: Any, emit: Emit) -> None:
     leave(s)
     s.emit = emit
     dress(s, *getattr(s, "mixins", ()), Telling)
-    for name, kind in {**_TABLES, **_QUEUES, "dead_service": Dead}.items():
+    for name, kind in {**_TABLES, **_QUEUES}.items():
         setattr(s, name, kind(s, name, emit))
     for co in s.coroutines.values():
         co.__class__ = telling(co.__class__)
@@ -176,7 +178,6 @@ def leave(s: Any) -> None:
         setattr(s, name, dict(getattr(s, name)))
     for name in _QUEUES:
         setattr(s, name, deque(getattr(s, name)) if getattr(s, name) else NOTHING)
-    s.dead_service = set(s.dead_service)
     for co in s.coroutines.values():
         co.__class__ = getattr(co, "plain", type(co))
     if s.socket_pool is not None:

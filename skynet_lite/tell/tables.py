@@ -107,16 +107,13 @@ class Unresponse(Table):
         super().tell(op, r.session, r.address)
 
 
-class Dead(set[int]):
+class Dead(Table):
     """dead_service."""
 
-    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
-        super().__init__(s.dead_service)
-        self.handle, self.emit = s.handle, emit
+    __slots__ = ()
 
-    def add(self, source: int) -> None:
-        super().add(source)
-        self.emit(("table", self.handle, "dead_service", "set", None, source))
+    def tell(self, op: str, source: int, value: Any) -> None:
+        super().tell(op, None, source)
 
 
 class Queue(deque[Any]):

@@ -247,7 +247,9 @@ def _changed(t: Steps, service: str, e: Event) -> None:
     elif table == "fork_queue":
         t.clear(service, table)
     elif table == "dead_service":
-        if "address" in e and e["address"] not in (t.table(service, table) or ()):
+        if op == "clear":
+            t.take(service, table, e["address"])
+        elif "address" in e and e["address"] not in (t.table(service, table) or ()):
             t.push(service, table, e["address"])
     elif table == "unresponse":
         (t.push if op == "set" else t.take)(service, table, [session or 0, e["address"]])
