@@ -53,7 +53,12 @@ class CriticalSection:
                 while self._current is not co:  # skynet asserts it: a wakeup may come from anybody
                     wait()  # whoever leaves makes us the current one before waking us
             except BaseException:  # the stack is too deep, or we are being killed
-                self._leave(co)
+                if self._current is co:  # it was let in, and never got to run
+                    self._depth = 1
+                    self.__exit__()
+                else:
+                    self._waiting.remove(co)
+                    self._tell("leave", co)
                 raise
         self._depth += 1
         return self
@@ -68,15 +73,6 @@ class CriticalSection:
             finally:
                 if self._current is not None:
                     wakeup(self._current)
-
-    def _leave(self, co: Any) -> None:
-        """It is being killed where it stands in the queue."""
-        if co is self._current:  # it was let in, and never got to run
-            self._depth = 1
-            self.__exit__()
-        else:
-            self._waiting.remove(co)
-            self._tell("leave", co)
 
     def busy(self) -> bool:
         return self._current is not None
