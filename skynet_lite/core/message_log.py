@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain
 from typing import IO, Any
 
@@ -20,38 +21,54 @@ from .mq import MessageQueue, ignore
 
 
 class MessageLog:
-    """The log of one mailbox. Raises OSError if its file cannot be opened."""
+    """The log of one mailbox. Raises OSError if its file cannot be opened, or not be written.
 
-    def __init__(self, path: str, mailbox: MessageQueue, now: Callable[[], int], starttime: int) -> None:
+    When a line cannot be written later on it ends, and calls `lost(error)`; the service goes on without it.
+    """
+
+    def __init__(
+        self, path: str, mailbox: MessageQueue, now: Callable[[], int], starttime: int, lost: Callable[[Exception], Any]
+    ) -> None:  # fmt: skip
         self._now = now
-        self._file: IO[str] = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # until close
+        self._lost = lost
+        self._file: IO[bytes] = open(path, "ab", buffering=0)  # noqa: SIM115  # until close
         date = time.asctime(time.localtime(starttime + now() // 100))
-        self._write(f"open time: {now()} {date}")
+        try:
+            self._write(f"open time: {now()} {date}")
+        except OSError:
+            self._file.close()
+            raise
         self._mailbox = mailbox
         self._callback = mailbox.callback
         mailbox.callback = self
 
     def __call__(self, message: Message) -> None:
         """The callback of the mailbox: write, then let the service have it."""
-        self._write(line(message, self._now()))
+        try:
+            self._write(line(message, self._now()))
+        except Exception as e:  # a full disk, which the service is not to suffer from
+            if not self._file.closed:  # else it was ended meanwhile
+                self.close()
+                self._lost(e)
         self._callback(message)
         # The service has started, and set its own; one that has gone is left its `ignore`.
         if self._mailbox.callback not in (self, ignore) and not self._file.closed:
             self._callback, self._mailbox.callback = self._mailbox.callback, self
 
     def off(self) -> None:
-        """Write that it ends, and give the mailbox back."""
-        self._write(f"close time: {self._now()}")
+        """Write that it ends, and end it."""
+        with suppress(OSError):
+            self._write(f"close time: {self._now()}")
+        self.close()
+
+    def close(self) -> None:
+        """No more lines; the mailbox is given back."""
         if self._mailbox.callback is self:
             self._mailbox.callback = self._callback
         self._file.close()
 
-    def close(self) -> None:
-        """The service has gone: no more lines."""
-        self._file.close()
-
     def _write(self, text: str) -> None:
-        print(text, file=self._file, flush=True)
+        self._file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def line(message: Message, now: int) -> str:

@@ -131,7 +131,7 @@ class Request:
                 if not ok:
                     raise CallError("call failed")
                 answer = p.unpack(payload)
-            except Exception as e:
+            except BaseException as e:
                 asked.error = e
             self._come.append((asked, answer))
         wakeup(self)
