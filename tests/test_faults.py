@@ -9,9 +9,12 @@ from __future__ import annotations
 import collections.abc
 import errno
 import inspect
+import logging
 import os
 import re
 import socket as pysocket
+import subprocess
+import sys
 import threading
 import typing
 from collections.abc import Callable, Iterator
@@ -743,6 +746,257 @@ def test_a_clock_that_fails(name: str, thread: int) -> None:
     with pytest.raises(OSError, match="No buffer space"):
         Node(log=list, thread=thread, outside=outside)
     outside.close()
+
+
+# ---- what a caller hears
+
+
+def asks(f: Callable[[], Any], prepare: Callable[[], Any] = lambda: None) -> Any:
+    """What `f()` returns in a service, or the error that it raises, as text."""
+
+    def main() -> None:
+        prepare()
+
+        def handle(session: int, source: int) -> None:
+            try:
+                skynet.retpack(f())
+            except SkynetError as e:
+                skynet.retpack(f"{type(e).__name__}: {e}")
+
+        skynet.dispatch("lua", handle)
+
+    return main
+
+
+@THREADS
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_start_that_raises_fails_its_newservice(kind: type[BaseException], thread: int, tmp_path: Path) -> None:
+    """Whatever it raises, and where: in the start function, or while the file is run. Both sides of `newservice` say so."""
+    with a_node(thread, tmp_path) as (node, _):
+        for how in ("start", "itself", "filter"):
+            if kind is GreenletExit and how != "itself":
+                continue  # the word of greenlet for a coroutine that is being closed
+            fault = FAULTS[f"fault {len(injected)}"] = Fault(kind, "a start")
+            with pytest.raises(CallError, match="call failed: service started did not start: "):
+                node.newservice("started", how, fault.text)
+            fault = FAULTS[f"fault {len(injected)}"] = Fault(kind, "a start")
+            asking = node.newservice(asks(lambda how=how, text=fault.text: skynet.newservice("started", how, text)))
+            assert node.call(asking, "lua", timeout=LIMIT).startswith("CallError: call failed")
+            assert node.newest("started").start_state == "failed"
+
+
+@THREADS
+def test_who_waits_is_told_when_a_message_is_lost(thread: int, tmp_path: Path) -> None:
+    """A filter, or the `unpack` of a protocol, raises once: the caller gets an error. The next call is answered."""
+    with a_node(thread, tmp_path) as (node, _):
+        for kind in KINDS:
+            fault, unpack = Fault(kind, "a filter"), Fault(kind, "an unpack")
+
+            def filtered(fault: Fault = fault) -> None:
+                answers(lambda: skynet.retpack("here"))
+                skynet.filter(lambda *message: message if message[0] != skynet.PTYPE_LUA else fault() or message)
+
+            def typing(unpack: Fault = unpack) -> None:
+                typed(unpack=lambda data: unpack() or data, dispatch=lambda session, source, data: skynet.ret(data))
+
+            for to, what, answer in ((filtered, ("lua",), "here"), (typing, ("own", b"x"), b"x")):
+                addr = node.newservice(to)
+                asking = node.newservice(asks(lambda addr=addr, what=what: skynet.call(addr, *what), lambda: typed()))
+                assert node.call(asking, "lua", timeout=LIMIT).startswith("CallError: call failed")
+                assert node.call(asking, "lua", timeout=LIMIT) == answer
+
+
+def test_an_error_follows_an_answer() -> None:
+    """A handler that raises when it has answered: the caller has its answer, and an ERROR comes behind (as in v1.1.0)."""
+
+    def late() -> None:
+        def handle(session: int, source: int) -> None:
+            skynet.retpack("answer")
+            raise ValueError("too late")
+
+        skynet.dispatch("lua", handle)
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(late)
+        asking = node.newservice(asks(lambda: skynet.call(addr, "lua")))
+        with node.record() as trace:
+            assert node.call(asking, "lua") == "answer"
+            node.run_until_idle()
+        sent = [e["ptype"] for e in trace if e["e"] == "send" and e.get("to") == f":{asking:08x}"]
+        assert sent == ["response", "error"]
+
+
+@THREADS
+@pytest.mark.parametrize(
+    "address",
+    [1 << 20000, -1, 1 << 32, ":" + "f" * 5000, "0x" + "f" * 5000],
+    ids=("long", "negative", "33 bits", "colon", "text"),
+)
+def test_no_address_is_too_long(address: int | str, thread: int, tmp_path: Path) -> None:
+    """What has more than 32 bits is no address: it is refused in the service that sends, and the harbor lives."""
+    with a_node(thread, tmp_path) as (node, _):
+        sends = node.newservice(asks(lambda: [f(address, "lua") for f in (skynet.send, skynet.call)]))
+        assert node.call(sends, "lua", timeout=LIMIT).startswith("AddressError: an address is a number of 32 bits")
+        global_name = node.newservice(asks(lambda: skynet.send("GLOBAL", "lua")))
+        assert node.call(global_name, "lua", timeout=LIMIT) == 0
+        assert node.server.harbor.handle in node.handles.contexts
+
+
+# ---- logs that cannot be written
+
+
+def speaks() -> None:
+    def handle(session: int, source: int, *words: str) -> None:
+        skynet.error(*words)
+        skynet.retpack("said")
+
+    skynet.dispatch("lua", handle)
+
+
+def speak(node: Node, *lines: str) -> None:
+    addr = node.newservice(speaks)
+    for line in lines:
+        assert node.call(addr, "lua", line, timeout=LIMIT) == "said"
+    node.run_until_idle()
+
+
+WEIRD = "any byte: " + b"\xff\xfe".decode("utf-8", "surrogateescape") + "\ud800 \x00 ü"
+
+
+@THREADS
+def test_a_log_file_takes_any_character(thread: int, tmp_path: Path) -> None:
+    """Lone surrogates, which stand for bytes that are no UTF-8, are written with backslashes."""
+    path = tmp_path / "x.log"
+    with Node(logger=str(path), thread=thread) as node:
+        speak(node, WEIRD, "on")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [line[12:] for line in lines[-2:]] == ["any byte: \\udcff\\udcfe\\ud800 \x00 ü", "on"]
+
+
+def test_a_file_of_ones_own_takes_any_character(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its own encoding; and stderr, where lines go without any."""
+    with open(tmp_path / "x.log", "w", encoding="ascii") as file, Node(log=file) as node:
+        speak(node, WEIRD)
+    assert "\\udcff\\udcfe\\ud800 \x00 \\xfc" in (tmp_path / "x.log").read_text(encoding="ascii")
+    with Node() as node:
+        speak(node, WEIRD)
+    assert "\\udcff\\udcfe\\ud800" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("thread", [1, 2, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_log_function_that_raises_once(
+    kind: type[BaseException], thread: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line is lost, and said on stderr; those that follow are not."""
+    lines: list[str] = []
+    fault = Fault(kind, "log=")
+
+    def log(line: str) -> None:
+        if line.endswith("two"):
+            fault()
+        lines.append(line)
+
+    with Node(log=log, thread=thread) as node:
+        speak(node, "one", "two", "three")
+    assert [line for line in lines if line.endswith(("one", "two", "three"))] == [
+        f"[:{8:08x}] {word}" for word in ("one", "three")
+    ]
+    assert capsys.readouterr().err.count("skynet_lite: a log line is lost") == 1
+
+
+@pytest.mark.parametrize("thread", [1, 2, 4])
+@pytest.mark.parametrize("where", ["a function", "a file", "the file of the node", "logging"])
+def test_a_log_that_is_lost_for_ever(where: str, thread: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A full disk from the boot on: said once; nothing else suffers, and nothing is logged about it for ever."""
+
+    def log(line: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class Refusing(logging.Logger):
+        def info(self, msg: Any, *args: Any, **keys: Any) -> None:
+            log(msg)
+
+    with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as full:
+        keys: dict[str, Any] = {
+            "a function": {"log": log}, "a file": {"log": full}, "logging": {"log": Refusing("full")},
+            "the file of the node": {"logger": "/dev/full"},
+        }[where]  # fmt: skip
+        with Node(thread=thread, **keys) as node:
+            speak(node, *map(str, range(10)))
+            assert not node.busy()
+    err = capsys.readouterr().err
+    assert err.count("skynet_lite: a log line is lost") == 1 and err.count("No space left") == 1
+
+
+SERVER = """
+import os
+from skynet_lite import skynet
+
+@skynet.start
+def main(*args):
+    def wait():
+        while not os.path.exists("go"):
+            skynet.error("tick")
+            skynet.sleep(1)
+        open("done", "w").close()
+        skynet.abort()
+    skynet.fork(wait)
+"""
+
+
+@pytest.mark.parametrize("what", ["server.py", "config.toml"])
+def test_stderr_that_nobody_reads(what: str, tmp_path: Path) -> None:
+    """`run ... 2>&1 | head`: the pipe is closed, and the server goes on until it is told to end."""
+    (tmp_path / "server.py").write_text(SERVER)
+    (tmp_path / "config.toml").write_text('start = "server"\nluaservice = "./?.py"\n')
+    command = [sys.executable, "-m", "skynet_lite", "run", str(tmp_path / what)]
+    env = {**os.environ, "PYTHONPATH": str(Path(skynet_lite.__file__).parent.parent)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, env=env) as run:
+        assert run.stdout is not None and b"LAUNCH" in run.stdout.readline()
+        run.stdout.close()
+        (tmp_path / "go").touch()
+        assert run.wait(timeout=60) == 0
+    assert (tmp_path / "done").exists()
+
+
+@THREADS
+def test_a_message_log_on_a_full_disk_costs_the_log_only(thread: int, tmp_path: Path) -> None:
+    """Its reader goes away: the log is closed, and that is said, once. The service gets all its messages."""
+    with Node(clock="virtual", log=list, thread=thread, logpath=str(tmp_path)) as node:
+        addr = node.newservice(echo)
+        path = tmp_path / f"{addr:08x}.log"
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        node.look(lambda: node.server.logon(addr, addr))
+        assert node.call(addr, "lua", "one", timeout=LIMIT) == "one"
+        assert os.read(reader, 9999).count(b"\n") == 2
+        os.close(reader)
+        assert [node.call(addr, "lua", word, timeout=LIMIT) for word in ("two", "three")] == ["two", "three"]
+        node.run_until_idle()
+        assert [line for line in node.log_lines if "log file" in line] == [
+            f"[:{addr:08x}] Open log file {path}",
+            f"[:{addr:08x}] Close log file :{addr:08x}, it cannot be written: BrokenPipeError: [Errno 32] Broken pipe",
+        ]
+        path.unlink()
+        path.symlink_to("/dev/full")
+        node.look(lambda: node.server.logon(addr, addr))
+        assert node.call(addr, "lua", "four", timeout=LIMIT) == "four"
+        path.unlink()
+        node.look(lambda: node.server.logon(addr, addr))
+        assert node.call(addr, "lua", "five", timeout=LIMIT) == "five"
+        node.run_until_idle()
+        assert path.read_text().count("\n") == 2 and "fail: No space left on device" in "".join(node.log_lines)
+
+
+def test_a_message_log_writes_any_value(tmp_path: Path) -> None:
+    """A number of 10,000 digits, a lone surrogate: what would be hard to write does not end the log."""
+    with Node(clock="virtual", log=list, logpath=str(tmp_path)) as node:
+        addr = node.newservice(echo)
+        node.look(lambda: node.server.logon(addr, addr))
+        for value in (10**10000, WEIRD, {WEIRD: [10**10000]}, b"\xff"):
+            assert node.call(addr, "lua", value, timeout=LIMIT) == value
+    assert (tmp_path / f"{addr:08x}.log").read_text().count("\n") == 5
 
 
 def test_how_many_faults_there_were(capsys: pytest.CaptureFixture[str]) -> None:

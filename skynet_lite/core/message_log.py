@@ -87,13 +87,21 @@ def line(message: Message, now: int) -> str:
 
 def _bytes(ptype: int, payload: Any) -> bytes:
     if isinstance(payload, str):
-        return payload.encode("utf-8", "surrogateescape")
+        return _utf8(payload)
     if isinstance(payload, Packed):
         payload = payload.payload
     if isinstance(payload, bytes) and ptype in (0, 3, 5):  # text, client, harbor: bytes as they are
         return payload
     values = unpack(payload) if isinstance(payload, (tuple, bytes)) else () if payload is None else (payload,)
     return b"".join(map(_seri, values))
+
+
+def _utf8(text: str) -> bytes:
+    """As bytes: those that it was made from, if it was."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 _INTEGERS = (("<BB", 0x0A, 0, 1 << 8), ("<BH", 0x12, 0, 1 << 16), ("<Bi", 0x22, -1 << 31, 1 << 31),
@@ -119,7 +127,8 @@ def _seri(value: Any) -> bytes:
         array, items = (0, chain.from_iterable(value.items())) if isinstance(value, dict) else (len(value), value)
         size = _seri(array) if array > 30 else b""
         return bytes((6 | min(array, 31) << 3,)) + size + b"".join(map(_seri, items)) + b"\0"
-    data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    text = hex(value) if isinstance(value, int) else value  # decimal takes long, and Python refuses 4300 digits
+    data = text if isinstance(text, bytes) else _utf8(str(text))
     if len(data) < 32:
         return bytes((4 | len(data) << 3,)) + data
     return (struct.pack("<BH", 0x15, len(data)) if len(data) < 0x10000 else struct.pack("<BI", 0x25, len(data))) + data

@@ -195,7 +195,8 @@ class Server:
         self.driver.interrupt(error)
         s = getattr(self.contexts.get(handle), "state", None)
         name, file = (s.name, s.file) if s is not None else (address_text(handle), None)
-        self.log(handle, f"error : a message is lost : {format_error(error, name, file)}")
+        what = "job" if message is None else "message"
+        self.log(handle, f"error : a {what} is lost : {format_error(error, name, file)}")
         if message is not None and message[1] != 0 and message[0] not in (PTYPE_RESPONSE, PTYPE_ERROR):
             self.send(handle, message[2], PTYPE_ERROR, message[1], None)
 
@@ -314,7 +315,7 @@ class Server:
         """An address as a handle; a global name stays a name; 0 for what is not there. Raises AddressError."""
         if isinstance(addr, bool) or not isinstance(addr, (int, str)):
             raise AddressError(f"dest address type ({type(addr).__name__}) must be a string or number.")
-        handle = addr
+        handle: Any = addr
         if isinstance(addr, str):
             try:
                 handle = self.handles.query(addr) if addr[:1] in (":", ".") else int(addr, 0)
@@ -322,7 +323,7 @@ class Server:
                 return addr
         if not 0 <= handle < 1 << 32:
             raise AddressError(f"an address is a number of 32 bits, not one of {handle.bit_length()}")
-        return handle
+        return int(handle)
 
     @guarded
     def set_name(self, source: int, name: str, handle: int) -> None:

@@ -389,7 +389,7 @@ class Replayed(Asked):
         found, self.found = self.found, []
         if isinstance(found, Failure):
             error = found.error()
-            raise KeyboardInterrupt if error.errno == errno.ECANCELED else error
+            raise KeyboardInterrupt if getattr(error, "errno", 0) == errno.ECANCELED else error
         fds = [(self._node.socket_server.fd_of(id), mask) for id, mask in found]
         if any(fd is None for fd, _ in fds):
             self._stop("a socket that was ready then is not watched now")

@@ -35,7 +35,7 @@ class Asked(tuple[Any, ...]):
     `error`: why there is no answer, a CallError, AddressError, or what the protocol's unpack raised; else None.
     """
 
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class Request:
