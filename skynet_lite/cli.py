@@ -345,7 +345,8 @@ class _Log:
 
     def write(self, line: str) -> None:
         if self.held is None:
-            print(line, file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # a pipe that nobody reads any more: `run ... 2>&1 | head`
+                print(line, file=sys.stderr, flush=True)
         else:
             self.held.append(line)
 

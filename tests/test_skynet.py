@@ -349,8 +349,8 @@ def test_start_that_raises_is_reported_to_the_caller() -> None:
         node.newservice(parent)
 
 
-def test_interrupt_reaches_the_driver_and_costs_one_coroutine() -> None:
-    """Ctrl-C inside a handler comes out of node.call; the node can be used on."""
+def test_what_is_no_exception_costs_one_message_too() -> None:
+    """KeyboardInterrupt that a handler raises (not Ctrl-C, which is the driver's) is an error like others."""
 
     def main() -> None:
         def handler(session: int, source: int, what: str) -> None:
@@ -362,7 +362,7 @@ def test_interrupt_reaches_the_driver_and_costs_one_coroutine() -> None:
 
     with Node(clock="virtual", log=list) as node:
         addr = node.newservice(main)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(CallError, match="call failed"):
             node.call(addr, "lua", "interrupt")
         assert node.call(addr, "lua", "on") == "on"
 

@@ -49,3 +49,17 @@ class DriveTimeout(SkynetError, TimeoutError):
 
 class NodeClosed(BaseException):
     """Raised in a handler that did not come back when its node was closed. No Exception: handlers catch those."""
+
+
+def error_text(error: BaseException) -> str:
+    """`ValueError: bad seat`; the name alone where there is no text. Never raises, whatever its class does."""
+    name = type.__dict__["__name__"].__get__(type(error))  # its metaclass may hide it
+    return ": ".join(filter(None, (name, text_of(error))))
+
+
+def text_of(error: BaseException) -> str:
+    """`str(error)`, if that is one."""
+    try:
+        return str(error)
+    except BaseException as e:
+        return f"<its text cannot be told: {type(e).__name__}>"

@@ -13,14 +13,43 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import IO, Any
 
 from .context import Context
-from .errors import ConfigError
+from .errors import ConfigError, error_text
 from .message import PTYPE_TEXT, Message
 from .server import Kind, Server
 
 Writer = Callable[[str], Any]
+
+
+def careful(write: Writer) -> Writer:
+    """`write`, so that it never raises: a line that cannot be written is lost. stderr hears of it, and next
+    when another is lost after some that were not."""
+    lost = False
+
+    def careful_write(line: str) -> None:
+        nonlocal lost
+        try:
+            write(line)
+            lost = False
+        except BaseException as e:  # whatever it is: who has spoken is not to blame
+            if not lost:
+                lost = True
+                with suppress(Exception):  # stderr itself may be what fails
+                    print(f"skynet_lite: a log line is lost: {error_text(e)}: {line}", file=sys.stderr, flush=True)
+
+    return careful_write
+
+
+def print_to(file: IO[str] | None, line: str) -> None:
+    """Print to a text file, or to stderr; what its encoding lacks comes as \\x, \\u."""
+    # sys.stderr is looked up for each line: notebooks and tests replace it.
+    file = sys.stderr if file is None else file
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
 
 
 class LogFile:
@@ -32,9 +61,9 @@ class LogFile:
         self._lock = threading.Lock()  # one worker may write while another reopens
         self._file = self._opened()
 
-    def _opened(self) -> IO[str]:
+    def _opened(self) -> IO[bytes]:
         try:
-            return open(self._path, "a", encoding="utf-8")
+            return open(self._path, "ab", buffering=0)
         except OSError as e:
             raise ConfigError(f"logger: cannot open {self._path!r} for appending: {e.strerror}") from e
 
@@ -46,7 +75,7 @@ class LogFile:
 
     def write(self, line: str) -> None:
         with self._lock:
-            print(line, file=self._file, flush=True)
+            self._file.write(f"{line}\n".encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         self._file.close()
@@ -67,8 +96,7 @@ def open_log(log: Any, path: str | None) -> tuple[Writer, LogFile | None, list[s
     if isinstance(log, logging.Logger):
         return log.info, None, None
     if log is None or hasattr(log, "write"):
-        # sys.stderr is looked up for each line: notebooks and tests replace it.
-        return lambda line: print(line, file=sys.stderr if log is None else log, flush=True), None, None
+        return partial(print_to, log), None, None
     if callable(log):
         return log, None, None
     raise ConfigError(f"log: {log!r} is no place for lines; give list, a logging.Logger, a file or a function")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain
 from typing import IO, Any
 
@@ -20,15 +21,24 @@ from .mq import MessageQueue
 
 
 class MessageLog:
-    """The log of one mailbox. Raises OSError if its file cannot be opened."""
+    """The log of one mailbox. Raises OSError if its file cannot be opened, or not be written.
+
+    When a line cannot be written later on it ends, and calls `lost(error)`; the service goes on without it.
+    """
 
     def __init__(
         self, path: str, mailbox: MessageQueue, now: Callable[[], int], starttime: int, lives: Callable[[], bool],
+        lost: Callable[[Exception], Any],
     ) -> None:  # fmt: skip
         self._now = now
-        self._file: IO[str] = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # until close
+        self._lost = lost
+        self._file: IO[bytes] = open(path, "ab", buffering=0)  # noqa: SIM115  # until close
         date = time.asctime(time.localtime(starttime + now() // 100))
-        self._write(f"open time: {now()} {date}")
+        try:
+            self._write(f"open time: {now()} {date}")
+        except OSError:
+            self._file.close()
+            raise
         self._lives = lives
         self._mailbox = mailbox
         self._callback = mailbox.callback
@@ -36,25 +46,31 @@ class MessageLog:
 
     def __call__(self, message: Message) -> None:
         """The callback of the mailbox: write, then let the service have it."""
-        self._write(line(message, self._now()))
+        try:
+            self._write(line(message, self._now()))
+        except Exception as e:  # a full disk, which the service is not to suffer from
+            if not self._file.closed:  # else it was ended meanwhile
+                self.close()
+                self._lost(e)
         self._callback(message)
         # The service has started, and set its own. What is dropped when it has gone is not logged.
         if self._mailbox.callback is not self and self._lives() and not self._file.closed:
             self._callback, self._mailbox.callback = self._mailbox.callback, self
 
     def off(self) -> None:
-        """Write that it ends, and give the mailbox back."""
-        self._write(f"close time: {self._now()}")
+        """Write that it ends, and end it."""
+        with suppress(OSError):
+            self._write(f"close time: {self._now()}")
+        self.close()
+
+    def close(self) -> None:
+        """No more lines; the mailbox is given back."""
         if self._mailbox.callback is self:
             self._mailbox.callback = self._callback
         self._file.close()
 
-    def close(self) -> None:
-        """The service has gone: no more lines."""
-        self._file.close()
-
     def _write(self, text: str) -> None:
-        print(text, file=self._file, flush=True)
+        self._file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def line(message: Message, now: int) -> str:
@@ -73,13 +89,21 @@ def line(message: Message, now: int) -> str:
 
 def _bytes(ptype: int, payload: Any) -> bytes:
     if isinstance(payload, str):
-        return payload.encode("utf-8", "surrogateescape")
+        return _utf8(payload)
     if isinstance(payload, Packed):
         payload = payload.payload
     if isinstance(payload, bytes) and ptype in (0, 3, 5):  # text, client, harbor: bytes as they are
         return payload
     values = unpack(payload) if isinstance(payload, (tuple, bytes)) else () if payload is None else (payload,)
     return b"".join(map(_seri, values))
+
+
+def _utf8(text: str) -> bytes:
+    """As bytes: those that it was made from, if it was."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 _INTEGERS = (("<BB", 0x0A, 0, 1 << 8), ("<BH", 0x12, 0, 1 << 16), ("<Bi", 0x22, -1 << 31, 1 << 31),
@@ -105,7 +129,8 @@ def _seri(value: Any) -> bytes:
         array, items = (0, chain.from_iterable(value.items())) if isinstance(value, dict) else (len(value), value)
         size = _seri(array) if array > 30 else b""
         return bytes((6 | min(array, 31) << 3,)) + size + b"".join(map(_seri, items)) + b"\0"
-    data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    text = hex(value) if isinstance(value, int) else value  # decimal takes long, and Python refuses 4300 digits
+    data = text if isinstance(text, bytes) else _utf8(str(text))
     if len(data) < 32:
         return bytes((4 | len(data) << 3,)) + data
     return (struct.pack("<BH", 0x15, len(data)) if len(data) < 0x10000 else struct.pack("<BI", 0x25, len(data))) + data

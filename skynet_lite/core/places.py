@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any
 
+from .errors import error_text
+
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 SERVICES = os.path.join(PACKAGE, "service") + os.sep
 _TELL, _LOCKS = os.path.join(PACKAGE, "tell") + os.sep, os.path.join(PACKAGE, "core", "locks.py")
@@ -149,7 +151,7 @@ def format_error(error: BaseException, service: str, service_file: str | None) -
     lines = _frames(places, service, service_file)
     if lines:
         lines.insert(0, "Traceback (most recent call last):")
-    lines.append(": ".join(filter(None, (type(error).__name__, str(error)))))
+    lines.append(error_text(error))
     return "\n".join(lines)
 
 

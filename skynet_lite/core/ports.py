@@ -42,7 +42,7 @@ class Call:
 class Driver(Protocol):
     """What a server asks of whoever runs its services (drive/).
 
-    `interrupt`: something that is no Exception (Ctrl-C) came up in a service; hand it to whoever drives.
+    `interrupt`: this came up in a service; it may be something that ends the drive.
     `when_still`: have `job` run while this service is between two messages: now, unless it is in one on
     another worker. `between`: between any two messages, for what cannot be done in the middle of one.
     """

@@ -13,6 +13,7 @@ After skynet-src/skynet_server.c.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +23,7 @@ from typing import Any, Protocol
 from .clock import Clock, VirtualClock
 from .context import Context
 from .env import Env
-from .errors import AddressError, SkynetError
+from .errors import AddressError, SkynetError, error_text
 from .handle import REMOTE_SHIFT, HandleStorage, address_text
 from .locks import guarded
 from .message import (
@@ -40,6 +41,7 @@ from .message import (
 from .message_log import MessageLog
 from .mq import GlobalQueue, MessageQueue
 from .outside import Outside
+from .places import format_error
 from .ports import Call, Driver
 from .socket_server import SocketServer
 from .timer import Timer, ticks
@@ -177,20 +179,31 @@ class Server:
                 self.answer(PTYPE_ERROR, session, None)
 
     def end(self, ctx: Context) -> None:
-        """Close a service that has gone. In the thread of its coroutines."""
-        if ctx.close is not None:
-            ctx.close()
+        """Close a service that has gone; an error in it is logged. In the thread of its coroutines."""
+        try:
+            if ctx.close is not None:
+                ctx.close()
+        except BaseException as e:
+            self.driver.interrupt(e)
+            self.log(ctx.handle, f"error while closing: {error_text(e)}")
         with self.lock:
             log = self._message_logs.pop(ctx.handle, None)
         if log is not None:
             log.close()
 
-    def end_quietly(self, ctx: Context) -> None:
-        """`end`, and an error in it stands in the log only."""
-        try:
-            self.end(ctx)
-        except Exception as e:
-            self.log(ctx.handle, f"error while closing: {e}")
+    def failed(self, handle: int, message: Message | None, error: BaseException) -> None:
+        """An error has left the callback of a mailbox: it costs this message. It is logged, and who asks is told.
+
+        What a handler raises does not come here, the scheduler sees to that; what stands in front of it does.
+        Whoever drives catches all of it, so that no callback ends a node, or silences a mailbox.
+        """
+        self.driver.interrupt(error)
+        s = getattr(self.contexts.get(handle), "state", None)
+        name, file = (s.name, s.file) if s is not None else (address_text(handle), None)
+        what = "job" if message is None else "message"
+        self.log(handle, f"error : a {what} is lost : {format_error(error, name, file)}")
+        if message is not None and message[1] != 0 and message[0] not in (PTYPE_RESPONSE, PTYPE_ERROR):
+            self.send(handle, message[2], PTYPE_ERROR, message[1], None)
 
     @guarded
     def abort(self) -> None:
@@ -309,14 +322,15 @@ class Server:
         """An address as a handle; a global name stays a name; 0 for what is not there. Raises AddressError."""
         if isinstance(addr, bool) or not isinstance(addr, (int, str)):
             raise AddressError(f"dest address type ({type(addr).__name__}) must be a string or number.")
-        if isinstance(addr, int):
-            return addr
-        if addr[:1] in (":", "."):
-            return self.handles.query(addr)
-        try:
-            return int(addr, 0)
-        except ValueError:
-            return addr
+        handle: Any = addr
+        if isinstance(addr, str):
+            try:
+                handle = self.handles.query(addr) if addr[:1] in (":", ".") else int(addr, 0)
+            except ValueError:
+                return addr
+        if not 0 <= handle < 1 << 32:
+            raise AddressError(f"an address is a number of 32 bits, not one of {handle.bit_length()}")
+        return int(handle)
 
     @guarded
     def set_name(self, source: int, name: str, handle: int) -> None:
@@ -366,11 +380,16 @@ class Server:
 
     def poll(self, timeout: float | None) -> int:
         """Commands, readiness, due timers; wait if `timeout` says so. How much was done."""
-        self.outside.poll_begins()
-        done = self.socket_server.poll(timeout) if timeout != 0 or self.socket_server.active() else 0
-        if self.timer.next_deadline() is not None:
-            done += self.fire()
-        self.outside.poll_ends()
+        done = 0
+        try:
+            self.outside.poll_begins()
+            done += self.socket_server.poll(timeout) if timeout != 0 or self.socket_server.active() else 0
+            if self.timer.next_deadline() is not None:
+                done += self.fire()
+            self.outside.poll_ends()
+        except Exception as e:  # of the outside: say it, do not spin
+            self.log(0, f"socket-server: {error_text(e)}")
+            time.sleep(0.1)
         return done
 
     # ---- logs of messages
@@ -381,10 +400,11 @@ class Server:
         ctx, folder = self.contexts.get(handle), self.env.get("logpath")
         if ctx is None or folder is None or handle in self._message_logs:
             return
-        path, failed = f"{folder}/{handle:08x}.log", ""
+        path, failed, lost = f"{folder}/{handle:08x}.log", "", partial(self._log_lost, handle)
         try:
-            log = MessageLog(path, ctx.mailbox, self.clock.now, self.clock.starttime, lambda: handle in self.contexts)
-            self._message_logs[handle] = log
+            self._message_logs[handle] = MessageLog(
+                path, ctx.mailbox, self.clock.now, self.clock.starttime, lambda: handle in self.contexts, lost
+            )
         except OSError as e:
             failed = f" fail: {e.strerror}"
         self.log(source, f"Open log file {path}{failed}")
@@ -396,6 +416,11 @@ class Server:
         if log is not None:
             self.log(source, f"Close log file {address_text(handle)}")
             log.off()
+
+    @guarded
+    def _log_lost(self, handle: int, error: Exception) -> None:
+        self._message_logs.pop(handle, None)
+        self.log(handle, f"Close log file {address_text(handle)}, it cannot be written: {error_text(error)}")
 
     # ---- for whoever drives
 

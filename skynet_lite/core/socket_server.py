@@ -24,7 +24,7 @@ import socket as pysocket
 from collections.abc import Callable
 from typing import Any
 
-from .errors import SocketError
+from .errors import SocketError, error_text
 from .locks import guarded
 from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, SOCKET_ERROR
 from .outside import Descriptor, is_numeric, join, reason, told
@@ -85,7 +85,11 @@ class SocketServer(Udp):
         """
         done = 0
         while self.commands:
-            self._carry_out(self.commands.popleft())
+            command = self.commands.popleft()
+            try:
+                self._carry_out(command)
+            except Exception as e:
+                self._trouble(self._sockets.get(command[1]), e)
             done += 1
         events = self._wait(0 if done else timeout)
         if self.stamp is not None:
@@ -96,12 +100,24 @@ class SocketServer(Udp):
             self.time = self._now()
         for _, mask, s in ready:
             if self._by_fd.get(s.fd) is s:  # an earlier event of this round may have closed it
-                self._ready(s, mask)
+                try:
+                    self._ready(s, mask)
+                except Exception as e:
+                    self._trouble(s, e)
                 done += 1
         for s, result in self.outside.lookups():
-            self._looked_up(s, result)
+            try:
+                self._looked_up(s, result)
+            except Exception as e:
+                self._trouble(s, e)
             done += 1
         return done
+
+    def _trouble(self, s: Socket | None, error: Exception) -> None:
+        """What does not fail has failed, a system call mostly: it costs this socket, unless it listens."""
+        self._log(f"socket-server error: {error_text(error)}")
+        if s is not None and s.state is not LISTEN and self._sockets.get(s.id) is s:
+            self._fail(s, error_text(error))
 
     def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
         try:

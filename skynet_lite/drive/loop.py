@@ -40,6 +40,9 @@ class Loop(BaseDriver):
     which any thread may set: each in one step.
     """
 
+    ends: tuple[type[BaseException], ...] = ()
+    """What ends a drive when it comes up in a service (a replay has one); all else costs a message, and is logged."""
+
     def __init__(self, server: Server, birth: Callable[[], int], born: Job) -> None:
         super().__init__(server, birth, born)
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
@@ -64,8 +67,9 @@ class Loop(BaseDriver):
         self._attention = True
 
     def interrupt(self, error: BaseException) -> None:
-        self._interrupt = error
-        self._attention = True
+        if isinstance(error, self.ends):
+            self._interrupt = error
+            self._attention = True
 
     def between(self, job: Job) -> Call:
         call = Call()
@@ -98,7 +102,10 @@ class Loop(BaseDriver):
             if mailbox and len(mailbox) > mailbox.overload_threshold:
                 server.log(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
-            mailbox.callback(message)
+            try:
+                mailbox.callback(message)
+            except BaseException as e:
+                server.failed(mailbox.handle, message, e)
             if stamp is not None:
                 stamp()
             if mailbox:
@@ -288,7 +295,7 @@ class Loop(BaseDriver):
     def _end(self, last: Job) -> None:
         self._server.outside.note("close")
         for ctx in [*self._ended, *list(self._server.contexts.values())]:
-            self._server.end_quietly(ctx)
+            self._server.end(ctx)
         self._ended.clear()
         last()
         self.closed = True

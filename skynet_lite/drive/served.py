@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..core.errors import DriveTimeout, SkynetError
+from ..core.errors import DriveTimeout, SkynetError, error_text
 from ..core.ports import Call
 from .driver import MESSAGES_PER_POLL, Job
 from .loop import Loop
@@ -68,7 +68,7 @@ class Served(Loop):
                     self._wanted.clear()
                     self.drive(self._attend)
             except BaseException as e:  # SystemExit in a handler, say: there is nobody here to hand it to
-                self._server.log(0, f"{type(e).__name__} came out of a service, and was stopped here: {e}")
+                self._server.log(0, f"{error_text(e)} : it came out of a service, and was stopped here")
 
     def stop(self) -> None:
         self.stopping = True

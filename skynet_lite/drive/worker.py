@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from ..core.context import Context
+from ..core.errors import NodeClosed, SignalError
 from ..core.message import Message
 from ..core.monitor import Monitor
 from ..core.mq import MessageQueue
@@ -72,13 +73,17 @@ class Worker(threading.Thread):
                     break
                 work()
             except BaseException as e:
-                self.driver.interrupt(e)
+                self._failed(e)
         with self.driver.lock:
             contexts = self.server.contexts.items()
             left = [*self.ended, *(ctx for handle, ctx in contexts if self.driver.worker(handle) is self)]
             self.ended.clear()
         for ctx in left:
-            self.server.end_quietly(ctx)
+            self.server.end(ctx)
+
+    def _failed(self, error: BaseException) -> None:
+        if self.message is not None or not isinstance(error, (SignalError, NodeClosed)):  # else a signal came too late
+            self.server.failed(self.monitor.destination, self.message, error)
 
     def next(self) -> Job | None:
         """What to do now; waits for it. None: the node is being closed."""
@@ -93,7 +98,7 @@ class Worker(threading.Thread):
                 elif self.ended:
                     ctx = self.ended.popleft()
                     self._begin(0, ctx.handle, None)
-                    return partial(self.server.end_quietly, ctx)
+                    return partial(self.server.end, ctx)
                 elif driver.jobs:
                     job: Job = driver.jobs.popleft()
                     return job

@@ -23,7 +23,7 @@ from functools import partial
 from typing import TypeVar
 
 from ..core.context import Context
-from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError
+from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError, error_text
 from ..core.handle import address_text
 from ..core.monitor import SECONDS
 from ..core.ports import Call
@@ -85,9 +85,7 @@ class Workers(BaseDriver):
         self.moved.notify_all()
 
     def interrupt(self, error: BaseException) -> None:
-        """Something that no service handled: there is nobody here to hand it to."""
-        if not isinstance(error, (SignalError, NodeClosed)):  # a signal that came too late
-            self._server.log(0, f"{type(error).__name__} came out of a service, and was stopped here: {error}")
+        """Nothing that comes up in a service ends a drive."""
 
     def between(self, job: Job) -> Call:
         call = Call()
@@ -216,7 +214,7 @@ class Workers(BaseDriver):
             try:
                 done = self._server.socket_server.poll(0 if asked else None)
             except Exception as e:  # of the outside: say it, do not spin
-                self._server.log(0, f"socket-server: {type(e).__name__}: {e}")
+                self._server.log(0, f"socket-server: {error_text(e)}")
                 done = 0
                 self.ending.wait(0.1)
             with self.lock:

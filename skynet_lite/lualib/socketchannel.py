@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.errors import CallError, SkynetError, SocketError
+from ..core.errors import CallError, SkynetError, SocketError, error_text, text_of
 from ..skynet import error as _log, fork, sleep, socket, wait, wakeup
 from ..skynet.coroutine import Coroutine, running
 
@@ -126,8 +126,8 @@ class ChannelSocket:
         while not self.closed:
             try:
                 self._read_answer()
-            except Exception as e:
-                self.close(e)
+            except BaseException as e:  # those who wait get it, as far as they may catch it
+                self.close(e if isinstance(e, Exception) else SocketError(error_text(e)))
 
     def _read_answer(self) -> None:
         function = self._channel.response_function
@@ -337,10 +337,12 @@ class Channel:
             try:
                 sock.auth = running()
                 self._auth(self)
-            except Exception as e:
+            except BaseException as e:
                 sock.close(e)
+                if not isinstance(e, Exception):
+                    raise
                 if not isinstance(e, SocketError):
-                    _log("socket: auth failed", e)
+                    _log("socket: auth failed", text_of(e))
                 failure = SocketError("no more backup host")
                 failure.__cause__ = e
                 self._add_backup(hosts)  # the login may have named new ones

@@ -20,7 +20,7 @@ from threading import RLock
 from types import CodeType, ModuleType
 from typing import Any
 
-from ..core.errors import ConfigError, SkynetError
+from ..core.errors import ConfigError, SkynetError, error_text
 from ..core.message import Launch
 from ..core.places import SERVICES, format_error
 from ..skynet.calls import send
@@ -130,9 +130,10 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         elif s.start_state == "loading":
             raise SkynetError(f"{os.path.basename(found)} never called skynet.start(f)")
         return True
-    except Exception as e:
+    except BaseException as e:
+        s.server.driver.interrupt(e)
         error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
-        s.start_state, s.init_error = "failed", f"{type(e).__name__}: {e}"
+        s.start_state, s.init_error = "failed", error_text(e)
         send(".launcher", "lua", "ERROR")
         return False
 

@@ -21,7 +21,7 @@ from ..core.env import Env
 from ..core.errors import AddressError, CallError, ConfigError, SkynetError
 from ..core.handle import address_text
 from ..core.harbor import Harbor
-from ..core.logger import Logger, open_log
+from ..core.logger import Logger, careful, open_log
 from ..core.message import PTYPE_LUA, pack, unpack
 from ..core.outside import POLLERS, Outside
 from ..core.places import Places, here
@@ -80,7 +80,7 @@ class Node(metaclass=Shown):
         self.clock = self.outside.clock(own.clock == "virtual")
         kinds: dict[str, Any] = {"snlua": self._snlua, "logger": Logger(), "harbor": Harbor()}
         made = SharedServer if own.thread > 1 else Server
-        self.server = server = made(self.outside, self.clock, self.env, write, own.profile, kinds)
+        self.server = server = made(self.outside, self.clock, self.env, careful(write), own.profile, kinds)
         server.node = self
         self.handles, self.timer, self.socket_server = server.handles, server.timer, server.socket_server
         self.clients = server.clients

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from ..core.errors import error_text
 from ..core.server import Server
 from ..skynet.coroutine import running
 from ..tell.server import tell
@@ -78,10 +79,10 @@ class Recording:
             if whole:
                 try:
                     sink(event)
-                except Exception as e:
+                except BaseException as e:
                     whole = False
                     server.driver.between(lambda: self.remove(guarded))
-                    server.log(0, f"a recorder raised {type(e).__name__}: {e}; it is detached")
+                    server.log(0, f"a recorder raised {error_text(e)}; it is detached")
 
         self._between(lambda: self.add(guarded))
         return lambda: self._between(lambda: self.remove(guarded))

@@ -186,6 +186,7 @@ class _Run:
         self._node, self._driver, self._outside = node, node.driver, outside
         self._recorded, self._expected, self.new = trace, expected, node.trace
         self._divergence: Divergence | None = None
+        node.driver.ends += (_Stop,)
         outside.enter(node, lambda: len(self.new.events), self.stop)
 
     def result(self) -> Replay:
@@ -243,7 +244,7 @@ class _Run:
         does: dict[str, Callable[..., None]] = {"own": driver.own, "mark": node.mark, "close": node.close}
         if kind == "poll":
             self._outside.found, self._outside.names = values
-            with suppress(OSError) if isinstance(values[0], Failure) else nullcontext():
+            with suppress(KeyboardInterrupt) if isinstance(values[0], Failure) else nullcontext():
                 driver.drive(lambda: node.server.poll(0))
         elif kind == "jump" and node.clock.virtual:
             driver.drive(lambda: node.server.jump(values[0]))
@@ -424,7 +425,8 @@ class Replayed(Asked):
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         found, self.found = self.found, []
         if isinstance(found, Failure):
-            raise found.error()
+            error = found.error()
+            raise KeyboardInterrupt if getattr(error, "errno", 0) == errno.ECANCELED else error
         fds = [(self._node.socket_server.fd_of(id), mask) for id, mask in found]
         if any(fd is None for fd, _ in fds):
             self._stop("a socket that was ready then is not watched now")

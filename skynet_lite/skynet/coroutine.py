@@ -18,9 +18,9 @@ from inspect import GEN_CREATED, getgeneratorstate, isasyncgenfunction, iscorout
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar
 
-from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
+from greenlet import GreenletExit as GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
 
-from ..core.errors import SkynetError
+from ..core.errors import SkynetError, error_text
 
 T = TypeVar("T")
 _UNRUN = frozenset((CoroutineType, GeneratorType, AsyncGeneratorType))
@@ -270,7 +270,7 @@ def coroutine_close(co: Coroutine | UserCoroutine) -> None:
             co.throw(error)
         except BaseException as e:
             if not isinstance(e, GreenletExit):
-                co.service.error(f"{co.label} failed while it was being closed: {type(e).__name__}: {e}")
+                co.service.error(f"{co.label} failed while it was being closed: {error_text(e)}")
         if co.dead:
             return
         error = SkynetError("this coroutine is being closed and cannot block any more: leave the function")

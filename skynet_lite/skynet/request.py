@@ -36,7 +36,7 @@ class Asked(tuple[Any, ...]):
     `error`: why there is no answer, a CallError, AddressError, or what the protocol's unpack raised; else None.
     """
 
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class Request:
@@ -133,7 +133,7 @@ class Request:
                 if not ok:
                     raise CallError("call failed")
                 answer = p.unpack(payload)
-            except Exception as e:
+            except BaseException as e:
                 asked.error = e
             self._come.append((asked, answer))
         wakeup(self)

@@ -169,7 +169,12 @@ class Scheduler(Tables):
         if p is None or p.dispatch is None:
             self.not_dispatched(message)
             return
-        args = payload if type(payload) is tuple and p.plain else p.unpack(payload)
+        try:
+            args = payload if type(payload) is tuple and p.plain else p.unpack(payload)
+        except BaseException:  # a function of the user's
+            if session != 0:
+                self.server.send(self.handle, source, PTYPE_ERROR, session, None)
+            raise
         co = self.co_create(p.dispatch, (session, source) + args)  # noqa: RUF005  # it is faster
         co.session = session
         co.address = source
@@ -287,8 +292,7 @@ class Scheduler(Tables):
             self.died(co, error)
             if session:
                 self.server.send(self.handle, co.address, PTYPE_ERROR, session, None)
-        if not isinstance(error, Exception):
-            self.server.driver.interrupt(error)
+        self.server.driver.interrupt(error)
         return format_error(error, self.name, self.file)
 
     def dispatch_failed(self, message: Message, failure: str) -> None:

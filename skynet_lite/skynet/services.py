@@ -12,12 +12,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.errors import CallError, SkynetError
+from ..core.errors import CallError, SkynetError, error_text
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from ..core.places import format_error
 from .calls import call, send
-from .coroutine import QUIT, coroutine_yield, runnable, running
+from .coroutine import QUIT, GreenletExit, coroutine_yield, runnable, running
 from .scheduler import Scheduler, current
 from .waits import timeout
 
@@ -65,9 +65,12 @@ def init_service(func: Callable[[], Any]) -> None:
         for f in functions:
             f()
         func()
-    except Exception as e:
+    except GreenletExit:  # it is being closed
+        raise
+    except BaseException as e:
+        s.server.driver.interrupt(e)
         s.start_state = "failed"
-        s.init_error = f"{type(e).__name__}: {e}"
+        s.init_error = error_text(e)
         error("init service failed: " + format_error(e, s.name, s.file))
         send(".launcher", "lua", "ERROR")
         exit()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ..core.errors import text_of
 from ..core.message import Message
 from ..core.places import stack_of, stack_of_error, task_of
 from ..skynet.coroutine import BREAK, CALL, DONE, EXIT, QUIT, SLEEP, SUSPEND, Coroutine, running
@@ -121,7 +122,7 @@ class Telling:
 
     def died(self: Any, co: Coroutine, error: BaseException) -> None:
         super().died(co, error)  # type: ignore[misc]
-        self.emit(("co_error", self.handle, co.n, str(error).split("\n")[0], stack_of_error(error)))
+        self.emit(("co_error", self.handle, co.n, text_of(error).split("\n")[0], stack_of_error(error)))
 
     def killed(self: Any, co: Coroutine, by: int) -> None:
         super().killed(co, by)  # type: ignore[misc]
