@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import IO, Any
 
-from .message import PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
+from .message import PTYPE_ERROR, PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
 from .mq import MessageQueue
 
 
@@ -72,6 +72,8 @@ def line(message: Message, now: int) -> str:
 
 
 def _bytes(ptype: int, payload: Any) -> bytes:
+    if ptype == PTYPE_ERROR:
+        return b""  # in skynet it is empty; here it says why
     if isinstance(payload, str):
         return payload.encode("utf-8", "surrogateescape")
     if isinstance(payload, Packed):

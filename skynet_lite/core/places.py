@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any
 
+from .errors import shown
+
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 SERVICES = os.path.join(PACKAGE, "service") + os.sep
 _TELL, _LOCKS = os.path.join(PACKAGE, "tell") + os.sep, os.path.join(PACKAGE, "core", "locks.py")
@@ -38,9 +40,19 @@ def _whose(name: str) -> int:
     return _OURS if name.startswith(PACKAGE) and not name.startswith(SERVICES) else _USERS
 
 
+def file_is_ours(name: str) -> bool:
+    """Whether this is a file of the runtime (the services that come with it are not)."""
+    return _whose(name) != _USERS
+
+
 def is_ours(code: CodeType) -> bool:
-    """Whether this is the runtime's own code (the services that come with it are not)."""
+    """Whether this is the runtime's own code."""
     return _whose(code.co_filename) != _USERS
+
+
+def short_path(name: str) -> str:
+    """A file of the runtime: skynet/socket.py, core/timer.py; no service is called so."""
+    return name[len(PACKAGE) :].replace(os.sep, "/")
 
 
 def stack_of(frame: FrameType | None) -> Stack:
@@ -101,7 +113,7 @@ def file_label(code: CodeType, service: str, service_file: str | None) -> str:
     if name == service_file:
         return service
     if is_ours(code):
-        return name[len(PACKAGE) :].replace(os.sep, "/")  # skynet/socket.py, core/timer.py: no service is called so
+        return short_path(name)
     base = os.path.basename(name)
     if base.endswith(".py") and "ipykernel" not in name:
         return base[:-3]
@@ -149,7 +161,7 @@ def format_error(error: BaseException, service: str, service_file: str | None) -
     lines = _frames(places, service, service_file)
     if lines:
         lines.insert(0, "Traceback (most recent call last):")
-    lines.append(": ".join(filter(None, (type(error).__name__, str(error)))))
+    lines.append(shown(error))
     return "\n".join(lines)
 
 

@@ -20,12 +20,12 @@ from threading import RLock
 from types import CodeType, ModuleType
 from typing import Any
 
-from ..core.errors import ConfigError, SkynetError
+from ..core.errors import ConfigError, SkynetError, brief
 from ..core.message import Launch
-from ..core.places import SERVICES, format_error
+from ..core.places import SERVICES
 from ..skynet.calls import send
 from ..skynet.scheduler import Scheduler
-from ..skynet.services import error, is_start_function, start_with
+from ..skynet.services import is_start_function, start_with
 
 # No program's file may take their place.
 BOOT_SERVICES = ("bootstrap", "launcher", "cdummy", "datacenterd", "service_mgr")
@@ -130,8 +130,8 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
             raise SkynetError(f"{os.path.basename(found)} never called skynet.start(f)")
         return True
     except Exception as e:
-        error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
-        s.start_state, s.init_error = "failed", f"{type(e).__name__}: {e}"
+        s.report(f"load {message.name} failed : ", e)
+        s.start_state, s.ctx.failure = "failed", s.failure(f"did not start: {brief(e)}", e)
         send(".launcher", "lua", "ERROR")
         return False
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
 
-from ..core.errors import SkynetError
+from ..core.errors import SkynetError, shown
 
 T = TypeVar("T")
 
@@ -228,7 +228,7 @@ def coroutine_close(co: Coroutine | UserCoroutine) -> None:
             co.throw(error)
         except BaseException as e:
             if not isinstance(e, GreenletExit):
-                co.service.error(f"{co.label} failed while it was being closed: {type(e).__name__}: {e}")
+                co.service.error(f"{co.label} failed while it was being closed: {shown(e)}")
         if co.dead:
             return
         error = SkynetError("this coroutine is being closed and cannot block any more: leave the function")

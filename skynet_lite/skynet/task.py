@@ -85,7 +85,7 @@ def kill(s: Scheduler, co: Coroutine, by: int) -> None:
     for session in [n for n, waiting in s.session_id_coroutine.items() if waiting is co]:
         abandon(s, session)
     if owes:
-        s.server.send(s.handle, co.address, PTYPE_ERROR, owes, None)
+        s.server.send(s.handle, co.address, PTYPE_ERROR, owes, s.failure("killed the coroutine that served it"))
     for section in list(s.queues.values()):
         section.leave(co)
     coroutine_close(co)

@@ -79,7 +79,7 @@ class TellingServer:
 
     @guarded
     def log(self: Any, source: int, text: str) -> None:
-        self.emit(("log", source, text))
+        self.emit(("log", source, str(text)))  # a Report is more than that, and holds exceptions
         super().log(source, text)  # type: ignore[misc]
 
     @guarded

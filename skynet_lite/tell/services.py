@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ..core.message import Message
+from ..core.errors import text_of
+from ..core.message import PTYPE_ERROR, Message
 from ..core.places import stack_of, stack_of_error, task_of
 from ..skynet.coroutine import BREAK, CALL, DONE, EXIT, QUIT, SLEEP, SUSPEND, Coroutine, running
 from ..skynet.queue import CriticalSection
@@ -92,7 +93,9 @@ class Telling:
         super().load(run, message)  # type: ignore[misc]  # of the scheduler below, here and in all that follow
 
     def raw_dispatch_message(self: Any, message: Message) -> None:
-        self.emit(("message", self.handle, *message))
+        ptype, session, source, payload = message
+        told = getattr(payload, "reason", None) if ptype == PTYPE_ERROR else payload  # and not the exception
+        self.emit(("message", self.handle, ptype, session, source, told))
         super().raw_dispatch_message(message)  # type: ignore[misc]
 
     def co_create(self: Any, f: Callable[..., Any], args: tuple[Any, ...]) -> Coroutine:
@@ -115,13 +118,13 @@ class Telling:
 
     socket_pool = property(_POOL.__get__, _set_pool)
 
-    def dispatch_failed(self: Any, message: Message, failure: str) -> None:
+    def dispatch_failed(self: Any, message: Message, errors: tuple[BaseException, ...]) -> None:
         self.emit(("dispatch_failed", self.handle))
-        super().dispatch_failed(message, failure)  # type: ignore[misc]
+        super().dispatch_failed(message, errors)  # type: ignore[misc]
 
     def died(self: Any, co: Coroutine, error: BaseException) -> None:
         super().died(co, error)  # type: ignore[misc]
-        self.emit(("co_error", self.handle, co.n, str(error).split("\n")[0], stack_of_error(error)))
+        self.emit(("co_error", self.handle, co.n, text_of(error).split("\n")[0], stack_of_error(error)))
 
     def killed(self: Any, co: Coroutine, by: int) -> None:
         super().killed(co, by)  # type: ignore[misc]
