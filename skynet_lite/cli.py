@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
-from .core.errors import DriveTimeout, SkynetError
+from .core.errors import CallError, DriveTimeout, SkynetError
+from .core.places import format_error
 
 if TYPE_CHECKING:
     from .node.node import Node
@@ -361,11 +362,14 @@ def _check_start(service: Scheduler, log: _Log) -> None:
     if service.start_state != "failed":
         return
     service.server.node.run_until_idle()  # for the last lines of the log
-    places = re.findall(r"^  (\S+:\d+) in ", "\n".join(log.held or ()), re.MULTILINE)
-    if service.init_error.startswith("CallError"):
+    failure = service.ctx.failure
+    assert failure is not None and failure.cause is not None
+    text = format_error(failure.cause, service.name, service.file)
+    places = re.findall(r"^  (\S+:\d+) in ", text, re.MULTILINE)
+    if isinstance(failure.cause, CallError):
         log.release()  # why the other service failed stands there only
     at = f" (at {places[-1]})" if places else ""
-    raise UsageError(f"service {service.name} did not start: {service.init_error}{at}")
+    raise UsageError(f"service {service.name} {failure.reason}{at}")
 
 
 @contextlib.contextmanager

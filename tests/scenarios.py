@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from skynet_lite import SkynetError, SocketError, mark, skynet, socket
+from skynet_lite import CallError, SkynetError, SocketError, mark, skynet, socket
 
 SCENARIOS: dict[str, Callable[[Any], dict[str, Any]]] = {}
 
@@ -32,7 +32,7 @@ def pcall(f: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
     try:
         return True, f(*args)
     except Exception as e:
-        return False, str(e)
+        return False, "call failed" if isinstance(e, CallError) else str(e)  # skynet says no more
 
 
 def lua(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +155,234 @@ def test_a_logged_service_that_goes_leaves_a_whole_log(tmp_path: Path) -> None:
         node.run_until_idle()
     (log,) = tmp_path.iterdir()
     assert len(log.read_text().splitlines()) == 3, "opened, the code, the start"
+
+
+# ---- what a failed call says
+
+
+class Seat(ValueError):
+    """An error of a program's own."""
+
+
+def room() -> None:
+    @skynet.dispatch("lua")
+    def handler(session: int, source: int, what: str = "raise") -> None:
+        if what == "raise":
+            raise Seat("bad seat\nsecond line")
+        if what == "exit":
+            skynet.exit()
+        if what == "refuse":
+            skynet.response()(False)
+        if what == "killthread":
+            skynet.fork(skynet.killthread, skynet.running())
+            skynet.wait()
+        if what == "chain":
+            skynet.call(skynet.self(), "lua", "raise")
+
+
+FAILURES = {
+    "raise": ("raised Seat: bad seat", Seat),
+    "exit": ("exited", None),
+    "refuse": ("refused", None),
+    "killthread": ("killed the coroutine that served it", None),
+    "chain": ("raised CallError: call failed: :{0:08x} room raised Seat: bad seat", CallError),
+}
+
+
+@THREADS
+@pytest.mark.parametrize("what", FAILURES)
+def test_a_failed_call_says_who_and_why(what: str, thread: int) -> None:
+    """Inside a service and outside: address, name and reason, and as its cause what was raised there."""
+    said: list[Any] = []
+    with Node(clock="virtual", log=list, thread=thread) as node:
+        addr = node.newservice(room)
+        if what != "exit":
+            with pytest.raises(CallError) as outside:
+                node.call(addr, "lua", what)
+            said.append(outside.value)
+        node.newservice(lambda: asks(said, addr, what))
+        node.run()
+    reason, cause = FAILURES[what]
+    reason = reason.format(addr)
+    assert len(said) == 2 - (what == "exit")
+    for e in said:
+        assert (e.service, e.type, e.reason) == (addr, "lua", reason) and e.session > 0
+        assert str(e) == f"call failed: :{addr:08x} room {reason}"
+        assert type(e.__cause__) is (cause or type(None))
+    if what == "chain":
+        assert type(said[0].__cause__.__cause__) is Seat
+
+
+def test_a_call_to_what_dies_says_how() -> None:
+    """Killed, or gone by itself, while the request lay in the mailbox; given up by skynet.term."""
+    said: list[Any] = []
+
+    def main(killed: int, gone: int, given_up: int) -> None:
+        for victim in (killed, gone, given_up):
+            skynet.fork(asks, said, victim, "exit")
+            skynet.fork(asks, said, victim)
+        skynet.fork(skynet.kill, killed)
+        skynet.timeout(1, lambda: skynet.term(given_up))
+
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main, node.newservice(room), node.newservice(room), node.newservice(waits_for_ever))
+        node.run()
+    assert [e.reason for e in said] == ["was killed"] * 2 + ["exited"] * 2 + ["given up by skynet.term"] * 2
+
+
+@THREADS
+def test_a_start_that_fails_says_why(thread: int) -> None:
+    """Whatever comes in between: each caller of newservice gets the reason of its own service, with the exception."""
+    said: list[Any] = []
+
+    def bad(n: int) -> None:
+        skynet.sleep(2 - n)
+        raise Seat(f"number {n}")
+
+    def start(n: int) -> None:
+        try:
+            skynet.newservice(bad, n)
+        except CallError as e:
+            said.append((n, e.reason, type(e.__cause__)))
+
+    with Node(clock="virtual", log=list, thread=thread) as node:
+        name = node.service_name(bad)
+        node.newservice(lambda: [skynet.fork(start, n) for n in range(2)])
+        node.run()
+        assert sorted(said) == [(n, f"did not start: Seat: number {n}", Seat) for n in range(2)]
+        with pytest.raises(CallError, match=rf"call failed: :\w{{8}} {name} did not start: Seat: number 0"):
+            node.newservice(bad, 0)
+    with Node(clock="virtual", log=list, thread=thread, bootstrap=False) as node:
+        with pytest.raises(CallError, match=r"call failed: :\w{8} bad did not start: Seat: number 0") as e:
+            node.newservice(bad, 0)
+        assert type(e.value.__cause__) is Seat
+
+
+def test_a_type_that_nobody_handles_is_told_once_with_what_to_do() -> None:
+    """Of each type and each source one line; the caller gets the same words."""
+    said: list[Any] = []
+
+    def deaf() -> None: ...
+
+    def main(addr: int) -> None:
+        skynet.register_protocol(name="mine", id=200, pack=lambda *args: b"")
+        for _ in range(2):
+            asks(said, addr)
+            try:
+                skynet.call(addr, "mine")
+            except CallError as e:
+                said.append(e)
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(deaf)
+        one, two = (node.newservice(lambda: main(addr)) for _ in range(2))
+        node.run()
+        lines = [line for line in node.log_lines if "no handler" in line]
+    assert [e.reason for e in said] == ['no handler for "lua" in deaf', 'no handler for "200" in deaf'] * 4
+    assert str(said[0]) == f'call failed: :{addr:08x}: no handler for "lua" in deaf'
+    register = "register_protocol(name=..., id=200, dispatch=f)"
+    assert lines == [
+        f'[:{addr:08x}] no handler for "{name}" in deaf: a call from :{source:08x} fails; set one with skynet.{remedy}'
+        for source in (one, two)
+        for name, remedy in (("lua", 'dispatch("lua", f)'), ("200", register))
+    ]
+
+
+def test_select_says_why() -> None:
+    """`asked.error` of each call that failed."""
+    said: list[Any] = []
+
+    def main(addr: int) -> None:
+        said.extend(asked.error for asked, _ in skynet.select((addr, "lua", "raise"), (addr, "lua", "refuse")))
+
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main, node.newservice(room))
+        node.run()
+    assert [(e.reason, e.type, e.session > 0) for e in said] == [
+        ("raised Seat: bad seat", "lua", True),
+        ("refused", "lua", True),
+    ]
+
+
+def test_an_error_message_of_a_programs_own_says_nothing() -> None:
+    """PTYPE_ERROR sent by hand, as in skynet: the call fails without a reason."""
+    said: list[Any] = []
+
+    def rude() -> None:
+        @skynet.dispatch("lua")
+        def handler(session: int, source: int) -> None:
+            skynet.redirect(source, 0, "error", session, b"") if session else None
+            skynet.ignoreret()
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(rude)
+        node.newservice(lambda: asks(said, addr))
+        node.run()
+    assert [(str(e), e.service, e.reason, e.type) for e in said] == [("call failed", 0, "", "lua")]
+
+
+def wicked(how: str) -> Any:
+    """An exception whose text, or whose class's name, cannot be had."""
+
+    def raises(self: Any) -> str:
+        raise RuntimeError("no")
+
+    if how == "class":
+        return type("Nameless", (type,), {"__name__": property(raises)})("Wicked", (Exception,), {})
+    return type("Wicked", (Exception,), {"__str__": raises if how == "raises" else lambda self: None})
+
+
+@pytest.mark.parametrize("how", ["raises", "None", "class"])
+def test_exceptions_that_cannot_be_shown(how: str) -> None:
+    """A text or a class that raises costs the service nothing, and the caller hears of the failure."""
+    error = wicked(how)
+
+    def main() -> None:
+        @skynet.dispatch("lua")
+        def handler(session: int, source: int, good: bool) -> None:
+            if not good:
+                raise error("x")
+            skynet.retpack("well")
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(main)
+        with pytest.raises(CallError, match="raised Wicked: (x|an exception that cannot)"):
+            node.call(addr, "lua", False)
+        assert node.call(addr, "lua", True) == "well"
+        with node.record():
+            with pytest.raises(CallError):
+                node.call(addr, "lua", False)
+            assert node.call(addr, "lua", True) == "well"
+
+
+def test_a_recording_says_why_a_call_fails_and_keeps_no_exception() -> None:
+    """The message of type error has the reason, in the text and in a file; a replay gives the same."""
+    said: list[Any] = []
+
+    def main(addr: int) -> None:
+        asks(said, addr, "chain")
+        said.clear()
+
+    with Node(clock="virtual", log=list, record=True) as node:
+        node.newservice(main, node.newservice(room))
+        node.run()
+        trace = node.trace
+    reasons = [e["reason"] for e in trace if e["e"] == "message" and e["ptype"] == "error"]
+    assert reasons[0] == "raised Seat: bad seat" and reasons[1].startswith("raised CallError: call failed: ")
+    assert ": raised Seat: bad seat" in trace.text()
+    assert Node.replay(trace, room, main).same
+    gc.collect()
+    assert not [x for x in gc.get_objects() if type(x) is Seat]
+
+
+def test_a_call_error_travels_by_pickle() -> None:
+    """With its fields, as any exception; the cause stays behind."""
+
+    def asked() -> CallError:
+        with Node(clock="virtual", log=list) as node, pytest.raises(CallError) as e:
+            node.call(node.newservice(room), "lua")
+        return e.value
+
+    e = asked()
+    other = pickle.loads(pickle.dumps(e))
+    assert (str(other), other.reason, other.session, other.type) == (str(e), e.reason, e.session, "lua")

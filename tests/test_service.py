@@ -83,15 +83,17 @@ def test_a_failed_start_is_remembered() -> None:
             ask("bad")
         errors.append(str(e.value))
 
+    why = "call failed: :0000000a bad did not start: ValueError: no luck"
+
     def main() -> None:
         skynet.fork(attempt, skynet.uniqueservice)
         skynet.fork(attempt, skynet.queryservice)
         skynet.sleep(5)
         attempt(skynet.uniqueservice)
-        assert skynet.call(".service", "lua", "LIST") == {"bad": "Error: call failed"}
+        assert skynet.call(".service", "lua", "LIST") == {"bad": f"Error: {why}"}
 
     run(main, bad)
-    assert errors == ["call failed: call failed"] * 3
+    assert errors == [why] * 3
     assert births == ["bad"]
 
 

@@ -332,18 +332,19 @@ def test_a_service_that_fails_takes_no_other_with_it() -> None:
 
 
 def test_start_that_raises_is_reported_to_the_caller() -> None:
-    """From outside with its reason; inside a service as a failed call. The log has the traceback."""
+    """From outside and inside a service: with the reason and the exception itself. The log has the traceback."""
 
     def bad() -> None:
         raise ValueError("no luck")
 
     def parent() -> None:
-        with pytest.raises(CallError, match="call failed"):
+        with pytest.raises(CallError, match=r"call failed: :\w{8} bad did not start: ValueError: no luck") as e:
             skynet.newservice(bad)
+        assert type(e.value.__cause__) is ValueError
         mark("alive")
 
     with Node(clock="virtual", log=list) as node:
-        with pytest.raises(CallError, match="call failed: service bad did not start: ValueError: no luck"):
+        with pytest.raises(CallError, match=r"call failed: :\w{8} bad did not start: ValueError: no luck"):
             node.newservice(bad)
         assert any("init service failed: Traceback" in line for line in node.log_lines)
         node.newservice(parent)
@@ -589,7 +590,7 @@ def test_kill_closes_coroutines_and_answers_queued_requests() -> None:
         node.newservice(killer, v)
         node.run()
         assert "[:0000000a] KILL :8" in node.log_lines
-    assert seen == ["closed", "call failed"]
+    assert seen == ["closed", "call failed: :00000008 victim was killed"]
 
 
 def test_a_second_ret_closes_the_handler() -> None:

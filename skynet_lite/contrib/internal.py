@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from .. import skynet
 from ..core.errors import SkynetError
-from ..core.places import format_error
 from . import tls
 from .stream import Stream, connect
 
@@ -91,5 +90,4 @@ def dial(to: Where, context: ssl.SSLContext | None, timeout: int | None) -> Stre
 
 def complain(what: str, error: BaseException) -> None:
     """Log what a handler raised, with the user's own lines."""
-    service = skynet.running().service
-    skynet.error(f"{what} : {format_error(error, service.name, service.file)}")
+    skynet.running().service.report(f"{what} : ", error)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, filterfalse
 from typing import Any
 
+from .errors import Failure
 from .mq import MessageQueue
 
 MAX_SESSION = 0x7FFFFFFF
@@ -22,7 +23,9 @@ MAX_SESSION = 0x7FFFFFFF
 class Context:
     """One service. Made by `Server.launch`, taken out by `Server.retire`."""
 
-    __slots__ = ("args", "close", "cpu_cost", "cpu_start", "endless", "handle", "kind", "mailbox", "name", "state")
+    __slots__ = (
+        "args", "close", "cpu_cost", "cpu_start", "endless", "failure", "handle", "kind", "mailbox", "name", "state",
+    )  # fmt: skip
 
     def __init__(self, kind: str, name: str, args: tuple[Any, ...], mailbox: MessageQueue) -> None:
         self.kind = kind  # "snlua" for a service in Python, else the module itself ("logger")
@@ -32,6 +35,7 @@ class Context:
         self.mailbox = mailbox
         self.close: Callable[[], None] | None = None  # releases what the callback holds
         self.state: Any = None  # the scheduler, for services that have one
+        self.failure: Failure | None = None  # how it ended, or why it did not start
         self.endless = False  # set by the monitor, read and cleared by skynet.endless
         self.cpu_cost = self.cpu_start = 0.0  # seconds, under the key `profile`
 

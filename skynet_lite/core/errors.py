@@ -3,6 +3,10 @@
 Each says what was wrong and what to do. `SkynetError` is the common base.
 """
 
+from __future__ import annotations
+
+from typing import NamedTuple
+
 
 class SkynetError(Exception):
     """Misuse of the runtime; the text names the remedy."""
@@ -13,7 +17,36 @@ class AddressError(SkynetError):
 
 
 class CallError(SkynetError):
-    """The service that was called failed, refused or ended before it answered."""
+    """The service that was called failed, refused or ended before it answered.
+
+    `service`: its handle; `session`, `type`: of the call; `reason`: `raised ValueError: bad seat`, `was killed`,
+    `exited`, `did not start: ...`, `no handler for "lua" in room`, ... `__cause__` is what it raised. Where something
+    is not known, as of an error message that a program makes itself, it is 0 or "".
+    """
+
+    service = session = 0
+    type = reason = ""
+
+    @classmethod
+    def of(cls, failure: Failure | None, session: int, type: str) -> CallError:
+        """What the caller of `session` gets."""
+        if failure is None:
+            error = cls("call failed")
+        else:
+            who = f":{failure.service:08x} {failure.name}".rstrip() + ("" if failure.name else ":")
+            error = cls(f"call failed: {who} {failure.reason}")
+            error.service, error.reason, error.__cause__ = failure.service, failure.reason, failure.cause
+        error.session, error.type = session, type
+        return error
+
+
+class Failure(NamedTuple):
+    """Why a service does not answer: the payload of an error message, which in skynet is empty."""
+
+    service: int
+    name: str
+    reason: str
+    cause: BaseException | None = None
 
 
 class SocketError(SkynetError):
@@ -45,6 +78,12 @@ class SignalError(SkynetError):
 
 class DriveTimeout(SkynetError, TimeoutError):
     """What `Node.run`, `Node.call` or a client waited for did not happen in time."""
+
+
+def brief(error: BaseException) -> str:
+    """The first line of it, for where there is no more room."""
+    line = error_text(error).partition("\n")[0]
+    return line if len(line) <= 500 else line[:499] + "…"
 
 
 class NodeClosed(BaseException):

@@ -9,6 +9,7 @@ After service-src/service_harbor.c.
 from __future__ import annotations
 
 from .context import Context
+from .errors import Failure
 from .message import PTYPE_ERROR, PTYPE_HARBOR, Message
 from .server import Kind, Server
 
@@ -32,7 +33,8 @@ class Harbor(Kind):
             to, kind, body = payload
             if not isinstance(to, str):
                 if session != 0:
-                    server.deliver(source, (PTYPE_ERROR, session, to, None))
+                    failure = Failure(to, "", "it is on another node, and there is none")
+                    server.deliver(source, (PTYPE_ERROR, session, to, failure))
                 server.log(
                     ctx.handle, f"Drop message to harbor {to >> 24} from {source:x} to {to:x} (session = {session})"
                 )

@@ -16,7 +16,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import IO, Any
 
-from .message import PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
+from .message import PTYPE_ERROR, PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
 from .mq import MessageQueue
 
 
@@ -88,6 +88,8 @@ def line(message: Message, now: int) -> str:
 
 
 def _bytes(ptype: int, payload: Any) -> bytes:
+    if ptype == PTYPE_ERROR:
+        return b""  # in skynet it is empty; here it says why
     if isinstance(payload, str):
         return _utf8(payload)
     if isinstance(payload, Packed):

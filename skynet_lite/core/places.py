@@ -40,9 +40,19 @@ def _whose(name: str) -> int:
     return _OURS if name.startswith(PACKAGE) and not name.startswith(SERVICES) else _USERS
 
 
+def file_is_ours(name: str) -> bool:
+    """Whether this is a file of the runtime (the services that come with it are not)."""
+    return _whose(name) != _USERS
+
+
 def is_ours(code: CodeType) -> bool:
-    """Whether this is the runtime's own code (the services that come with it are not)."""
+    """Whether this is the runtime's own code."""
     return _whose(code.co_filename) != _USERS
+
+
+def short_path(name: str) -> str:
+    """A file of the runtime: skynet/socket.py, core/timer.py; no service is called so."""
+    return name[len(PACKAGE) :].replace(os.sep, "/")
 
 
 def stack_of(frame: FrameType | None) -> Stack:
@@ -103,7 +113,7 @@ def file_label(code: CodeType, service: str, service_file: str | None) -> str:
     if name == service_file:
         return service
     if is_ours(code):
-        return name[len(PACKAGE) :].replace(os.sep, "/")  # skynet/socket.py, core/timer.py: no service is called so
+        return short_path(name)
     base = os.path.basename(name)
     if base.endswith(".py") and "ipykernel" not in name:
         return base[:-3]

@@ -18,8 +18,8 @@ class Call:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.ok = False
-        self.to = 0  # the service that is to answer
-        self.payload: Any = None  # what came; the exception, if a job raised
+        self.to = self.session = 0  # of a call: the service that is to answer
+        self.payload: Any = None  # what came; the exception, if a job raised; the Failure, if a service did not answer
 
     def settle(self, ok: bool, payload: Any) -> None:
         self.ok, self.payload = ok, payload

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from .clock import Clock, VirtualClock
 from .context import Context
 from .env import Env
-from .errors import AddressError, SkynetError, error_text
+from .errors import AddressError, Failure, SkynetError, brief, error_text
 from .handle import REMOTE_SHIFT, HandleStorage, address_text
 from .locks import guarded
 from .message import (
@@ -41,8 +41,8 @@ from .message import (
 from .message_log import MessageLog
 from .mq import GlobalQueue, MessageQueue
 from .outside import Outside
-from .places import format_error
 from .ports import Call, Driver
+from .report import Report, Warned
 from .socket_server import SocketServer
 from .timer import Timer, ticks
 
@@ -66,7 +66,7 @@ class Server:
     lock: AbstractContextManager[Any] = nullcontext()  # with several threads: around all that is `guarded`
 
     def __init__(
-        self, outside: Outside, clock: Clock, env: Env, write: Callable[[str], Any], profile: bool,
+        self, outside: Outside, clock: Clock, env: Env, write: Callable[[int, str], Any], profile: bool,
         kinds: dict[str, Kind],
     ) -> None:  # fmt: skip
         self.outside = outside
@@ -151,10 +151,11 @@ class Server:
             self.deliver(self.monitor_exit, (PTYPE_CLIENT, 0, handle, ()))
         ctx = self.contexts.get(handle)
         if ctx is not None:
-            self.retire(ctx)
+            self.retire(ctx, "exited" if handle == source else "was killed")
 
     @guarded
-    def retire(self, ctx: Context) -> None:
+    def retire(self, ctx: Context, how: str) -> None:
+        ctx.failure = ctx.failure or Failure(ctx.handle, ctx.name or ctx.kind, how)
         self.unregister(ctx)
         self.driver.ended(ctx)
 
@@ -173,10 +174,10 @@ class Server:
     def turn_away(self, ctx: Context, message: Message) -> None:
         """A message that nobody will read, of any kind: all calls of its sender to the service fail (drop_message)."""
         ptype, _, source, _ = message
-        self.deliver(source, (PTYPE_ERROR, 0, ctx.handle, None), "drop")
+        self.deliver(source, (PTYPE_ERROR, 0, ctx.handle, ctx.failure), "drop")
         if source == 0 and ptype == PTYPE_LUA:  # from outside, no timer and no socket
             for session in [n for n, call in self.calls.items() if call.to == ctx.handle]:
-                self.answer(PTYPE_ERROR, session, None)
+                self.answer(PTYPE_ERROR, session, ctx.failure)
 
     def end(self, ctx: Context) -> None:
         """Close a service that has gone; an error in it is logged. In the thread of its coroutines."""
@@ -201,19 +202,18 @@ class Server:
         s = getattr(self.contexts.get(handle), "state", None)
         name, file = (s.name, s.file) if s is not None else (address_text(handle), None)
         what = "job" if message is None else "message"
-        self.log(handle, f"error : a {what} is lost : {format_error(error, name, file)}")
+        self.log(handle, Report(f"error : a {what} is lost : ", (error,), name, file))
         if message is not None and message[1] != 0 and message[0] not in (PTYPE_RESPONSE, PTYPE_ERROR):
-            self.send(handle, message[2], PTYPE_ERROR, message[1], None)
+            failure = Failure(handle, s.name if s is not None else "", f"raised {brief(error)}", error)
+            self.send(handle, message[2], PTYPE_ERROR, message[1], failure)
 
     @guarded
     def abort(self) -> None:
         """End all services but the logger (cmd_abort)."""
         for ctx in list(self.contexts.values()):
             if ctx is not self.logger:
-                self.retire(ctx)
+                self.retire(ctx, "was ended with the node")
         self.aborted = True
-        for session in list(self.calls):
-            self.answer(PTYPE_ERROR, session, None)  # nothing runs any more
 
     # ---- messages
 
@@ -278,7 +278,11 @@ class Server:
         if self.logger is not None and self.logger.handle in self.contexts:
             self.push(self.logger, (PTYPE_TEXT, 0, source, text), "log")
         else:
-            self.write(f"[{address_text(source)}] {text}")
+            self.write(source, text)
+
+    def warn(self, source: int, text: str) -> None:
+        """A log line that whoever runs the node should look at."""
+        self.log(source, Warned(text))
 
     @guarded
     def post_socket(self, to: int, type: int, id: int, ud: int, data: Any) -> None:
@@ -300,7 +304,8 @@ class Server:
         call, session = Call(), 0
         if waits:
             self._sessions = session = self._sessions + 1
-            self.calls[session], call.to = call, target.handle
+            self.calls[session] = call
+            call.to, call.session = target.handle, session
         self.call_in(target, ptype, session, payload)
         return call
 
@@ -313,7 +318,8 @@ class Server:
         """What a service answers to the outside."""
         call = self.calls.pop(session, None)
         if call is not None:
-            call.settle(ptype == PTYPE_RESPONSE, payload if payload is not None else ())
+            ok = ptype == PTYPE_RESPONSE
+            call.settle(ok, () if ok and payload is None else payload)
             self.driver.answered()
 
     # ---- names

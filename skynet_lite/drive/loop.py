@@ -100,7 +100,7 @@ class Loop(BaseDriver):
                 mailbox.in_global = False
                 continue
             if mailbox and len(mailbox) > mailbox.overload_threshold:
-                server.log(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
+                server.warn(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
             try:
                 mailbox.callback(message)

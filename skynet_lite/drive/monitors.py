@@ -82,7 +82,7 @@ class Monitors:
         mib = resident_mib() if mib is None else mib
         if not self._memory.check(mib):
             return False
-        self._server.log(0, f"Memory warning {mib:.2f} M (of the process: services share one heap)")
+        self._server.warn(0, f"Memory warning {mib:.2f} M (of the process: services share one heap)")
         return True
 
     def _endless(self, worker: Worker) -> Endless:

@@ -124,6 +124,8 @@ class Served(Loop):
             if deadline is not None and time.monotonic() > deadline:
                 raise DriveTimeout(f"{what} did not come in time")
             self._check_alive()
+            if self._server.aborted and not self.serving:
+                return None
             if call is None:
                 time.sleep(0.001)
 

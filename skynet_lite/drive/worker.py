@@ -128,7 +128,7 @@ class Worker(threading.Thread):
                 self._left = len(mailbox) >> self.weight if self.weight >= 0 else 1
             self._left -= 1
             if len(mailbox) > mailbox.overload_threshold:
-                self.server.log(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
+                self.server.warn(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
             self._begin(message[2], mailbox.handle, message)
             return partial(mailbox.callback, message)

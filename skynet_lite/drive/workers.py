@@ -148,7 +148,7 @@ class Workers(BaseDriver):
             for worker in fresh:
                 worker.left_behind = worker.monitor.version
                 handle = address_text(worker.monitor.destination)
-                self._server.log(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
+                self._server.warn(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
         try:
             with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
                 yield moving

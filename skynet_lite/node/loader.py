@@ -20,13 +20,13 @@ from threading import RLock
 from types import CodeType, ModuleType
 from typing import Any
 
-from ..core.errors import ConfigError, SkynetError, error_text
+from ..core.errors import ConfigError, SkynetError, brief
 from ..core.message import Launch
-from ..core.places import SERVICES, format_error
+from ..core.places import SERVICES
 from ..skynet.calls import send
 from ..skynet.coroutine import is_runnable
 from ..skynet.scheduler import Scheduler
-from ..skynet.services import error, start_with
+from ..skynet.services import start_with
 
 # No program's file may take their place.
 BOOT_SERVICES = ("bootstrap", "launcher", "cdummy", "datacenterd", "service_mgr")
@@ -132,8 +132,8 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         return True
     except BaseException as e:
         s.server.driver.interrupt(e)
-        error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
-        s.start_state, s.init_error = "failed", error_text(e)
+        s.report(f"load {message.name} failed : ", e)
+        s.start_state, s.ctx.failure = "failed", s.failure(f"did not start: {brief(e)}", e)
         send(".launcher", "lua", "ERROR")
         return False
 

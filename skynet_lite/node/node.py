@@ -67,7 +67,7 @@ class Node(metaclass=Shown):
         record: bool = False, **keys: Unpack[Keys],
     ) -> None:  # fmt: skip
         self.config = own = load_config(config, keys)
-        write, self._log_file, lines = open_log(log, own.logger)
+        write, self._log_file, lines = open_log(log, own.logger, self._name_of)
         self.log_lines: list[str] = lines if lines is not None else []
         self.registry = Registry(own.luaservice, own.folder, own.snax, own.preload)  # where services are found by name
         self._snlua = Snlua(lambda: self.registry)
@@ -96,6 +96,11 @@ class Node(metaclass=Shown):
         if self.recorder is not None:
             self.recording.begin(self.recorder)
 
+    def _name_of(self, handle: int) -> str:
+        """The name of a service, also of one that has gone; "" if it never was."""
+        ctx = self.handles.contexts.get(handle)
+        return ctx.name or ctx.kind if ctx is not None else self._snlua.code.get(handle, ("", None))[0]
+
     def _birth(self) -> int:
         """The first services, in the order of skynet_start.c; the handle of the bootstrap, 0 on a bare node."""
         self.server.launch("logger", "", ())
@@ -114,10 +119,7 @@ class Node(metaclass=Shown):
         if self.recording.world is not None:
             self.recording.world.services.append(name)
         if self.config.bootstrap and wait:
-            try:
-                handle = self.call(".launcher", "lua", "LAUNCH", "snlua", name, *args)
-            except CallError:
-                raise CallError(f"call failed: {self._snlua.failure(name)}") from None
+            handle = self.call(".launcher", "lua", "LAUNCH", "snlua", name, *args)
             if handle is None:
                 raise CallError(f"call failed: service {name} ended before its start was over")
             return int(handle)
@@ -131,7 +133,7 @@ class Node(metaclass=Shown):
         if wait:
             driver.run_until(lambda: s.start_state not in ("loading", "starting"), None, f"the start of {name}")
             if s.start_state == "failed":
-                raise CallError(f"call failed: {self._snlua.failure(name)}")
+                raise CallError.of(s.ctx.failure, 0, "")
         return s.handle
 
     def launch_noted(self, name: str, args: tuple[Any, ...]) -> int | None:
@@ -167,7 +169,7 @@ class Node(metaclass=Shown):
         what = f"the answer of {address_text(addr) if isinstance(addr, int) else addr}"
         self.driver.run_until(call.done.is_set, timeout, what, call)
         if not call.ok:
-            raise CallError("call failed")
+            raise CallError.of(call.payload, call.session, typename)
         values = unpack(call.payload)
         return values[0] if len(values) == 1 else (values or None)
 

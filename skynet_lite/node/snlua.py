@@ -43,8 +43,3 @@ class Snlua:
         started = load(self._registry(), s, launch)
         self.code[s.handle] = s.name, s.file
         return started
-
-    def failure(self, name: str) -> str:
-        """Why the newest service of this name did not start."""
-        s = self.newest.get(name)
-        return f"service {name} did not start: {(s.init_error if s is not None else '') or 'no reason known'}"

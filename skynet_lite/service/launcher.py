@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
+from skynet_lite.core.errors import Failure
 from skynet_lite.skynet.scheduler import current
 
 services: dict[int, str] = {}
-instance: dict[int, Any] = {}  # handle → response function of whoever waits for its start
+instance: dict[int, tuple[Any, Any]] = {}  # handle → response function of whoever waits for its start, the service
 launch_session: dict[int, int | None] = {}  # handle → session of that request
 
 
@@ -19,15 +20,16 @@ def launch(logged: bool, kind: str, name: str = "", *args: Any) -> None:
     me = current()
     with me.server.lock:  # of several workers its own may be faster than we are
         handle = skynet.launch(kind, name, *args)
+        ctx = me.server.contexts.get(handle or 0)
         if logged and handle is not None:
             me.server.logon(me.handle, handle)
     session, _ = skynet.context()
     answer = skynet.response()
     if handle is None:
-        answer(False)
+        answer(False, me.failure(f"found no service {name}"))
     else:
         services[handle] = " ".join([kind, name, *map(str, args)])
-        instance[handle] = answer
+        instance[handle] = answer, ctx
         launch_session[handle] = session
 
 
@@ -40,12 +42,12 @@ def LOGLAUNCH(source: int, *words: Any) -> None:
     launch(True, *words)
 
 
-def report(handle: int, *outcome: Any) -> None:
-    """Tell whoever waits for the start of this service, if anybody does."""
-    answer = instance.pop(handle, None)
-    if answer is not None:
+def report(handle: int, ok: bool, outcome: int | None = None) -> None:
+    """Tell whoever waits for the start of this service, if anybody does: what came of it, or why it failed."""
+    if handle in instance:
+        answer, ctx = instance.pop(handle)
         launch_session.pop(handle)
-        answer(*outcome)
+        answer(ok, outcome if ok else ctx.failure or Failure(handle, ctx.name, "was killed"))
 
 
 def LAUNCHOK(source: int) -> None:

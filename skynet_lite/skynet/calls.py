@@ -17,7 +17,7 @@ from ..core.codec import Coded
 from ..core.errors import AddressError, CallError, PackError, SkynetError
 from ..core.message import PTYPE_LUA, Packed, pack as _pack, unpack as _unpack
 from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, runnable, running
-from .protocol import own_pack, payload_of, protocol_of, unknown_protocol
+from .protocol import Protocol, own_pack, payload_of, protocol_of, unknown_protocol
 from .response import Response
 from .scheduler import Scheduler, current
 from .tables import address
@@ -59,7 +59,7 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
     session = next(s.sessions)
     if not s.server.send(s.handle, addr, p.id, session, payload):
         raise unreachable(addr)
-    values = yield_call(s, hub, addr, session)
+    values = yield_call(s, hub, addr, session, p)
     if type(values) is not tuple or p.id != PTYPE_LUA:
         values = p.unpack(values)
     if len(values) == 1:
@@ -67,13 +67,13 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
     return values or None
 
 
-def yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int) -> Any:
-    """Wait for the response to `session`. DOC: yield-call"""
+def yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int, p: Protocol) -> Any:
+    """Wait for the response to `session`. Raises CallError. DOC: yield-call"""
     s.watching_session[session] = addr if type(addr) is int else s.server.resolve(addr)
     succ, payload = coroutine_yield(hub, CALL, session)
     del s.watching_session[session]
     if not succ:
-        raise CallError("call failed")
+        raise CallError.of(payload, session, p.name)
     return payload
 
 
@@ -86,10 +86,10 @@ def rawsend(addr: int | str, typename: str, message: Any) -> int | None:
 def rawcall(addr: int | str, typename: str, message: Any) -> Any:
     """Like call, packed in and packed out."""
     s, hub = current(), running().hub
-    session = next(s.sessions)
-    if not s.server.send(s.handle, addr, protocol_of(s, typename).id, session, payload_of(message)):
+    p, session = protocol_of(s, typename), next(s.sessions)
+    if not s.server.send(s.handle, addr, p.id, session, payload_of(message)):
         raise unreachable(addr)
-    payload = yield_call(s, hub, addr, session)
+    payload = yield_call(s, hub, addr, session, p)
     return payload if isinstance(payload, str) else Packed(payload)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from ..core.errors import SkynetError
+from ..core.errors import Failure, SkynetError
 from ..core.message import PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, Packed, pack as _pack, unpack as _unpack
 from .coroutine import BREAK, current, runnable, running
 
@@ -60,11 +60,11 @@ def payload_of(message: Any) -> Any:
     raise SkynetError(f"a raw message is str, bytes or skynet.pack(...), not {type(message).__name__}")
 
 
-def _error_dispatch(session: int, source: int) -> None:
+def _error_dispatch(session: int, source: int, failure: Any = None) -> None:
     s = running().service
     if session == 0:  # the message that is being served counts as watching its source, too (as in v1.1.0)
         s.bury(source)
-    s.watch_error(session, source)
+    s.watch_error(session, source, failure if type(failure) is Failure else None)
     s.ignore(running())
     if s.session_id_coroutine.get(session) is BREAK:  # the answer to a call that was given up
         del s.session_id_coroutine[session]
@@ -74,7 +74,7 @@ PROTO: dict[str | int, Protocol] = {}
 for _p in (
     Protocol("lua", PTYPE_LUA, _pack, _unpack),
     Protocol("response", PTYPE_RESPONSE, _pack, _unpack),
-    Protocol("error", PTYPE_ERROR, lambda args: None, lambda payload: (), _error_dispatch),
+    Protocol("error", PTYPE_ERROR, lambda args: None, lambda payload: (payload,), _error_dispatch),
 ):
     PROTO[_p.name] = PROTO[_p.id] = _p
 

@@ -131,7 +131,7 @@ class Request:
             answer = None
             try:
                 if not ok:
-                    raise CallError("call failed")
+                    raise CallError.of(payload, session, p.name)
                 answer = p.unpack(payload)
             except BaseException as e:
                 asked.error = e

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import SkynetError
+from ..core.errors import Failure, SkynetError
 from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE
 
 
@@ -17,6 +17,7 @@ class Response:
 
     `r(True, *values)` answers, `r(False)` makes the call fail, `r("TEST")` tells whether
     the caller still lives. True if the answer was sent; a second one raises SkynetError.
+    `r(False, failure)` fails it for the reason of another service, which is passed on.
     """
 
     __slots__ = ("_pack", "_service", "_state", "address", "serial", "session")
@@ -43,8 +44,9 @@ class Response:
             raise SkynetError("Can't response more than once")
         sent = False
         if self.session != 0 and not dead:
-            answer = (PTYPE_RESPONSE, self.session, self._pack(values)) if ok else (PTYPE_ERROR, self.session, None)
-            sent = s.server.send(s.handle, self.address, *answer)
+            failure = values[0] if values and type(values[0]) is Failure else s.failure("refused")
+            ptype, payload = (PTYPE_RESPONSE, self._pack(values)) if ok else (PTYPE_ERROR, failure)
+            sent = s.server.send(s.handle, self.address, ptype, self.session, payload)
         self._release("used")
         return sent
 

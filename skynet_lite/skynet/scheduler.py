@@ -32,10 +32,10 @@ from functools import cache
 from typing import Any
 
 from ..core.context import Context, sessions
-from ..core.errors import SkynetError
+from ..core.errors import Failure, SkynetError, brief
 from ..core.handle import address_text
 from ..core.message import PTYPE_ERROR, PTYPE_NAMES, PTYPE_RESPONSE, Message
-from ..core.places import format_error
+from ..core.report import Report
 from ..core.server import Server
 from .protocol import PROTO, Protocol, unknown_request, unknown_response
 from .response import Response
@@ -62,7 +62,7 @@ class Scheduler(Tables):
 
     __slots__ = (
         "at_close", "coroutines", "created", "ctx", "dead_service", "emit", "error_queue", "file", "fork_queue",
-        "handle", "hub", "init_error", "init_functions", "init_thread", "launch_args", "libs", "mailbox", "name",
+        "handle", "hub", "init_functions", "init_thread", "launch_args", "libs", "mailbox", "name",
         "namespace", "pooled", "proto", "queues", "resume", "running", "server", "session_id_coroutine", "sessions",
         "sleep_tokens", "socket_pool", "start_state", "timeout_traceback", "unknown_request", "unknown_response",
         "unresponse", "wakeup_queue", "watching_session",
@@ -91,7 +91,7 @@ class Scheduler(Tables):
         # Made when first used: most services never need them.
         self.wakeup_queue: deque[Any] = NOTHING
         self.fork_queue: deque[Coroutine] = NOTHING
-        self.error_queue: deque[int] = NOTHING
+        self.error_queue: deque[tuple[int, Failure | None]] = NOTHING
         self.socket_pool: dict[int, Any] | None = None  # socketpool.py
         self.sleep_tokens: dict[Any, Coroutine] = {}  # sleepers that a token wakes
         self.dead_service: dict[int, int] = {}  # who has ended → how many messages had come by then
@@ -106,7 +106,6 @@ class Scheduler(Tables):
         self.launch_args: tuple[Any, ...] = ()
         self.init_functions: list[Callable[[], Any]] | None = []  # None once they have run
         self.init_thread: Coroutine | None = None  # the start function, until it has ended
-        self.init_error = ""
         self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
         # What libraries keep for the service (Python shares modules, Lua does not), and want to be done at its end.
         self.libs: dict[str, Any] = {}
@@ -142,18 +141,19 @@ class Scheduler(Tables):
         """The callback of the service: one message, then all forks. DOC: dispatch-message"""
         self.hub.service = self
         self.running = None
-        failure = ""
+        errors: tuple[BaseException, ...] = ()
         try:
             self.raw_dispatch_message(message)
         except BaseException as e:
-            failure = self.failed(e)
+            errors = (self.failed(e),)
         while self.fork_queue:
             try:
                 self.suspend(self.fork_queue.popleft(), None, None)
             except BaseException as e:
-                failure = f"{failure}\n{self.failed(e)}" if failure else self.failed(e)
-        if failure:
-            self.dispatch_failed(message, failure)
+                errors += (self.failed(e),)
+        if errors:
+            self.dispatch_failed(message, errors)
+            del errors  # their tracebacks hold this frame
 
     def raw_dispatch_message(self, message: Message) -> None:
         """A response resumes who waits for it; a request gets a coroutine. DOC: raw-dispatch-message"""
@@ -185,7 +185,7 @@ class Scheduler(Tables):
         """Resume `co`, catch what it yields, and go on with whoever became ready by it, until nobody is.
 
         `ok` and `value` are what its yield returns: True and an answer (of a timer: nothing), False and BREAK
-        (woken) or None (its call failed); what a command gave, and DONE; nothing, to start a task. An error
+        (woken) or a Failure (its call failed); what a command gave, and DONE; nothing, to start a task. An error
         of any coroutine leaves by here, and what was still queued waits for the next `suspend`. DOC: suspend
         """
         while True:
@@ -194,7 +194,8 @@ class Scheduler(Tables):
             command, param = resume(co, ok, value)
             if command is EXIT:
                 if param:
-                    self.error(f"Maybe forgot response session {param} from {address_text(co.address)} : {co.label}")
+                    whose = f"{address_text(co.address)} : {co.label}"
+                    self.server.warn(self.handle, f"Maybe forgot response session {param} from {whose}")
             elif command is CALL:
                 self.session_id_coroutine[param] = co
                 co.awaits = param
@@ -214,8 +215,8 @@ class Scheduler(Tables):
                 continue
             if self.wakeup_queue and (co := self.dispatch_wakeup()) is not None:
                 ok, value = False, BREAK
-            elif self.error_queue and (co := self.dispatch_error_queue()) is not None:
-                ok, value = False, None
+            elif self.error_queue and (failed := self.dispatch_error_queue()) is not None:
+                ok, (co, value) = False, failed
             else:
                 return
 
@@ -233,12 +234,13 @@ class Scheduler(Tables):
         self.session_id_coroutine[co.sleeping] = BREAK
         return co
 
-    def dispatch_error_queue(self) -> Any:
-        """The next coroutine whose call has failed, or None. DOC: dispatch-error-queue"""
+    def dispatch_error_queue(self) -> tuple[Any, Failure | None] | None:
+        """The next coroutine whose call has failed, and why; or None. DOC: dispatch-error-queue"""
         while self.error_queue:
-            co = self.session_id_coroutine.pop(self.error_queue.popleft(), None)
+            session, failure = self.error_queue.popleft()
+            co = self.session_id_coroutine.pop(session, None)
             if co is not None and co is not BREAK:  # told twice, or answered in between; given up
-                return co
+                return co, failure
         return None
 
     def answer(self, co: Coroutine, payload: Any) -> bool:
@@ -274,30 +276,38 @@ class Scheduler(Tables):
         ptype, session, source, payload = message
         if ptype in undispatched and undispatched[ptype](self, message):
             return
-        if session != 0:
-            self.server.send(self.handle, source, PTYPE_ERROR, session, None)
-            return
         p = self.proto.get(ptype)
         name = p.name if p is not None else PTYPE_NAMES[ptype] if ptype < len(PTYPE_NAMES) else str(ptype)
-        self.unknown_request(session, source, payload, name)
+        if session == 0:
+            self.unknown_request(session, source, payload, name)
+            return
+        reason = f'no handler for "{name}" in {self.name}'
+        self.server.send(self.handle, source, PTYPE_ERROR, session, Failure(self.handle, "", reason))
+        told: set[tuple[int, int]] = self.libs.setdefault("not_dispatched", set())
+        if (ptype, source) not in told and len(told) < 1000:
+            told.add((ptype, source))
+            f = f'dispatch("{name}", f)' if p else f"register_protocol(name=..., id={ptype}, dispatch=f)"
+            text = f"{reason}: a call from {address_text(source)} fails; set one with skynet.{f}"
+            self.server.warn(self.handle, text)
 
     # ---- failure and end
 
-    def failed(self, error: BaseException) -> str:
-        """Something was raised, by a handler mostly: tell its caller; the text for the log. DOC: handler-failed"""
+    def failed(self, error: BaseException) -> BaseException:
+        """Something was raised, by a handler mostly: tell its caller; it will be logged. DOC: handler-failed"""
         co = self.running
         self.running = None
         if co is not None and co.dead:
             session = co.session
             self.died(co, error)
             if session:
-                self.server.send(self.handle, co.address, PTYPE_ERROR, session, None)
+                failure = self.failure(f"raised {brief(error)}", error)
+                self.server.send(self.handle, co.address, PTYPE_ERROR, session, failure)
         self.server.driver.interrupt(error)
-        return format_error(error, self.name, self.file)
+        return error
 
-    def dispatch_failed(self, message: Message, failure: str) -> None:
+    def dispatch_failed(self, message: Message, errors: tuple[BaseException, ...]) -> None:
         _, session, source, _ = message
-        self.error(f"lua call [{source:x} to :{self.handle:x} : {session}] error : {failure}")
+        self.report(f"lua call [{source:x} to :{self.handle:x} : {session}] error : ", *errors)
 
     def killed(self, co: Coroutine, by: int) -> None:
         """Coroutine number `by` (0: nobody in particular) has ended it (killthread, or the end of a request)."""
@@ -341,7 +351,7 @@ class Scheduler(Tables):
 
     # ---- the calls that have failed
 
-    def watch_error(self, session: int, source: int | str) -> None:
+    def watch_error(self, session: int, source: int | str, failure: Failure | None) -> None:
         """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service. DOC: watch-error"""
         if session == 0:
             failed = [s for s, to in self.watching_session.items() if to == source]
@@ -350,7 +360,7 @@ class Scheduler(Tables):
         for s in failed:
             if self.error_queue is NOTHING:
                 self.error_queue = deque()
-            self.error_queue.append(s)
+            self.error_queue.append((s, failure))
 
     def bury(self, source: int) -> None:
         """`source` has ended: what it has asked so far is not answered any more."""
@@ -389,8 +399,16 @@ class Scheduler(Tables):
 
     # ---- small things
 
+    def failure(self, reason: str, cause: BaseException | None = None) -> Failure:
+        """Why a call to this service fails."""
+        return Failure(self.handle, self.name, reason, cause)
+
     def error(self, text: str) -> None:
         self.server.log(self.handle, text)
+
+    def report(self, words: str, *errors: BaseException) -> None:
+        """A log line with what was raised."""
+        self.server.log(self.handle, Report(words, errors, self.name, self.file))
 
     def in_use(self, session: int) -> bool:
         return session in self.session_id_coroutine

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.errors import CallError, SkynetError, error_text
+from ..core.errors import CallError, Failure, SkynetError, brief
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
-from ..core.places import format_error
 from .calls import call, send
 from .coroutine import QUIT, GreenletExit, coroutine_yield, runnable, running
 from .scheduler import Scheduler, current
@@ -69,9 +68,8 @@ def init_service(func: Callable[[], Any]) -> None:
         raise
     except BaseException as e:
         s.server.driver.interrupt(e)
-        s.start_state = "failed"
-        s.init_error = error_text(e)
-        error("init service failed: " + format_error(e, s.name, s.file))
+        s.start_state, s.ctx.failure = "failed", s.failure(f"did not start: {brief(e)}", e)
+        s.report("init service failed: ", e)
         send(".launcher", "lua", "ERROR")
         exit()
     s.start_state, s.init_thread = "ok", None
@@ -87,15 +85,16 @@ def exit() -> None:
     """End the current service; does not return. Whoever waits for it is told. DOC: exit"""
     s = current()
     hub = running().hub
+    failure = s.ctx.failure = s.ctx.failure or s.failure("exited")
     s.fork_queue.clear()
     send(".launcher", "lua", "REMOVE", s.handle, False)
     serving = [c for c in s.coroutines.values() if c.session]
     for c in sorted(serving, key=lambda c: c.serial):
-        s.server.send(s.handle, c.address, PTYPE_ERROR, c.session or 0, None)
+        s.server.send(s.handle, c.address, PTYPE_ERROR, c.session or 0, failure)
     for r in list(s.unresponse):
-        r(False)
+        r(False, failure)
     for to in dict.fromkeys(s.watching_session.values()):
-        s.server.send(s.handle, to, PTYPE_ERROR, 0, None)
+        s.server.send(s.handle, to, PTYPE_ERROR, 0, failure)
     s.server.kill(s.handle, s.handle)
     coroutine_yield(hub, QUIT, None)
 
@@ -136,7 +135,8 @@ def _manager(command: str, name: str | bool, *args: Any) -> int:
         command, (name, *args) = "G" + command, args  # type: ignore[assignment]  # a tuple before, a list now
     answer = call(".service", "lua", command, name_of(current(), name), *args)
     if not isinstance(answer, int):
-        raise CallError(f"call failed: {answer[1] if isinstance(answer, tuple) else answer}")
+        text = str(answer[1] if isinstance(answer, tuple) else answer)
+        raise CallError("call failed: " + text.removeprefix("call failed: "))
     return answer
 
 
@@ -170,10 +170,10 @@ def error(*words: Any) -> None:
 def term(addr: int | str) -> None:
     """Take it that a service has gone: all calls to it that wait here fail."""
     s = current()
-    dead = s.server.resolve(addr)
-    if dead in s.watching_service():
-        s.bury(dead)
-    s.watch_error(0, dead)
+    handle = s.server.resolve(addr)
+    if handle in s.watching_service():
+        s.bury(handle)
+    s.watch_error(0, handle, Failure(handle, "", "given up by skynet.term") if isinstance(handle, int) else None)
 
 
 def mqlen() -> int:

@@ -221,7 +221,7 @@ def _on_warning(service: Scheduler, s: Found, id: int, size: int, data: str) -> 
     if s is not None and s.on_warning is not None:
         s.on_warning(id, size)
     elif s is not None:
-        service.error(f"WARNING: {size} K bytes need to send out (fd = {id})")
+        service.server.warn(service.handle, f"WARNING: {size} K bytes need to send out (fd = {id})")
 
 
 socket_message = None, _on_data, _on_connect, _on_close, _on_accept, _on_error, _on_udp, _on_warning

@@ -56,7 +56,7 @@ class Tables:
                 "sleep_session": self.sleep_session,
                 "wakeup_queue": [(entry[1] if type(entry) is tuple else entry).label for entry in self.wakeup_queue],
                 "fork_queue": [co.label for co in self.fork_queue],
-                "error_queue": list(self.error_queue),
+                "error_queue": [session for session, _ in self.error_queue],
                 "watching_session": {s: address(to) for s, to in sorted(self.watching_session.items())},
                 "watching_service": {asker: asked.count(asker) for asker in asked},
                 "dead_service": sorted(map(address_text, self.dead_service)),

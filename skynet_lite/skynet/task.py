@@ -88,7 +88,7 @@ def kill(s: Scheduler, co: Coroutine, by: int) -> None:
     elif session is not None:  # in `wait`: no answer will come
         del s.session_id_coroutine[session]
     if owes:
-        s.server.send(s.handle, co.address, PTYPE_ERROR, owes, None)
+        s.server.send(s.handle, co.address, PTYPE_ERROR, owes, s.failure("killed the coroutine that served it"))
     coroutine_close(co)
     drop_token(s, co)  # of a sleep that its `finally` has tried
     if s.pooled is co:  # it was told to end, and did: by returning

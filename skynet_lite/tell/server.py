@@ -12,7 +12,7 @@ from ..core.message import PTYPE_RESPONSE, PTYPE_SOCKET, SOCKET_NAMES, Message
 from ..core.places import here
 from ..core.server import Server
 from ..skynet.coroutine import running
-from .services import observe
+from .services import content, observe
 from .tables import Emit
 
 _NO_LOCK: Any = nullcontext()
@@ -42,7 +42,7 @@ class TellingServer:
         if target is None:
             return bool(super().send(source, to, ptype, session, payload))  # type: ignore[misc]
         n, emit = getattr(running(), "n", 0), self.emit
-        emit(("send", source, to, ptype, session, n, payload, here() if n else None))
+        emit(("send", source, to, ptype, session, n, content(ptype, payload), here() if n else None))
         queued = not target.mailbox.in_global
         super().send(source, to, ptype, session, payload)  # type: ignore[misc]
         emit(("push", to, ptype, session, source, "send", queued, 0))
@@ -50,7 +50,7 @@ class TellingServer:
 
     def _told(self: Any, source: int, to: Any, ptype: int, session: int | None, payload: Any) -> None:
         n = getattr(running(), "n", 0)
-        self.emit(("send", source, to, ptype, session, n, payload, here() if n else None))
+        self.emit(("send", source, to, ptype, session, n, content(ptype, payload), here() if n else None))
 
     def send_out(self: Any, source: int, ptype: int, session: int, payload: Any) -> bool:
         self._told(source, 0, ptype, session, payload)
@@ -79,7 +79,7 @@ class TellingServer:
 
     @guarded
     def log(self: Any, source: int, text: str) -> None:
-        self.emit(("log", source, text))
+        self.emit(("log", source, str(text)))  # a Report is more than that, and holds exceptions
         super().log(source, text)  # type: ignore[misc]
 
     @guarded

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from ..core.errors import text_of
-from ..core.message import Message
+from ..core.message import PTYPE_ERROR, Message
 from ..core.places import stack_of, stack_of_error, task_of
 from ..skynet.coroutine import BREAK, CALL, DONE, EXIT, QUIT, SLEEP, SUSPEND, Coroutine, running
 from ..skynet.queue import CriticalSection
@@ -17,6 +17,11 @@ from ..skynet.response import Response
 from ..skynet.scheduler import NOTHING, Scheduler, dress
 from ..skynet.socketpool import PoolSocket
 from .tables import Dead, Emit, Errors, Forks, Pool, Sessions, Table, TellingSocket, Unresponse, Wakeups
+
+
+def content(ptype: int, payload: Any) -> Any:
+    """What a recording keeps of a message: of an error why, and not the exception, which holds whole stacks."""
+    return getattr(payload, "reason", None) if ptype == PTYPE_ERROR else payload
 
 
 class TellingCoroutine:
@@ -93,7 +98,8 @@ class Telling:
         super().load(run, message)  # type: ignore[misc]  # of the scheduler below, here and in all that follow
 
     def raw_dispatch_message(self: Any, message: Message) -> None:
-        self.emit(("message", self.handle, *message))
+        ptype, session, source, payload = message
+        self.emit(("message", self.handle, ptype, session, source, content(ptype, payload)))
         super().raw_dispatch_message(message)  # type: ignore[misc]
 
     def co_create(self: Any, f: Callable[..., Any], args: tuple[Any, ...]) -> Coroutine:
@@ -116,9 +122,9 @@ class Telling:
 
     socket_pool = property(_POOL.__get__, _set_pool)
 
-    def dispatch_failed(self: Any, message: Message, failure: str) -> None:
+    def dispatch_failed(self: Any, message: Message, errors: tuple[BaseException, ...]) -> None:
         self.emit(("dispatch_failed", self.handle))
-        super().dispatch_failed(message, failure)  # type: ignore[misc]
+        super().dispatch_failed(message, errors)  # type: ignore[misc]
 
     def died(self: Any, co: Coroutine, error: BaseException) -> None:
         super().died(co, error)  # type: ignore[misc]

@@ -129,14 +129,14 @@ class Errors(Queue):
 
     __slots__ = ()
 
-    def append(self, session: int) -> None:
-        deque.append(self, session)
-        self.emit(("table", self.s.handle, "error_queue", "push", session, 0))
+    def append(self, entry: Any) -> None:
+        deque.append(self, entry)
+        self.emit(("table", self.s.handle, "error_queue", "push", entry[0], 0))
 
     def popleft(self) -> Any:
-        session = deque.popleft(self)
-        self.emit(("table", self.s.handle, "error_queue", "pop", session, 0))
-        return session
+        entry = deque.popleft(self)
+        self.emit(("table", self.s.handle, "error_queue", "pop", entry[0], 0))
+        return entry
 
 
 class Wakeups(Queue):

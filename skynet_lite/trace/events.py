@@ -95,6 +95,8 @@ class Builder:
             event |= _socket_fields(*payload)
         elif event["ptype"] == "lua":
             event["body"] = plain(values_of(payload))
+        elif event["ptype"] == "error" and payload:
+            event["reason"] = payload
         self._current[service] = len(self.events)
         return _pop(self._pushed[service])
 

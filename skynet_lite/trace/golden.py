@@ -16,7 +16,7 @@ from .shapes import service_tables
 
 MAIN = ("message", "co_create", "resume", "yield", "wakeup", "mark", "co_error", "send")
 DETAIL = ("table", "wakeup_skip", "dispatch_failed")
-_OURS = ("service", "runs", "address", "value")  # fields that the recordings do not have
+_OURS = ("service", "runs", "address", "value", "reason")  # fields that the recordings do not have
 _FIELDS = {
     kind: ["sock" if field.name == "id" else field.name for field in KINDS[kind].fields if field.name not in _OURS]
     for kind in MAIN + DETAIL
@@ -67,6 +67,8 @@ def golden(
                 shown["body"] = ["socket" if type(v) is int and v in alive else v for v in event["body"]]
             if event.get("type") == "WARNING":
                 shown.pop("size", None)
+        elif event["e"] == "co_error" and event["error"].startswith("call failed: "):
+            shown["error"] = "call failed"  # skynet says no more
         elif event["e"] == "send":
             shown["to"] = who(event["to"], event["ptype"])
         yield n, {"e": event["e"], **{k: shown[k] for k in _FIELDS[event["e"]] if k in shown}}

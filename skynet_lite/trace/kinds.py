@@ -116,6 +116,8 @@ def _short(text: str, limit: int = 60) -> str:
 def _message(e: Event) -> str:
     if e["ptype"] != "socket":
         words = f"message   {e['ptype']} session {e['session']} from {e['source']}"
+        if "reason" in e:
+            return f"{words}: {_short(e['reason'])}"
         return f"{words} {_short(_json(e['body']))}" if e.get("body") else words
     words = f"message   {e['type']} socket {e['id']}"
     if "new" in e:
@@ -291,7 +293,7 @@ def _socket(t: Steps, service: str, e: Event) -> None:
 
 KINDS = {kind.name: kind for kind in (
     Kind("message", "service:s ptype:ptype session:i source:address | type:s? id:i? new:is? size:i? data:s? info:s? "
-         "body:l?", _message, _taken),
+         "body:l? reason:s?", _message, _taken),
     Kind("co_create", "service:s co:co how:from for:s in:co | runs:s?", "co_create {co} {how} for {for}", _created),
     Kind("resume", "service:s co:co by:s args:l", lambda e: f"resume    by {e['by']} {_json(e['args'])}", _resumed),
     Kind("yield", "service:s co:co command:sn session:i? @", _yield, _ended),
