@@ -195,8 +195,11 @@ class Server:
         self.driver.interrupt(error)
         s = getattr(self.contexts.get(handle), "state", None)
         name, file = (s.name, s.file) if s is not None else (address_text(handle), None)
-        what = "job" if message is None else "message"
-        self.log(handle, f"error : a {what} is lost : {format_error(error, name, file)}")
+        try:
+            text = format_error(error, name, file)
+        except Exception:  # its traceback may be what cannot be told
+            text = error_text(error)
+        self.log(handle, f"error : a {'job' if message is None else 'message'} is lost : {text}")
         if message is not None and message[1] != 0 and message[0] not in (PTYPE_RESPONSE, PTYPE_ERROR):
             self.send(handle, message[2], PTYPE_ERROR, message[1], None)
 
