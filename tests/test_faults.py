@@ -103,7 +103,7 @@ class Fault:
 
 
 NOT_OF_SERVICES = {"core", "trace", "view", "lab", "workers"}  # no service calls them
-PUBLIC = sorted({*skynet_lite._MODULES} - NOT_OF_SERVICES)
+PUBLIC = sorted({*skynet_lite._MODULES} - NOT_OF_SERVICES, key=lambda name: (name != "skynet", name))
 CONTRIB = tuple(f"contrib.{name}" for name in ("dns", "httpc", "httpd", "redis", "tls", "websocket"))
 
 
@@ -183,11 +183,11 @@ SCENARIOS |= {
     "debug.look:job": debug.look,
     "service.new:main": lambda fault: service.new(f"named{len(injected)}", given_to_cell, fault.text),
     "multicast.new:pack": lambda fault: multicast.new(pack=fault).publish(1),
-    "manager.filter:start_func": lambda fault: skynet.newservice("started", "filter", fault.text),
-    "manager.forward_type:start_func": lambda fault: skynet.newservice("started", "forward_type", fault.text),
+    "skynet.filter:start_func": lambda fault: skynet.newservice("started", "filter", fault.text),
+    "skynet.forward_type:start_func": lambda fault: skynet.newservice("started", "forward_type", fault.text),
     "skynet.start:func": lambda fault: skynet.newservice("started", "start", fault.text),
     "a file:itself": lambda fault: skynet.newservice("started", "itself", fault.text),
-    "debug.LINK:pack": lambda fault: ask(child(lambda: answers(lambda: skynet.response(fault)(True, 1)))),
+    "skynet.response:pack": lambda fault: ask(child(lambda: answers(lambda: skynet.response(fault)(True, 1)))),
     "register_protocol:pack": lambda fault: typed(pack=fault),
     "register_protocol:unpack": lambda fault: (
         typed(),
@@ -237,12 +237,12 @@ def _(fault: Any) -> None:
     ask(child(lambda: debug.reg_debugcmd("OWN", fault)), "OWN", typename="debug")
 
 
-@scenario("manager.filter:f")
+@scenario("skynet.filter:f")
 def _(fault: Any) -> None:
     ask(child(lambda: skynet.filter(lambda *message: fault() or message)))
 
 
-@scenario("manager.monitor:service")
+@scenario("skynet.monitor:service")
 def _(fault: Any) -> None:
     def monitor() -> None:
         skynet.register_protocol(name="client", id=skynet.PTYPE_CLIENT, dispatch=fault)
@@ -827,6 +827,44 @@ def test_who_waits_is_told_when_a_message_is_lost(thread: int, tmp_path: Path) -
                 asking = node.newservice(asks(lambda addr=addr, what=what: skynet.call(addr, *what), lambda: typed()))
                 assert node.call(asking, "lua", timeout=LIMIT).startswith("CallError: call failed")
                 assert node.call(asking, "lua", timeout=LIMIT) == answer
+
+
+def test_a_recording_sees_that_a_message_is_lost() -> None:
+    """The tables of a trace are those of the node, also behind a filter that raises, and one that drops."""
+
+    def filtered() -> None:
+        answers(skynet.retpack)
+        skynet.filter(
+            lambda *message: None if message[3] == ("drop",) else message if message[3] != ("bad",) else 1 / 0
+        )
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(filtered)
+        with node.record() as trace:
+            with pytest.raises(CallError):
+                node.call(addr, "lua", "bad")
+            node.server.call(addr, skynet.PTYPE_LUA, ("drop",), waits=False)
+            node.call(addr, "lua", "good")
+            live = node.tables()["services"][f":{addr:08x}"]
+        assert trace.state(len(trace) - 1)["services"][f":{addr:08x}"]["mailbox"] == live["mailbox"] == []
+    assert "ZeroDivisionError" in node.log_lines[-1]
+
+
+@THREADS
+def test_code_of_a_strange_file(thread: int, tmp_path: Path) -> None:
+    """A traceback that cannot be told, for its file has no possible name, costs no more than another."""
+    with a_node(thread, tmp_path) as (node, _):
+
+        def strange() -> None:
+            names: dict[str, Any] = {}
+            exec(compile("def f(*args): raise ValueError('odd')", "\ud800.py", "exec"), names)
+            skynet.dispatch("lua", names["f"])
+
+        addr = node.newservice(strange)
+        with pytest.raises(CallError):
+            node.call(addr, "lua", timeout=LIMIT)
+        node.run_until_idle()
+        assert any("ValueError: odd" in line for line in node.log_lines)
 
 
 def test_an_error_follows_an_answer() -> None:

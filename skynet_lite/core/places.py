@@ -144,7 +144,7 @@ class Places:
     def source(self, handle: int, at: Any) -> dict[str, str]:
         """The text of the files, or notebook cells, of a stack or a task; "" where it is not known."""
         codes = at[::2] if isinstance(at, tuple) else (place_of_function(at) or ())[:1]
-        return {file_label(c, *self._service(handle)): "".join(linecache.getlines(c.co_filename)) for c in codes}
+        return {file_label(c, *self._service(handle)): "".join(_lines(c)) for c in codes}
 
     def _service(self, handle: int) -> tuple[str, str | None]:
         return self._services.get(handle, ("?", None))
@@ -153,6 +153,13 @@ class Places:
 def place_label(place: Place, service: str, service_file: str | None) -> str:
     code, line = place
     return f"{file_label(code, service, service_file)}:{line}"
+
+
+def _lines(code: CodeType) -> list[str]:
+    try:
+        return linecache.getlines(code.co_filename)
+    except ValueError:  # no file can have such a name
+        return []
 
 
 def format_error(error: BaseException, service: str, service_file: str | None) -> str:
@@ -183,6 +190,6 @@ def _frames(places: list[Place], service: str, service_file: str | None) -> list
     for code, line in places:
         if not is_ours(code):
             lines.append(f"  {place_label((code, line), service, service_file)} in {code.co_name}")
-            if source := linecache.getline(code.co_filename, line).strip():
+            if source := "".join(_lines(code)[line - 1 : line]).strip():
                 lines.append(f"    {source}")
     return lines

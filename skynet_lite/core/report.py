@@ -30,7 +30,7 @@ class Report(str):
 
     def __new__(cls, words: str, errors: Sequence[BaseException], name: str, file: str | None) -> Report:
         """`name`, `file`: of the service, for the short names of places."""
-        self = super().__new__(cls, words + "\n".join(format_error(e, name, file) for e in errors))
+        self = super().__new__(cls, words + "\n".join(_short(e, name, file) for e in errors))
         self.words, self.errors = words, errors
         return self
 
@@ -38,6 +38,13 @@ class Report(str):
     def full(self) -> str:
         """With real paths, causes, notes and the members of groups."""
         return self.words + "\n".join(map(traceback_of, self.errors))
+
+
+def _short(error: BaseException, name: str, file: str | None) -> str:
+    try:
+        return format_error(error, name, file)
+    except Exception:  # its traceback may be what cannot be told
+        return error_text(error)
 
 
 class _Folded(StackSummary):

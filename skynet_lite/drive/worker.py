@@ -73,17 +73,14 @@ class Worker(threading.Thread):
                     break
                 work()
             except BaseException as e:
-                self._failed(e)
+                if self.message is not None or not isinstance(e, (SignalError, NodeClosed)):  # else it came too late
+                    self.server.failed(self.monitor.destination, self.message, e)
         with self.driver.lock:
             contexts = self.server.contexts.items()
             left = [*self.ended, *(ctx for handle, ctx in contexts if self.driver.worker(handle) is self)]
             self.ended.clear()
         for ctx in left:
             self.server.end(ctx)
-
-    def _failed(self, error: BaseException) -> None:
-        if self.message is not None or not isinstance(error, (SignalError, NodeClosed)):  # else a signal came too late
-            self.server.failed(self.monitor.destination, self.message, error)
 
     def next(self) -> Job | None:
         """What to do now; waits for it. None: the node is being closed."""

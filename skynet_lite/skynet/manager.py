@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.message import PTYPE_RESPONSE, Message, Packed
+from ..core.mq import ignore
 from .calls import send
 from .coroutine import runnable
 from .scheduler import Scheduler, current
@@ -81,7 +82,14 @@ def filter(f: Filter, start_func: Callable[..., Any] | None = None) -> None:
     runnable(f)
 
     def filtered(message: Message) -> None:
-        passed = f(*message)
+        passed = None
+        try:
+            passed = f(*message)
+        finally:
+            if (
+                passed is None
+            ):  # dropped, or lost with what f has raised: a recording hears that it is out of the mailbox
+                s.server.handled(s.ctx, ignore, message)
         if passed is not None:
             s.dispatch_message(passed)
 
