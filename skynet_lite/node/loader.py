@@ -130,7 +130,6 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
             raise SkynetError(f"{os.path.basename(found)} never called skynet.start(f)")
         return True
     except BaseException as e:
-        s.server.driver.interrupt(e)
         error(f"load {message.name} failed : {format_error(e, s.name, s.file)}")
         s.start_state, s.init_error = "failed", error_text(e)
         send(".launcher", "lua", "ERROR")

@@ -294,7 +294,6 @@ class Scheduler(Tables):
             self.died(co, error)
             if session:
                 self.server.send(self.handle, co.address, PTYPE_ERROR, session, None)
-        self.server.driver.interrupt(error)
         return format_error(error, self.name, self.file)
 
     def dispatch_failed(self, message: Message, failure: str) -> None:

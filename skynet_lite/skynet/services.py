@@ -68,7 +68,6 @@ def init_service(func: Callable[[], Any]) -> None:
     except GreenletExit:  # it is being closed
         raise
     except BaseException as e:
-        s.server.driver.interrupt(e)
         s.start_state = "failed"
         s.init_error = error_text(e)
         error("init service failed: " + format_error(e, s.name, s.file))
