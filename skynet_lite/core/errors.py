@@ -5,6 +5,7 @@ Each says what was wrong and what to do. `SkynetError` is the common base.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -90,10 +91,12 @@ class NodeClosed(BaseException):
     """Raised in a handler that did not come back when its node was closed. No Exception: handlers catch those."""
 
 
+_name: Callable[[type], str] = type.__dict__["__name__"].__get__  # past a metaclass that hides it
+
+
 def error_text(error: BaseException) -> str:
     """`ValueError: bad seat`; the name alone where there is no text. Never raises, whatever its class does."""
-    name = type.__dict__["__name__"].__get__(type(error))  # its metaclass may hide it
-    return ": ".join(filter(None, (name, text_of(error))))
+    return ": ".join(filter(None, (_name(type(error)), text_of(error))))
 
 
 def text_of(error: BaseException) -> str:
@@ -101,4 +104,4 @@ def text_of(error: BaseException) -> str:
     try:
         return str(error)
     except BaseException as e:
-        return f"<its text cannot be told: {type(e).__name__}>"
+        return f"<its text cannot be told: {_name(type(e))}>"

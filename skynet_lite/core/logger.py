@@ -39,8 +39,7 @@ def full_line(source: int, text: str) -> str:
 
 
 def careful(write: Writer) -> Writer:
-    """`write`, so that it never raises: a line that cannot be written is lost. stderr hears of it, and next
-    when another is lost after some that were not."""
+    """`write` that never raises: a line that fails is lost, and stderr is told of the first of several."""
     lost = False
 
     def careful_write(source: int, text: str) -> None:

@@ -42,7 +42,6 @@ class Call:
 class Driver(Protocol):
     """What a server asks of whoever runs its services (drive/).
 
-    `interrupt`: this came up in a service; it may be something that ends the drive.
     `when_still`: have `job` run while this service is between two messages: now, unless it is in one on
     another worker. `between`: between any two messages, for what cannot be done in the middle of one.
     """
@@ -55,7 +54,6 @@ class Driver(Protocol):
     def ended(self, ctx: Context) -> None: ...  # a service has gone: `Server.end` it, in the thread of its coroutines
     def ending_services(self) -> list[Context]: ...  # those that have gone, and are not closed yet
     def answered(self) -> None: ...  # somebody outside may go on
-    def interrupt(self, error: BaseException) -> None: ...
     def when_still(self, handle: int, job: Callable[[], Any]) -> None: ...
     def between(self, job: Callable[[], Any]) -> Call: ...
     def look(self, job: Callable[[], T]) -> T: ...  # what `job()` returns; nothing moves meanwhile

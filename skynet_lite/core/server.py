@@ -185,7 +185,6 @@ class Server:
             if ctx.close is not None:
                 ctx.close()
         except BaseException as e:
-            self.driver.interrupt(e)
             self.log(ctx.handle, f"error while closing: {error_text(e)}")
         with self.lock:
             log = self._message_logs.pop(ctx.handle, None)
@@ -198,7 +197,6 @@ class Server:
         What a handler raises does not come here, the scheduler sees to that; what stands in front of it does.
         Whoever drives catches all of it, so that no callback ends a node, or silences a mailbox.
         """
-        self.driver.interrupt(error)
         s = getattr(self.contexts.get(handle), "state", None)
         name, file = (s.name, s.file) if s is not None else (address_text(handle), None)
         what = "job" if message is None else "message"

@@ -40,15 +40,11 @@ class Loop(BaseDriver):
     which any thread may set: each in one step.
     """
 
-    ends: tuple[type[BaseException], ...] = ()
-    """What ends a drive when it comes up in a service (a replay has one); all else costs a message, and is logged."""
-
     def __init__(self, server: Server, birth: Callable[[], int], born: Job) -> None:
         super().__init__(server, birth, born)
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
         self._owner: int | None = None  # the thread that drives
         self._attention = False  # something below wants the loop to look up
-        self._interrupt: BaseException | None = None
         self._ended: deque[Context] = deque()  # services to be closed by the loop
 
     # ---- what the server asks
@@ -65,11 +61,6 @@ class Loop(BaseDriver):
 
     def answered(self) -> None:
         self._attention = True
-
-    def interrupt(self, error: BaseException) -> None:
-        if isinstance(error, self.ends):
-            self._interrupt = error
-            self._attention = True
 
     def between(self, job: Job) -> Call:
         call = Call()
@@ -119,16 +110,12 @@ class Loop(BaseDriver):
                 return
 
     def _attend(self) -> None:
-        """Close services that have gone, do the jobs that were left, raise what came up in a service."""
+        """Close services that have gone, do the jobs that were left."""
         self._attention = False
         while self._ended:
             self._server.end(self._ended.popleft())
         while self.jobs:
             self.jobs.popleft()()
-        if self._interrupt is not None:
-            error, self._interrupt = self._interrupt, None
-            self._server.outside.note("interrupt", type(error).__name__)
-            raise error
 
     def loop(
         self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False,

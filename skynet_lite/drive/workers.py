@@ -84,9 +84,6 @@ class Workers(BaseDriver):
     def answered(self) -> None:
         self.moved.notify_all()
 
-    def interrupt(self, error: BaseException) -> None:
-        """Nothing that comes up in a service ends a drive."""
-
     def between(self, job: Job) -> Call:
         call = Call()
         with self.lock:

@@ -131,7 +131,6 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
             raise SkynetError(f"{os.path.basename(found)} never called skynet.start(f)")
         return True
     except BaseException as e:
-        s.server.driver.interrupt(e)
         s.report(f"load {message.name} failed : ", e)
         s.start_state, s.ctx.failure = "failed", s.failure(f"did not start: {brief(e)}", e)
         send(".launcher", "lua", "ERROR")

@@ -54,10 +54,10 @@ T = TypeVar("T")
 class Node(metaclass=Shown):
     """A node. `Node()`, `Node(clock="virtual", log=list)`, `Node("config.toml")`.
 
-    `log`: None (stderr, or the file `logger`), `list` or a list, a logging.Logger, a
-    file, a function. `outside`: what stands for the world. `record=True` records from
-    birth, with all that comes in: `node.trace` can be replayed. Other keywords: see config.Config.
-    Raises ConfigError.
+    `log`: None (stderr, or the file `logger`), `list` or a list, a logging.Logger, a file, a
+    function; a line that it does not take is lost, and stderr told. `outside`: what stands for the world.
+    `record=True` records from birth, with all that comes in: `node.trace` can be replayed. Other keywords: see
+    config.Config. Raises ConfigError.
     """
 
     __dir__ = shown

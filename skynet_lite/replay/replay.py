@@ -52,7 +52,7 @@ _TRACEBACK = re.compile(r"^  (\S+):\d+ in (.*)(\n    .*)?$", re.MULTILINE)
 
 
 class _Stop(BaseException):
-    """The replay has left the recording: through all services and up to the loop."""
+    """The replay has left the recording. Where this is caught on its way, the next event raises it again."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,6 @@ class _Run:
         self._node, self._driver, self._outside = node, node.driver, outside
         self._recorded, self._expected, self.new = trace, expected, node.trace
         self._divergence: Divergence | None = None
-        node.driver.ends += (_Stop,)
         outside.enter(node, lambda: len(self.new.events), self.stop)
 
     def result(self) -> Replay:
@@ -220,23 +219,11 @@ class _Run:
                 self._drive(kind, values)
                 i += 1
             elif self._node.server.global_queue:
-                i += self._dispatch(inputs[i : i + 1])
+                self._driver.step_replayed()
             else:
                 self.stop("")
         if missing := self._outside.missing(len(self.new)):
             self.stop(missing)
-
-    def _dispatch(self, following: list[list[Any]]) -> int:
-        """One message; 1 if that ended as the recorded one did, with something like SystemExit."""
-        try:
-            self._driver.step_replayed()
-        except _Stop:
-            raise
-        except BaseException as e:
-            if following and following[0] == [len(self.new), "interrupt", type(e).__name__]:
-                return 1
-            raise
-        return 0
 
     def _drive(self, kind: str, values: list[Any]) -> None:
         """Do again what the driver did then."""

@@ -86,9 +86,7 @@ def filter(f: Filter, start_func: Callable[..., Any] | None = None) -> None:
         try:
             passed = f(*message)
         finally:
-            if (
-                passed is None
-            ):  # dropped, or lost with what f has raised: a recording hears that it is out of the mailbox
+            if passed is None:  # dropped, or f has raised: a recording hears that it has left the mailbox
                 s.server.handled(s.ctx, ignore, message)
         if passed is not None:
             s.dispatch_message(passed)

@@ -302,7 +302,6 @@ class Scheduler(Tables):
             if session:
                 failure = self.failure(f"raised {brief(error)}", error)
                 self.server.send(self.handle, co.address, PTYPE_ERROR, session, failure)
-        self.server.driver.interrupt(error)
         return error
 
     def dispatch_failed(self, message: Message, errors: tuple[BaseException, ...]) -> None:

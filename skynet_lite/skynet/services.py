@@ -67,7 +67,6 @@ def init_service(func: Callable[[], Any]) -> None:
     except GreenletExit:  # it is being closed
         raise
     except BaseException as e:
-        s.server.driver.interrupt(e)
         s.start_state, s.ctx.failure = "failed", s.failure(f"did not start: {brief(e)}", e)
         s.report("init service failed: ", e)
         send(".launcher", "lua", "ERROR")
