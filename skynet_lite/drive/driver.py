@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ..core.errors import DriveTimeout, SkynetError
 from ..core.ports import Call
 from ..core.server import Server
+from .breaking import CtrlC
 
 T = TypeVar("T")
 Job = Callable[[], Any]
@@ -38,6 +39,7 @@ class BaseDriver(ABC):
         self.serving = False  # a thread drives, or run_forever
         self.stopping = False  # `stop` was called
         self.jobs: deque[Job] = deque()  # for whoever is between two messages
+        self.ctrl_c = CtrlC(self.wake)
         server.driver = self  # type: ignore[assignment]  # what is missing here, each driver has
 
     @abstractmethod
@@ -54,6 +56,10 @@ class BaseDriver(ABC):
         budget: int = MESSAGES_PER_POLL,
     ) -> None:  # fmt: skip
         """Drive until `until()`; with `idle_ends`, or until nothing can run. Raises DriveTimeout."""
+
+    def wake(self) -> None:
+        """Have whoever drives look up; from any thread, or a signal handler."""
+        self._server.outside.wake()
 
     def worker_of(self, handle: int) -> tuple[int, ...]:
         """The number of the worker of a service, if there are several."""
@@ -89,8 +95,8 @@ class BaseDriver(ABC):
 
     def run_forever(self) -> None:
         """Drive in this thread until `stop` or `skynet.abort`."""
-        self.stopping, self.serving = False, True
         try:
+            self.stopping, self.serving = False, True
             self.here(lambda: self.loop(lambda: self.stopping))
         finally:
             self.serving = False

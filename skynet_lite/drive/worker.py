@@ -6,23 +6,20 @@ worker says. Then it goes to the end of the queue, and the next one has its turn
 
 from __future__ import annotations
 
-import ctypes
-import os
 import sys
 import threading
 import time
 from collections import deque
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from ..core.context import Context
 from ..core.message import Message
 from ..core.monitor import Monitor
 from ..core.mq import MessageQueue
-from ..core.places import is_ours
 from ..core.server import Server
 from ..skynet.coroutine import Hub
+from .breaking import in_user_code, raise_in
 from .driver import Job
 
 __all__ = ["WEIGHTS", "Worker"]
@@ -181,22 +178,9 @@ class Worker(threading.Thread):
             with self.driver.lock:
                 if self.monitor.version != version or self.monitor.destination != handle:
                     return False
-                if _in_user_code(sys._current_frames().get(self.ident or 0)):
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(error))
+                if in_user_code(sys._current_frames().get(self.ident or 0)):
+                    raise_in(self.ident, error)
                     return True
             if time.monotonic() > end:
                 return False
             time.sleep(0.001)
-
-
-_STANDARD = (os.path.dirname(os.__file__) + os.sep, "<frozen ")
-
-
-def _in_user_code(frame: FrameType | None) -> bool:
-    """Whether a thread is in the program of a user, or in a library that was called from there."""
-    while frame is not None and not is_ours(frame.f_code):
-        name = frame.f_code.co_filename
-        if "site-packages" in name or not name.startswith(_STANDARD):
-            return True
-        frame = frame.f_back
-    return False  # in ours, or in what we have called ourselves: a lock, say

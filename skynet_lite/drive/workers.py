@@ -15,6 +15,7 @@ skynet-src/skynet_start.c, and skynet_context_message_dispatch of skynet_server.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -128,6 +129,18 @@ class Workers(BaseDriver):
         if self._stopper == me or not self.threads:
             yield []
             return
+        try:
+            moving = self._stand_still(me)
+            with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
+                yield moving
+        finally:
+            with self.lock:
+                if self._stopper == me:
+                    self._stopper = None
+                    self.moved.notify_all()
+
+    def _stand_still(self, me: int) -> list[Worker]:
+        """Returns when they do: those that do not."""
         mine = self._mine()
         with self.lock:
             self._watchers += 1
@@ -151,13 +164,7 @@ class Workers(BaseDriver):
                 worker.left_behind = worker.monitor.version
                 handle = address_text(worker.monitor.destination)
                 self._server.log(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
-        try:
-            with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
-                yield moving
-        finally:
-            with self.lock:
-                self._stopper = None
-                self.moved.notify_all()
+        return moving
 
     def _mine(self) -> Worker | None:
         current = threading.current_thread()
@@ -165,8 +172,9 @@ class Workers(BaseDriver):
 
     def look(self, job: Callable[[], T]) -> T:
         """What `job()` returns; all workers stand still meanwhile. From anywhere, inside a service, too."""
-        if self._mine() is None:
-            self._begin()
+        return self.here(partial(self._look, job)) if self._mine() is None else self._look(job)
+
+    def _look(self, job: Callable[[], T]) -> T:
         with self.still():
             for _ in range(100):
                 try:
@@ -188,6 +196,7 @@ class Workers(BaseDriver):
                 self.see_boot()
 
     def _begin_threads(self) -> None:
+        atexit.register(self._server.node.close)  # as Served
         workers = [Worker(self, self._server, n) for n in range(self.workers)]
         for worker in workers:
             worker.start()
@@ -278,7 +287,7 @@ class Workers(BaseDriver):
             before = self._signs()
             asked = self._asked = self._polls + 1
             server.outside.wake()
-            while self._polled < asked and not self.ending.is_set() and not self._halted:
+            while self._polled < asked and not (self.ending.is_set() or self._halted or self.ctrl_c.asked):
                 self.moved.wait(0.1)
             rest = self._at_rest() and not server.socket_server.commands and before == self._signs()
         return rest and not server.owed()
@@ -297,6 +306,8 @@ class Workers(BaseDriver):
             while True:
                 with self.lock:
                     seen = self._signs()
+                if self.ctrl_c.asked and threading.current_thread() is threading.main_thread():
+                    raise KeyboardInterrupt
                 if until() or self._server.aborted:
                     return
                 if self.ending.is_set():
@@ -348,10 +359,14 @@ class Workers(BaseDriver):
             raise SkynetError(INSIDE + "waiting here would stop its worker")
 
     def here(self, task: Callable[[], T]) -> T:
-        self._begin()
-        return task()
+        def begun() -> T:
+            self._begin()
+            return task()
 
-    enter = here  # the lock keeps others out where that matters
+        return self.ctrl_c(begun)
+
+    def enter(self, task: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
+        return self.here(task)  # the lock keeps others out where that matters
 
     def drive(self, task: Callable[[], T]) -> T:
         return task()
@@ -393,6 +408,9 @@ class Workers(BaseDriver):
     def close(self, last: Job) -> None:
         """As Loop.close. A handler that does not come back is broken off; one that stays in C is left to itself."""
         self._refuse_inside()
+        self.ctrl_c(lambda: self._end(last))
+
+    def _end(self, last: Job) -> None:
         with self._first:
             if self.closed:
                 return

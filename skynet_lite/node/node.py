@@ -9,12 +9,15 @@ After skynet-src/skynet_main.c, skynet_start.c and skynet_imp.h.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import count
+from types import FrameType
 from typing import Any, TypeVar, Unpack
 
 from ..core.env import Env
@@ -28,6 +31,7 @@ from ..core.places import Places, here
 from ..core.ports import Call
 from ..core.server import Server
 from ..doors import door
+from ..drive.breaking import in_user_code
 from ..drive.monitors import Monitors
 from ..drive.served import Served
 from ..drive.shared import SharedServer
@@ -159,26 +163,31 @@ class Node(metaclass=Shown):
         """A call from outside: None, the value, or a tuple. `timeout` in real seconds.
 
         Raises AddressError, CallError, or DriveTimeout (also when nothing is left that
-        could lead to an answer).
+        could lead to an answer). Where this thread drives the node itself (`thread=1`, and no `serve`), it
+        looks at the limit between two messages: a handler that never returns is not ended by it, but by a
+        second Ctrl-C. While another thread drives, the limit holds whatever the handler does.
         """
         if typename != "lua":
             raise SkynetError(f'calls from outside are of type "lua", not {typename!r}')
-        call = self._post(addr, args, True)
+        end = None if timeout is None else time.monotonic() + timeout
         what = f"the answer of {address_text(addr) if isinstance(addr, int) else addr}"
-        self.driver.run_until(call.done.is_set, timeout, what, call)
+        call = self._post(addr, args, True, end, what)
+        self.driver.run_until(call.done.is_set, None if end is None else end - time.monotonic(), what, call)
         if not call.ok:
             raise CallError("call failed")
         values = unpack(call.payload)
         return values[0] if len(values) == 1 else (values or None)
 
-    def _post(self, addr: int | str, args: tuple[Any, ...], waits: bool) -> Call:
+    def _post(
+        self, addr: int | str, args: tuple[Any, ...], waits: bool, end: float | None = None, what: str = ""
+    ) -> Call:  # fmt: skip
         """A request from outside, between two messages."""
 
         def post() -> Call:
             self.driver.boot()
             return self.driver.drive(lambda: self.server.call(addr, PTYPE_LUA, pack(args), waits))
 
-        return self.driver.enter(post)
+        return self.driver.enter(post, end, what)
 
     def log(self, source: int, text: str) -> None:
         """Write a log line in the name of a service (0: of the node)."""
@@ -269,10 +278,20 @@ class Node(metaclass=Shown):
         return self.driver.future()
 
     def run_forever(self) -> None:
-        """Drive in the foreground until Ctrl-C, SIGTERM, `stop` or `skynet.abort`."""
+        """Drive in the foreground until Ctrl-C, SIGTERM, `stop` or `skynet.abort`.
+
+        A handler that does not come back is broken off by the second signal, with KeyboardInterrupt.
+        """
+
+        def asked(signum: int, frame: FrameType | None) -> None:
+            again = self.driver.stopping
+            self.stop()
+            if again and in_user_code(frame):
+                raise KeyboardInterrupt
+
         in_main = threading.current_thread() is threading.main_thread()
         signals = (signal.SIGINT, signal.SIGTERM) if in_main else ()
-        before = {s: signal.signal(s, lambda *_: self.stop()) for s in signals}
+        before = {s: signal.signal(s, asked) for s in signals}
         try:
             self.driver.run_forever()
         finally:
@@ -403,11 +422,17 @@ class Node(metaclass=Shown):
 
     def close(self) -> None:
         """End everything: coroutines (their `finally` blocks run), sockets, threads, files."""
-        if self.closed:
-            return
         for dashboard in self._dashboards:
             dashboard.stop()
-        self.driver.close(self._last)
+        try:
+            self.driver.close(self._last)
+        finally:
+            if self.closed:  # Ctrl-C may come at its end
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """What is left of a closed node; once more does no harm."""
+        atexit.unregister(self.close)
         for client in list(self.clients):
             client.abandon()
         if self._log_file is not None:
