@@ -63,7 +63,7 @@ class BaseDriver(ABC):
 
     def worker_of(self, handle: int) -> tuple[int, ...]:
         """The number of the worker of a service, if there are several."""
-        return (handle % self.workers,) if self.workers > 1 else ()
+        return ()
 
     # ---- with one worker whoever asks for these comes between two messages; Workers has its own
 

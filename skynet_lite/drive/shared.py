@@ -24,7 +24,7 @@ from ..core.context import Context
 from ..core.locks import guarded, with_lock
 from ..core.message import Message
 from ..core.mq import MessageQueue
-from ..core.server import Server
+from ..core.server import Kind, Server
 from ..core.socket_server import SocketServer
 from ..core.timer import Timer
 
@@ -112,6 +112,10 @@ class SharedServer(Server):
         self.timer = SharedTimer(self.alarm.notify)
         self.global_queue = SharedQueue(self)
         self.socket_server = SharedSocketServer(self.outside, self.post_socket, partial(self.log, 0), self.clock.now)
+
+    def create(self, maker: Kind, ctx: Context) -> Message | None:
+        self.driver.settle(ctx.handle)  # type: ignore[attr-defined]  # Workers
+        return super().create(maker, ctx)
 
     @guarded
     def push(self, target: Context, message: Message, by: str) -> None:

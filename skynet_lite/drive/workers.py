@@ -1,6 +1,6 @@
 """Many workers: a node whose services run in N threads, as skynet lays them out.
 
-  1  A service lives on one worker for good, for a coroutine cannot change threads: that
+  1  A service lives on one worker for good, for a coroutine cannot change threads: mostly that
      of its handle modulo N. So its messages are handled one by one, in their order.
   2  Each worker has a queue of the mailboxes of its services. Whoever sends puts the
      message into the mailbox, and the mailbox into that queue, under the lock of the node.
@@ -54,6 +54,7 @@ class Workers(BaseDriver):
         self.moved = threading.Condition(self.lock)  # type: ignore[arg-type]  # something happened that somebody may wait for
         self._alarm = server.alarm
         self.threads: list[Worker] = []
+        self._homes: dict[int, Worker] = {}  # by handle, until the service is closed
         self._others: list[threading.Thread] = []
         self._first = threading.Lock()  # only one thread brings the node up
         self.monitor = Monitors(server, self.threads, mib)
@@ -70,11 +71,34 @@ class Workers(BaseDriver):
         return self.worker(handle).hub
 
     def worker(self, handle: int) -> Worker:
-        """The worker of a service. DOC: worker-of"""
-        return self.threads[handle % len(self.threads)]
+        """The worker of a service; of one that is not there, any."""
+        return self._homes.get(handle) or self.threads[0]
+
+    def worker_of(self, handle: int) -> tuple[int, ...]:
+        return (self.worker(handle).number,)
+
+    def settle(self, handle: int) -> None:
+        """Where a new service is to live: handle modulo N, unless that worker has had its share. DOC: worker-of
+
+        That is three living ones more than another, or two births more than one that has not: it is next.
+        """
+        least = min(worker.living for worker in self.threads)
+        near = [worker for worker in self.threads if worker.living <= least + 2]
+        home, turn = min(near, key=lambda worker: worker.births), self.threads[handle % self.workers]
+        if turn in near and turn.births <= home.births + 1:
+            home = turn
+        home.living += 1
+        home.births += 1
+        self._homes[handle] = home
+
+    def left(self, handle: int) -> None:
+        """A service is closed. (Its number may have been given again.)"""
+        if handle not in self._server.contexts:
+            self._homes.pop(handle, None)
 
     def ended(self, ctx: Context) -> None:
         worker = self.worker(ctx.handle)
+        worker.living -= 1
         worker.ended.append(ctx)
         worker.bell.notify()
         self.moved.notify_all()
