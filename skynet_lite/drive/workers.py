@@ -196,7 +196,8 @@ class Workers(BaseDriver):
 
     def look(self, job: Callable[[], T]) -> T:
         """What `job()` returns; all workers stand still meanwhile. From anywhere, inside a service, too."""
-        return self.here(partial(self._look, job)) if self._mine() is None else self._look(job)
+        halted = self._halted and not self.closed  # by `stop`: a look does not set it going
+        return self._look(job) if halted or self._mine() is not None else self.here(partial(self._look, job))
 
     def _look(self, job: Callable[[], T]) -> T:
         with self.still():
