@@ -159,9 +159,15 @@ class Served(Loop):
             if self.closed:
                 return
             self.stop()
+            self.monitor.end()
             begun = threading.Event()
+
+            def end() -> None:
+                begun.set()
+                self._end(last)
+
             if self._reached(self._up, thread):
-                self.between(lambda: (begun.set(), self._end(last)))
+                self.between(end)
             if self._reached(begun, thread):
                 thread.join()
             if self.closed:

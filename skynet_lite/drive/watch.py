@@ -49,8 +49,8 @@ class Watch:
 
     def check(self) -> str:
         """Whether the loop is in the same message as at the last check: then what will be said of it, else ""."""
-        frame, s = sys._current_frames().get(self._owner or 0), getattr(self._loop.hub, "service", None)
-        stack = []
+        frame, stack = sys._current_frames().get(self._owner or 0), []
+        s: Any = getattr(self._loop.hub, "service", None)
         while frame is not None:
             stack.append(frame)
             frame = frame.f_back

@@ -90,7 +90,8 @@ class Worker(threading.Thread):
                     self._stand(driver.moved)
                 elif self.ended:
                     ctx = self.ended.popleft()
-                    driver.left(ctx.handle)
+                    if ctx.handle not in self.server.contexts:  # else it was given again
+                        driver.homes.pop(ctx.handle, None)
                     self._begin(0, ctx.handle, None)
                     return partial(self.server.end_quietly, ctx)
                 elif driver.jobs:

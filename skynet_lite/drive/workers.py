@@ -31,7 +31,7 @@ from ..core.ports import Call
 from ..skynet.coroutine import Hub
 from .driver import INSIDE, BaseDriver, Job
 from .monitors import Monitors
-from .shared import SharedServer
+from .shared import Homes, SharedServer
 from .worker import Worker
 
 T = TypeVar("T")
@@ -46,15 +46,17 @@ class Workers(BaseDriver):
     All fields are written under the lock of the server, but for `patience`.
     """
 
-    def __init__(self, server: SharedServer, birth: Callable[[], int], born: Job, workers: int, mib: int) -> None:
+    def __init__(
+        self, server: SharedServer, birth: Callable[[], int], born: Job, endless: int, workers: int, mib: int
+    ) -> None:  # fmt: skip
         """As Loop. `workers`: how many; `mib`: memory of the process above which the monitor warns."""
-        super().__init__(server, birth, born)
+        super().__init__(server, birth, born, endless)
         self.workers = workers
         self.lock = server.lock
         self.moved = threading.Condition(self.lock)  # type: ignore[arg-type]  # something happened that somebody may wait for
         self._alarm = server.alarm
         self.threads: list[Worker] = []
-        self._homes: dict[int, Worker] = {}  # by handle, until the service is closed
+        self.homes = Homes()
         self._others: list[threading.Thread] = []
         self._first = threading.Lock()  # only one thread brings the node up
         self.monitor = Monitors(server, self.threads, mib)
@@ -72,29 +74,10 @@ class Workers(BaseDriver):
 
     def worker(self, handle: int) -> Worker:
         """The worker of a service; of one that is not there, any."""
-        return self._homes.get(handle) or self.threads[0]
+        return self.homes.get(handle) or self.threads[0]
 
     def worker_of(self, handle: int) -> tuple[int, ...]:
         return (self.worker(handle).number,)
-
-    def settle(self, handle: int) -> None:
-        """Where a new service is to live: handle modulo N, unless that worker has had its share. DOC: worker-of
-
-        That is three living ones more than another, or two births more than one that has not: it is next.
-        """
-        least = min(worker.living for worker in self.threads)
-        near = [worker for worker in self.threads if worker.living <= least + 2]
-        home, turn = min(near, key=lambda worker: worker.births), self.threads[handle % self.workers]
-        if turn in near and turn.births <= home.births + 1:
-            home = turn
-        home.living += 1
-        home.births += 1
-        self._homes[handle] = home
-
-    def left(self, handle: int) -> None:
-        """A service is closed. (Its number may have been given again.)"""
-        if handle not in self._server.contexts:
-            self._homes.pop(handle, None)
 
     def ended(self, ctx: Context) -> None:
         worker = self.worker(ctx.handle)
@@ -280,8 +263,9 @@ class Workers(BaseDriver):
 
     def _watch(self) -> None:
         """The monitor thread."""
-        while not self.ending.wait(SECONDS):
-            self.monitor.check()
+        while not self.ending.wait(self._endless or SECONDS):
+            if self._endless:
+                self.monitor.check()
             self.monitor.check_memory()
 
     # ---- waiting from outside
@@ -384,11 +368,8 @@ class Workers(BaseDriver):
             raise SkynetError(INSIDE + "waiting here would stop its worker")
 
     def here(self, task: Callable[[], T]) -> T:
-        def begun() -> T:
-            self._begin()
-            return task()
-
-        return self.ctrl_c(begun)
+        self.ctrl_c(self._begin)
+        return self.ctrl_c(task)
 
     def enter(self, task: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
         return self.here(task)  # the lock keeps others out where that matters
