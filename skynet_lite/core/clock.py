@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+LONGEST = 24 * 3600 * 10**9
+"""Nanoseconds that nobody waits longer for at once: timers may be due in 10**30 ticks, no wait of the system can."""
+
 
 class Clock(Protocol):
     """Where a node reads the time."""
@@ -37,7 +40,8 @@ class RealClock:
         return self._last
 
     def seconds_until(self, tick: int) -> float:
-        return max(0.0, (tick * 10_000_000 - (self._monotonic() - self._begin)) / 1e9)
+        """At most a day."""
+        return max(0, min(LONGEST, tick * 10_000_000 - (self._monotonic() - self._begin))) / 1e9
 
 
 class VirtualClock:

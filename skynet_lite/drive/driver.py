@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ..core.errors import DriveTimeout, SkynetError
 from ..core.ports import Call
 from ..core.server import Server
+from .breaking import CtrlC
 
 T = TypeVar("T")
 Job = Callable[[], Any]
@@ -29,8 +30,10 @@ class BaseDriver(ABC):
     patience = 2.0
     """Seconds that a handler on another worker may take before nobody waits for it any more."""
 
-    def __init__(self, server: Server, birth: Callable[[], int], born: Job) -> None:
+    def __init__(self, server: Server, birth: Callable[[], int], born: Job, endless: int = 0) -> None:
+        """`endless`: seconds in one message after which the log says so; 0: never."""
         self._server = server
+        self._endless = endless
         self._birth = birth
         self._born = born
         self._bootstrap = 0
@@ -38,6 +41,7 @@ class BaseDriver(ABC):
         self.serving = False  # a thread drives, or run_forever
         self.stopping = False  # `stop` was called
         self.jobs: deque[Job] = deque()  # for whoever is between two messages
+        self.ctrl_c = CtrlC(self.wake)
         server.driver = self  # type: ignore[assignment]  # what is missing here, each driver has
 
     @abstractmethod
@@ -55,9 +59,13 @@ class BaseDriver(ABC):
     ) -> None:  # fmt: skip
         """Drive until `until()`; with `idle_ends`, or until nothing can run. Raises DriveTimeout."""
 
+    def wake(self) -> None:
+        """Have whoever drives look up; from any thread, or a signal handler."""
+        self._server.outside.wake()
+
     def worker_of(self, handle: int) -> tuple[int, ...]:
         """The number of the worker of a service, if there are several."""
-        return (handle % self.workers,) if self.workers > 1 else ()
+        return ()
 
     # ---- with one worker whoever asks for these comes between two messages; Workers has its own
 
@@ -89,8 +97,8 @@ class BaseDriver(ABC):
 
     def run_forever(self) -> None:
         """Drive in this thread until `stop` or `skynet.abort`."""
-        self.stopping, self.serving = False, True
         try:
+            self.stopping, self.serving = False, True
             self.here(lambda: self.loop(lambda: self.stopping))
         finally:
             self.serving = False

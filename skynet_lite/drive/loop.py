@@ -29,6 +29,7 @@ from ..core.ports import Call
 from ..core.server import Server
 from ..skynet.coroutine import Hub, running
 from .driver import INSIDE, MESSAGES_PER_POLL, BaseDriver, Job
+from .watch import Watch
 
 T = TypeVar("T")
 
@@ -40,10 +41,12 @@ class Loop(BaseDriver):
     which any thread may set: each in one step.
     """
 
-    def __init__(self, server: Server, birth: Callable[[], int], born: Job) -> None:
-        super().__init__(server, birth, born)
+    def __init__(self, server: Server, birth: Callable[[], int], born: Job, endless: int = 0) -> None:
+        super().__init__(server, birth, born, endless)
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
         self._owner: int | None = None  # the thread that drives
+        self.rounds = 0  # of messages: for the monitor
+        self.monitor = Watch(self)
         self._attention = False  # something below wants the loop to look up
         self._ended: deque[Context] = deque()  # services to be closed by the loop
 
@@ -65,9 +68,7 @@ class Loop(BaseDriver):
     def between(self, job: Job) -> Call:
         call = Call()
         self.jobs.append(partial(call.run, job))
-        self._attention = True
-        if threading.get_ident() != self._owner and not self.closed:
-            self._server.outside.wake()
+        self.wake()
         return call
 
     # ---- the loop
@@ -110,12 +111,14 @@ class Loop(BaseDriver):
                 return
 
     def _attend(self) -> None:
-        """Close services that have gone, do the jobs that were left."""
+        """Close services that have gone, do the jobs that were left, raise Ctrl-C."""
         self._attention = False
         while self._ended:
             self._server.end(self._ended.popleft())
         while self.jobs:
             self.jobs.popleft()()
+        if self.ctrl_c.asked:
+            raise KeyboardInterrupt
 
     def loop(
         self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False,
@@ -132,6 +135,7 @@ class Loop(BaseDriver):
                 self._attend()
             if until() or server.aborted:
                 return
+            self.rounds += 1
             self._dispatch(budget)
             since_poll += budget
             if queue and since_poll < MESSAGES_PER_POLL:
@@ -215,17 +219,23 @@ class Loop(BaseDriver):
         """What `job()` returns; nothing moves meanwhile. Not from inside a service."""
         self._check_here()
         self._refuse_inside()
-        return job()
+        return self.ctrl_c(job)
 
     def drive(self, task: Callable[[], T]) -> T:
         """Run `task` in the hub."""
+        # A job of the serving thread is in the hub already; a coroutine that drives is refused.
+        return task() if running() is self.hub else self.ctrl_c(lambda: self._in_hub(task))
+
+    def _in_hub(self, task: Callable[[], T]) -> T:
         if self._owner is None:
             self.own()
-        # A job of the serving thread is in the hub already; a coroutine that drives is refused.
-        return task() if running() is self.hub else self.hub.drive(task)
+        return self.hub.drive(task)
 
     def here(self, task: Callable[[], T]) -> T:
         self._check_here()
+        return self.ctrl_c(lambda: self._booted(task))
+
+    def _booted(self, task: Callable[[], T]) -> T:
         self.boot()
         return self.drive(task)
 
@@ -246,6 +256,7 @@ class Loop(BaseDriver):
         self.check_open()
         self._owner = threading.get_ident()
         self.hub = Hub()
+        self.monitor.begin(self._owner, self._endless)
         self._server.outside.note("own")
         self._bootstrap = self.hub.drive(self._birth)
         self.see_boot()
@@ -260,30 +271,41 @@ class Loop(BaseDriver):
 
     def stop(self) -> None:
         """End `start` or `run_forever`; from any thread, or a signal handler."""
-        self.stopping = self._attention = True
-        if not self.closed:
-            self._server.outside.wake()
+        self.stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        self._attention = True
+        super().wake()
 
     # ---- the end
 
     def close(self, last: Job) -> None:
         """Close all services, then `last()`, where the coroutines are. Raises SkynetError in a wrong thread."""
+        if self.closed:
+            return
+        if self._owner is not None and threading.get_ident() != self._owner:
+            raise SkynetError("this node belongs to another thread: close it there")
+        self._refuse_inside()
+        self.ctrl_c(lambda: self._close(last))
+
+    def _close(self, last: Job) -> None:
         if self._owner is None:
             self.closed = True
             self._server.outside.close()
             return
-        if threading.get_ident() != self._owner:
-            raise SkynetError("this node belongs to another thread: close it there")
-        self._refuse_inside()
+        self.monitor.end()
         self.drive(lambda: self._end(last))
         if running() is not self.hub:
             self.hub.end()
 
     def _end(self, last: Job) -> None:
         self._server.outside.note("close")
-        for ctx in [*self._ended, *list(self._server.contexts.values())]:
-            self._server.end(ctx)
-        self._ended.clear()
-        last()
-        self.closed = True
-        self._server.socket_server.release()
+        try:
+            for ctx in [*self._ended, *list(self._server.contexts.values())]:
+                self._server.end(ctx)
+            self._ended.clear()
+            last()
+        finally:
+            self.closed = True
+            self._server.socket_server.release()

@@ -6,13 +6,16 @@ others want is left there as a job, also while the loop is stopped.
 
 from __future__ import annotations
 
+import atexit
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..core.errors import DriveTimeout, SkynetError, error_text
+from ..core.errors import DriveTimeout, NodeClosed, SkynetError, error_text
 from ..core.ports import Call
+from .breaking import in_user_code, raise_in
 from .driver import MESSAGES_PER_POLL, Job
 from .loop import Loop
 
@@ -27,6 +30,8 @@ class Served(Loop):
         self._thread: threading.Thread | None = None
         self._wanted = threading.Event()  # wakes it while the loop is stopped
         self._up = threading.Event()  # its boot is over: before that nobody else has anything to ask
+        self._failure: BaseException | None = None  # what came out of the boot
+        self._closing = threading.Lock()  # only one of the other threads closes the node
 
     def served(self) -> bool:
         """Whether a thread drives this node, so that waiting is enough."""
@@ -49,15 +54,25 @@ class Served(Loop):
         self.check_open()
         self.stopping, self.serving = False, True
         if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)
-            self._thread.start()
+            self.ctrl_c(self._begin)
         else:
             self._wanted.set()
-        self.look(lambda: None)  # its boot is over, or has failed here
+        self.look(lambda: None)  # its boot is over, or has failed: said here
+
+    def _begin(self) -> None:
+        self._thread = threading.Thread(target=self._serve, name="skynet_lite node", daemon=True)
+        self._thread.start()
+        # Greenlets must not run while the interpreter ends: some releases of greenlet crash.
+        atexit.register(self._server.node.close)
 
     def _serve(self) -> None:
-        self.boot()
-        self._up.set()
+        try:
+            self.boot()
+        except BaseException as e:
+            self._failure = e
+            return
+        finally:
+            self._up.set()
         while not self.closed:
             try:
                 if self.serving:
@@ -93,21 +108,28 @@ class Served(Loop):
 
     def look(self, job: Callable[[], T]) -> T:
         """As Loop.look, from any thread: the job is left to the one that drives."""
+        return self.enter(job)
+
+    def enter(self, job: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
+        """As `look`. Raises DriveTimeout if the thread does not come to it in time."""
         if self._other() is None:
             return super().look(job)
-        self._wait_for(self._up)
+        self._wait_for(self._up, deadline, what)
+        self._check_alive()
         call = self.between(job)
-        self._wait_for(call.done)
+        self._wait_for(call.done, deadline, what)
         result: T = call.result()
         return result
 
-    enter = look
-
-    def _wait_for(self, event: threading.Event) -> None:
-        while not event.wait(1):
+    def _wait_for(self, event: threading.Event, deadline: float | None, what: str) -> None:
+        while not event.wait(1 if deadline is None else max(0.0, min(1.0, deadline - time.monotonic()))):
             self._check_alive()
+            if deadline is not None and time.monotonic() > deadline:
+                raise DriveTimeout(f"{what} did not come in time")
 
     def _check_alive(self) -> None:
+        if (e := self._failure) is not None:
+            raise SkynetError(f"the boot of this node has failed: {error_text(e)}") from e
         if self._thread is not None and not self._thread.is_alive():
             raise SkynetError("the thread that serves this node has ended")
 
@@ -120,19 +142,48 @@ class Served(Loop):
         deadline = None if timeout is None else time.monotonic() + timeout
         if not self.serving:
             return self.look(lambda: self.loop(until, deadline, what))
-        while not (call.done.wait(0.2) if call is not None else until()):
+        if call is not None:
+            return self._wait_for(call.done, deadline, what)
+        while not until():
             if deadline is not None and time.monotonic() > deadline:
                 raise DriveTimeout(f"{what} did not come in time")
             self._check_alive()
             if self._server.aborted and not self.serving:
                 return None
-            if call is None:
-                time.sleep(0.001)
+            time.sleep(0.001)
 
     def close(self, last: Job) -> None:
+        """As Loop.close, from any thread. A handler that does not come back is broken off; in C it is left."""
         thread = self._other()
         if thread is None:
             return super().close(last)
-        self.stop()
-        self.look(lambda: self._end(last))
-        thread.join()
+        with self._closing:
+            if self.closed:
+                return
+            self.stop()
+            self.monitor.end()
+            begun = threading.Event()
+
+            def end() -> None:
+                begun.set()
+                self._end(last)
+
+            if self._reached(self._up, thread):
+                self.between(end)
+            if self._reached(begun, thread):
+                thread.join()
+            if self.closed:
+                return
+            if thread.is_alive():
+                self._server.log(0, "the handler that runs does not come back: its thread is left")
+            last()
+            self.closed = True
+            self._server.socket_server.release()
+
+    def _reached(self, event: threading.Event, thread: threading.Thread) -> bool:
+        """Wait until `thread` has come to it; after `patience` seconds break off what it is in, for as long again."""
+        late = time.monotonic() + self.patience
+        while not event.wait(0.02) and thread.is_alive() and time.monotonic() < late + self.patience:
+            if time.monotonic() > late and in_user_code(sys._current_frames().get(thread.ident or 0)):
+                raise_in(thread.ident, NodeClosed)
+        return event.is_set()

@@ -6,14 +6,11 @@ worker says. Then it goes to the end of the queue, and the next one has its turn
 
 from __future__ import annotations
 
-import ctypes
-import os
 import sys
 import threading
 import time
 from collections import deque
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from ..core.context import Context
@@ -21,9 +18,9 @@ from ..core.errors import NodeClosed, SignalError
 from ..core.message import Message
 from ..core.monitor import Monitor
 from ..core.mq import MessageQueue
-from ..core.places import is_ours
 from ..core.server import Server
 from ..skynet.coroutine import Hub
+from .breaking import in_user_code, raise_in
 from .driver import Job
 
 __all__ = ["WEIGHTS", "Worker"]
@@ -49,6 +46,7 @@ class Worker(threading.Thread):
         self.born = threading.Event()  # the hub is there
         self.bell = threading.Condition(driver.lock)  # rings when there is something to do
         self.queue: deque[tuple[int, MessageQueue]] = deque()  # mailboxes that have something, with their tickets
+        self.living = self.births = 0  # services that live here, and that were born here
         self.ended: deque[Context] = deque()  # services of ours that have gone: their coroutines are to be closed
         self.jobs: deque[Job] = deque()  # about our services, to be done between two messages
         self.monitor = Monitor()
@@ -94,6 +92,8 @@ class Worker(threading.Thread):
                     self._stand(driver.moved)
                 elif self.ended:
                     ctx = self.ended.popleft()
+                    if ctx.handle not in self.server.contexts:  # else it was given again
+                        driver.homes.pop(ctx.handle, None)
                     self._begin(0, ctx.handle, None)
                     return partial(self.server.end, ctx)
                 elif driver.jobs:
@@ -183,22 +183,9 @@ class Worker(threading.Thread):
             with self.driver.lock:
                 if self.monitor.version != version or self.monitor.destination != handle:
                     return False
-                if _in_user_code(sys._current_frames().get(self.ident or 0)):
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(error))
+                if in_user_code(sys._current_frames().get(self.ident or 0)):
+                    raise_in(self.ident, error)
                     return True
             if time.monotonic() > end:
                 return False
             time.sleep(0.001)
-
-
-_STANDARD = (os.path.dirname(os.__file__) + os.sep, "<frozen ")
-
-
-def _in_user_code(frame: FrameType | None) -> bool:
-    """Whether a thread is in the program of a user, or in a library that was called from there."""
-    while frame is not None and not is_ours(frame.f_code):
-        name = frame.f_code.co_filename
-        if "site-packages" in name or not name.startswith(_STANDARD):
-            return True
-        frame = frame.f_back
-    return False  # in ours, or in what we have called ourselves: a lock, say

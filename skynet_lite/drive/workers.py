@@ -1,6 +1,6 @@
 """Many workers: a node whose services run in N threads, as skynet lays them out.
 
-  1  A service lives on one worker for good, for a coroutine cannot change threads: that
+  1  A service lives on one worker for good, for a coroutine cannot change threads: mostly that
      of its handle modulo N. So its messages are handled one by one, in their order.
   2  Each worker has a queue of the mailboxes of its services. Whoever sends puts the
      message into the mailbox, and the mailbox into that queue, under the lock of the node.
@@ -15,6 +15,7 @@ skynet-src/skynet_start.c, and skynet_context_message_dispatch of skynet_server.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from ..core.ports import Call
 from ..skynet.coroutine import Hub
 from .driver import INSIDE, BaseDriver, Job
 from .monitors import Monitors
-from .shared import SharedServer
+from .shared import Homes, SharedServer
 from .worker import Worker
 
 T = TypeVar("T")
@@ -45,14 +46,17 @@ class Workers(BaseDriver):
     All fields are written under the lock of the server, but for `patience`.
     """
 
-    def __init__(self, server: SharedServer, birth: Callable[[], int], born: Job, workers: int, mib: int) -> None:
+    def __init__(
+        self, server: SharedServer, birth: Callable[[], int], born: Job, endless: int, workers: int, mib: int
+    ) -> None:  # fmt: skip
         """As Loop. `workers`: how many; `mib`: memory of the process above which the monitor warns."""
-        super().__init__(server, birth, born)
+        super().__init__(server, birth, born, endless)
         self.workers = workers
         self.lock = server.lock
         self.moved = threading.Condition(self.lock)  # type: ignore[arg-type]  # something happened that somebody may wait for
         self._alarm = server.alarm
         self.threads: list[Worker] = []
+        self.homes = Homes()
         self._others: list[threading.Thread] = []
         self._first = threading.Lock()  # only one thread brings the node up
         self.monitor = Monitors(server, self.threads, mib)
@@ -69,11 +73,15 @@ class Workers(BaseDriver):
         return self.worker(handle).hub
 
     def worker(self, handle: int) -> Worker:
-        """The worker of a service. DOC: worker-of"""
-        return self.threads[handle % len(self.threads)]
+        """The worker of a service; of one that is not there, any."""
+        return self.homes.get(handle) or self.threads[0]
+
+    def worker_of(self, handle: int) -> tuple[int, ...]:
+        return (self.worker(handle).number,)
 
     def ended(self, ctx: Context) -> None:
         worker = self.worker(ctx.handle)
+        worker.living -= 1
         worker.ended.append(ctx)
         worker.bell.notify()
         self.moved.notify_all()
@@ -123,6 +131,18 @@ class Workers(BaseDriver):
         if self._stopper == me or not self.threads:
             yield []
             return
+        try:
+            moving = self._stand_still(me)
+            with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
+                yield moving
+        finally:
+            with self.lock:
+                if self._stopper == me:
+                    self._stopper = None
+                    self.moved.notify_all()
+
+    def _stand_still(self, me: int) -> list[Worker]:
+        """Returns when they do: those that do not."""
         mine = self._mine()
         with self.lock:
             self._watchers += 1
@@ -146,13 +166,7 @@ class Workers(BaseDriver):
                 worker.left_behind = worker.monitor.version
                 handle = address_text(worker.monitor.destination)
                 self._server.warn(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
-        try:
-            with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
-                yield moving
-        finally:
-            with self.lock:
-                self._stopper = None
-                self.moved.notify_all()
+        return moving
 
     def _mine(self) -> Worker | None:
         current = threading.current_thread()
@@ -160,8 +174,10 @@ class Workers(BaseDriver):
 
     def look(self, job: Callable[[], T]) -> T:
         """What `job()` returns; all workers stand still meanwhile. From anywhere, inside a service, too."""
-        if self._mine() is None:
-            self._begin()
+        halted = self._halted and not self.closed  # by `stop`: a look does not set it going
+        return self._look(job) if halted or self._mine() is not None else self.here(partial(self._look, job))
+
+    def _look(self, job: Callable[[], T]) -> T:
         with self.still():
             for _ in range(100):
                 try:
@@ -183,6 +199,7 @@ class Workers(BaseDriver):
                 self.see_boot()
 
     def _begin_threads(self) -> None:
+        atexit.register(self._server.node.close)  # as Served
         workers = [Worker(self, self._server, n) for n in range(self.workers)]
         for worker in workers:
             worker.start()
@@ -241,8 +258,9 @@ class Workers(BaseDriver):
 
     def _watch(self) -> None:
         """The monitor thread."""
-        while not self.ending.wait(SECONDS):
-            self.monitor.check()
+        while not self.ending.wait(self._endless or SECONDS):
+            if self._endless:
+                self.monitor.check()
             self.monitor.check_memory()
 
     # ---- waiting from outside
@@ -273,7 +291,7 @@ class Workers(BaseDriver):
             before = self._signs()
             asked = self._asked = self._polls + 1
             server.outside.wake()
-            while self._polled < asked and not self.ending.is_set() and not self._halted:
+            while self._polled < asked and not (self.ending.is_set() or self._halted or self.ctrl_c.asked):
                 self.moved.wait(0.1)
             rest = self._at_rest() and not server.socket_server.commands and before == self._signs()
         return rest and not server.owed()
@@ -292,6 +310,8 @@ class Workers(BaseDriver):
             while True:
                 with self.lock:
                     seen = self._signs()
+                if self.ctrl_c.asked and threading.current_thread() is threading.main_thread():
+                    raise KeyboardInterrupt
                 if until() or self._server.aborted:
                     return
                 if self.ending.is_set():
@@ -343,10 +363,11 @@ class Workers(BaseDriver):
             raise SkynetError(INSIDE + "waiting here would stop its worker")
 
     def here(self, task: Callable[[], T]) -> T:
-        self._begin()
-        return task()
+        self.ctrl_c(self._begin)
+        return self.ctrl_c(task)
 
-    enter = here  # the lock keeps others out where that matters
+    def enter(self, task: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
+        return self.here(task)  # the lock keeps others out where that matters
 
     def drive(self, task: Callable[[], T]) -> T:
         return task()
@@ -388,6 +409,9 @@ class Workers(BaseDriver):
     def close(self, last: Job) -> None:
         """As Loop.close. A handler that does not come back is broken off; one that stays in C is left to itself."""
         self._refuse_inside()
+        self.ctrl_c(lambda: self._end(last))
+
+    def _end(self, last: Job) -> None:
         with self._first:
             if self.closed:
                 return

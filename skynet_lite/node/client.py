@@ -47,8 +47,8 @@ class Client(AbstractContextManager["Client"]):
         self._sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self._port = 0
         self._emit("connect")
-        server.clients.append(self)
         try:
+            server.clients.append(self)
             self._sock.setblocking(False)
             self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
             self._port = self._sock.getsockname()[1]
