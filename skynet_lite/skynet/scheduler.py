@@ -296,9 +296,8 @@ class Scheduler(Tables):
             session = co.session
             self.died(co, error)
             if session:
-                self.server.send(
-                    self.handle, co.address, PTYPE_ERROR, session, self.failure(f"raised {brief(error)}", error)
-                )
+                failure = self.failure(f"raised {brief(error)}", error)
+                self.server.send(self.handle, co.address, PTYPE_ERROR, session, failure)
         if not isinstance(error, Exception):
             self.server.driver.interrupt(error)
         return error
