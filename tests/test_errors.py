@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import io
+import logging
 import pickle
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -386,3 +389,195 @@ def test_a_call_error_travels_by_pickle() -> None:
     e = asked()
     other = pickle.loads(pickle.dumps(e))
     assert (str(other), other.reason, other.session, other.type) == (str(e), e.reason, e.session, "lua")
+
+
+# ---- what the log says
+
+
+def seats() -> None:
+    @skynet.dispatch("lua")
+    def handler(session: int, source: int, what: str) -> None:
+        if what == "cause":
+            try:
+                {}["seat"]
+            except KeyError as e:
+                raise Seat("bad seat") from e
+        if what == "note":
+            error = Seat("bad seat")
+            error.add_note("seat 5 of room 3")
+            raise error
+        if what == "group":
+            raise ExceptionGroup("two seats", [Seat("one"), TypeError("two")])
+        if what == "call":
+            skynet.call(skynet.self(), "lua", "note")
+        if what == "two":
+            skynet.fork(lambda: 1 / 0)
+            raise Seat("first")
+
+
+def logged(what: str, **log: Any) -> Node:
+    """A node, closed, on which a handler has failed."""
+    with Node(clock="virtual", **log) as node, pytest.raises(CallError):
+        node.call(node.newservice(seats), "lua", what)
+    return node
+
+
+LINE = seats.__code__.co_firstlineno
+
+
+@pytest.mark.parametrize("what", ["cause", "note", "group", "call", "two"])
+def test_a_logged_traceback_is_what_python_shows(what: str, tmp_path: Path) -> None:
+    """Paths, lines, causes, notes, members of groups; a run of the runtime's own frames is one line."""
+    out = io.StringIO()
+    logged(what, log=out)
+    lines = out.getvalue().splitlines()
+    told = [line.strip(" |+-") for line in lines[lines.index("[:00000008] LAUNCH snlua seats") + 1 :]]
+    place = f'File "{__file__}", line {{}}, in handler'
+    ours = [line for line in told if line.startswith("[skynet_lite")]
+    assert all(".py:" in line for line in ours) and not any("skynet_lite/skynet" in line for line in told)
+    expected = {
+        "cause": ["KeyError: 'seat'", place.format(LINE + 7), "test_errors.Seat: bad seat"],
+        "note": [place.format(LINE + 11), "test_errors.Seat: bad seat", "seat 5 of room 3"],
+        "group": ["ExceptionGroup: two seats (2 sub-exceptions)", "test_errors.Seat: one", "TypeError: two"],
+        "call": [
+            "test_errors.Seat: bad seat", "seat 5 of room 3",
+            "The above exception was the direct cause of the following exception:", place.format(LINE + 15),
+            "skynet_lite.core.errors.CallError: call failed: :00000008 seats raised Seat: bad seat",
+        ],
+        "two": ["test_errors.Seat: first", "ZeroDivisionError: division by zero"],
+    }[what]  # fmt: skip
+    rest = iter(told)
+    assert all(line in rest for line in expected), told
+
+
+def test_a_list_gets_short_places() -> None:
+    """What a notebook prints reads the same on every machine; so does a recording."""
+    node = logged("cause", log=list)
+    (line,) = (line for line in node.log_lines if "lua call" in line)
+    assert line == (
+        "[:00000008] lua call [0 to :8 : 2] error : Traceback (most recent call last):\n"
+        f'  test_errors:{LINE + 7} in handler\n    raise Seat("bad seat") from e\n'
+        "Seat: bad seat"
+    ).replace("test_errors:", "seats:")
+    assert type(line) is str
+
+
+def test_a_file_and_a_function_get_whole_tracebacks(tmp_path: Path) -> None:
+    """As stderr does; nobody shows them in a notebook."""
+    lines: list[str] = []
+    logged("cause", log=lines.append)
+    logged("cause", log=None, logger=str(tmp_path / "log.txt"))
+    (line,) = (line for line in lines if "lua call" in line)
+    assert f'File "{__file__}", line {LINE + 7}, in handler' in line and "KeyError: 'seat'" in line
+    assert (tmp_path / "log.txt").read_text().splitlines()[8:] == "\n".join(lines[8:]).splitlines()
+
+
+def test_a_logging_logger_gets_levels_exceptions_and_whose_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    """A record for each exception, with exc_info; `address` and `service` as extra, also of one that has gone."""
+
+    def bad() -> None:
+        raise Seat("no luck")
+
+    log = logging.getLogger("skynet_lite.test")
+    with caplog.at_level(logging.INFO, log.name):
+        logged("two", log=log)
+        records = list(caplog.records)
+        caplog.clear()
+        with Node(clock="virtual", log=log) as node:
+            with pytest.raises(CallError):
+                node.newservice(bad)
+            node.newservice(lambda: skynet.dispatch("lua", lambda session, source: None))
+            node.server.warn(0, "look at this")
+        later = list(caplog.records)
+    told = [(r.levelname, r.address, r.service, r.exc_info[0]) for r in records if r.exc_info]  # type: ignore[attr-defined]
+    assert told == [("ERROR", ":00000008", "seats", kind) for kind in (Seat, ZeroDivisionError)]
+    assert {r.getMessage() for r in records if r.exc_info} == {"[:00000008] lua call [0 to :8 : 2] error"}
+    assert {r.levelname for r in records if not r.exc_info} == {"INFO"}
+    (failed,) = (r for r in later if r.exc_info)
+    assert (failed.service, failed.getMessage()) == ("bad", "[:00000008] init service failed")  # type: ignore[attr-defined]
+    assert [r.getMessage() for r in later if r.levelname == "WARNING"] == ["[:00000000] look at this"]
+
+
+@THREADS
+@pytest.mark.parametrize("serve", [False, True])
+def test_what_failed_is_in_the_log_before_the_caller_outside_hears_of_it(thread: int, serve: bool) -> None:
+    """node.call and node.newservice raise when the traceback is written."""
+
+    def bad() -> None:
+        raise Seat("no luck")
+
+    with Node(clock="virtual", log=list, thread=thread) as node:
+        if serve:
+            node.serve()
+        addr = node.newservice(seats)
+        for n in range(1, 20):
+            with pytest.raises(CallError):
+                node.call(addr, "lua", "note")
+            assert sum("lua call" in line for line in node.log_lines) == n
+            with pytest.raises(CallError):
+                node.newservice(bad)
+            assert sum("init service failed" in line for line in node.log_lines) == n
+
+
+@pytest.mark.parametrize("how", ["raises", "None", "class"])
+def test_a_traceback_that_cannot_be_made_is_a_line(how: str) -> None:
+    """Whatever the class of an exception does when it is asked: the log has a word of it, and goes on."""
+    out = io.StringIO()
+
+    def main() -> None:
+        skynet.fork(lambda: skynet.error("after"))
+        raise wicked(how)("x")
+
+    with Node(clock="virtual", log=out) as node:
+        with pytest.raises(CallError):
+            node.newservice(main)
+        node.run_until_idle()
+    assert "init service failed" in out.getvalue() and "Wicked" in out.getvalue()
+
+
+def test_exceptions_go_when_they_are_told() -> None:
+    """Neither the node nor the log keeps one: with the caller's own it is gone, without the garbage collector."""
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(seats)
+        gc.collect()
+        gc.disable()
+        try:
+            for what in ("cause", "group", "two"):
+                try:
+                    node.call(addr, "lua", what)
+                except CallError as e:
+                    gone = weakref.ref(e.__cause__)  # type: ignore[type-var]
+                assert gone() is None, what
+        finally:
+            gc.enable()
+
+
+def test_a_verdict_says_why_a_call_failed() -> None:
+    """Who dies of a failed call is found with the reason, which is that of the log and of the error itself."""
+
+    def caller(addr: int) -> None:
+        skynet.fork(skynet.call, addr, "lua", "note")
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(seats)
+        with node.record() as trace:
+            node.newservice(caller, addr)
+            node.run()
+    first, second = (v.text for v in trace.verdicts())
+    assert "bad seat" in first and f"call failed: :{addr:08x} seats raised Seat: bad seat" in second
+
+
+@THREADS
+def test_an_aborted_node_fails_calls_from_other_threads(thread: int) -> None:
+    """Who waits for an answer in another thread is not left waiting when skynet.abort ends the node."""
+
+    def main() -> None:
+        @skynet.dispatch("lua")
+        def handler(session: int, source: int) -> None:
+            skynet.timeout(1, skynet.abort)
+            skynet.wait()
+
+    with Node(clock="virtual", log=list, thread=thread) as node:
+        node.serve()
+        with pytest.raises(CallError, match="call failed"):
+            node.call(node.newservice(main), "lua", timeout=10)

@@ -26,18 +26,6 @@ from .env import Env
 from .errors import AddressError, Failure, SkynetError, brief, error_text
 from .handle import REMOTE_SHIFT, HandleStorage, address_text
 from .locks import guarded
-from .message import (
-    PTYPE_CLIENT,
-    PTYPE_ERROR,
-    PTYPE_LUA,
-    PTYPE_RESPONSE,
-    PTYPE_SOCKET,
-    PTYPE_SYSTEM,
-    PTYPE_TEXT,
-    SOCKET_ACCEPT,
-    Message,
-    RemoteMessage,
-)
 from .message_log import MessageLog
 from .mq import GlobalQueue, MessageQueue
 from .outside import Outside
@@ -45,6 +33,11 @@ from .ports import Call, Driver
 from .report import Report, Warned
 from .socket_server import SocketServer
 from .timer import Timer, ticks
+
+from .message import (  # isort: skip
+    PTYPE_CLIENT, PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, PTYPE_SOCKET, PTYPE_SYSTEM, PTYPE_TEXT, SOCKET_ACCEPT,
+    Message, RemoteMessage,
+)  # fmt: skip
 
 
 class Kind(Protocol):
@@ -278,6 +271,7 @@ class Server:
         else:
             self.write(source, text)
 
+    @guarded
     def warn(self, source: int, text: str) -> None:
         """A log line that whoever runs the node should look at."""
         self.log(source, Warned(text))

@@ -1,10 +1,12 @@
-"""Looks at a whole node, as plain data. Nothing may move meanwhile."""
+"""Looks at a whole node, mostly as plain data. Then nothing may move meanwhile."""
 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
+from ..core.errors import SkynetError
 from ..core.handle import address_text
 from ..core.message import mail_label
 from ..core.places import Places, is_ours, stack_of
@@ -41,6 +43,21 @@ def parked_at(server: Server, code: dict[int, tuple[str, str | None]]) -> dict[t
             if stack and not is_ours(stack[-2]):
                 found[address_text(ctx.handle), co.label] = named.stack(ctx.handle, stack)[-1]
     return found
+
+
+def called(server: Server, code: dict[int, tuple[str, str | None]], handle: int) -> str:
+    """The name of a service, also of one that has gone; "" if it never was."""
+    ctx = server.contexts.get(handle)
+    return ctx.name or ctx.kind if ctx is not None else code.get(handle, ("", None))[0]
+
+
+def see_logged(server: Server, driver: Any) -> None:
+    """Drive until all is written that has been logged so far: what a service said of its failure, say."""
+    logger = server.logger
+    with suppress(SkynetError):  # it was stopped, or closed
+        driver.look(lambda: None)  # a message that is under way may have something to say at its end
+        if logger is not None:
+            driver.run_until(lambda: not logger.mailbox.in_global, 1.0, "the log", budget=1)
 
 
 def rows(server: Server) -> list[dict[str, Any]]:

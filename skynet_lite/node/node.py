@@ -45,7 +45,7 @@ from .client import Client
 from .config import environment, load as load_config
 from .keys import Keys, Shown, shown
 from .loader import Registry
-from .looking import parked_at, rows, tables
+from .looking import called, parked_at, rows, see_logged, tables
 from .recording import Recording, listened
 from .snlua import Snlua
 
@@ -55,10 +55,10 @@ T = TypeVar("T")
 class Node(metaclass=Shown):
     """A node. `Node()`, `Node(clock="virtual", log=list)`, `Node("config.toml")`.
 
-    `log`: None (stderr, or the file `logger`), `list` or a list, a logging.Logger, a file, a
-    function; a line that it does not take is lost, and stderr told. `outside`: what stands for the world.
-    `record=True` records from birth, with all that comes in: `node.trace` can be replayed. Other keywords: see
-    config.Config. Raises ConfigError.
+    `log`: None (stderr, or the file `logger`), `list` or a list (in which tracebacks are short, and name no path), a
+    logging.Logger, a file, a function; a line that it does not take is lost, and stderr told. `outside`: what stands
+    for the world. `record=True` records from birth, with all that comes in: `node.trace` can be replayed. Other
+    keywords: see config.Config. Raises ConfigError.
     """
 
     __dir__ = shown
@@ -68,7 +68,9 @@ class Node(metaclass=Shown):
         record: bool = False, **keys: Unpack[Keys],
     ) -> None:  # fmt: skip
         self.config = own = load_config(config, keys)
-        write, self._log_file, lines = open_log(log, own.logger, self._name_of)
+        write, self._log_file, lines = open_log(
+            log, own.logger, lambda handle: called(self.server, self._snlua.code, handle)
+        )
         self.log_lines: list[str] = lines if lines is not None else []
         self.registry = Registry(own.luaservice, own.folder, own.snax, own.preload)  # where services are found by name
         self._snlua = Snlua(lambda: self.registry)
@@ -99,11 +101,6 @@ class Node(metaclass=Shown):
         self._dashboards: list[Any] = []
         if self.recorder is not None:
             self.recording.begin(self.recorder)
-
-    def _name_of(self, handle: int) -> str:
-        """The name of a service, also of one that has gone; "" if it never was."""
-        ctx = self.handles.contexts.get(handle)
-        return ctx.name or ctx.kind if ctx is not None else self._snlua.code.get(handle, ("", None))[0]
 
     def _birth(self) -> int:
         """The first services, in the order of skynet_start.c; the handle of the bootstrap, 0 on a bare node."""
@@ -137,6 +134,7 @@ class Node(metaclass=Shown):
         if wait:
             driver.run_until(lambda: s.start_state not in ("loading", "starting"), None, f"the start of {name}")
             if s.start_state == "failed":
+                see_logged(self.server, driver)
                 raise CallError.of(s.ctx.failure, 0, "")
         return s.handle
 
@@ -176,6 +174,7 @@ class Node(metaclass=Shown):
         call = self._post(addr, args, True, end, what)
         self.driver.run_until(call.done.is_set, None if end is None else end - time.monotonic(), what, call)
         if not call.ok:
+            see_logged(self.server, self.driver)
             raise CallError.of(call.payload, call.session, typename)
         values = unpack(call.payload)
         return values[0] if len(values) == 1 else (values or None)
