@@ -339,10 +339,10 @@ class Channel:
                 self._auth(self)
             except Exception as e:
                 sock.close(e)
+                failure = SocketError(f"the login failed: {e}")  # in skynet "no more backup host", which helps nobody
+                failure.__cause__ = e
                 if not isinstance(e, SocketError):
                     _log("socket: auth failed", e)
-                failure = SocketError("no more backup host")
-                failure.__cause__ = e
                 self._add_backup(hosts)  # the login may have named new ones
                 continue
             sock.auth = None

@@ -6,6 +6,7 @@ from types import FunctionType  # noqa: E402
 from typing import Any  # noqa: E402
 
 from skynet_lite import SkynetError, profile, skynet, snax  # noqa: E402
+from skynet_lite.lualib.inject import take_place  # noqa: E402
 
 METHODS = snax.METHODS
 
@@ -79,6 +80,10 @@ class Service:
     def patch(self, source: str) -> Any:
         """Run the patch where the service lives, keep its functions, undo its assignments; its `hotfix`, if any."""
         own, before = self.namespace, dict(self.namespace)
+
+        def mine(f: Any) -> bool:
+            return isinstance(f, FunctionType) and f.__globals__ is own
+
         methods: dict[tuple[str, str], Any] = {}
         own[METHODS] = methods
         try:
@@ -86,14 +91,18 @@ class Service:
             for what in methods:
                 if what not in self.methods:
                     raise SkynetError(f"Patch mismatch {'.'.join(what)}")
+            for name in before:
+                if name in own and own[name] is not before[name] and callable(own[name]) and not mine(own[name]):
+                    raise SkynetError(
+                        f"{name} cannot be replaced: the new one is no plain function (a class, or decorated)"
+                    )
         except BaseException:
             own.clear()
             own |= before
             raise
         fix = own.pop("hotfix", None)
         for name, old in before.items():
-            new = own.get(name)
-            if name == "hotfix" or (new is not old and not (isinstance(new, FunctionType) and new.__globals__ is own)):
+            if name == "hotfix" or not mine(own.get(name)) or take_place(old, own[name], own):
                 own[name] = old
         self.methods |= methods
         return None if fix is before.get("hotfix") else fix
