@@ -10,6 +10,7 @@ from ..core.message import mail_label
 from ..core.places import Places, is_ours, stack_of
 from ..core.server import Server
 from ..skynet.scheduler import Scheduler
+from ..trace.waits import Behind
 
 
 def tables(server: Server) -> dict[str, Any]:
@@ -40,6 +41,21 @@ def parked_at(server: Server, code: dict[int, tuple[str, str | None]]) -> dict[t
             stack = stack_of(co.frame)
             if stack and not is_ours(stack[-2]):
                 found[address_text(ctx.handle), co.label] = named.stack(ctx.handle, stack)[-1]
+    return found
+
+
+def behind(server: Server) -> Behind:
+    """Who has to go on first, where no table says it: of starts that the launcher and service_mgr wait for."""
+    found: Behind = {}
+    for ctx in server.contexts.values():
+        me, kept = address_text(ctx.handle), getattr(ctx.state, "namespace", None) or {}
+        for handle, answer in kept.get("instance", {}).items() if ctx.name == "launcher" else ():
+            start = getattr(getattr(server.contexts.get(handle), "state", None), "init_thread", None)
+            if start is not None:
+                found[address_text(answer.address), answer.session] = address_text(handle), start.label
+        for state in kept.get("service", {}).values() if ctx.name == "service_mgr" else ():
+            if getattr(state, "launch", None) is not None:
+                found |= {(me, co.label): (me, state.launch[2].label) for _, _, co in state.waiting}
     return found
 
 
