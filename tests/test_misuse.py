@@ -6,11 +6,25 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from skynet_lite import CallError, Node, SkynetError, coroutine, debug, multicast, skynet, snax, socket
+from skynet_lite import (
+    CallError,
+    Node,
+    SkynetError,
+    coroutine,
+    debug,
+    gateserver,
+    multicast,
+    service,
+    skynet,
+    snax,
+    socket,
+    socketchannel,
+)  # fmt: skip
 
 
 def run(main: Callable[[], Any]) -> list[str]:
@@ -62,6 +76,9 @@ TAKES: dict[str, Callable[[Any], Any]] = {
     "socket.onclose": lambda f: socket.onclose(1, f),
     "udp": lambda f: socket.udp(f),
     "udp_connect": lambda f: socket.udp_connect(1, "127.0.0.1", 1, f),
+    "gateserver": lambda f: gateserver.start(SimpleNamespace(connect=print, message=print, warning=f)),
+    "socketchannel": lambda f: socketchannel.channel("127.0.0.1", 1, auth=f),
+    "service.new": lambda f: service.new("x", f),
     "newservice": lambda f: skynet.newservice(f),
 }
 

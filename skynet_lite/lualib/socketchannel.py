@@ -26,7 +26,7 @@ from typing import Any
 
 from ..core.errors import CallError, SkynetError, SocketError
 from ..skynet import error as _log, fork, sleep, socket, wait, wakeup
-from ..skynet.coroutine import Coroutine, running
+from ..skynet.coroutine import Coroutine, runnable, running
 
 __all__ = ["Channel", "ChannelSocket", "channel", "error"]
 __dir__ = __all__.copy
@@ -179,6 +179,8 @@ class Channel:
         overload: Callable[[bool], Any] | None = None, socket_read: Callable[..., bytes | None] = socket.read,
         socket_readline: Callable[..., bytes | None] = socket.readline,
     ) -> None:  # fmt: skip
+        for function in (response, auth, overload):
+            runnable(function)
         self.host, self.port = host, port
         self.sock: ChannelSocket | None = None
         self.response_function = response
