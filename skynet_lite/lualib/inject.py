@@ -75,9 +75,14 @@ def namespace(s: Scheduler) -> dict[str, Any]:
     return s.namespace
 
 
+def is_of(f: Any, env: dict[str, Any]) -> bool:
+    """Whether `f` is a function of this namespace: no class, and not made elsewhere by a decorator."""
+    return isinstance(f, FunctionType) and f.__globals__ is env
+
+
 def take_place(old: Any, new: Any, env: dict[str, Any]) -> bool:
     """Have `old` run the code of `new`, for all who hold it. False unless both are plain functions of the namespace."""
-    if not all(isinstance(f, FunctionType) and f.__globals__ is env and f.__closure__ is None for f in (old, new)):
+    if not all(is_of(f, env) and f.__closure__ is None for f in (old, new)):
         return False
     old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
     return True

@@ -2,11 +2,10 @@
 
 PRELOADED = dict(globals())  # what the preload file has left here is for the snax file, too
 
-from types import FunctionType  # noqa: E402
 from typing import Any  # noqa: E402
 
 from skynet_lite import SkynetError, profile, skynet, snax  # noqa: E402
-from skynet_lite.lualib.inject import take_place  # noqa: E402
+from skynet_lite.lualib.inject import is_of, take_place  # noqa: E402
 
 METHODS = snax.METHODS
 
@@ -80,10 +79,6 @@ class Service:
     def patch(self, source: str) -> Any:
         """Run the patch where the service lives, keep its functions, undo its assignments; its `hotfix`, if any."""
         own, before = self.namespace, dict(self.namespace)
-
-        def mine(f: Any) -> bool:
-            return isinstance(f, FunctionType) and f.__globals__ is own
-
         methods: dict[tuple[str, str], Any] = {}
         own[METHODS] = methods
         try:
@@ -92,17 +87,15 @@ class Service:
                 if what not in self.methods:
                     raise SkynetError(f"Patch mismatch {'.'.join(what)}")
             for name in before:
-                if name in own and own[name] is not before[name] and callable(own[name]) and not mine(own[name]):
-                    raise SkynetError(
-                        f"{name} cannot be replaced: the new one is no plain function (a class, or decorated)"
-                    )
+                if name in own and own[name] is not before[name] and callable(own[name]) and not is_of(own[name], own):
+                    raise SkynetError(f"{name} cannot be replaced: the new one is no plain function")
         except BaseException:
             own.clear()
             own |= before
             raise
         fix = own.pop("hotfix", None)
         for name, old in before.items():
-            if name == "hotfix" or not mine(own.get(name)) or take_place(old, own[name], own):
+            if name == "hotfix" or not is_of(own.get(name), own) or take_place(old, own[name], own):
                 own[name] = old
         self.methods |= methods
         return None if fix is before.get("hotfix") else fix

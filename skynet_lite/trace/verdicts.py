@@ -34,7 +34,7 @@ _FAULTS = (
 )  # fmt: skip
 _NEWS = ("sharedatad",)
 """Services that keep requests for news, which may never come."""
-_FAILED_START = re.compile(r"(?:init service failed: |load .* failed : )")
+_FAILED_START = re.compile("init service failed: |load .* failed : ")
 
 
 @dataclass(frozen=True)
@@ -244,18 +244,19 @@ class _Walk:
             return None
         i, e, _, before = entry
         co, at = e["co"], self.places.get((service, e["co"]))
-        if at == before or self._ours(e):
+        if before in (None, at) or self._ours(e):
             return None  # it waits there again, so it has looked at the facts
-        return self._by("late wakeup", i, (service, e["in"]), e["at"], whom=f"wakeup({co})", sleeper=co, broken=_at(at))
+        by = service, e["in"]
+        return self._by("late wakeup", i, by, e.get("at", ""), whom=f"wakeup({co})", sleeper=co, broken=_at(at))
 
     def _log(self, i: int, e: Event, service: str) -> Verdict | None:
-        lines = e["text"].splitlines() or [""]
-        if _FAILED_START.match(e["text"]):
-            self.failing[service] = i, e["text"]
-        if service not in self.refused or " error : " not in lines[0]:
+        if (start := _FAILED_START.match(e["text"])) is not None:
+            self.failing[service] = i, e["text"][start.end() :]
+        text = e["text"].partition(" error : ")[2]
+        if not text or service not in self.refused:
             return None
         n, m = self.refused.pop(service)
-        error = lines[-1].partition(" error : ")[2] or lines[-1]
+        error, _ = _error(text)
         what = told("found.session", ptype=m["ptype"], session=m["session"])
         said = {"name": self.name(service), "what": what, "source": self.name(m["source"]), "error": error}
         return _found("not dispatched", n, service, **said)
@@ -306,8 +307,7 @@ class _Walk:
         if service not in self.failing:
             return None
         n, text = self.failing.pop(service)
-        places = re.findall(r"(\S+:\d+) in ", text)
-        at, error = (places[-1] if places else ""), text.splitlines()[-1]
+        error, at = _error(text)
         return _found("did not start", n, service, place=at, name=self.name(service), error=error, at=_at(at))
 
     def _socket(self, i: int, e: Event, service: str) -> None:
@@ -335,6 +335,14 @@ def standing(
         if left and address not in walk.gone:
             whom, name = told("found.and").join(left), f"{waits.names[address]} {address}"
             yield _found("left in wakeup_queue", walk.last, address, left[0], whom=whom, name=name)
+
+
+def _error(text: str) -> tuple[str, str]:
+    """The error at the end of a logged traceback, and the innermost place in it."""
+    lines = text.splitlines() or [""]
+    indented = [n for n, line in enumerate(lines) if line.startswith(" ")]
+    places = re.findall(r"(\S+:\d+) in ", text)
+    return lines[min(indented[-1] + 1 if indented else 0, len(lines) - 1)], places[-1] if places else ""
 
 
 def _at(place: str | None) -> str:
