@@ -25,6 +25,7 @@ from skynet_lite import (
     socket,
     socketchannel,
 )  # fmt: skip
+from skynet_lite.contrib import stream
 
 
 def run(main: Callable[[], Any]) -> list[str]:
@@ -173,6 +174,27 @@ def test_a_time_that_is_none_leaves_nothing_behind(ti: Any) -> None:
         assert (s.sleep_tokens, s.session_id_coroutine, s.watching_session, s.timeout_traceback) == ({}, {}, {}, {})
         assert len(s.mailbox) == 0
         assert skynet.sleep(1, "token") is None
+
+    assert run(main) == []
+
+
+def test_a_timeout_that_is_none_opens_nothing() -> None:
+    """Of a connection, and of what is waited for on it."""
+
+    def main() -> None:
+        id = socket.listen("127.0.0.1:0")
+        socket.start(id, lambda new, peer: socket.start(new))
+        port = socket.sockname(id)[1]
+        with pytest.raises(SkynetError, match="whole number of ticks"):
+            stream.connect("127.0.0.1", port, 1.5)  # type: ignore[arg-type]
+        skynet.sleep(10)
+        assert [row["type"] for row in socket.netstat()] == ["LISTEN"]
+        connection = stream.Stream(stream.connect("127.0.0.1", port, 50.0))  # type: ignore[arg-type]
+        with pytest.raises(SkynetError, match="whole number of ticks"):
+            connection.within(1.5)  # type: ignore[arg-type]
+        connection.within(5)
+        with pytest.raises(stream.TimedOut):
+            connection.read()
 
     assert run(main) == []
 
