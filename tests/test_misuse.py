@@ -384,6 +384,31 @@ def test_a_section_outlives_a_recording() -> None:
 # ---- reading
 
 
+def test_a_stray_wakeup_is_no_end_of_a_connection() -> None:
+    """Whoever waits for bytes is woken by the socket only; in skynet a read takes any wakeup for the end."""
+    got: list[Any] = []
+
+    def accept(id: int, address: str) -> None:
+        socket.start(id)
+        reader = skynet.fork(lambda: got.extend([socket.readline(id), socket.readall(id)]))
+        for _ in range(4):
+            skynet.sleep(1)
+            skynet.wakeup(reader)
+        socket.write(id, b"go")
+
+    def main() -> None:
+        id = socket.listen("127.0.0.1:0")
+        socket.start(id, accept)
+        peer = socket.open(*socket.sockname(id))
+        socket.write(peer, b"line\n")
+        skynet.sleep(10)
+        socket.write(peer, b"rest")
+        socket.close(peer)
+
+    assert run(main) == []
+    assert got == [b"line", b"rest"]
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_readall_reads_all(paused: bool) -> None:
     """Whoever waits for the end wants all there is: what is read is not held back behind 128 KiB, as in v1.1.0."""

@@ -15,7 +15,7 @@ from harness import TRACES, Play
 from test_determinism import PROGRAMS
 from test_timeline import check_readable
 
-from skynet_lite import Node, Outside, Trace, sharedata, skynet, socket
+from skynet_lite import Node, Outside, Trace, service, sharedata, skynet, socket
 from skynet_lite.trace import language, verdicts
 from skynet_lite.trace.language import speaking
 from skynet_lite.trace.verdicts import FAULT, Verdicts
@@ -558,8 +558,8 @@ def test_two_services_that_wait_for_each_others_start() -> None:
         skynet.uniqueservice("first")
 
     def main() -> None:
-        for service in (first, second):
-            skynet.running().service.server.node.service_name(service)
+        for start in (first, second):
+            skynet.running().service.server.node.service_name(start)
         skynet.fork(skynet.uniqueservice, "first")
 
     trace, _ = run(main)
@@ -578,6 +578,26 @@ def test_two_services_that_wait_for_each_others_start() -> None:
 
     trace, _ = run(other)
     assert kinds(trace) == []
+
+
+def first_by_name() -> None:
+    service.new("second", second_by_name)
+
+
+def second_by_name() -> None:
+    service.new("first", first_by_name)
+
+
+def test_two_services_that_wait_for_each_other_by_service_new() -> None:
+    """service_provider keeps the request of the second until the first has been launched: that closes the circle."""
+
+    def main() -> None:
+        skynet.fork(service.new, "first", first_by_name)
+
+    trace, _ = run(main)
+    assert trace.verdicts().kinds() == ["fault circle"]
+    text = trace.verdicts()[0].text
+    assert text.count("of service_cell :") == 2 and text.count("of service_provider :") == 2
 
 
 def test_a_start_that_calls_back_into_its_launchers_section() -> None:

@@ -45,7 +45,7 @@ def parked_at(server: Server, code: dict[int, tuple[str, str | None]]) -> dict[t
 
 
 def behind(server: Server) -> Behind:
-    """Who has to go on first, where no table says it: of starts that the launcher and service_mgr wait for."""
+    """Who has to go on first, where no table says it: of starts that somebody waits for."""
     found: Behind = {}
     for ctx in server.contexts.values():
         me, kept = address_text(ctx.handle), getattr(ctx.state, "namespace", None) or {}
@@ -56,6 +56,9 @@ def behind(server: Server) -> Behind:
         for state in kept.get("service", {}).values() if ctx.name == "service_mgr" else ():
             if getattr(state, "launch", None) is not None:
                 found |= {(me, co.label): (me, state.launch[2].label) for _, _, co in state.waiting}
+        for state in kept.get("svr", {}).values() if ctx.name == "service_provider" else ():
+            if state.booting is not None:
+                found |= {(address_text(r.address), r.session): (me, state.booting.label) for r in state.queue}
     return found
 
 

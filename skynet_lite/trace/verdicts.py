@@ -384,11 +384,14 @@ def _unanswered(waits: Waits, walk: _Walk) -> Iterator[Verdict]:
 def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk) -> Iterator[Verdict]:
     callers = {(wait.service, wait.session): wait for wait in waits if wait.kind == "call"}
     busy = {service for _, service, _ in tables.get("timers", ())}
+    circled = {wait.who for circle in waits.circles() for wait in circle}
     for address, t in tables["services"].items():
         for session, caller in t.get("unresponse", ()):
             waiting, target = callers.get((caller, session)), waits.behind.get((caller, session))
-            if t["name"] in _NEWS or (target is not None and t["name"] == "launcher"):
-                yield from _start(waits, walk, target, busy, tables) if target is not None else ()
+            if target is not None and t["name"] == "launcher":
+                yield from _start(waits, walk, target, busy, tables)
+                continue
+            if t["name"] in _NEWS or (waiting is not None and waiting.who in circled):
                 continue
             if (waiting is None and caller != ":00000000") or address in busy or t.get("mailbox"):
                 continue

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Who = tuple[str, str]  # service and coroutine
 Behind = dict[tuple[str, str | int], Who]
 """Who has to go on first, where no table says it: caller and session of a start that the launcher has not answered →
-the start function; a coroutine of service_mgr that waits for a launch → the one that launches."""
+the start function; a coroutine of service_mgr that waits for a launch, a request that service_provider keeps → the
+coroutine that launches."""
 _MAIL = re.compile(r"(\S+) (\d+) (:.*)")  # mail_label: type, session, source
 
 
@@ -142,16 +143,19 @@ def named(name: str, address: str) -> str:
 
 
 def behind(events: Iterable[Event], names: dict[str, str]) -> Behind:
-    """Read from the messages of launcher and service_mgr."""
+    """Read from the messages of launcher, service_mgr and service_provider."""
     last: dict[str, Event] = {}  # the message that each service took last
     asked: dict[Who, list[Any]] = {}  # what each coroutine is serving
     starts: dict[str, str] = {}  # the coroutine of each start function
     born: dict[str, tuple[str, int]] = {}
+    named_in: dict[tuple[str, int], str] = {}  # what each request to service_provider is about
     launcher = next((address for address, name in names.items() if name == "launcher"), "")
     for e in events:
         kind, service = e["e"], e.get("service", "")
         if kind == "message":
             last[service] = e
+            if names.get(service) == "service_provider":
+                named_in[e["source"], e["session"]] = f"{[*e.get('body', []), '', ''][1]} of service.new"
         elif kind == "resume" and e["args"] == ["request"] and service in last:
             asked[service, e["co"]] = last[service].get("body", [])
         elif kind in ("yield", "co_error", "kill") and e.get("command", "EXIT") == "EXIT":
@@ -164,6 +168,10 @@ def behind(events: Iterable[Event], names: dict[str, str]) -> Behind:
             starts[service] = e["co"]
     found: Behind = {asks: (service, starts[service]) for service, asks in born.items() if service in starts}
     launches: dict[str, Who] = {}
+    for who, body in asked.items():
+        if names.get(who[0]) == "service_provider" and body[:1] == ["launch"]:
+            launches.setdefault(f"{body[1]} of service.new", who)
+    found |= {asks: launches[name] for asks, name in named_in.items() if name in launches}
     for who, (command, *words) in ((who, body) for who, body in asked.items() if len(body) > 1):
         if names.get(who[0]) == "service_mgr":
             name = ("@" if str(command).startswith("G") else "") + str(words[0])
@@ -195,8 +203,9 @@ def _edges(tables: dict[str, Any], places: dict[Who, str], behind: Behind) -> It
                 state = state or ("nobody" if known else "unknown")
                 called, starts = named(services.get(to, {}).get("name", ""), to), ""
                 if state == "kept" and (address, session) in behind:
-                    state, target = "starting", behind[address, session]
-                    starts = named(services.get(target[0], {}).get("name", ""), target[0])
+                    target = behind[address, session]
+                    if target[0] != to:
+                        state, starts = "starting", named(services.get(target[0], {}).get("name", ""), target[0])
                 yield Wait(address, co, session, "call", state, target, to, place, called, starts=starts)
             elif co in sockets:
                 id, function = sockets[co]
