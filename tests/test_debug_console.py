@@ -517,6 +517,93 @@ def test_variables_of_a_start_function_can_be_set(node: Node, console: Asking, t
     assert node.call(handle, "lua", 1) == 101
 
 
+def test_a_function_is_replaced_for_all_who_hold_it(console: Asking, tmp_path: Path) -> None:
+    """A table of commands holds the function itself: it keeps the object, and gets the new code."""
+    (tmp_path / "patch.py").write_text("def ADD(a, b=5):\n    return a * b\n")
+    assert console.ask("inject .demo patch.py\n") == "\n<CMD OK>\n"
+    assert console.ask('call .demo "ADD", 6, 7\n').startswith("1\t42\n")
+    assert console.ask('call .demo "ADD", 6\n').startswith("1\t30\n")
+
+
+STUBBORN = """\
+from functools import lru_cache, wraps
+from skynet_lite import skynet
+
+def loud(f):
+    @wraps(f)
+    def wrapper(*args):
+        return f(*args)
+    return wrapper
+
+class Room:
+    size = 1
+
+@lru_cache
+def price(n):
+    return n
+
+def plain(n):
+    return n
+
+@skynet.start
+def main():
+    @skynet.dispatch("lua")
+    @loud
+    def handle(session, source):
+        skynet.retpack(Room.size, price(1), plain(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "told", "then"),
+    [
+        ("def plain(n): return 2", "", (1, 1, 2)),
+        ("@loud\ndef plain(n): return 2", "plain: replaced by its name only", (1, 1, 2)),
+        ("class Room: size = 2", "Room: replaced by its name only", (2, 1, 1)),
+        ("def price(n): return 2", "price: replaced by its name only", (1, 2, 1)),
+        ("def handle(session, source): skynet.retpack(5)", "handle: a handler holds the old one", (1, 1, 1)),
+        ("from math import floor\nx = Room()\ndef new(): pass", "", (1, 1, 1)),
+    ],
+)  # fmt: skip
+def test_inject_says_what_it_has_not_replaced(source: str, told: str, then: Any, tmp_path: Path) -> None:
+    """Never a success that is none: a class or a decorated function is held by others, who keep the old one."""
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    with Node(clock="virtual", log=list, luaservice=str(tmp_path / "?.py")) as node:
+        addr = node.newservice("stubborn")
+
+        def main() -> None:
+            ok, output = skynet.call(addr, "debug", "RUN", source, "patch")
+            assert (ok, bool(output)) == (not told, bool(told)) and told in output
+
+        node.newservice(main)
+        assert node.call(addr, "lua") == then
+
+
+def test_inject_says_what_a_start_function_does_not_see() -> None:
+    """Its globals are those of its module, which others share: a copy is given, and nothing in it is replaced."""
+
+    def main() -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int) -> None:
+            skynet.retpack(demo.__name__)
+
+        for source, told in (
+            ("def demo(): pass", "demo: not replaced; the service finds it in its module"),
+            ("def handle(session, source): pass", "handle: a handler holds the old one"),
+        ):
+            ok, output = skynet.call(skynet.self(), "debug", "RUN", source, "patch")
+            assert not ok and told in output
+
+    def demo() -> None: ...
+
+    globals()["demo"] = demo
+    try:
+        with Node(clock="virtual", log=list) as node:
+            node.newservice(main)
+    finally:
+        del globals()["demo"]
+
+
 def test_injected_code_may_block(console: Asking, tmp_path: Path) -> None:
     """It runs in a coroutine of the service, as any of its code; the service goes on meanwhile."""
     (tmp_path / "slow.py").write_text(

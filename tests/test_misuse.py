@@ -6,11 +6,26 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from skynet_lite import CallError, Node, SkynetError, coroutine, debug, multicast, skynet, snax, socket
+from skynet_lite import (
+    CallError,
+    Node,
+    SkynetError,
+    coroutine,
+    debug,
+    gateserver,
+    multicast,
+    service,
+    skynet,
+    snax,
+    socket,
+    socketchannel,
+)  # fmt: skip
+from skynet_lite.contrib import stream
 
 
 def run(main: Callable[[], Any]) -> list[str]:
@@ -62,6 +77,9 @@ TAKES: dict[str, Callable[[Any], Any]] = {
     "socket.onclose": lambda f: socket.onclose(1, f),
     "udp": lambda f: socket.udp(f),
     "udp_connect": lambda f: socket.udp_connect(1, "127.0.0.1", 1, f),
+    "gateserver": lambda f: gateserver.start(SimpleNamespace(connect=print, message=print, warning=f)),
+    "socketchannel": lambda f: socketchannel.channel("127.0.0.1", 1, auth=f),
+    "service.new": lambda f: service.new("x", f),
     "newservice": lambda f: skynet.newservice(f),
 }
 
@@ -156,6 +174,27 @@ def test_a_time_that_is_none_leaves_nothing_behind(ti: Any) -> None:
         assert (s.sleep_tokens, s.session_id_coroutine, s.watching_session, s.timeout_traceback) == ({}, {}, {}, {})
         assert len(s.mailbox) == 0
         assert skynet.sleep(1, "token") is None
+
+    assert run(main) == []
+
+
+def test_a_timeout_that_is_none_opens_nothing() -> None:
+    """Of a connection, and of what is waited for on it."""
+
+    def main() -> None:
+        id = socket.listen("127.0.0.1:0")
+        socket.start(id, lambda new, peer: socket.start(new))
+        port = socket.sockname(id)[1]
+        with pytest.raises(SkynetError, match="whole number of ticks"):
+            stream.connect("127.0.0.1", port, 1.5)  # type: ignore[arg-type]
+        skynet.sleep(10)
+        assert [row["type"] for row in socket.netstat()] == ["LISTEN"]
+        connection = stream.Stream(stream.connect("127.0.0.1", port, 50.0))  # type: ignore[arg-type]
+        with pytest.raises(SkynetError, match="whole number of ticks"):
+            connection.within(1.5)  # type: ignore[arg-type]
+        connection.within(5)
+        with pytest.raises(stream.TimedOut):
+            connection.read()
 
     assert run(main) == []
 
@@ -343,6 +382,31 @@ def test_a_section_outlives_a_recording() -> None:
 
 
 # ---- reading
+
+
+def test_a_stray_wakeup_is_no_end_of_a_connection() -> None:
+    """Whoever waits for bytes is woken by the socket only; in skynet a read takes any wakeup for the end."""
+    got: list[Any] = []
+
+    def accept(id: int, address: str) -> None:
+        socket.start(id)
+        reader = skynet.fork(lambda: got.extend([socket.readline(id), socket.readall(id)]))
+        for _ in range(4):
+            skynet.sleep(1)
+            skynet.wakeup(reader)
+        socket.write(id, b"go")
+
+    def main() -> None:
+        id = socket.listen("127.0.0.1:0")
+        socket.start(id, accept)
+        peer = socket.open(*socket.sockname(id))
+        socket.write(peer, b"line\n")
+        skynet.sleep(10)
+        socket.write(peer, b"rest")
+        socket.close(peer)
+
+    assert run(main) == []
+    assert got == [b"line", b"rest"]
 
 
 @pytest.mark.parametrize("paused", [False, True])

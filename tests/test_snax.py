@@ -226,6 +226,45 @@ def test_a_hotfix_that_fails_is_told_to_its_sender(run: Callable[..., Node], sou
     run(main)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class step: pass",
+        "from functools import lru_cache\n@lru_cache\ndef step(n): return 7",
+        "from functools import partial\nstep = partial(max, 1)",
+        "from skynet_lite.snax import accept\nfrom functools import lru_cache\n@accept\n@lru_cache\ndef add(n): pass",
+    ],
+)
+def test_a_hotfix_of_what_cannot_be_replaced_says_so(run: Callable[..., Node], source: str) -> None:
+    """A class or a decorated function would be left out: that is no success, and nothing else is replaced either."""
+
+    def main() -> None:
+        obj = snax.newservice("counter")
+        with pytest.raises(SkynetError, match="cannot be replaced: the new one is no plain function"):
+            snax.hotfix(obj, "def exit(): pass\n" + source)
+        obj.post.add(1)
+        assert obj.req.get() == 1
+
+    run(main)
+
+
+def test_a_method_may_be_decorated(run: Callable[..., Node], tmp_path: Path) -> None:
+    """Its group collects in the globals of the file, wherever the decorator comes from; so does that of a hotfix."""
+    (tmp_path / "snaxes" / "cached.py").write_text(
+        "from functools import lru_cache\nfrom skynet_lite.snax import response\n"
+        "@response\n@lru_cache\ndef get(n):\n    return n\n\n"
+        "def helper():\n    return 1\n\ntable = [helper]\n\n@response\ndef held():\n    return table[0]()\n"
+    )
+
+    def main() -> None:
+        obj = snax.newservice("cached")
+        assert (obj.req.get(5), obj.req.held()) == (5, 1)
+        snax.hotfix(obj, "def helper():\n    return 2")
+        assert obj.req.held() == 2, "who holds the function has the new code"
+
+    run(main)
+
+
 def test_two_instances_share_nothing(run: Callable[..., Node]) -> None:
     """Each has the globals of its file for itself, also after a hotfix of one."""
 

@@ -453,7 +453,7 @@ def test_a_refused_login_tries_the_next_host(world: World) -> None:
     assert world.ask(lambda: body(True)) == "x"
     assert world.log("socket: auth") == ["socket: auth failed not you"]
     failed = world.ask(lambda: body(False))
-    assert str(failed) == f"cannot connect to 127.0.0.1:{bad}: no more backup host"
+    assert str(failed) == f"cannot connect to 127.0.0.1:{bad}: the login failed: not you"
     assert str(failed.__cause__.__cause__) == "not you"
 
 
@@ -754,7 +754,7 @@ def test_password_and_database(tmp_path: Path, node: Node) -> None:
 
         ok, number, other, wrong, without = ask(node, body)
     assert (ok, number, other) == ("OK", "3", None)
-    assert str(wrong).endswith("no more backup host") and "WRONGPASS" in str(wrong.__cause__.__cause__)
+    assert "the login failed: WRONGPASS" in str(wrong) and "WRONGPASS" in str(wrong.__cause__.__cause__)
     assert any("socket: auth failed WRONGPASS" in text for text in node.log_lines)
     assert isinstance(without, RedisError) and str(without).startswith("NOAUTH")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from .. import skynet
 from ..core.errors import SkynetError, SocketError
+from ..core.timer import ticks as whole
 from ..skynet import socket
 from ..skynet.coroutine import Coroutine
 
@@ -81,7 +82,7 @@ class Stream:
 
         The coroutine that reads then gets TimedOut.
         """
-        self._due = None if ticks is None else skynet.now() + ticks
+        self._due = None if ticks is None else skynet.now() + whole(ticks)
         if self._due is None:
             return
         if self._alarm is None:
@@ -125,6 +126,7 @@ def connect(host: str, port: int, timeout: int | None = None) -> int:
     """`socket.open` that gives up after `timeout` ticks. Raises SocketError, TimedOut."""
     if timeout is None:
         return socket.open(host, port)
+    timeout = whole(timeout)  # refused before anything is opened
     token = object()
     found: list[int | SocketError] = []
     waiting = True

@@ -14,7 +14,7 @@ from enum import Enum, Flag
 from functools import partial
 from operator import attrgetter
 from reprlib import Repr
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from .errors import PackError, SkynetError
 
@@ -24,13 +24,8 @@ _CONTAINERS = frozenset((tuple, list, dict))
 _MAX_DEPTH = 200
 
 
-class Codec(NamedTuple):
-    """How values of a class travel. It stands on the class, and goes with it."""
-
-    pack: Callable[[Any], Any]
-    unpack: Callable[[Any], Any] | None
-
-
+Codec = tuple[Callable[[Any], Any], Callable[[Any], Any] | None]
+"""How values of a class travel: pack and unpack. It stands on the class, and goes with it."""
 _builtin: dict[type, Codec] = {}  # of classes in C, on which nothing can be laid
 
 
@@ -47,18 +42,15 @@ def register_type(cls: T, pack: Callable[[Any], Any] | None = None, unpack: Call
     elif pack is None and hasattr(kind, "_make"):
         pack, unpack = tuple, kind._make
     elif pack is None and is_dataclass(kind):
-        pack, unpack = partial(_fields, [field.name for field in fields(kind)]), partial(_filled, kind)
+        names = [field.name for field in fields(kind)]
+        pack, unpack = lambda value: {name: getattr(value, name) for name in names}, partial(_filled, kind)
     elif pack is None:
         raise SkynetError(f"register_type: give pack(value); {kind.__qualname__} is no Enum, NamedTuple or dataclass")
     try:
-        kind.__travels__ = Codec(pack, unpack)
+        kind.__travels__ = pack, unpack
     except TypeError:
-        _builtin[kind] = Codec(pack, unpack)
+        _builtin[kind] = pack, unpack
     return cls
-
-
-def _fields(names: list[str], value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in names}
 
 
 def _filled(kind: Any, values: dict[str, Any]) -> Any:
@@ -130,8 +122,8 @@ class _Coder:
             values = [self.plain(v, f"{where}[{_shown(key)}]", depth + 1) for key, v in value.items()]
             made = dict(zip(keys, values, strict=True))
         elif (codec := _codec(kind)) is not None:
-            made = self.plain(codec.pack(value), where, depth + 1)
-            if codec.unpack is not None:
+            made = self.plain(codec[0](value), where, depth + 1)
+            if codec[1] is not None:
                 self.types += [] if kind in self.types else [kind]
                 made = ..., self.types.index(kind), made
         else:
@@ -166,7 +158,8 @@ def revived(value: Any, types: list[type], done: dict[int, Any]) -> Any:
         if kind is dict:
             made = {revived(k, types, done): revived(v, types, done) for k, v in value.items()}
         elif value[:1] == (...,):
-            made = _codec(types[value[1]]).unpack(revived(value[2], types, done))  # type: ignore[union-attr, misc]
+            unpack: Any = _codec(types[value[1]])[1]  # type: ignore[index]
+            made = unpack(revived(value[2], types, done))
         else:
             made = kind([revived(v, types, done) for v in value])
         done[id(value)] = made

@@ -23,6 +23,7 @@ from typing import Any
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_SOCKET
 from ..skynet import dispatch, error, fork, register_protocol, retpack, start as _start_service
+from ..skynet.coroutine import runnable
 from ..skynet.scheduler import current
 from ..skynet.udp import address_of as _address
 from . import netpack
@@ -150,6 +151,8 @@ def start(handler: Any) -> None:
     for needed in ("message", "connect"):
         if not callable(getattr(handler, needed, None)):
             raise SkynetError(f"a gate's handler needs a function {needed}: see skynet_lite.gateserver")
+    for name in ("connect", "message", "disconnect", "error", "warning", "open", "command"):
+        runnable(getattr(handler, name, None))
     gate = current().libs["gateserver"] = Gate(handler)
     register_protocol(name="socket", id=PTYPE_SOCKET, unpack=lambda m: gate.queue.filter(*m), dispatch=gate.dispatch)
     begin = partial(dispatch, "lua", gate.command)

@@ -32,6 +32,7 @@ class Upvalues(UserDict[str, Any]):
 
     def __init__(self, func: Callable[..., Any]) -> None:
         self.data = {}  # name → cell
+        self.functions: set[Any] = {func}  # itself, and those that it holds
         self._collect(func, set())
 
     def _collect(self, func: Any, seen: set[Any]) -> None:
@@ -40,6 +41,7 @@ class Upvalues(UserDict[str, Any]):
         if not isinstance(func, FunctionType) or func in seen:
             return
         seen.add(func)
+        self.functions.add(func)
         cells = func.__closure__ or ()
         for name, cell in zip(func.__code__.co_freevars, cells, strict=True):
             self.data.setdefault(name, cell)
@@ -73,11 +75,48 @@ def namespace(s: Scheduler) -> dict[str, Any]:
     return s.namespace
 
 
+def is_of(f: Any, env: dict[str, Any]) -> bool:
+    """Whether `f` is a function of this namespace: no class, and not made elsewhere by a decorator."""
+    return isinstance(f, FunctionType) and f.__globals__ is env
+
+
+def take_place(old: Any, new: Any, env: dict[str, Any]) -> bool:
+    """Have `old` run the code of `new`, for all who hold it. False unless both are plain functions of the namespace."""
+    if not all(is_of(f, env) and f.__closure__ is None for f in (old, new)):
+        return False
+    old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+    return True
+
+
+def _defined(s: Scheduler, before: dict[str, Any], env: dict[str, Any], reached: set[Any]) -> list[str]:
+    """Functions and classes that the code has defined take the place of those before; which could not, and why."""
+    copied = callable(s.server.node.registry.find(s.name))
+    failed = []
+    for name, new in list(env.items()):
+        old = before.get(name)
+        if new is old or not callable(new):
+            continue
+        if take_place(old, new, env):
+            env[name] = old
+        elif callable(old) and copied:
+            failed.append(f"{name}: not replaced; the service finds it in its module, which others share, not here")
+        elif any(f is not new and (f is old or getattr(f, "__name__", "") == name) for f in reached):
+            failed.append(
+                f"{name}: a handler holds the old one, and goes on with it: use skynet.dispatch, or snax.hotfix"
+            )
+        elif callable(old):
+            failed.append(
+                f"{name}: replaced by its name only, for it was or is no plain function; who holds it keeps it"
+            )
+    return failed
+
+
 def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> tuple[bool, list[str]]:
     """Run `source` inside `s`; whether it ended well, and what it printed, with the error behind it.
 
     The code sees the service's globals, `_P` (message type → Upvalues of its handler), `_U` (the
-    scheduler with its tables), `_ARGS` and `print`. It may block, as any code of a service.
+    scheduler with its tables), `_ARGS` and `print`. It may block, as any code of a service. Not well either: it
+    has defined what cannot take the place of a function or class of that name; the output says which.
     DOC: inject
     """
     env, me = namespace(s), running()
@@ -91,7 +130,10 @@ def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> t
 
     handlers = {str(p.name): Upvalues(p.dispatch) for p in s.proto.values() if p.dispatch is not None}
     given = {"print": show, "_P": handlers, "_U": s, "_ARGS": args}
-    before = {name: env[name] for name in given if name in env}
+    reached = set().union(*(upvalues.functions for upvalues in handlers.values()))
+    if "snax" in s.libs:
+        reached |= set(handlers["snax"]["service"].methods.values())
+    before, all_before = {name: env[name] for name in given if name in env}, dict(env)
     env.update(given)
     try:
         exec(compile(source, filename, "exec", dont_inherit=True), env)
@@ -102,4 +144,5 @@ def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> t
         for name in [name for name, value in given.items() if env.get(name) is value]:
             del env[name]
         env.update({name: value for name, value in before.items() if name not in env})
-    return True, output
+    failed = _defined(s, all_before, env, reached)
+    return not failed, output + failed

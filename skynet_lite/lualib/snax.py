@@ -27,6 +27,7 @@ After lualib/skynet/snax.lua and lualib/snax/interface.lua.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,7 +63,8 @@ def response(f: F) -> F:
 
 
 def _method(group: str, f: F) -> F:
-    found = runnable(f).__globals__.setdefault(METHODS, {})
+    runnable(f)
+    found = sys._getframe(2).f_globals.setdefault(METHODS, {})  # of the file; a decorated f may have others
     if (group, f.__name__) in found:
         raise SkynetError(f"{group}.{f.__name__} duplicate definition")
     found[group, f.__name__] = f
@@ -220,7 +222,8 @@ def hotfix(obj: Object, source: str, *args: Any) -> Any:
     `source` is Python text. Methods that it defines take the place of those of the same name,
     other functions too; its own assignments to names that the service has already are left out.
     If it defines `hotfix`, that is then called with `args`, and what it returns is returned.
-    Raises SkynetError, and nothing is replaced, if it cannot be run or names an unknown method.
+    Raises SkynetError, and nothing is replaced, if it cannot be run, names an unknown method, or has a class or a
+    decorated function for a name that the service has.
     """
     ok, answer = _system(obj.handle, obj.type, "hotfix", source, *args)
     if not ok:

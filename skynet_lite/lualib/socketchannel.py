@@ -26,7 +26,7 @@ from typing import Any
 
 from ..core.errors import CallError, SkynetError, SocketError, error_text, text_of
 from ..skynet import error as _log, fork, sleep, socket, wait, wakeup
-from ..skynet.coroutine import Coroutine, running
+from ..skynet.coroutine import Coroutine, runnable, running
 
 __all__ = ["Channel", "ChannelSocket", "channel", "error"]
 __dir__ = __all__.copy
@@ -179,6 +179,8 @@ class Channel:
         overload: Callable[[bool], Any] | None = None, socket_read: Callable[..., bytes | None] = socket.read,
         socket_readline: Callable[..., bytes | None] = socket.readline,
     ) -> None:  # fmt: skip
+        for function in (response, auth, overload):
+            runnable(function)
         self.host, self.port = host, port
         self.sock: ChannelSocket | None = None
         self.response_function = response
@@ -341,10 +343,11 @@ class Channel:
                 sock.close(e)
                 if not isinstance(e, Exception):
                     raise
+                # In skynet it is "no more backup host", which helps nobody.
+                failure = SocketError(f"the login failed: {text_of(e)}")
+                failure.__cause__ = e
                 if not isinstance(e, SocketError):
                     _log("socket: auth failed", text_of(e))
-                failure = SocketError("no more backup host")
-                failure.__cause__ = e
                 self._add_backup(hosts)  # the login may have named new ones
                 continue
             sock.auth = None

@@ -12,6 +12,7 @@ from ..core.message import mail_label
 from ..core.places import Places, is_ours, stack_of
 from ..core.server import Server
 from ..skynet.scheduler import Scheduler
+from ..trace.waits import Behind
 
 
 def tables(server: Server) -> dict[str, Any]:
@@ -58,6 +59,24 @@ def see_logged(server: Server, driver: Any) -> None:
         driver.look(lambda: None)  # a message that is under way may have something to say at its end
         if logger is not None:
             driver.run_until(lambda: not logger.mailbox.in_global, 1.0, "the log", budget=1)
+
+
+def behind(server: Server) -> Behind:
+    """Who has to go on first, where no table says it: of starts that somebody waits for."""
+    found: Behind = {}
+    for ctx in server.contexts.values():
+        me, kept = address_text(ctx.handle), getattr(ctx.state, "namespace", None) or {}
+        for handle, answer in kept.get("instance", {}).items() if ctx.name == "launcher" else ():
+            start = getattr(getattr(server.contexts.get(handle), "state", None), "init_thread", None)
+            if start is not None:
+                found[address_text(answer.address), answer.session] = address_text(handle), start.label
+        for state in kept.get("service", {}).values() if ctx.name == "service_mgr" else ():
+            if getattr(state, "launch", None) is not None:
+                found |= {(me, co.label): (me, state.launch[2].label) for _, _, co in state.waiting}
+        for state in kept.get("svr", {}).values() if ctx.name == "service_provider" else ():
+            if state.booting is not None:
+                found |= {(address_text(r.address), r.session): (me, state.booting.label) for r in state.queue}
+    return found
 
 
 def rows(server: Server) -> list[dict[str, Any]]:

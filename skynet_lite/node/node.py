@@ -40,12 +40,13 @@ from ..skynet.scheduler import Scheduler
 from ..tell.record import Recorded
 from ..trace import Recorder, Trace, Verdicts, Waits
 from ..trace.verdicts import standing
+from ..trace.waits import Behind, Who
 from ..trace.world import World
 from .client import Client
 from .config import environment, load as load_config
 from .keys import Keys, Shown, shown
 from .loader import Registry
-from .looking import called, parked_at, rows, see_logged, tables
+from .looking import behind, called, parked_at, rows, see_logged, tables
 from .recording import Recording, listened
 from .snlua import Snlua
 
@@ -382,8 +383,8 @@ class Node(metaclass=Shown):
             return self.look(self.recorder.trace.verdicts)
         return self.look(lambda: Verdicts(standing(*self._standing())))
 
-    def _standing(self) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
-        return self.tables(), parked_at(self.server, self._snlua.code)
+    def _standing(self) -> tuple[dict[str, Any], dict[Who, str], Behind]:
+        return self.tables(), parked_at(self.server, self._snlua.code), behind(self.server)
 
     def dashboard(self, every: float = 0.5) -> Any:
         """A table of this node for a notebook: services, mailboxes, CPU, tasks, sockets, verdicts.

@@ -11,7 +11,7 @@ from skynet_lite.lualib.library import by_name
 @dataclass
 class Named:
     address: int | None = None
-    booting: bool = False
+    booting: Any = None  # the coroutine that launches it
     error: str = ""
     init: str = ""
     time: float = 0.0
@@ -36,7 +36,7 @@ def launch(name: str, main: str, *args: Any) -> None:
     if s.booting or s.address is not None or s.error:
         query(name)
         return
-    s.booting = True
+    s.booting = skynet.running()
     cell = None
     try:
         cell = skynet.newservice("service_cell", name)
@@ -49,7 +49,7 @@ def launch(name: str, main: str, *args: Any) -> None:
         s.address = cell
         s.init = ",".join(map(str, args))
         s.time = skynet.time()
-    s.booting = False
+    s.booting = None
     waiting, s.queue = s.queue, []
     for answer in waiting:
         answer(s.address is not None, s.address)

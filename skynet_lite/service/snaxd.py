@@ -2,10 +2,10 @@
 
 PRELOADED = dict(globals())  # what the preload file has left here is for the snax file, too
 
-from types import FunctionType  # noqa: E402
 from typing import Any  # noqa: E402
 
 from skynet_lite import SkynetError, profile, skynet, snax  # noqa: E402
+from skynet_lite.lualib.inject import is_of, take_place  # noqa: E402
 
 METHODS = snax.METHODS
 
@@ -86,14 +86,16 @@ class Service:
             for what in methods:
                 if what not in self.methods:
                     raise SkynetError(f"Patch mismatch {'.'.join(what)}")
+            for name in before:
+                if name in own and own[name] is not before[name] and callable(own[name]) and not is_of(own[name], own):
+                    raise SkynetError(f"{name} cannot be replaced: the new one is no plain function")
         except BaseException:
             own.clear()
             own |= before
             raise
         fix = own.pop("hotfix", None)
         for name, old in before.items():
-            new = own.get(name)
-            if name == "hotfix" or (new is not old and not (isinstance(new, FunctionType) and new.__globals__ is own)):
+            if name == "hotfix" or not is_of(own.get(name), own) or take_place(old, own[name], own):
                 own[name] = old
         self.methods |= methods
         return None if fix is before.get("hotfix") else fix

@@ -49,10 +49,10 @@ def start_with(s: Scheduler, func: Callable[..., Any], callback: Callable[[Messa
 def init(func: F) -> F:
     """Have `func()` run before the start function; once that runs, at once. Decorates."""
     s = current()
-    if s.init_functions is None:
-        func()
-    else:
+    if s.init_functions is not None:
         s.init_functions.append(runnable(func))
+    else:
+        runnable(func)()
     return func
 
 

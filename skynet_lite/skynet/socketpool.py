@@ -77,14 +77,14 @@ def suspend(s: PoolSocket, what: str) -> None:
     co = running()
     s.waits_in, s.co = what, co
     try:
-        if s.paused:
+        if resumed := s.paused:
             service = s.service
             service.error(f"Resume socket ({s.id})")
             service.server.socket_server.start(service.handle, s.id)
+        while s.co is co:  # any other wakeup is not for this
             wait()
+        if resumed:
             s.paused = None
-        else:
-            wait()
     finally:
         if s.co is co:
             s.co = None  # closed, or refused: nobody waits here any more

@@ -15,7 +15,7 @@ from .film import Film, Stamps as Stamps
 from .golden import golden
 from .kinds import Event
 from .verdicts import SLOW, Verdicts, judge
-from .waits import Waits
+from .waits import Waits, behind
 
 
 class Trace(Film):
@@ -71,7 +71,7 @@ class Trace(Film):
         """Who waits for whom after event `i` (negative: from the end)."""
         past = self.whole.events[: self.numbers[i] + 1 if len(self) else 0]
         places = {(e.get("service", ""), e["co"]): e.get("at", "") for e in past if e["e"] == "yield"}
-        return Waits(self.state(i), places)
+        return Waits(self.state(i), places, behind(past, self.names()))
 
     def diff(self, other: Trace, names: dict[int | str, str] | None = None) -> Diff:
         """This run and another side by side (diff.py): where they part, and what only one of them did.

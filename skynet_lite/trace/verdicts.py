@@ -11,6 +11,8 @@ end of the trace (a call that nobody can answer any more, a circle of waits).
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +21,7 @@ from .film import Film
 from .kinds import Event
 from .language import close_up, language, told
 from .state import Tables
-from .waits import Wait, Waits, Who, named
+from .waits import Behind, Wait, Waits, Who, behind, named
 
 FAULT, SUSPICION = "fault", "suspicion"
 SLOW = 0.1
@@ -28,7 +30,11 @@ CROWD = 100
 """Messages in a mailbox that are many."""
 _FAULTS = (
     "answered twice", "no answer", "raised", "circle", "call to oneself in a critical section", "unanswered",
+    "did not start", "not dispatched",
 )  # fmt: skip
+_NEWS = ("sharedatad",)
+"""Services that keep requests for news, which may never come."""
+_FAILED_START = re.compile("init service failed: |load .* failed : ")
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def judge(trace: Film, slow: float = SLOW) -> Verdicts:
     """
     walk = _Walk(trace, slow)
     found = list(walk.happened())
-    found += standing(walk.tables.view(), walk.places, walk)
+    found += standing(walk.tables.view(), walk.places, behind(trace.events, walk.names), walk)
     found.sort(key=lambda v: (v.event is None, v.event or 0))
     return Verdicts(found)
 
@@ -121,6 +127,15 @@ class _Walk:
         self.promised: dict[tuple[str, int], tuple[int, str]] = {}  # caller and session → event, place of response()
         self.gone: set[str] = set()
         self.sockets: dict[int, int] = {}  # socket → its last change of state
+        self.failing: dict[str, tuple[int, str]] = {}  # services whose start has failed: event and text of the log
+        self.refused: dict[str, tuple[int, Event]] = {}  # whose dispatch failed without an error of a coroutine
+        self.blamed: set[str] = set()  # whose dispatch has failed, and why is told already
+        self.taken: dict[str, Event] = {}  # the message that each service dispatches
+        self.woken: defaultdict[str, deque[Any]] = defaultdict(deque)  # wakeup_queue: whose sleep each entry was for
+        for address, t in self.tables.all["services"].items():
+            self.woken[address] = deque([None] * len(t.get("wakeup_queue", ())))
+        self.sent: dict[tuple[str, int], str] = {}  # caller and session → "response" or "error"
+        self.both: defaultdict[str, list[Verdict]] = defaultdict(list)  # by service while it may still exit
         self.lengths: dict[str, list[int]] = {}  # mailboxes at each quarter of the trace
 
     def happened(self) -> Iterator[Verdict]:
@@ -137,6 +152,8 @@ class _Walk:
             if verdict is not None:
                 key = (verdict.kind, verdict.service, verdict.place or verdict.event)
                 found.setdefault(key, [verdict, 0])[1] += 1
+        for verdict in (verdict for verdicts in self.both.values() for verdict in verdicts):
+            found[verdict.kind, verdict.event] = [verdict, 1]
         for verdict, n in found.values():
             yield verdict if n == 1 else replace(verdict, text=verdict.text[:-1] + told("found.times", n=n))
 
@@ -175,6 +192,8 @@ class _Walk:
             if command == "RESPONSE" and session:
                 self.promised[source, session] = (i, e.get("at", ""))
             self.answered.add(who)
+            if again:
+                self.blamed.add(service)
             return self._by("answered twice", i, who, **said) if again else None
         if command == "QUIT":
             self.gone.add(service)
@@ -191,39 +210,105 @@ class _Walk:
 
     def _co_error(self, i: int, e: Event, service: str) -> Verdict:
         self.answered.discard((service, e["co"]))
+        self.blamed.add(service)
         return self._by("raised", i, (service, e["co"]), e.get("at"), error=e["error"])
 
     def _wakeup(self, i: int, e: Event, service: str) -> Verdict | None:
         if e["queued"]:
+            asleep = self.tables.all["services"].get(service, {}).get("sleep_session", {})
+            at = self.places.get((service, e["co"]))
+            self.woken[service].append((i, e, asleep.get(e["co"]), at))
+            return None
+        if self._ours(e):
             return None
         whom = f"wakeup({e['co']})" if e.get("co") else told("found.wakeup of a token")
         return self._by("wakeup of nobody", i, (service, e["in"]), e.get("at", ""), whom=whom)
 
     def _wakeup_skip(self, i: int, e: Event, service: str) -> Verdict:
+        self._taken(service)
         whom = e.get("co") or told("found.token")
         return _found("woken twice", i, service, e.get("co") or "", whom=whom, name=self.name(service))
+
+    def _ours(self, e: Event) -> bool:
+        """Whether the runtime itself called wakeup, for one that looks at the facts when it is woken."""
+        return not e.get("at") and not self.trace.origin
+
+    def _taken(self, service: str) -> Any:
+        queue = self.woken[service]
+        return queue.popleft() if queue else None
+
+    def _broken(self, service: str, session: int) -> Verdict | None:
+        """A wakeup breaks the sleep with `session`. It was for another if it was called while that one lasted."""
+        entry = self._taken(service)
+        if entry is None or entry[2] in (None, session):
+            return None
+        i, e, _, before = entry
+        co, at = e["co"], self.places.get((service, e["co"]))
+        if before in (None, at) or self._ours(e):
+            return None  # it waits there again, so it has looked at the facts
+        by = service, e["in"]
+        return self._by("late wakeup", i, by, e.get("at", ""), whom=f"wakeup({co})", sleeper=co, broken=_at(at))
+
+    def _log(self, i: int, e: Event, service: str) -> Verdict | None:
+        if (start := _FAILED_START.match(e["text"])) is not None:
+            self.failing[service] = i, e["text"][start.end() :]
+        text = e["text"].partition(" error : ")[2]
+        if not text or service not in self.refused:
+            return None
+        n, m = self.refused.pop(service)
+        error, _ = _error(text)
+        what = told("found.session", ptype=m["ptype"], session=m["session"])
+        said = {"name": self.name(service), "what": what, "source": self.name(m["source"]), "error": error}
+        return _found("not dispatched", n, service, **said)
+
+    def _dispatch_failed(self, i: int, e: Event, service: str) -> None:
+        if service not in self.blamed and service in self.taken:
+            self.refused[service] = i, self.taken[service]
+
+    def _send(self, i: int, e: Event, service: str) -> None:
+        if not e["session"]:
+            return
+        if e["ptype"] not in ("response", "error"):
+            self.sent.pop((service, e["session"]), None)  # a new request
+            return
+        key = e["to"], e["session"]
+        if self.sent.setdefault(key, e["ptype"]) != e["ptype"]:
+            said = {"session": e["session"], "source": self.name(e["to"])}
+            place = e.get("at") or self.places.get((service, e["in"]), "")
+            self.both[service].append(self._by("answered and failed", i, (service, e["in"]), place, **said))
 
     def _resume(self, i: int, e: Event, service: str) -> None:
         if e.get("args") == ["request"] and self.ptype.get(service) == "error":
             self.answered.add((service, e["co"]))  # an error message carries the session of a call, and asks nothing
 
     def _message(self, i: int, e: Event, service: str) -> Verdict | None:
-        self.ptype[service] = e["ptype"]
+        self.ptype[service], self.taken[service] = e["ptype"], e
+        self.blamed.discard(service)
+        self.both[""] += self.both.pop(service, [])
         took = self.trace.took(i)
         if took is None or took <= self.slow:
             return None
         what = e.get("type") or told("found.session", ptype=e["ptype"], session=e["session"])
         return _found("slow dispatch", i, service, what=what, name=self.name(service), took=took)
 
-    def _table(self, i: int, e: Event, service: str) -> None:
+    def _table(self, i: int, e: Event, service: str) -> Verdict | None:
+        if (e["table"], e["op"]) == ("session_id_coroutine", "break"):
+            return self._broken(service, e["session"])
         if (e["table"], e["op"]) == ("session_id_coroutine", "set"):
             self.yields.setdefault((service, e.get("co", "")), i)  # a timer's coroutine has not yielded yet
         elif (e["table"], e["op"]) == ("session_coroutine_id", "clear"):
             session, source = self._caller(service, e["co"])
             self.ignored.add((source, session))
+        return None
 
-    def _exit(self, i: int, e: Event, service: str) -> None:
+    def _exit(self, i: int, e: Event, service: str) -> Verdict | None:
         self.gone.add(service)
+        self.both.pop(service, None)  # who exits fails all that it has served: as in skynet, also what it has answered
+        if service not in self.failing:
+            return None
+        n, text = self.failing.pop(service)
+        error, at = _error(text)
+        return _found("did not start", n, service, place=at, name=self.name(service), error=error, at=_at(at))
 
     def _socket(self, i: int, e: Event, service: str) -> None:
         self.sockets[e["id"]] = i
@@ -232,10 +317,12 @@ class _Walk:
 # --------------------------------------------------------------------------- findings that stand at the end
 
 
-def standing(tables: dict[str, Any], places: dict[Who, str], walk: _Walk | None = None) -> Iterator[Verdict]:
+def standing(
+    tables: dict[str, Any], places: dict[Who, str], behind: Behind | None = None, walk: _Walk | None = None
+) -> Iterator[Verdict]:
     """What the tables at one moment show. `walk`: the trace that led there, which knows reasons and events."""
     walk = walk or _Walk(Film(), SLOW)
-    waits = Waits(tables, places)
+    waits = Waits(tables, places, behind)
     yield from _circles(waits, walk)
     if not walk.trace.origin:  # a recording of the real skynet has neither mailboxes nor sockets nor timers
         yield from _unanswered(waits, walk)
@@ -248,6 +335,14 @@ def standing(tables: dict[str, Any], places: dict[Who, str], walk: _Walk | None 
         if left and address not in walk.gone:
             whom, name = told("found.and").join(left), f"{waits.names[address]} {address}"
             yield _found("left in wakeup_queue", walk.last, address, left[0], whom=whom, name=name)
+
+
+def _error(text: str) -> tuple[str, str]:
+    """The error at the end of a logged traceback, and the innermost place in it."""
+    lines = text.splitlines() or [""]
+    indented = [n for n, line in enumerate(lines) if line.startswith(" ")]
+    places = re.findall(r"(\S+:\d+) in ", text)
+    return lines[min(indented[-1] + 1 if indented else 0, len(lines) - 1)], places[-1] if places else ""
 
 
 def _at(place: str | None) -> str:
@@ -289,9 +384,15 @@ def _unanswered(waits: Waits, walk: _Walk) -> Iterator[Verdict]:
 def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk) -> Iterator[Verdict]:
     callers = {(wait.service, wait.session): wait for wait in waits if wait.kind == "call"}
     busy = {service for _, service, _ in tables.get("timers", ())}
+    circled = {wait.who for circle in waits.circles() for wait in circle}
     for address, t in tables["services"].items():
         for session, caller in t.get("unresponse", ()):
-            waiting = callers.get((caller, session))
+            waiting, target = callers.get((caller, session)), waits.behind.get((caller, session))
+            if target is not None and t["name"] == "launcher":
+                yield from _start(waits, walk, target, busy, tables)
+                continue
+            if t["name"] in _NEWS or (waiting is not None and waiting.who in circled):
+                continue
             if (waiting is None and caller != ":00000000") or address in busy or t.get("mailbox"):
                 continue
             event, place = walk.promised.get((caller, session), (None, ""))
@@ -299,6 +400,18 @@ def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk) -> Iterator[Verdict
             who = waits.label(waiting.who) if waiting is not None else told("found.caller")
             name = f"{waits.names[address]} {address}"
             yield _found("response kept", event, address, "", place, made=made, name=name, session=session, who=who)
+
+
+def _start(waits: Waits, walk: _Walk, target: Who, busy: set[str], tables: dict[str, Any]) -> Iterator[Verdict]:
+    """The start function of a service has not ended, so the launcher has not answered."""
+    start = waits.of(*target)
+    chain = [] if start is None else waits.chain(start)
+    if start is None or chain[-1].kind != "sleep" or waits.next(chain[-1]) is not None:
+        return  # it goes on by itself, or is in a circle, which is told of
+    last = chain[-1].service
+    if last not in busy and not tables["services"][last].get("mailbox"):
+        said = {"name": waits.named(target[0]), "story": _story(waits, chain)}
+        yield _found("start not ended", walk.yields.get(target), *target, start.place, **said)
 
 
 def _rings(waits: Waits, walk: _Walk) -> Iterator[Verdict]:

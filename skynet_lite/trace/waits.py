@@ -11,11 +11,12 @@ Works on the tables of a trace (`trace.waits(i)`) and of a live node (`node.wait
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..doors import door
+from .kinds import Event
 from .language import told
 from .parked import socket_waits
 from .text import cells, fit
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Who = tuple[str, str]  # service and coroutine
+Behind = dict[tuple[str, str | int], Who]
+"""Who has to go on first, where no table says it: caller and session of a start that the launcher has not answered →
+the start function; a coroutine of service_mgr that waits for a launch, a request that service_provider keeps → the
+coroutine that launches."""
 _MAIL = re.compile(r"(\S+) (\d+) (:.*)")  # mail_label: type, session, source
 
 
@@ -31,11 +36,12 @@ _MAIL = re.compile(r"(\S+) (\d+) (:.*)")  # mail_label: type, session, source
 class Wait:
     """One parked coroutine. `kind`: call, queue, socket, timer, sleep.
 
-    `state` of a call: served (by `target`), queued (the request lies in a mailbox),
+    `state` of a call: served (by `target`), starting (`target`), queued (the request lies in a mailbox),
     coming (the answer does), kept (a response function holds it), nobody, unknown.
     `named`: name and address of the service that was called, `id`: the socket or the
     critical section, `function`: of socket.py, `tick`: when the timer fires, None if it
-    has. `place`: the line it is parked at, if known.
+    has, `starts`: name and address of a service whose start it waits for. `place`: the line
+    it is parked at, if known.
     """
 
     service: str
@@ -50,6 +56,7 @@ class Wait:
     id: int = 0
     function: str = ""
     tick: int | None = None
+    starts: str = ""
 
     @property
     def who(self) -> Who:
@@ -59,6 +66,7 @@ class Wait:
     def on(self) -> str:
         """What is waited for, in words."""
         kind = "fired" if self.kind == "timer" and self.tick is None else self.kind
+        kind = "turn" if kind == "sleep" and self.target is not None else kind
         fields = vars(self) | {"by": self.target[1] if self.target else ""}
         return told(f"wait.{kind}", **fields) + (told(f"wait.{self.state}", **fields) if kind == "call" else "")
 
@@ -66,8 +74,11 @@ class Wait:
 class Waits(list[Wait]):
     """The wait-for graph: a list of its `Wait`s, to be printed or to `draw`."""
 
-    def __init__(self, tables: dict[str, Any], places: dict[Who, str] | None = None) -> None:
-        super().__init__(_edges(tables, places or {}))
+    def __init__(
+        self, tables: dict[str, Any], places: dict[Who, str] | None = None, behind: Behind | None = None
+    ) -> None:
+        self.behind: Behind = behind or {}
+        super().__init__(_edges(tables, places or {}, self.behind))
         self.names = {address: str(t.get("name", "")) for address, t in tables["services"].items()}
         self._by_who = {wait.who: wait for wait in self}
 
@@ -131,7 +142,48 @@ def named(name: str, address: str) -> str:
     return f"{name} {address}" if name and name != address else address
 
 
-def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
+def behind(events: Iterable[Event], names: dict[str, str]) -> Behind:
+    """Read from the messages of launcher, service_mgr and service_provider."""
+    last: dict[str, Event] = {}  # the message that each service took last
+    asked: dict[Who, list[Any]] = {}  # what each coroutine is serving
+    starts: dict[str, str] = {}  # the coroutine of each start function
+    born: dict[str, tuple[str, int]] = {}
+    named_in: dict[tuple[str, int], str] = {}  # what each request to service_provider is about
+    launcher = next((address for address, name in names.items() if name == "launcher"), "")
+    for e in events:
+        kind, service = e["e"], e.get("service", "")
+        if kind == "message":
+            last[service] = e
+            if names.get(service) == "service_provider":
+                named_in[e["source"], e["session"]] = f"{[*e.get('body', []), '', ''][1]} of service.new"
+        elif kind == "resume" and e["args"] == ["request"] and service in last:
+            asked[service, e["co"]] = last[service].get("body", [])
+        elif kind in ("yield", "co_error", "kill") and e.get("command", "EXIT") == "EXIT":
+            asked.pop((service, e["co"]), None)
+        elif kind == "birth" and launcher in last:
+            what, *words = map(str, last[launcher].get("body", [""]))
+            if what in ("LAUNCH", "LOGLAUNCH") and f"{e['label']} ".startswith(" ".join(words[:2]) + " "):
+                born[service] = last[launcher]["source"], last[launcher]["session"]
+        elif kind == "co_create" and (e["for"], e["in"]) == ("timeout", "main") and service not in last:
+            starts[service] = e["co"]
+    found: Behind = {asks: (service, starts[service]) for service, asks in born.items() if service in starts}
+    launches: dict[str, Who] = {}
+    for who, body in asked.items():
+        if names.get(who[0]) == "service_provider" and body[:1] == ["launch"]:
+            launches.setdefault(f"{body[1]} of service.new", who)
+    found |= {asks: launches[name] for asks, name in named_in.items() if name in launches}
+    for who, (command, *words) in ((who, body) for who, body in asked.items() if len(body) > 1):
+        if names.get(who[0]) == "service_mgr":
+            name = ("@" if str(command).startswith("G") else "") + str(words[0])
+            name += f" {words[1:2]}" if name.endswith("snaxd") else ""
+            if str(command).endswith("LAUNCH"):
+                launches.setdefault(name, who)
+            if launches.get(name, who) != who:
+                found[who] = launches[name]
+    return found
+
+
+def _edges(tables: dict[str, Any], places: dict[Who, str], behind: Behind) -> Iterator[Wait]:
     services = tables["services"]
     timers = {(service, session): tick for tick, service, session in tables.get("timers", ())}
     answers = _answerer(services)
@@ -149,15 +201,20 @@ def _edges(tables: dict[str, Any], places: dict[Who, str]) -> Iterator[Wait]:
                 # A name, another node, a service without coroutines: what goes on there is not in the tables.
                 known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
                 state = state or ("nobody" if known else "unknown")
-                called = named(services.get(to, {}).get("name", ""), to)
-                yield Wait(address, co, session, "call", state, target, to, place, called)
+                called, starts = named(services.get(to, {}).get("name", ""), to), ""
+                if state == "kept" and (address, session) in behind:
+                    target = behind[address, session]
+                    if target[0] != to:
+                        state, starts = "starting", named(services.get(target[0], {}).get("name", ""), target[0])
+                yield Wait(address, co, session, "call", state, target, to, place, called, starts=starts)
             elif co in sockets:
                 id, function = sockets[co]
                 yield Wait(address, co, session, "socket", place=place, id=id, function=function)
             elif (holder := _holder(t, co)) is not None:
                 yield Wait(address, co, session, "queue", target=(address, holder[1]), place=place, id=holder[0])
             elif tick is None and co in asleep and state != "coming":
-                yield Wait(address, co, session, "sleep", place=place)
+                target = behind.get((address, co))
+                yield Wait(address, co, session, "sleep", target=target, place=place)
             else:
                 yield Wait(address, co, session, "timer", place=place, tick=tick)
 
