@@ -14,6 +14,7 @@ frames of both sides: below a notebook's sixty frames it would cost twice as muc
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from greenlet import GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
@@ -59,8 +60,8 @@ class Coroutine(greenlet):
     """
 
     __slots__ = (
-        "address", "args", "f", "hub", "inner", "n", "pooled", "responded", "serial", "service", "session", "sleeping",
-        "tag", "token",
+        "address", "args", "context", "f", "hub", "inner", "n", "pooled", "responded", "serial", "service", "session",
+        "sleeping", "tag", "token",
     )  # fmt: skip
 
     is_task = True  # runs a task of the user
@@ -79,6 +80,7 @@ class Coroutine(greenlet):
         self.responded = False  # session_response: answered, or the answer is in a response function
         self.sleeping: int | None = None  # sleep_session
         self.token: Any = None  # what wakes it, if not itself
+        self.context = self.gr_context = Context()  # its contextvars; this way one sees at once that there are none
         self.tag: str | bool | None = None  # session_coroutine_tracetag; False: not to be traced
         self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (lualib/coroutine.py)
 
@@ -88,8 +90,11 @@ class Coroutine(greenlet):
         while True:
             self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
             self.args = ()  # let go of the message
-            forgotten = 0 if self.responded else self.session
-            self.session, self.responded = None, False
+            if self.context:  # and of the contextvars of its task
+                inherit(self, NONE)
+            forgotten, self.session = self.session, None
+            if self.responded:
+                forgotten, self.responded = 0, False
             self.pooled, service.pooled = service.pooled, self
             coroutine_yield(hub, EXIT, forgotten)
 
@@ -122,7 +127,7 @@ class UserCoroutine(greenlet):
     Its `hub` is whoever resumed it, so a yield goes there; see lualib/coroutine.py.
     """
 
-    __slots__ = ("blocked", "f", "hub", "thread")
+    __slots__ = ("blocked", "context", "f", "hub", "thread")
 
     service, n, session, address = map(_of_thread, ("service", "n", "session", "address"))
     responded, sleeping, token, tag, label = map(_of_thread, ("responded", "sleeping", "token", "tag", "label"))
@@ -130,6 +135,7 @@ class UserCoroutine(greenlet):
     def __init__(self, f: Callable[..., Any]) -> None:
         greenlet.__init__(self)
         self.f = f
+        inherit(self, running().context)
         self.thread: Any = None  # the skynet thread that resumed it last (coroutine_caller)
         self.hub: Any = None
         self.blocked = False  # parked in skynet, not by its own yield
@@ -139,6 +145,14 @@ class UserCoroutine(greenlet):
 
     def __repr__(self) -> str:
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
+
+
+NONE = Context()
+
+
+def inherit(co: Any, context: Context) -> None:
+    """`co` begins, or goes on, with a copy of these contextvars: a fork's are its creator's, a message has none."""
+    co.context = co.gr_context = context.copy()
 
 
 def hold_token(s: Any, co: Any, token: Any) -> None:
@@ -162,6 +176,7 @@ class Hub(greenlet):
     __slots__ = ("_driver", "_outcome", "_task", "service")
     n = 0  # "main" in a trace: no coroutine
     tag = None
+    context = property(lambda hub: copy_context())  # what a service sets while it is loaded, its start function finds
 
     def __init__(self) -> None:
         super().__init__()

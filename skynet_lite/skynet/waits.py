@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, outside, running
+from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, inherit, outside, running
 from .scheduler import NOTHING, current
 from .task import traced_timeout
 
@@ -28,6 +28,8 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
         func = traced_timeout(s, session, ti, func)
     s.server.set_timer(s.ctx, session, ti)
     co = s.session_id_coroutine[session] = s.co_create(func, ())
+    if context := running().context:
+        inherit(co, context)
     return co
 
 
@@ -111,6 +113,8 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
     except AttributeError:
         raise outside() from None
     co: Coroutine = s.co_create(func, args)
+    if me.context:
+        inherit(co, me.context)
     if s.fork_queue is NOTHING:
         s.fork_queue = deque()
     s.fork_queue.append(co)
