@@ -28,13 +28,9 @@ coroutine_yield: Callable[..., Any] = greenlet.switch
 running: Callable[[], Any] = getcurrent
 
 CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE", "EXIT", "QUIT"
-"""What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0). EXIT: its task has ended; QUIT: its service has.
-A new one gets its branch there.
-"""
+"""Yielded to `suspend` (lualib/skynet.lua of v1.1.0). EXIT: its task has ended; QUIT: its service has."""
 KILL, TRACE, SUSPEND = "KILL", "TRACE", "SUSPEND"
-"""Ours. KILL, TRACE: the parameter is a function, to be called in the hub. SUSPEND: park; what `skynet.request` waits
-for is in the table already.
-"""
+"""Ours. KILL, TRACE: the parameter is a function for the hub. SUSPEND: park; the sessions are in the table already."""
 BREAK = "BREAK"
 """In session_id_coroutine: whoever waited has gone on, throw the response away. Handed to a resume: you were woken."""
 DONE = object()
@@ -91,7 +87,7 @@ class Coroutine(greenlet):
             self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
             self.args = ()  # let go of the message
             if self.context:  # and of the contextvars of its task
-                inherit(self, NONE)
+                inherit(self, Context())
             forgotten, self.session = self.session, None
             if self.responded:
                 forgotten, self.responded = 0, False
@@ -133,21 +129,15 @@ class UserCoroutine(greenlet):
     responded, sleeping, token, tag, label = map(_of_thread, ("responded", "sleeping", "token", "tag", "label"))
 
     def __init__(self, f: Callable[..., Any]) -> None:
-        greenlet.__init__(self)
-        self.f = f
+        greenlet.__init__(self, f)
+        self.f: Any = f
         inherit(self, running().context)
         self.thread: Any = None  # the skynet thread that resumed it last (coroutine_caller)
         self.hub: Any = None
         self.blocked = False  # parked in skynet, not by its own yield
 
-    def run(self, *args: Any) -> Any:
-        return self.f(*args)
-
     def __repr__(self) -> str:
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
-
-
-NONE = Context()
 
 
 def inherit(co: Any, context: Context) -> None:
