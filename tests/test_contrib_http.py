@@ -187,6 +187,7 @@ BAD = [
     (b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 1x\r\n\r\n", 400),
     (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", 505),
+    (b"HEAD / HTTP/2.0\r\nhost: x\r\n\r\n", 505),  # whose answer has no body either
     (b"\x16\x03\x01\x02\x00\x01", 400),  # TLS
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n", 501),
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", 400),
@@ -662,6 +663,25 @@ def test_answers_that_are_none(answer: bytes, text: str) -> None:
 
     with Listening(answers) as s, pytest.raises(ProtocolError, match=text):
         run_service(s.node, lambda: httpc.get(f"127.0.0.1:{s.port}"))
+
+
+@pytest.mark.parametrize("text", ["x\r\nset-cookie: a=1", "x\nset-cookie: a=1", "x\r\n\r\n<script>", "x\0", "x\x0b"])
+def test_no_header_within_a_header(text: str) -> None:
+    """What somebody else wrote may stand in a header and stays one there: a line of its own is refused, both ways."""
+    with web(lambda request: (200, "x", {"location": text})) as s:
+        answer = s.exchange(GET)
+        assert answer.startswith(b"HTTP/1.1 500 ") and b"set-cookie" not in answer and b"script" not in answer
+
+        def ask() -> list[str]:
+            found = []
+            for url, header in (("/", {"user": text}), (f"/{text}", None), ("/", {text: "x"})):
+                try:
+                    found.append(f"sent {httpc.get(f'http://127.0.0.1:{s.port}', url, header)}")
+                except httpc.h11.LocalProtocolError as e:
+                    found.append(type(e).__name__)
+            return found + list(skynet.running().service.socket_pool or ())
+
+        assert run_service(s.node, ask) == ["LocalProtocolError"] * 3
 
 
 def test_addresses_of_the_client() -> None:

@@ -43,7 +43,8 @@ def saying(reply: bytes) -> Listening:
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", 'Protocol error, got "H" as reply type byte'),
         (b"$x\r\n", "Bad bulk string length"),
-        (b"*4294967295\r\n", "a reply beyond all memory"),
+        (b"*4294967295\r\n", "out of memory"),
+        (b"%1\r\n*0\r\n+a map whose key is a list\r\n", "unhashable type: 'list'"),
     ],
 )
 def test_no_redis(reply: bytes, why: str) -> None:

@@ -95,6 +95,23 @@ def test_an_echo() -> None:
         assert s.log() == []
 
 
+@pytest.mark.parametrize("through_http", [False, True])
+def test_a_message_that_comes_with_the_handshake(through_http: bool) -> None:
+    """A client should wait for the answer. One that does not loses nothing, and does not hang."""
+
+    def accept(id: int) -> None:
+        if through_http:
+            httpd.serve(id, lambda request: echo(websocket.accept(request)))
+        else:
+            echo(websocket.accept(id))
+
+    with Listening(accept) as s:
+        client = s.client(UPGRADE + b"\r\n" + frame(TEXT, b"early") + frame(CLOSE, closing(1000)))
+        switched(client)
+        client.expect(reply(TEXT, b"early") + reply(CLOSE, closing(1000)))
+        client.expect_eof()
+
+
 def test_a_message_in_pieces() -> None:
     """Frames of one message, with a ping between them, in single bytes on the wire: one message for the reader."""
     with echoing() as s:
@@ -348,7 +365,7 @@ def test_who_does_not_get_through_the_handshake() -> None:
         gone.close()
         silent.expect_eof()
         assert [line.rpartition(" : ")[2] for line in s.log()] == [
-            "websocket 3: the connection ended before the handshake was over",
+            "peer unexpectedly closed connection",
             "socket 2: the other side took too long",
         ]
 
@@ -502,6 +519,21 @@ def test_a_packed_bomb() -> None:
         tracemalloc.stop()
         assert answer[:1] == b"\x88" and answer[2:4] == closing(1009)
         assert peak < 20_000_000
+
+
+def test_a_bomb_of_half_a_gigabyte() -> None:
+    """In pieces of a message, and in one frame whose packed bytes come one network read after another."""
+    packer, parts = zlib.compressobj(9, zlib.DEFLATED, -15), []
+    for _ in range(500):
+        parts.append(packer.compress(bytes(1_000_000)))
+    packed = b"".join(parts) + packer.flush(zlib.Z_SYNC_FLUSH)
+    with echoing() as s:
+        client = s.client(UPGRADE + OFFER + b"\r\n" + frame(BINARY, packed, rsv1=True))
+        client.shutdown()
+        answer = until_eof(client)
+        assert answer.endswith(closing(1009, "a message of more than 262144")), (len(packed), answer)
+        (row,) = s.node.socket_server.netstat()  # the listening one
+        assert s.node.service(s.addr).socket_pool.keys() == {row["id"]}
 
 
 def test_empty_pieces() -> None:

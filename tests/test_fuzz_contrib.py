@@ -306,7 +306,7 @@ REPLIES = (
 )  # fmt: skip
 REPLY_WORDS = (
     b"\r\n", b"*1\r\n" * 12, b"$99999999999\r\n", b"*-2\r\n", b"$-2\r\n", b":1e9\r\n", b"!", b"HTTP/1.1 400 Bad Request\r\n",
-    b"\xff", b"\0", b"*1000000\r\n", b">2\r\n+push\r\n+x\r\n", b"~1\r\n+a\r\n", b"=8\r\ntxt:text\r\n", b"99999999999999999999",
+    b"\xff", b"\0", b"*1000000\r\n", b">2\r\n+push\r\n+x\r\n", b"~1\r\n+a\r\n", b"%1\r\n*0\r\n:1\r\n", b"=8\r\ntxt:text\r\n", b"99999999999999999999",
 )  # fmt: skip
 
 

@@ -207,5 +207,6 @@ def _refuse(stream: Stream, conn: h11.Connection, error: h11.RemoteProtocolError
     code = error.error_status_hint
     skynet.error(f"httpd: socket {stream.id} : {code} {error}")
     if conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-        write_response(stream, conn, code, f"{error}\n", {"connection": "close"})
+        head = getattr(conn, "_request_method", None) == b"HEAD"  # h11 knows, and would let no body pass
+        write_response(stream, conn, code, f"{error}\n", {"connection": "close"}, head=head)
         stream.linger(LINGER)

@@ -54,8 +54,8 @@ class _Replies:
         try:
             while (reply := self._reader.gets()) is False:
                 self._reader.feed(sock.read())
-        except (hiredis.ProtocolError, MemoryError) as e:
-            raise self.channel.lost(f"does not speak Redis: {str(e) or 'a reply beyond all memory'}") from None
+        except (hiredis.ProtocolError, TypeError, ValueError, MemoryError) as e:  # a list as a key, a length beyond all
+            raise self.channel.lost(f"does not speak Redis: {str(e) or 'out of memory'}") from None
         return reply
 
     def one(self, sock: ChannelSocket) -> tuple[bool, Any]:

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from .. import skynet
 from ..core.errors import SocketError
 from . import tls
-from .httpd import Request
-from .internal import collect, complain, dial, pairs, split
+from .httpd import Request, read_request
+from .internal import collect, complain, dial, h11, pairs, split
 from .messages import (
     MESSAGE_LIMIT,
     ConnectionType,
@@ -47,10 +47,9 @@ def accept(
     None: it was refused, and the log says why. `limit`: of a message, in bytes or characters.
     `deflate`: messages are packed if the client can. `context`: wss, see tls.server_context.
     """
-    request: tuple[Any, ...] = ()
     if isinstance(where, Request):
         where.taken = True
-        stream, request = where.stream, (where.event.headers.raw_items(), where.url)
+        stream = where.stream
     else:
         try:
             stream = tls.accept(where, context, timeout)
@@ -59,11 +58,14 @@ def accept(
             return None
     ws, asked, agreed = WebSocket(stream, ConnectionType.SERVER, limit), None, False
     try:
-        if isinstance(where, Request):
-            ws.raw = where.rest
-            if where.method != "GET":
-                raise RemoteProtocolError(f"{where.method} instead of GET")
-        asked = ws.greeting(timeout, request)
+        stream.within(timeout)
+        request = where if isinstance(where, Request) else read_request(stream, h11.Connection(h11.SERVER))
+        if request is None:
+            raise SocketError(f"websocket {ws.id}: the connection ended before the handshake was over")
+        if request.method != "GET":
+            raise RemoteProtocolError(f"{request.method} instead of GET")
+        ws.raw = request.rest
+        asked = ws.greeting(timeout, (request.event.headers.raw_items(), request.url))
         ws.url, ws.header = asked.target, collect([("host", asked.host), *asked.extra_headers])
         if _tell(handle, "handshake", ws, ws.header, ws.url) is False:
             raise RemoteProtocolError("the handle refuses it", events.RejectConnection(status_code=403))
@@ -72,12 +74,13 @@ def accept(
         agreed = stream.write(ws.ws.send(events.AcceptConnection(ws.subprotocol, packing)))
     except Exception as e:
         gone = asked is None and isinstance(e, SocketError)  # later it is an affair of the handle
-        if gone or isinstance(e, RemoteProtocolError):
+        theirs = isinstance(e, (RemoteProtocolError, h11.RemoteProtocolError))
+        if gone or theirs:
             skynet.error(f"websocket: no connection : {e}")
         else:
             complain("websocket: a function of the handle failed", e)
         if not gone:
-            refusal = events.RejectConnection(status_code=400 if isinstance(e, RemoteProtocolError) else 500)
+            refusal = events.RejectConnection(status_code=getattr(e, "error_status_hint", 400 if theirs else 500))
             stream.write(ws.ws.send(getattr(e, "event_hint", None) or refusal))
             stream.linger(LINGER)
     finally:
