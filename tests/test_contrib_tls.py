@@ -186,6 +186,54 @@ def test_who_is_no_tls_client(server: ssl.SSLContext) -> None:
         assert "HTTP_REQUEST" in log[0] and "without a farewell" in log[1] and "took too long" in log[2]
 
 
+def hello(version: int) -> bytes:
+    """A ClientHello without extensions, of SSL 3.0 (0x300) or TLS 1.0 to 1.2 (0x301 to 0x303)."""
+    body = version.to_bytes(2, "big") + bytes(32) + b"\0" + b"\0\x04\xc0\x2f\0\x2f" + b"\x01\0"
+    message = b"\x01" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message
+
+
+@pytest.mark.parametrize("version", [0x300, 0x301, 0x302])
+def test_old_versions_are_refused(server: ssl.SSLContext, version: int) -> None:
+    """SSL 3.0, TLS 1.0 and 1.1 get an alert, a line in the log, and the end of the connection."""
+    with Listening(lambda id: httpd.serve(id, lambda r: "x", context=server, timeout=300)) as s:
+        answer = s.exchange(hello(version))
+        assert answer[:1] == b"\x15" and answer[5:] in (b"\x02\x46", b"\x02\x28")  # fatal: version, or handshake
+        (line,) = s.log()
+        assert "UNSUPPORTED_PROTOCOL" in line or "VERSION" in line
+        assert s.node.service(s.addr).socket_pool.keys() == {1}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_new_versions_are_spoken(pem: tuple[Path, Path, Path], server: ssl.SSLContext, version: ssl.TLSVersion) -> None:
+    """TLS 1.2 and 1.3, by a client that knows nothing else."""
+    client = ssl.create_default_context(cafile=str(pem[0]))
+    client.minimum_version = client.maximum_version = version
+
+    def ask(stream: Any) -> Any:
+        stream.write(b"hi")
+        return stream.read(2), stream.ssl.version()
+
+    said = both(server, client, lambda stream: stream.write(stream.read(2)), ask)
+    assert said == (b"hi", version.name.replace("_", "."))
+
+
+@pytest.mark.parametrize("host", [".127.0.0.1", "127.0.0.1\0x"])
+def test_a_host_that_cannot_be_one(trusting: ssl.SSLContext, host: str) -> None:
+    """What the ssl module refuses leaves no socket behind."""
+    with Listening(lambda id: tls.accept(id).close()) as s:
+
+        def body() -> Any:
+            id = socket.open("127.0.0.1", s.port)
+            try:
+                tls._agreed(id, trusting, 100, host)
+            except (ValueError, TypeError, SocketError):
+                pass
+            return list(skynet.running().service.socket_pool)
+
+        assert run_service(s.node, body) == []
+
+
 def test_a_handshake_is_reads_and_writes(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     """Client hello, server's answer, client's finish: what SSLObject asks for, in that order, is all that happens."""
     with Listening(lambda id: tls.accept(id, server, 500).close()) as s, s.node.record() as trace:

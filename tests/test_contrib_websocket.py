@@ -18,7 +18,7 @@ from contrib_harness import Listening, certificates, run_service, until_eof
 from harness import needs
 from socket_harness import TIMEOUT
 
-from skynet_lite import Node, SkynetError, SocketError, skynet, socket
+from skynet_lite import DriveTimeout, Node, SkynetError, SocketError, skynet, socket
 from skynet_lite.contrib import httpd, tls, websocket
 from skynet_lite.contrib.stream import ProtocolError, TimedOut
 
@@ -30,6 +30,7 @@ SWITCHED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )  # the key and the answer of RFC 6455
+PAGE = b"HTTP/1.1 200 OK\r\ndate: Sun, 09 Sep 2001 01:46:40 GMT\r\ncontent-length: 6\r\n\r\na page"
 TEXT, BINARY, CLOSE, PING, PONG, MORE = 1, 2, 8, 9, 10, 0
 
 
@@ -92,6 +93,23 @@ def test_an_echo() -> None:
         client.expect_eof()
         s.node.run_until_idle()
         assert s.log() == []
+
+
+@pytest.mark.parametrize("through_http", [False, True])
+def test_a_message_that_comes_with_the_handshake(through_http: bool) -> None:
+    """A client should wait for the answer. One that does not loses nothing, and does not hang."""
+
+    def accept(id: int) -> None:
+        if through_http:
+            httpd.serve(id, lambda request: echo(websocket.accept(request)))
+        else:
+            echo(websocket.accept(id))
+
+    with Listening(accept) as s:
+        client = s.client(UPGRADE + b"\r\n" + frame(TEXT, b"early") + frame(CLOSE, closing(1000)))
+        switched(client)
+        client.expect(reply(TEXT, b"early") + reply(CLOSE, closing(1000)))
+        client.expect_eof()
 
 
 def test_a_message_in_pieces() -> None:
@@ -235,6 +253,11 @@ REFUSED = [
     (UPGRADE.replace(b"Version: 13", b"Version: 8") + b"\r\n", 426),
     (UPGRADE.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"") + b"\r\n", 400),
     (b"nonsense\r\n\r\n", 400),
+    (UPGRADE.replace(b"Host: x", b"Host: \xff") + b"\r\n", 400),
+    (UPGRADE.replace(b"Host: x", b"Host: xn--a") + b"\r\n", 400),  # no name in Punycode
+    (UPGRADE + b"Sec-WebSocket-Protocol: \xff\r\n\r\n", 400),
+    (UPGRADE + b"Sec-WebSocket-Extensions: \xc3\xa4\r\n\r\n", 400),
+    (UPGRADE.replace(b"Connection: keep-alive, ", b"Connection: \xff, ") + b"\r\n", 400),
 ]
 
 
@@ -259,6 +282,82 @@ def test_handshakes_that_are_refused(data: bytes, code: int, through_http: bool)
         assert s.node.service(s.addr).socket_pool.keys() == {1}
 
 
+def test_a_handshake_function_that_raises() -> None:
+    """500 for the client, the traceback for the log, and no socket that stays behind; nor from one whose coroutine is
+    ended while it waits. A SocketError of its own is no end of this connection.
+    """
+    threads: list[Any] = []
+
+    def handshake(ws: websocket.WebSocket, header: dict[str, Any], url: str) -> bool:
+        threads.append(skynet.running())
+        if url == "/waits":
+            skynet.wait()
+        if url == "/kills":
+            skynet.killthread(threads[-2])
+        raise (SocketError if url == "/database" else RuntimeError)("the handshake fails")
+
+    with Listening(lambda id: websocket.accept(id, SimpleNamespace(handshake=handshake))) as s:
+        for path in (b"/", b"/database"):
+            client = s.client(UPGRADE.replace(b"/chat?room=1", path) + b"\r\n")
+            assert until_eof(client).startswith(b"HTTP/1.1 500 ")
+        waits = s.client(UPGRADE.replace(b"/chat?room=1", b"/waits") + b"\r\n")
+        s.node.run_until_idle()
+        assert s.node.service(s.addr).socket_pool.keys() == {1, 4}
+        until_eof(s.client(UPGRADE.replace(b"/chat?room=1", b"/kills") + b"\r\n"))
+        waits.expect_eof()
+        s.node.run_until_idle()
+        assert s.node.service(s.addr).socket_pool.keys() == {1}
+        log = [line.rstrip().rpartition("\n")[2] for line in s.log()]
+        assert log == ["RuntimeError: the handshake fails", "SocketError: the handshake fails", log[0]], s.log()
+
+
+@pytest.mark.parametrize(
+    "packing", [b"server_max_window_bits=abc", b"client_max_window_bits=", b"server_max_window_bits=8"]
+)
+def test_an_offer_that_makes_no_sense_is_declined(packing: bytes) -> None:
+    """RFC 7692: such an offer is not taken, and the connection goes on without packing."""
+    with echoing() as s:
+        client = connected(s, b"Sec-WebSocket-Extensions: permessage-deflate; " + packing + b"\r\n")
+        client.send(frame(TEXT, b"plain"))
+        client.expect(reply(TEXT, b"plain"))
+        client.send(frame(TEXT, deflated(b"packed"), rsv1=True))
+        client.expect(reply(CLOSE, closing(1002, "Reserved bit set unexpectedly")))
+
+
+def test_pongs_wait_for_a_peer_that_does_not_read() -> None:
+    """Whoever sends pings without end and reads nothing is not read any more: what he costs is bounded."""
+    with echoing() as s:
+        client = connected(s)
+        flood, sent = frame(PING, b"x" * 125) * 500, 0
+        with pytest.raises(DriveTimeout):
+            client._timeout = 0.5
+            while sent < 400:  # 26 MB
+                client.send(flood)
+                sent += 1
+        s.node.run_until_idle()
+        (row,) = (row for row in s.node.socket_server.netstat() if row["type"] == "TCP")
+        assert row["wbuffer"] < 3_000_000
+
+
+def test_a_handle_waits_for_a_peer_that_does_not_read() -> None:
+    """A handle that answers each message is not asked for more while more than a megabyte waits to be taken."""
+    asked: list[str] = []
+
+    def message(ws: websocket.WebSocket, data: str, kind: str) -> None:
+        asked.append(data)
+        ws.write(bytes(100_000))
+
+    with Listening(lambda id: websocket.accept(id, SimpleNamespace(message=message))) as s:
+        client = connected(s)
+        client.send(frame(TEXT, b"more") * 1000)
+        s.node.run_until_idle()
+        first = len(asked)
+        assert first < 100
+        client.recv(20_000_000)
+        s.node.run_until_idle()
+        assert first < len(asked) < 400
+
+
 def test_who_does_not_get_through_the_handshake() -> None:
     """Silence has its time; going away is no news."""
     with Listening(lambda id: echo(websocket.accept(id, timeout=200))) as s:
@@ -266,7 +365,7 @@ def test_who_does_not_get_through_the_handshake() -> None:
         gone.close()
         silent.expect_eof()
         assert [line.rpartition(" : ")[2] for line in s.log()] == [
-            "websocket 3: the connection ended before the handshake was over",
+            "peer unexpectedly closed connection",
             "socket 2: the other side took too long",
         ]
 
@@ -360,7 +459,7 @@ def test_behind_an_http_server() -> None:
 
     with Listening(lambda id: httpd.serve(id, handler)) as s:
         client = s.client(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        client.expect(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\na page")
+        client.expect(PAGE)
         client.send(UPGRADE + b"\r\n")
         switched(client)
         client.send(frame(TEXT, b"hello"))
@@ -370,7 +469,7 @@ def test_behind_an_http_server() -> None:
         client.expect_eof()
         s.node.run_until_idle()
         client = s.client(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
-        client.expect(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\na page")  # nobody has to upgrade
+        client.expect(PAGE)  # nobody has to upgrade
 
 
 # ---- packed messages
@@ -420,6 +519,21 @@ def test_a_packed_bomb() -> None:
         tracemalloc.stop()
         assert answer[:1] == b"\x88" and answer[2:4] == closing(1009)
         assert peak < 20_000_000
+
+
+def test_a_bomb_of_half_a_gigabyte() -> None:
+    """In pieces of a message, and in one frame whose packed bytes come one network read after another."""
+    packer, parts = zlib.compressobj(9, zlib.DEFLATED, -15), []
+    for _ in range(500):
+        parts.append(packer.compress(bytes(1_000_000)))
+    packed = b"".join(parts) + packer.flush(zlib.Z_SYNC_FLUSH)
+    with echoing() as s:
+        client = s.client(UPGRADE + OFFER + b"\r\n" + frame(BINARY, packed, rsv1=True))
+        client.shutdown()
+        answer = until_eof(client)
+        assert answer.endswith(closing(1009, "a message of more than 262144")), (len(packed), answer)
+        (row,) = s.node.socket_server.netstat()  # the listening one
+        assert s.node.service(s.addr).socket_pool.keys() == {row["id"]}
 
 
 def test_empty_pieces() -> None:

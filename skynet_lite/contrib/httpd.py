@@ -14,6 +14,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -21,13 +23,13 @@ from urllib.parse import parse_qsl, unquote
 from .. import skynet
 from ..core.errors import SocketError
 from ..skynet import socket
+from ..skynet.coroutine import inherit, running
 from . import tls
 from .internal import Header, collect, complain, h11, next_event, pairs
-from .stream import TIMEOUT, Stream
+from .stream import LINGER, TIMEOUT, Stream
 
 HEADER_LIMIT = 8192
 BODY_LIMIT = 1024 * 1024
-LINGER = 100  # ticks for a client we refuse to read why
 
 
 @dataclass(slots=True)
@@ -40,12 +42,17 @@ class Request:
     body: bytes
     stream: Stream
     event: h11.Request = field(repr=False)
-    rest: bytes = field(default=b"", repr=False)  # what came behind it: another protocol, if it asks for one
+    conn: h11.Connection = field(repr=False)
     taken: bool = False  # somebody else has the connection now (websocket.accept)
 
     @property
     def path(self) -> str:
         return unquote(self.url.partition("?")[0])
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind it: another protocol, if it asks for one."""
+        return self.conn.trailing_data[0]
 
     @property
     def query(self) -> Header:
@@ -64,8 +71,9 @@ def serve(
     """Start an accepted socket and serve it until either side has enough; then it is closed. DOC: http-serve
 
     `context`: HTTPS, see tls.server_context. `timeout`: ticks for one request to arrive whole, for a
-    connection to stay without one, and for the client to take each megabyte of an answer. What
-    breaks the rules or the limits (bytes) is answered (400, 413, 431, ...) and cut.
+    connection to stay without one, and for the client to take each megabyte of an answer, before the
+    next is made. What breaks the rules or the limits (bytes) is answered (400, 413, 431, ...) and cut.
+    Each request has contextvars of its own, a copy of those with which `serve` was called.
     """
     try:
         stream = tls.accept(id, context, timeout)
@@ -73,14 +81,17 @@ def serve(
         skynet.error(f"httpd: no connection : {e}")
         return
     conn = h11.Connection(h11.SERVER, header_limit)
+    me, mine = running(), running().context
     try:
         stream.within(timeout)
         while (request := read_request(stream, conn, header_limit, body_limit)) is not None:
             stream.within(None)
+            inherit(me, mine)
             if not _answer(request, conn, handler, timeout):
                 return
             conn.start_next_cycle()
             stream.within(timeout)
+            stream.ease()
     except h11.RemoteProtocolError as e:
         _refuse(stream, conn, e)
     except SocketError:
@@ -108,7 +119,7 @@ def read_request(
         part = next_event(stream, conn)
         if not isinstance(part, h11.Data):  # EndOfMessage
             method, url = event.method.decode("ascii"), event.target.decode("latin-1")
-            return Request(method, url, header, bytes(body), stream, event, conn.trailing_data[0])
+            return Request(method, url, header, bytes(body), stream, event, conn)
         body += part.data
         size = max(size, len(body))
     raise h11.RemoteProtocolError(f"a body of more than {body_limit} bytes", 413)
@@ -122,7 +133,9 @@ def write_response(
 
     What cannot be sent raises TypeError or h11.LocalProtocolError before anything is.
     """
-    lines = pairs(header, "content-length", "transfer-encoding")
+    lines = [(b"date", _date(int(skynet.time()))), *pairs(header, "content-length", "transfer-encoding")]
+    if any(name.lower() == b"date" for name, _ in lines[1:]):
+        del lines[0]
     empty = head or code in (204, 304)
     if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
         data = _bytes(body or b"")
@@ -152,6 +165,11 @@ def write_response(
         stream.within(None)
         if hasattr(body, "close"):
             body.close()
+
+
+@lru_cache(1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 def _end(conn: h11.Connection) -> bytes:
@@ -186,14 +204,9 @@ def _answer(request: Request, conn: h11.Connection, handler: Handler, timeout: i
 
 
 def _refuse(stream: Stream, conn: h11.Connection, error: h11.RemoteProtocolError) -> None:
-    """Say why, and let the client read it: a close with bytes unread would be a reset, and take it away again."""
     code = error.error_status_hint
     skynet.error(f"httpd: socket {stream.id} : {code} {error}")
     if conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-        write_response(stream, conn, code, f"{error}\n", {"connection": "close"})
-        stream.within(LINGER)
-        try:
-            while stream.read():
-                pass
-        except SocketError:
-            pass
+        head = getattr(conn, "_request_method", None) == b"HEAD"  # h11 knows, and would let no body pass
+        write_response(stream, conn, code, f"{error}\n", {"connection": "close"}, head=head)
+        stream.linger(LINGER)

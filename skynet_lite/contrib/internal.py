@@ -9,6 +9,7 @@ After lualib/http/internal.lua and url.lua.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -27,14 +28,27 @@ except ImportError as e:
 Header = dict[str, Any]
 """Names in lower case; a value is a str, or a list of them if the name came several times."""
 
+_FOLD_OR_END = re.compile(rb"\n(?:[ \t]|\r?\n)")  # what comes first: a line that begins with a blank, or the empty one
+
 
 def next_event(stream: Stream, conn: h11.Connection) -> Any:
     """The next thing the other side says; waits for bytes if it must. DOC: next-event
 
-    Raises h11.RemoteProtocolError, TimedOut.
+    What two programs could read in two ways is refused (RFC 9112, 5.2 and 6.1): whoever stands before us may have
+    seen another message than we do. Raises h11.RemoteProtocolError, TimedOut.
     """
-    while (event := conn.next_event()) is h11.NEED_DATA:
+    while True:
+        if conn.their_state is h11.IDLE:  # h11 appends such a line to the one before
+            found = _FOLD_OR_END.search(conn.trailing_data[0])
+            if found is not None and found[0][-1:] != b"\n":
+                raise h11.RemoteProtocolError("a line of the header begins with a blank")
+        if (event := conn.next_event()) is not h11.NEED_DATA:
+            break
         conn.receive_data(stream.read() or b"")  # no bytes: the end, and h11 knows whether it comes too early
+    if isinstance(event, (h11.Request, h11.Response)):
+        names = [name for name, _ in event.headers]
+        if b"transfer-encoding" in names and (b"content-length" in names or event.http_version == b"1.0"):
+            raise h11.RemoteProtocolError("transfer-encoding with a content-length, or in HTTP/1.0")
     return event
 
 

@@ -8,11 +8,12 @@ After lualib/http/websocket.lua.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..core.errors import SocketError
 from .internal import Header
-from .stream import Stream
+from .stream import UNREAD, Stream
 
 try:  # websocket.py takes its names from here, with this text
     from wsproto import ConnectionType as ConnectionType, WSConnection, events as events
@@ -38,10 +39,11 @@ class WebSocket:
         self.code: int | None = None
         self.ws = WSConnection(kind)
         self._limit = limit
-        self._raw = b""  # read, and not given to wsproto yet
+        self.raw = b""  # read, and not given to wsproto yet
         self._parts: list[Any] = []  # of a message that has begun
         self._size = 0  # and how much they are together
         self._reading = False
+        self._pongs = 0  # bytes of them since we last looked whether the other side takes them
 
     def read(self) -> str | bytes | None:
         """The next message: str if it was sent as text; None at the end of the connection (`code` 1006: it broke).
@@ -102,9 +104,12 @@ class WebSocket:
             self._reading = False
 
     def _feed(self) -> None:
-        if not self._raw:
-            self._raw = self.stream.read() or b""
-        piece, self._raw = self._raw[:SLICE], self._raw[SLICE:]
+        if self._pongs > UNREAD:
+            self._pongs = 0
+            self.stream.flush()
+        if not self.raw:
+            self.raw = self.stream.read() or b""
+        piece, self.raw = self.raw[:SLICE], self.raw[SLICE:]
         self.ws.receive_data(piece or None)  # None: ended without a farewell, which has a code: 1006
 
     def _happened(self, event: Any) -> Any:
@@ -126,28 +131,32 @@ class WebSocket:
                 self.code, self.reason = int(event.code), event.reason or ""
         else:
             if isinstance(event, events.Ping):
+                self._pongs += len(event.payload) + 2
                 self.send(event.response())
             return event
         return None
 
     def _refuse(self, code: int, reason: str) -> None:
-        """Say why, and let the other side read it before the socket goes (see httpd)."""
+        """Say why, before the socket goes."""
         self.send(events.CloseConnection(code, reason))
         self.code, self.reason = int(code), reason
-        self.stream.within(FAREWELL)
-        try:
-            while self.stream.read():
-                pass
-        except SocketError:
-            pass
+        self.stream.linger(FAREWELL)
 
-    def greeting(self, timeout: int | None) -> Any:
-        """The other side's part of the handshake. Raises RemoteProtocolError, SocketError, TimedOut."""
+    def greeting(self, timeout: int | None, request: Sequence[Any] = ()) -> Any:
+        """The other side's part of the handshake; `request`: headers and target, if they were read already.
+
+        Raises RemoteProtocolError, SocketError, TimedOut.
+        """
         self.stream.within(timeout)
-        while (event := next(iter(self.ws.events()), None)) is None:
-            data = self.stream.read()
-            if data is None:
-                raise SocketError(f"websocket {self.id}: the connection ended before the handshake was over")
-            self.ws.receive_data(data)
+        try:
+            if request:
+                self.ws.initiate_upgrade_connection(*request)
+            while (event := next(iter(self.ws.events()), None)) is None:
+                data = self.stream.read()
+                if data is None:
+                    raise SocketError(f"websocket {self.id}: the connection ended before the handshake was over")
+                self.ws.receive_data(data)
+        except (ValueError, LookupError) as e:  # wsproto trusts that text is text and a number a number
+            raise RemoteProtocolError(f"a header that makes no sense: {e}") from None
         self.stream.within(None)
         return event

@@ -44,16 +44,18 @@ class _Replies:
     def __init__(self) -> None:
         self._sock: ChannelSocket | None = None
         self._reader: Any = None
+        self.channel: Channel  # whose replies they are
 
     def next(self, sock: ChannelSocket) -> Any:
-        """One reply; an error is a RedisError, not raised."""
+        """One reply; an error is a RedisError, not raised. Raises SocketError: that is no Redis."""
         if sock is not self._sock:
             self._sock = sock
             self._reader = hiredis.Reader(encoding="utf-8", errors="surrogateescape", replyError=RedisError)
-        reply = self._reader.gets()
-        while reply is False:
-            self._reader.feed(sock.read())
-            reply = self._reader.gets()
+        try:
+            while (reply := self._reader.gets()) is False:
+                self._reader.feed(sock.read())
+        except (hiredis.ProtocolError, TypeError, ValueError, MemoryError) as e:  # a list as a key, a length beyond all
+            raise self.channel.lost(f"does not speak Redis: {str(e) or 'out of memory'}") from None
         return reply
 
     def one(self, sock: ChannelSocket) -> tuple[bool, Any]:
@@ -81,6 +83,7 @@ class _Connection:
         if db is not None:
             self._hello.append(("SELECT", db))
         self.channel: Channel = channel(host, port, auth=self._login, nodelay=True, **options)
+        self._replies.channel = self.channel
         self.channel.connect(True)
 
     def _login(self, channel: Channel) -> None:
@@ -148,17 +151,25 @@ class Watch(_Connection):
 
     def message(self) -> tuple[str, ...]:
         """Wait for the next message: (data, channel), or (data, channel, pattern) by a pattern. Raises SocketError."""
-        while True:
-            kind, name, *rest = self.channel.response(self._replies.one)
-            if kind == "message":
-                return rest[0], name
-            if kind == "pmessage":
-                return rest[1], rest[0], name
-            command = kind.replace("un", "", 1).upper(), name
-            if "un" in kind:
-                self._subscribed.pop(command, None)
-            else:
-                self._subscribed[command] = None
+        while (message := self.channel.response(self._pushed)) is None:
+            pass
+        found: tuple[str, ...] = message
+        return found
+
+    def _pushed(self, sock: ChannelSocket) -> tuple[bool, Any]:
+        ok, reply = self._replies.one(sock)
+        match reply:
+            case ["message", name, data]:
+                return True, (data, name)
+            case ["pmessage", pattern, name, data]:
+                return True, (data, name, pattern)
+            case ["subscribe" | "psubscribe" as kind, str(name), int()]:
+                self._subscribed[kind.upper(), name] = None
+            case ["unsubscribe" | "punsubscribe" as kind, name, int()]:
+                self._subscribed.pop((kind.replace("un", "", 1).upper(), name), None)
+            case _ if ok:  # and the next reply would be nobody's either
+                raise self.channel.lost(f"gave {reply!r:.100} to a subscriber")
+        return ok, None if ok else reply
 
 
 def connect(host: str = "127.0.0.1", port: int = 6379, **options: Any) -> Redis:

@@ -11,14 +11,23 @@ After lualib/http/sockethelper.lua.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
 from .. import skynet
 from ..core.errors import SkynetError, SocketError
 from ..core.timer import ticks as whole
 from ..skynet import socket
-from ..skynet.coroutine import Coroutine
+from ..skynet.coroutine import Coroutine, inherit, running
+from ..skynet.scheduler import current
 
 TIMEOUT = 3000
 """What servers and clients wait for the other side, unless told otherwise: ticks, so 30 seconds."""
+LINGER = 100  # ticks for a peer that is refused to read why
+UNREAD = 65536
+"""Bytes of answers for which a peer may ask before we look whether it takes them."""
 
 
 class TimedOut(SocketError):
@@ -35,10 +44,10 @@ class Stream:
     def __init__(self, id: int) -> None:
         self.id = id
         self.timed_out = False
-        self._due: int | None = None  # tick at which the socket is cut
-        self._alarm: int | None = None  # tick at which the guard looks; None: there is no guard
+        self._patience: int | None = None  # in how many ticks the socket is cut, see within
         self._backlog = 0  # kilobytes that the other side has not taken, once they are many
         self._flushing: list[Coroutine] = []
+        self._written = 0  # bytes since the last flush
         socket.nodelay(id)  # questions and answers: nobody has more to send before the other side has
         socket.warning(id, self._on_warning)
         socket.onclose(id, self._wake)
@@ -61,14 +70,22 @@ class Stream:
 
     def write(self, data: bytes) -> bool:
         """Send; does not wait. False: the connection is gone."""
+        self._written += len(data)
         return socket.write(self.id, data)
 
     def close(self) -> None:
         """Close; what was written is still delivered."""
         self.within(None)
-        if self._alarm is not None:
-            skynet.wakeup(self)  # let the guard go
         socket.close(self.id)
+
+    def linger(self, ticks: int) -> None:
+        """Let the other side read our last words: a close with bytes unread would be a reset, and take them away."""
+        self.within(ticks)
+        try:
+            while self.read():
+                pass
+        except SocketError:
+            pass
 
     def _timely(self, data: bytes | None) -> bytes | None:
         if data is None and self.timed_out:
@@ -82,34 +99,33 @@ class Stream:
 
         The coroutine that reads then gets TimedOut.
         """
-        self._due = None if ticks is None else skynet.now() + whole(ticks)
-        if self._due is None:
-            return
-        if self._alarm is None:
-            self._alarm = self._due
-            skynet.fork(self._guard)
-        elif self._due < self._alarm:
-            skynet.wakeup(self)
+        ticks = None if ticks is None else whole(ticks)
+        deadlines = _deadlines()
+        if self._patience is not None:
+            deadlines.drop(self._patience, self._cut)
+        self._patience = ticks
+        if ticks is not None:
+            deadlines.put(ticks, self._cut)
 
-    def _guard(self) -> None:
-        # One coroutine for each connection, not one for each request: it looks again when its time has come.
-        while self._due is not None and (left := self._due - skynet.now()) > 0:
-            self._alarm = self._due
-            skynet.sleep(left, self)
-        self._alarm = None
-        if self._due is not None:
-            self.timed_out = True
-            socket.shutdown(self.id)
-            self._wake()
+    def _cut(self) -> None:
+        self.timed_out = True
+        socket.shutdown(self.id)
+        self._wake()
 
     def flush(self) -> None:
         """Let others run; then, while more than a megabyte waits to be sent, wait until all is. Raises TimedOut."""
+        self._written = 0
         skynet.yield_()
         # The empty write asks whether there is still a socket: a peer that is gone takes nothing any more.
         while self._backlog and not self.timed_out and socket.write(self.id, b""):
             self._flushing.append(skynet.running())
             skynet.wait()
         self._timely(None)
+
+    def ease(self) -> None:
+        """`flush` now and then: after each answer that a peer can ask for without reading those before."""
+        if self._written > UNREAD:
+            self.flush()
 
     def _on_warning(self, id: int, kilobytes: int) -> None:
         self._backlog = kilobytes
@@ -120,6 +136,51 @@ class Stream:
         waiting, self._flushing = self._flushing, []
         for co in waiting:
             skynet.wakeup(co)
+
+
+class Deadlines:
+    """Who of a service has until when: one coroutine and one timer for all, not for each connection or request.
+
+    Those who have the same time run out in the order in which they came, so each length has a queue.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[int, OrderedDict[Callable[[], Any], int]] = {}  # ticks → what is called then, and when
+        self._alarm: int | None = None  # tick at which the guard looks; None: there is no guard
+
+    def put(self, ticks: int, late: Callable[[], Any]) -> None:
+        """Call `late`, which may not block, in so many ticks, unless it is dropped before."""
+        due = skynet.now() + ticks
+        self._queues.setdefault(ticks, OrderedDict())[late] = due
+        if self._alarm is None:
+            skynet.fork(self._guard)
+        elif due < self._alarm:
+            skynet.wakeup(self)
+        self._alarm = due if self._alarm is None else min(due, self._alarm)
+
+    def drop(self, ticks: int, late: Callable[[], Any]) -> None:
+        if ticks in self._queues:
+            self._queues[ticks].pop(late, None)
+
+    def _guard(self) -> None:
+        inherit(running(), Context())  # it lives longer than the task that needed it first
+        while True:
+            now = skynet.now()
+            for ticks, queue in list(self._queues.items()):
+                while queue and next(iter(queue.values())) <= now:
+                    queue.popitem(last=False)[0]()
+                if not queue:
+                    del self._queues[ticks]
+            if not self._queues:
+                break
+            self._alarm = min(next(iter(queue.values())) for queue in self._queues.values())
+            skynet.sleep(self._alarm - now, self)
+        self._alarm = None
+
+
+def _deadlines() -> Deadlines:
+    found: Deadlines = current().libs.setdefault("deadlines", Deadlines())
+    return found
 
 
 def connect(host: str, port: int, timeout: int | None = None) -> int:
@@ -141,9 +202,16 @@ def connect(host: str, port: int, timeout: int | None = None) -> int:
         elif isinstance(found[0], int):
             socket.close(found[0])  # too late: nobody wants it any more
 
+    def late() -> None:
+        skynet.wakeup(token)
+
     skynet.fork(opening)
-    skynet.sleep(timeout, token)
-    waiting = False
+    _deadlines().put(timeout, late)
+    try:
+        skynet.wait(token)
+    finally:
+        waiting = False
+        _deadlines().drop(timeout, late)
     if not found:
         raise TimedOut(f"{host}:{port} could not be reached within {timeout} ticks")
     if isinstance(found[0], SocketError):

@@ -136,16 +136,20 @@ def accept(id: int, context: ssl.SSLContext | None = None, timeout: int | None =
     Raises SocketError, TimedOut; the socket is closed then.
     """
     socket.start(id)
-    return Stream(id) if context is None else _agreed(TLSStream(id, context, True), timeout)
+    return Stream(id) if context is None else _agreed(id, context, timeout)
 
 
 def connect(host: str, port: int, context: ssl.SSLContext | None = None, timeout: int | None = None) -> TLSStream:
     """Connect to a TLS server; `client_context()` if none is given. Raises SocketError, TimedOut."""
-    id = _connect(host, port, timeout)
-    return _agreed(TLSStream(id, context or client_context(), False, host), timeout)
+    return _agreed(_connect(host, port, timeout), context or client_context(), timeout, host)
 
 
-def _agreed(stream: TLSStream, timeout: int | None) -> TLSStream:
+def _agreed(id: int, context: ssl.SSLContext, timeout: int | None, host: str | None = None) -> TLSStream:
+    try:
+        stream = TLSStream(id, context, host is None, host)
+    except BaseException:  # a host that cannot be one
+        socket.close(id)
+        raise
     stream.within(timeout)
     try:
         stream.handshake()

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from .. import skynet
 from ..core.errors import SocketError
 from . import tls
-from .httpd import Request
-from .internal import collect, complain, dial, pairs, split
+from .httpd import Request, read_request
+from .internal import collect, complain, dial, h11, pairs, split
 from .messages import (
     MESSAGE_LIMIT,
     ConnectionType,
@@ -33,7 +33,7 @@ from .messages import (
     WebSocket as WebSocket,
     events,
 )
-from .stream import TIMEOUT, ProtocolError
+from .stream import LINGER, TIMEOUT, ProtocolError
 
 
 def accept(
@@ -43,42 +43,61 @@ def accept(
     """Start an accepted socket (or take the one of an HTTP request) and agree on WebSocket.
 
     Without a handle returns the WebSocket to read from; with one, when the connection has ended.
+    The handle is told of the next message when the other side has taken all but a megabyte of what it was sent.
     None: it was refused, and the log says why. `limit`: of a message, in bytes or characters.
     `deflate`: messages are packed if the client can. `context`: wss, see tls.server_context.
     """
-    ws = None
-    try:
-        if isinstance(where, Request):
-            where.taken = True
-            stream = where.stream
-        else:
+    if isinstance(where, Request):
+        where.taken = True
+        stream = where.stream
+    else:
+        try:
             stream = tls.accept(where, context, timeout)
-        ws = WebSocket(stream, ConnectionType.SERVER, limit)
-        if isinstance(where, Request):
-            if where.method != "GET":
-                raise RemoteProtocolError(f"{where.method} instead of GET")
-            ws.ws.initiate_upgrade_connection(where.event.headers.raw_items(), where.url)
-        asked = ws.greeting(timeout)
+        except SocketError as e:
+            skynet.error(f"websocket: no connection : {e}")
+            return None
+    ws, asked, agreed = WebSocket(stream, ConnectionType.SERVER, limit), None, False
+    try:
+        stream.within(timeout)
+        request = where if isinstance(where, Request) else read_request(stream, h11.Connection(h11.SERVER))
+        if request is None:
+            raise SocketError(f"websocket {ws.id}: the connection ended before the handshake was over")
+        if request.method != "GET":
+            raise RemoteProtocolError(f"{request.method} instead of GET")
+        ws.raw = request.rest
+        asked = ws.greeting(timeout, (request.event.headers.raw_items(), request.url))
         ws.url, ws.header = asked.target, collect([("host", asked.host), *asked.extra_headers])
         if _tell(handle, "handshake", ws, ws.header, ws.url) is False:
             raise RemoteProtocolError("the handle refuses it", events.RejectConnection(status_code=403))
         ws.subprotocol = next((name for name in asked.subprotocols if name in subprotocols), None)
-        stream.write(ws.ws.send(events.AcceptConnection(ws.subprotocol, _packing(deflate))))
-    except (RemoteProtocolError, SocketError) as e:
-        skynet.error(f"websocket: no connection : {e}")
-        if ws is not None:
-            if isinstance(e, RemoteProtocolError):
-                ws.stream.write(ws.ws.send(e.event_hint or events.RejectConnection()))
-            ws.stream.close()
-        return None
-    if handle is not None:
-        _serve(ws, handle)
-    return ws
+        packing = _packing(deflate, asked.extensions)
+        agreed = stream.write(ws.ws.send(events.AcceptConnection(ws.subprotocol, packing)))
+    except Exception as e:
+        gone = asked is None and isinstance(e, SocketError)  # later it is an affair of the handle
+        theirs = isinstance(e, (RemoteProtocolError, h11.RemoteProtocolError))
+        if gone or theirs:
+            skynet.error(f"websocket: no connection : {e}")
+        else:
+            complain("websocket: a function of the handle failed", e)
+        if not gone:
+            refusal = events.RejectConnection(status_code=getattr(e, "error_status_hint", 400 if theirs else 500))
+            stream.write(ws.ws.send(getattr(e, "event_hint", None) or refusal))
+            stream.linger(LINGER)
+    finally:
+        if not agreed:
+            stream.close()
+    if agreed and handle is not None:
+        try:
+            _serve(ws, handle)
+        finally:
+            stream.close()
+    return ws if agreed else None
 
 
 def _serve(ws: WebSocket, handle: Any) -> None:
     while True:
         try:
+            ws.stream.ease()
             event = ws.receive()
         except SocketError as e:
             _tell(handle, "error", ws, str(e))
@@ -101,7 +120,13 @@ def _tell(handle: Any, name: str, *args: Any) -> Any:
     return function(*args) if function is not None else None
 
 
-def _packing(deflate: bool) -> list[Extension]:
+def _packing(deflate: bool, offers: Sequence[str] = ()) -> list[Extension]:
+    """None if a client offers what makes no sense: such an offer is declined (RFC 7692, 7.1)."""
+    try:
+        for offer in offers:
+            PerMessageDeflate().accept(offer)
+    except ValueError:
+        return []
     return [PerMessageDeflate()] if deflate else []
 
 

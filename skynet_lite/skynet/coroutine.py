@@ -14,6 +14,7 @@ frames of both sides: below a notebook's sixty frames it would cost twice as muc
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from inspect import GEN_CREATED, getgeneratorstate, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar
@@ -30,13 +31,9 @@ coroutine_yield: Callable[..., Any] = greenlet.switch
 running: Callable[[], Any] = getcurrent
 
 CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE", "EXIT", "QUIT"
-"""What a coroutine yields to `suspend` (lualib/skynet.lua of v1.1.0). EXIT: its task has ended; QUIT: its service has.
-A new one gets its branch there.
-"""
+"""Yielded to `suspend` (lualib/skynet.lua of v1.1.0). EXIT: its task has ended; QUIT: its service has."""
 KILL, TRACE, SUSPEND = "KILL", "TRACE", "SUSPEND"
-"""Ours. KILL, TRACE: the parameter is a function, to be called in the hub. SUSPEND: park; what `skynet.request` waits
-for is in the table already.
-"""
+"""Ours. KILL, TRACE: the parameter is a function for the hub. SUSPEND: park; the sessions are in the table already."""
 BREAK = "BREAK"
 """In session_id_coroutine: whoever waited has gone on, throw the response away. Handed to a resume: you were woken."""
 DONE = object()
@@ -82,8 +79,8 @@ class Coroutine(greenlet):
     """
 
     __slots__ = (
-        "address", "args", "awaits", "f", "hub", "inner", "n", "pooled", "responded", "serial", "service", "session",
-        "sleeping", "tag", "token",
+        "address", "args", "awaits", "context", "f", "hub", "inner", "n", "pooled", "responded", "serial", "service",
+        "session", "sleeping", "tag", "token",
     )  # fmt: skip
 
     is_task = True  # runs a task of the user
@@ -103,6 +100,7 @@ class Coroutine(greenlet):
         self.sleeping: int | None = None  # sleep_session
         self.awaits = 0  # the session of the last call or timer that it has waited for: an answer comes, or has come
         self.token: Any = None  # what wakes it, if not itself
+        self.context = self.gr_context = Context()  # its contextvars; this way one sees at once that there are none
         self.tag: str | bool | None = None  # session_coroutine_tracetag; False: not to be traced
         self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (lualib/coroutine.py)
 
@@ -115,8 +113,11 @@ class Coroutine(greenlet):
                 self._returned(made)
                 made = None
             self.args = ()  # let go of the message
-            forgotten = 0 if self.responded else self.session
-            self.session, self.responded = None, False
+            if self.context:  # and of the contextvars of its task
+                inherit(self, Context())
+            forgotten, self.session = self.session, None
+            if self.responded:
+                forgotten, self.responded = 0, False
             self.pooled, service.pooled = service.pooled, self
             coroutine_yield(hub, EXIT, forgotten)
 
@@ -160,7 +161,7 @@ class UserCoroutine(greenlet):
     Its `hub` is whoever resumed it, so a yield goes there; see lualib/coroutine.py.
     """
 
-    __slots__ = ("blocked", "f", "hub", "thread")
+    __slots__ = ("blocked", "context", "f", "hub", "thread")
 
     service, n, session, address = map(_of_thread, ("service", "n", "session", "address"))
     responded, sleeping, awaits, token = map(_of_thread, ("responded", "sleeping", "awaits", "token"))
@@ -169,6 +170,7 @@ class UserCoroutine(greenlet):
     def __init__(self, f: Callable[..., Any]) -> None:
         greenlet.__init__(self)
         self.f = f
+        inherit(self, running().context)
         self.thread: Any = None  # the skynet thread that resumed it last (coroutine_caller)
         self.hub: Any = None
         self.blocked = False  # parked in skynet, not by its own yield
@@ -181,6 +183,11 @@ class UserCoroutine(greenlet):
 
     def __repr__(self) -> str:
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
+
+
+def inherit(co: Any, context: Context) -> None:
+    """`co` begins, or goes on, with a copy of these contextvars: a fork's are its creator's, a message has none."""
+    co.context = co.gr_context = context.copy()
 
 
 def hold_token(s: Any, co: Any, token: Any) -> None:
@@ -204,6 +211,7 @@ class Hub(greenlet):
     __slots__ = ("_driver", "_outcome", "_task", "service")
     n = 0  # "main" in a trace: no coroutine
     tag = None
+    context = property(lambda hub: copy_context())  # what a service sets while it is loaded, its start function finds
 
     def __init__(self) -> None:
         super().__init__()

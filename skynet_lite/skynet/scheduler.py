@@ -26,6 +26,7 @@ to see what happens puts a mixin on the scheduler of a service (`dress`), whose 
 
 from __future__ import annotations
 
+import contextvars
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -114,7 +115,7 @@ class Scheduler(Tables):
     def load(self, run: Callable[[Scheduler, Any], bool], message: Message) -> None:
         """The first message of all: run the code of the service, which says what is to be started (snlua_init)."""
         self.hub.service = self
-        if not run(self, message[3]):
+        if not contextvars.Context().run(run, self, message[3]):  # the hub is everybody's
             self.server.kill(self.handle, self.handle)
 
     # ---- coroutines

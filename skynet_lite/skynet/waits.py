@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.timer import ticks
-from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, outside, running
+from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, inherit, outside, running
 from .scheduler import NOTHING, current
 from .task import traced_timeout
 
@@ -31,6 +31,8 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
         func = traced_timeout(s, session, ti, func)
     co = s.session_id_coroutine[session] = s.co_create(func, ())
     co.awaits = session
+    if context := running().context:
+        inherit(co, context)
     return co
 
 
@@ -117,6 +119,8 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
     except AttributeError:
         raise outside() from None
     co: Coroutine = s.co_create(func, args)
+    if me.context:
+        inherit(co, me.context)
     if s.fork_queue is NOTHING:
         s.fork_queue = deque()
     s.fork_queue.append(co)
