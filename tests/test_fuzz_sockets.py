@@ -31,7 +31,7 @@ NAMES = (
     "LIST cont s n c nosuch"
 ).split()
 WORDS = (
-    ".demo .echo .nosuch :0000000a :xyz 0000000a a b 8 1 0 -1 30 1e400 nan inf 0x10 on off true false lua PING TASK RUN INFO "
+    ".demo .echo .nosuch :0000000a :xyz 0000000a a b 8 77 0 -1 30 1e400 nan inf 0x10 on off true false lua PING TASK RUN INFO "
     "STAT REMOTECMD KILLTASK co1 dcsvc echo nosuch /dev/null /etc/passwd ../x thread harbor None nil [1,2] {} 'ADD', \"ECHO\", "
     "1,2 ( ) __import__ run yes \x1b[31m \x00 \x7f é 十 \udcff"
 ).split()
