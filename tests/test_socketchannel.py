@@ -16,6 +16,7 @@ from socket_harness import TIMEOUT, Limited, in_service
 from skynet_lite import CallError, Node, SkynetError, SocketError, skynet, socket, socketchannel
 from skynet_lite.contrib import redis
 from skynet_lite.contrib.redis import RedisError
+from skynet_lite.core.outside import Outside
 
 MB = 1024 * 1024
 
@@ -543,6 +544,171 @@ def test_closing_while_it_connects(world: World) -> None:
 
     tried, _ = world.ask(body)
     assert "channel_closed" in str(tried)
+
+
+def test_who_asks_once_does_not_wait_for_who_tries_for_ever(world: World) -> None:
+    """connect() pauses between its tries; a request that comes meanwhile makes a try of its own, and has its error."""
+    dead = free_port()
+
+    def body() -> list[Any]:
+        c = socketchannel.channel("127.0.0.1", dead)
+        tries = skynet.fork(c.connect)
+        skynet.sleep(150)
+        begin = skynet.now()
+        results = together(*[lambda: c.request(b"x\n", line)] * 2, lambda: c.connect(True))
+        skynet.killthread(tries)
+        return [*map(str, results), skynet.now() - begin]
+
+    assert world.ask(body) == [f"cannot connect to 127.0.0.1:{dead}: Connection refused"] * 3 + [0]
+
+
+def test_close_ends_a_pause_at_once(world: World) -> None:
+    """connect() is told in the tick of the close, not when its next try is due."""
+    dead = free_port()
+
+    def body() -> list[Any]:
+        c = socketchannel.channel("127.0.0.1", dead)
+        ended: list[int] = []
+
+        def connect() -> None:
+            catch(c.connect)
+            ended.append(skynet.now())
+
+        for _ in range(3):
+            skynet.fork(connect)
+        skynet.sleep(650)
+        c.close()
+        at = skynet.now()
+        skynet.yield_()
+        return [n - at for n in ended]
+
+    assert world.ask(body) == [0, 0, 0]
+
+
+def test_changehost_while_it_connects(world: World) -> None:
+    """The request goes to the new server: the connection to the old one is given up as soon as it is there."""
+    old, new = world.server(lambda id: socket.write(id, b"old\n")), world.server(lambda id: socket.write(id, b"new\n"))
+
+    def body() -> list[Any]:
+        c = socketchannel.channel("127.0.0.1", old)
+        return [*together(lambda: c.request(b"x\n", line), lambda: c.changehost("127.0.0.1", new)), c.port]
+
+    assert world.ask(body) == ["new", None, new]
+
+
+def test_a_server_that_leaves_while_a_login_does_not_look(world: World) -> None:
+    """The login ends well, on a connection that is no more: one try, and an error; not another try without end."""
+    connections: list[int] = []
+
+    def leaves(id: int) -> None:
+        connections.append(id)
+        socket.close(id)
+
+    port = world.server(leaves)
+
+    def body() -> Any:
+        c = socketchannel.channel("127.0.0.1", port, auth=lambda c: skynet.sleep(2))
+        return catch(c.request, b"x\n", line)
+
+    assert "was closed by the peer" in str(world.ask(body))
+    assert len(connections) == 1
+
+
+def test_a_server_that_leaves_while_an_answer_is_looked_at(world: World) -> None:
+    """The response function does something else than reading: the end is noticed when it comes back."""
+
+    def once(id: int) -> None:
+        socket.write(id, (socket.readline(id) or b"") + b"\n")
+        socket.close(id)
+
+    port = world.server(once)
+
+    def slow(sock: socketchannel.ChannelSocket) -> tuple[Any, ...]:
+        answer = sock.readline()
+        skynet.sleep(5)
+        return True, answer
+
+    def body() -> list[Any]:
+        c = socketchannel.channel("127.0.0.1", port)
+        answer = c.request(b"x\n", slow)
+        skynet.sleep(1)
+        return [answer, c.sock, mine()]
+
+    assert world.ask(body) == [b"x", None, []]
+
+
+def answers_all_but_silence(id: int) -> None:
+    while (text := socket.readline(id)) is not None:
+        if text != b"silence":
+            socket.write(id, text + b"\n")
+    socket.close(id)
+
+
+def test_who_reads_is_killed(world: World) -> None:
+    """As killtask of a console can: those who wait for their answer have an error, and the next request connects again."""
+    port = world.server(answers_all_but_silence)
+
+    def body() -> list[Any]:
+        c = socketchannel.channel("127.0.0.1", port)
+
+        def kill() -> None:
+            skynet.sleep(2)
+            tasks: dict[str, str] = {}
+            skynet.task(tasks)
+            (reader,) = [co for co, stack in tasks.items() if "answer = sock.readline()" in stack]
+            skynet.killthread(reader)
+
+        waits, _ = together(lambda: c.request(b"silence\n", line), kill)
+        return [waits, c.request(b"x\n", line), len(mine())]
+
+    waits, again, sockets = world.ask(body)
+    assert isinstance(waits, SocketError) and "has lost its reader" in str(waits)
+    assert (again, sockets) == ("x", 1)
+
+
+@pytest.mark.parametrize("where", ["the login", "the connect"])
+def test_who_connects_is_killed(where: str) -> None:
+    """In the middle of the one or the other: those who waited for it have an error, and the next request works."""
+    kept = Kept()
+    with World(kept) as world:
+        port = world.server(answers_all_but_silence)
+
+        def body() -> list[Any]:
+            def login(c: socketchannel.Channel) -> None:
+                if where == "the login" and not killed:
+                    c.request(b"silence\n", line)
+
+            c = socketchannel.channel("127.0.0.1", port, auth=login)
+            killed: list[Any] = []
+            kept.keeps = where == "the connect"
+            first = skynet.fork(c.connect)
+
+            def kill() -> None:
+                for _ in range(40):
+                    skynet.yield_()
+                killed.append(skynet.killthread(first))
+                kept.keeps = False
+
+            waits, also, _ = together(lambda: c.request(b"x\n", line), lambda: c.connect(True), kill)
+            return [waits, also, c.request(b"y\n", line), len(mine())]
+
+        waits, also, again, sockets = world.ask(body)
+        assert "was not made: who tried has ended" in str(waits) and "was not made" in str(also)
+        assert (again, sockets) == ("y", 1), "and no connection is left over"
+
+
+def mine() -> list[Any]:
+    """The sockets of this service."""
+    return [row for row in socket.netstat() if row["address"] == skynet.self()]
+
+
+class Kept(Outside):
+    """While it `keeps`, no connection is told to be there."""
+
+    keeps = False
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        return [event for event in super().poll(0 if self.keeps else timeout) if not (self.keeps and event[1] & 2)]
 
 
 def test_overload_is_told_once_and_its_end(world: World) -> None:

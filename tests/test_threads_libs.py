@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from console import token_of
 from contrib_harness import Listening
 from test_contrib_tls import pem as pem, server as server, trusting as trusting
 from test_examples import Example, Player
@@ -370,8 +371,10 @@ class Console:
     def __init__(self, node: Node) -> None:
         self.address = on(node, 0, "debug_console", 0)  # .launcher is on worker 3, the log on 1
         (id,) = (id for id, (state, _) in node.socket_server.table().items() if state == "listen")
-        self.client: Client = node.client(node.socket_server.sockname(id)[1], timeout=LIMIT)
+        port = node.socket_server.sockname(id)[1]
+        self.client: Client = node.client(port, timeout=LIMIT)
         self.client.expect(b"Welcome to skynet console\n")
+        assert self.ask(f"token {token_of(port)}") == ["<CMD OK>"]
 
     def ask(self, said: str) -> list[str]:
         """The lines of its answer; the last one is <CMD OK> or <CMD Error>."""

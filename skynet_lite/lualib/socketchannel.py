@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.errors import CallError, SkynetError, SocketError, error_text, text_of
+from ..core.errors import CallError, SkynetError, SocketError, text_of
 from ..skynet import error as _log, fork, sleep, socket, wait, wakeup
 from ..skynet.coroutine import Coroutine, runnable, running
 
@@ -123,11 +123,14 @@ class ChannelSocket:
 
     def dispatch(self) -> None:
         """Read answers until the connection ends."""
-        while not self.closed:
-            try:
-                self._read_answer()
-            except BaseException as e:  # those who wait get it, as far as they may catch it
-                self.close(e if isinstance(e, Exception) else SocketError(error_text(e)))
+        try:
+            while not self.closed:
+                try:
+                    self._read_answer()
+                except Exception as e:
+                    self.close(e)
+        finally:  # somebody has ended this coroutine
+            self.close(self._channel.lost("has lost its reader"))
 
     def _read_answer(self) -> None:
         function = self._channel.response_function
@@ -138,6 +141,8 @@ class ChannelSocket:
         elif self._waiting:
             key = next(iter(self._waiting))  # it stays in the table while its answer is read, for close()
             answer = key.response(self)
+        elif socket.disconnected(self.fd):  # while we were busy with something else than reading
+            raise self._channel.lost("was closed by the peer")
         else:
             self._idle = running()
             wait()
@@ -189,8 +194,9 @@ class Channel:
         self._backup = list(backup)
         self._closed = False
         self._overload = False
-        self._connecting: list[Coroutine] = []  # who connects, then who waits for it
-        self._failure: SocketError | None = None  # of the last try
+        self._connector: Coroutine | None = None  # who connects now
+        self._waiting: list[_Waiter] = []  # for what comes of it
+        self._pauses: list[_Waiter] = []  # of those who try again later
 
     def connect(self, once: bool = False) -> bool:
         """Connect now. With `once` raise SocketError if it fails; else try until it works.
@@ -225,6 +231,8 @@ class Channel:
         """Close; all who wait get SocketError("channel_closed...")."""
         if not self._closed:
             self._closed = True
+            for pause in self._pauses:
+                wakeup(pause)
             self._drop()
 
     def changehost(self, host: str, port: int | None = None) -> None:
@@ -270,58 +278,67 @@ class Channel:
         return None
 
     def _block_connect(self, once: bool) -> ChannelSocket:
-        """The connection; one coroutine makes it, the others wait."""
-        sock = self._usable()
-        if sock is not None:
-            return sock
-        me = running()
-        if self._connecting and self._connecting[0] is me:
-            raise self.lost("was lost while logging in")
-        self._connecting.append(me)
-        if self._connecting[0] is not me:
-            wait()
-        else:
-            self._failure = None
+        """The connection. Without `once` it tries until it has one, or close() ends that."""
+        sock, ti = self._usable(), 0
+        while sock is None:
             try:
-                self._try_connect(once)
-            except SocketError as e:
-                self._failure = e
-            finally:
-                waiting, self._connecting = self._connecting[1:], []
-                for co in waiting:
-                    wakeup(co)
-        sock = self._usable()
-        if sock is None:
-            failure = self._failure or SocketError("the connection was lost at once")
-            _log("Connect failed", failure, *self.address())
-            raise SocketError(f"cannot connect to {self.name()}: {failure}") from failure
-        return sock
-
-    def _try_connect(self, once: bool) -> None:
-        ti = 0
-        while not self._closed:
-            try:
-                self._connect_once()
+                sock = self._attempt()
                 if not once:
                     _log("socket: connect to", *self.address())
-                return
-            except SocketError as e:
-                if once:
-                    raise
-                _log("socket: connect", e)
-            if ti > MAX_BACKOFF:
-                _log("socket: try to reconnect", *self.address())
-            sleep(ti)
-            ti = 100 if ti > MAX_BACKOFF else ti + 100
+            except SocketError as failure:
+                if once or self._closed:
+                    _log("Connect failed", failure, *self.address())
+                    raise SocketError(f"cannot connect to {self.name()}: {failure}") from failure
+                _log("socket: connect", failure)
+                if ti > MAX_BACKOFF:
+                    _log("socket: try to reconnect", *self.address())
+                self._pause(ti)
+                ti = 100 if ti > MAX_BACKOFF else ti + 100
+                sock = self._usable()
+        return sock
+
+    def _pause(self, ti: int) -> None:
+        pause = _Waiter(None)
+        self._pauses.append(pause)
+        try:
+            sleep(ti, pause)
+        finally:
+            self._pauses.remove(pause)
+
+    def _attempt(self) -> ChannelSocket:
+        """One try: the first coroutine makes it, the others wait for its outcome. Raises SocketError."""
+        if self._connector is None:
+            failure: BaseException | None = self.lost("was not made: who tried has ended")
+            self._connector = running()
+            try:
+                self._connect_once()
+                failure = None
+            except Exception as e:
+                failure = e
+                raise
+            finally:
+                self._connector = None
+                waiting, self._waiting = self._waiting, []
+                for waiter in waiting:
+                    waiter.end(failure=failure)
+        elif self._connector is running():
+            raise self.lost("was lost while logging in")
+        else:
+            self._waiting.append(_Waiter(None))
+            self._waiting[-1].wait()
+        sock = self._usable()
+        if sock is None:
+            raise self.lost("was lost at once")
+        return sock
 
     def _connect_once(self) -> None:
         """Try the host, then the backups, until one takes us and our login. Raises SocketError."""
-        failure = SocketError(CLOSED)
-        if self._closed:
-            raise failure
-        hosts = [self.address()]
+        asked = self.address()
+        failure, hosts = SocketError(CLOSED), [asked]
         self._add_backup(hosts)
         for n, (host, port) in enumerate(hosts):
+            if self._closed:
+                raise SocketError(CLOSED)
             if n:
                 _log("socket: connect to backup host", host, port)
             try:
@@ -329,32 +346,42 @@ class Channel:
             except SocketError as e:
                 failure = e
                 continue
-            self.host, self.port = host, port
-            if self._closed or self.sock is not None:
-                socket.close(fd)  # close() was called while we waited
-                raise SocketError(CLOSED)
+            if self._closed or self.address() != asked:
+                socket.close(fd)  # close() or changehost() was called while we waited
+                return self._connect_once()
+            asked = self.host, self.port = host, port
             sock = self._begin(fd)
-            if self._auth is None:
-                return
-            try:
-                sock.auth = running()
-                self._auth(self)
-            except BaseException as e:
-                sock.close(e)
-                if not isinstance(e, Exception):
-                    raise
+            refused = None if self._auth is None else self._log_in(sock)
+            if sock.closed and self.address() != asked:
+                return self._connect_once()  # the login has changed the host
+            if refused is not None:
+                sock.close(refused)
+                if not isinstance(refused, SocketError):
+                    _log("socket: auth failed", text_of(refused))
                 # In skynet it is "no more backup host", which helps nobody.
-                failure = SocketError(f"the login failed: {text_of(e)}")
-                failure.__cause__ = e
-                if not isinstance(e, SocketError):
-                    _log("socket: auth failed", text_of(e))
-                self._add_backup(hosts)  # the login may have named new ones
-                continue
-            sock.auth = None
-            if sock.closed:
-                self._connect_once()  # the login has changed the host
-            return
+                failure = SocketError(f"the login failed: {text_of(refused)}")
+                failure.__cause__ = refused
+            elif sock.closed:
+                failure = self.lost("was closed by the peer")
+            else:
+                return
+            self._add_backup(hosts)  # the login may have named new ones
         raise failure
+
+    def _log_in(self, sock: ChannelSocket) -> Exception | None:
+        """Let `auth` have the connection for itself; what it raised."""
+        assert self._auth is not None
+        sock.auth = running()
+        try:
+            self._auth(self)
+        except Exception as e:
+            return e
+        except BaseException:
+            sock.close(self.lost("was given up during the login"))
+            raise
+        finally:
+            sock.auth = None
+        return None
 
     def _add_backup(self, hosts: list[Address]) -> None:
         for entry in self._backup:

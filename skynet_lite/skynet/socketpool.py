@@ -88,8 +88,8 @@ def suspend(s: PoolSocket, what: str) -> None:
     finally:
         if s.co is co:
             s.co = None  # closed, or refused: nobody waits here any more
-    if s.closing is not None:  # close lets the reader take what is there before it throws the buffer away
-        wakeup_coroutine(s.closing)
+        if s.closing is not None:  # close lets the reader take what is there before it throws the buffer away
+            wakeup_coroutine(s.closing)
 
 
 def park(s: PoolSocket, needed: Any, what: str) -> None:
@@ -266,7 +266,12 @@ def onclose_of(service: Scheduler) -> dict[int, Callable[[int], Any]]:
 def connect(service: Scheduler, id: int, func: Accept | None, what: str) -> int:
     """Enter the socket into the pool, and wait for its CONNECT or ERROR. DOC: socket-connect"""
     s = pool_of(service)[id] = PoolSocket(service, id, func)
-    suspend(s, what)
+    try:
+        suspend(s, what)
+    except BaseException:  # this coroutine is being ended, and nobody else knows the socket
+        (service.socket_pool or {}).pop(id, None)
+        service.server.socket_server.close(service.handle, id)
+        raise
     reason = s.connecting
     s.connecting = False
     if s.connected:
