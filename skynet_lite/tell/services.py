@@ -15,6 +15,7 @@ from ..skynet.queue import CriticalSection
 from ..skynet.response import Response
 from ..skynet.scheduler import NOTHING, Scheduler, dress
 from ..skynet.socketpool import PoolSocket
+from ..trace.values import text_of
 from .tables import Dead, Emit, Errors, Forks, Pool, Sessions, Table, TellingSocket, Unresponse, Wakeups
 
 
@@ -121,7 +122,7 @@ class Telling:
 
     def died(self: Any, co: Coroutine, error: BaseException) -> None:
         super().died(co, error)  # type: ignore[misc]
-        self.emit(("co_error", self.handle, co.n, str(error).split("\n")[0], stack_of_error(error)))
+        self.emit(("co_error", self.handle, co.n, text_of(error).split("\n")[0], stack_of_error(error)))
 
     def killed(self: Any, co: Coroutine, by: int) -> None:
         super().killed(co, by)  # type: ignore[misc]
