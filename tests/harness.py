@@ -21,6 +21,8 @@ from scenarios import SCENARIOS, Chunk
 from skynet_lite import Node, Trace, socket
 
 TRACES = Path(__file__).parent / "golden" / "traces"
+EXAMPLES = int(os.environ.get("FUZZ", 100))
+"""Of each test that edits files at random: some in the suite, many where somebody asks for a long run."""
 TIMEOUT = 10.0  # real seconds, for what should take none
 
 

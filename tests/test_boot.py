@@ -10,14 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import EXAMPLES
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from skynet_lite import AddressError, CallError, ConfigError, Node, SkynetError, harbor, service, skynet
+from skynet_lite.cli import USAGE_ERROR, main
 from skynet_lite.node.config import load
 from skynet_lite.node.daemon import check_pid, daemon_exit, write_pid
+from skynet_lite.node.keys import Keys
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "handles.json").read_text())
 
@@ -277,6 +283,79 @@ def test_keys_of_skynet_that_mean_nothing_here_say_why(tmp_path: Path, key: str,
     """A known key of skynet is no typing error: the text says what it would mean, and why it cannot here."""
     with pytest.raises(ConfigError, match=text):
         load(config(tmp_path, f'{key} = "x"'), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('include = "config.toml"', r"config\.toml includes .*config\.toml, and that includes it"),
+        ('include = ["./other.toml"]', r"other\.toml includes .*config\.toml, and that includes it"),
+        ("include = 3", "include is 3: the name of a file is needed, or a list of names"),
+        ("include = [3]", "include is .3.: the name of a file is needed"),
+        ("include = {a = 1}", "the name of a file is needed"),
+        ('include = "."', "cannot read the configuration .*: Is a directory"),
+        ('include = "\\u0000"', "is not valid TOML: embedded null byte"),
+        ("poller = []", r"configuration key 'poller' is \[\]: a string is needed"),
+        ("clock = {}", "configuration key 'clock' is {}: a string is needed"),
+        ("thread = 1.0", "configuration key 'thread' is 1.0: a number of worker threads is needed"),
+        ("harbor = false", "configuration key 'harbor' is False: only single nodes exist here"),
+        ("profile = 1", "configuration key 'profile' is 1: use true or false"),
+        ("env = 3", "configuration key 'env' is 3: a table of the program's own values is needed"),
+        ("thread = " + "9" * 5000, "is not valid TOML"),
+        ("thread = 0x" + "f" * 5000, "configuration key 'thread' is <int>: more than 256"),
+        ("a = " + "[" * 5000, "is not valid TOML"),
+        ("[env]\n" + "x." * 3000 + "y = 1", "is not valid TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_one_line(tmp_path: Path, text: str, error: str) -> None:
+    """Whatever a key is and a file includes: a ConfigError with the key or the file, never a traceback. The command
+    says the same."""
+    config(tmp_path, 'include = "config.toml"', "other.toml")
+    path = config(tmp_path, text)
+    with pytest.raises(ConfigError, match=error):
+        load(path, {})
+    assert main(["run", path]) == USAGE_ERROR
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()
+    | st.sampled_from(["$PATH", "$NOSUCH", "config.toml", "./?.py", "epoll", "virtual", "\ud800", "\0", "/"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.sampled_from([*Keys.__annotations__, "include", "folder", "thred"]), ODD, max_size=4), st.data()
+)
+def test_any_configuration_is_taken_or_refused(tmp_path: Path, values: dict[str, Any], data: st.DataObject) -> None:
+    """Keys with values of any kind, as keywords and in a file, the file damaged or not: a Config or a ConfigError.
+    FUZZ=100000 in the environment makes a long run of it."""
+
+    def toml(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
+        if isinstance(value, list):
+            return "[" + ", ".join(map(toml, value)) + "]"
+        return (
+            hex(value)
+            if type(value) is int and value > 0
+            else str(value)
+            if isinstance(value, date)
+            else json.dumps(value)
+        )
+
+    with suppress(ConfigError):
+        load(None, values)
+    raw = "".join(f"{key} = {toml(value)}\n" for key, value in values.items()).encode()
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(raw)))
+        raw = raw[:at] + data.draw(st.binary(max_size=3)) + raw[at + data.draw(st.integers(0, 3)) :]
+    path = tmp_path / "config.toml"
+    path.write_bytes(raw)
+    with suppress(ConfigError):
+        load(path, {})
 
 
 # ---- preload

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import marshal
 import re
 import tempfile
 import zlib
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import pytest
-from harness import TRACES, Play, echo_trace
+from harness import EXAMPLES, TRACES, Play, echo_trace
 from hypothesis import HealthCheck, given, settings, strategies as st
 from programs import PLAN_INSIDE, busy
 
-from skynet_lite import Node, Trace, doors, skynet
+from skynet_lite import Node, Trace, doors, mark, skynet, socket
 from skynet_lite.trace import TraceError
+from skynet_lite.trace.kinds import KINDS
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 
@@ -95,16 +100,26 @@ def test_a_recording_can_be_stored_as_a_trace(tmp_path: Path) -> None:
     assert (new.events, new.snapshot, new.origin) == (old.events, old.snapshot, old.origin)
 
 
-def look(trace: Trace) -> None:
-    """Everything that reads a trace gets through it."""
-    trace.text()
-    trace.state(-1)
-    trace.describe()
-    trace.to_chrome()
-    trace.to_mermaid()
-    str(trace.diff(trace))
+def look(trace: Trace, folder: Path) -> None:
+    """Everything that reads a trace gets through it, and what it says is one line an event, with nothing that a
+    terminal would obey."""
+    for text in (trace.text(), trace.describe(detail=True, services=set(trace.names()))):
+        assert len(text.split("\n")) == max(1, len(trace))
+        assert all(c.isprintable() or category(c) == "Zs" for c in text.replace("\n", ""))
+    for i in range(0, len(trace), 7):
+        trace.state(i), trace.seconds(i), trace.causes(i)
+    for told in (str(trace.verdicts()), str(trace.waits()), trace.describe(lang="zh"), str(trace.diff(trace[1:]))):
+        assert all(c.isprintable() or c == "\n" for c in told)
     for service in trace.names():
         trace.golden(service or 0)
+    for suffix in (".txt", ".html", ".mmd", ".chrome.json"):
+        trace.save(folder / f"look{suffix}")
+        assert "\x1b" not in (folder / f"look{suffix}").read_text(encoding="utf-8")
+    json.dumps(json.loads((folder / "look.chrome.json").read_text()), ensure_ascii=False).encode()
+    for suffix in (".json", ".jsonl"):
+        trace.save(folder / f"look{suffix}")
+        again = Trace.load(folder / f"look{suffix}")
+        assert again.text() == trace.text() and again.state() == trace.state()
 
 
 def spoil(draw: Any, data: Any) -> None:
@@ -126,9 +141,14 @@ def spoil(draw: Any, data: Any) -> None:
                 0,
                 7,
                 10**9,
+                10**400,
                 1.5,
                 "",
                 "co1",
+                "co\u00b2",
+                "co" + "9" * 5000,
+                "\ud800\x1b\n",
+                "{x.y}",
                 ":00000008",
                 "SLEEP",
                 [],
@@ -139,22 +159,42 @@ def spoil(draw: Any, data: Any) -> None:
             ]
             data[key] = draw(st.sampled_from(plausible))
         elif what == "rename" and isinstance(data, dict):
-            data[draw(st.sampled_from(["e", "session", "co", "x", "7"]))] = data.pop(key)
+            data[draw(st.sampled_from(["e", "session", "co", "id", "type", "service", "x", "7"]))] = data.pop(key)
         else:
             del data[key]
         return
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def exchange(draw: Any, events: Any) -> None:
+    """Make one event what another is, or of a kind that is none, but a word that the readers know."""
+    if not isinstance(events, list) or not all(isinstance(e, dict) for e in events) or len(events) < 2:
+        return
+    one, other = draw(st.sampled_from(events)), draw(st.sampled_from(events))
+    match draw(st.sampled_from(["kind", "word", "event", "fields"])):
+        case "kind":
+            one["e"] = draw(st.sampled_from(sorted(KINDS)))
+        case "word":
+            one["e"] = draw(
+                st.sampled_from(["name", "co", "at", "by", "_init__", "caller", "lane", "put", "fig.title"])
+            )
+        case "event":
+            one.update({key: value for key, value in other.items() if key != "cause"})
+        case _:
+            one.update({key: other[key] for key in one.keys() & other.keys() - {"e", "cause"}})
+
+
+@settings(max_examples=2 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_an_edited_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
-    """Whatever is deleted or replaced, plausibly and with the checksum made to fit: a TraceError that names the
-    file, or a trace that can be looked at. Never another exception."""
+    """Whatever is deleted, replaced or exchanged, plausibly and with the checksum made to fit: a TraceError that names
+    the file, or a trace that can be looked at. Never another exception. FUZZ=10000 in the environment: a long run."""
     path = tmp_path_factory.getbasetemp() / "edited.json"
     recorded = data.draw(st.booleans())
     document = json.loads((TRACES / "accept_echo_line.json").read_text()) if recorded else fresh()
     for _ in range(data.draw(st.integers(1, 3))):
         spoil(data.draw, document)
+    for _ in range(data.draw(st.integers(0, 2))):
+        exchange(data.draw, document.get("events"))
     if isinstance(document.get("events"), list) and data.draw(st.booleans()):
         document["count"] = len(document["events"])
     document.pop("checksum", None)
@@ -166,10 +206,10 @@ def test_an_edited_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFact
     except TraceError as e:
         assert "edited.json" in str(e)
     else:
-        look(trace)
+        look(trace, path.parent)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * EXAMPLES // 2, deadline=None)
 @given(st.sampled_from(["json", "jsonl"]), st.integers(0), st.integers(0, 255), st.booleans())
 def test_a_damaged_file_is_refused(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, where: int, byte: int, cut: bool
@@ -369,3 +409,124 @@ def test_every_door_opens() -> None:
     assert all(callable(doors.door(name)) for name in doors._DOORS)
     with pytest.raises(KeyError):
         doors.door("no such door")
+
+
+# ---- hostile programs
+
+BAD = "\udcff\ud800\x1b[31m\n\r\t\0\x7f\x9b\u202e</script><!--"
+BIG = 10**5000
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def hostile_words() -> None:
+    """Marks, log lines, names, trace tags, values: text of any kind."""
+    mark(BAD)
+    skynet.error(BAD)
+    skynet.register("." + BAD)
+    skynet.trace(BAD)
+    skynet.launch(BAD, BAD)
+    skynet.dispatch("lua", lambda session, source, *values: skynet.ignoreret())
+    skynet.send(skynet.self(), "lua", BAD, {BAD: [BAD, BAD.encode("utf-8", "surrogatepass")]})
+
+
+def hostile_errors() -> None:
+    """What it raises cannot be said, or is more than a line."""
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error in (ValueError(BAD), Unsayable()):
+        skynet.fork(fail, error)
+
+
+def hostile_names() -> None:
+    """Functions with names of any kind: they are names of services and of places."""
+
+    def service() -> None:
+        skynet.sleep(1)
+        mark("here")
+
+    service.__code__ = service.__code__.replace(co_name=BAD, co_filename=f"<cell {BAD}>")
+    skynet.fork(service)
+    service.__name__ = BAD
+    skynet.newservice(service)
+
+
+def hostile_numbers() -> None:
+    """Numbers of any size, and what is none, wherever one is asked for."""
+    mark(BIG)  # type: ignore[arg-type]
+    mark(Unsayable())  # type: ignore[arg-type]
+    for n in (BIG, -BIG, 10**400, -5, 3.5, "x", None, True):
+        for use in (
+            socket.close, socket.start, socket.shutdown, skynet.wakeup,
+            lambda n: skynet.timeout(n, lambda: None),
+            lambda n: skynet.redirect(skynet.self(), skynet.self(), "lua", n, b""),
+            lambda n: skynet.redirect(skynet.self(), skynet.self(), n, 0, b""),
+            lambda n: skynet.send(skynet.self(), "lua", n, [n], {1: n}),
+        ):  # fmt: skip
+            with suppress(Exception):
+                use(n)  # type: ignore[operator]
+
+
+def hostile_payloads() -> None:
+    """Raw messages that are no packed values, or far more of them than can be written out."""
+    deep: Any = []
+    shared: Any = []
+    for _ in range(900):
+        deep = [deep]
+    for _ in range(60):
+        shared = [shared, shared]
+    skynet.dispatch("lua", lambda session, source, *values: skynet.ignoreret())
+    raws = (
+        b"",
+        b"abc",
+        b"(abcd",
+        b"(\xff\xff\xff\x7f",
+        b")\xff",
+        "text",
+        *map(marshal.dumps, ((deep,), (shared,), (set(BAD),))),
+    )
+    for raw in raws:
+        skynet.rawsend(skynet.self(), "lua", raw)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [hostile_words, hostile_errors, hostile_names, hostile_numbers, hostile_payloads],
+    ids=lambda f: f.__name__,
+)
+def test_a_hostile_program_can_be_looked_at(program: Callable[[], None], tmp_path: Path) -> None:
+    """Lone surrogates, control characters, numbers without end and messages that are none: the trace is read, said,
+    drawn, stored and replayed as any other."""
+
+    def main(*args: Any) -> None:
+        program()
+
+    with Node(clock="virtual", log=list, record=True) as node:
+        node.newservice(main, BAD, BIG, {BAD: BIG}, wait=False)
+        node.mark(BAD)
+        node.run_until_idle()
+    look(node.trace, tmp_path)
+    for suffix in (".svg", ".pdf"):
+        node.trace.save(tmp_path / f"t{suffix}")
+    assert "\x1b" not in (tmp_path / "t.svg").read_text(encoding="utf-8")
+    for trace in (node.trace, Trace.load(tmp_path / "look.json")):
+        replay = Node.replay(trace, main)
+        assert replay.same, str(replay)
+
+
+def test_a_mark_is_what_was_said_when_it_was_made() -> None:
+    """A list may change afterwards; a trace is read later."""
+
+    def main() -> None:
+        said = [1]
+        mark(said)  # type: ignore[arg-type]
+        said.append(2)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        node.newservice(main)
+    assert trace[trace.find("mark")]["text"] == "[1]"

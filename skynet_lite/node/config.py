@@ -21,6 +21,7 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.outside import POLLERS
+from ..trace.values import text_of
 
 ENV_PREFIX = "SKYNET_LITE_"
 MAX_THREAD = 256
@@ -84,15 +85,15 @@ def _keys(*types: str) -> list[str]:
 
 
 _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
+    (_keys("str", "str | None"), lambda value: value is None or isinstance(value, str), "a string is needed"),
     (["clock"], lambda value: value in ("real", "virtual"), 'use "real" or "virtual"'),
     (["thread"], lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
     (["thread"], lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
-    (["memory"], lambda value: type(value) is int and value >= 0, "a number of MiB is needed, or 0"),
-    (["endless"], lambda value: type(value) is int and value >= 0, "a number of seconds is needed, or 0"),
+    (["memory"], lambda value: type(value) is int and 0 <= value < 1 << 64, "a number of MiB is needed, or 0"),
+    (["endless"], lambda value: type(value) is int and 0 <= value <= 1 << 31, "a number of seconds is needed, or 0"),
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
-    (["harbor"], lambda value: value == 0, "only single nodes exist here; use harbor=0"),
+    (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),
-    (_keys("str", "str | None"), lambda value: value is None or isinstance(value, str), "a string is needed"),
     (["env"], lambda value: isinstance(value, dict), "a table of the program's own values is needed"),
 ]
 """Keys, what they may be, and what is said of anything else."""
@@ -114,7 +115,7 @@ def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Co
     for keys, accepts, what in _CHECKS:
         for key in keys:
             if not accepts(value := getattr(config, key)):
-                raise ConfigError(f"configuration key {key!r} is {value!r}: {what}")
+                raise ConfigError(f"configuration key {key!r} is {text_of(value, repr)}: {what}")
     return config
 
 
@@ -127,17 +128,21 @@ def environment(config: Config) -> dict[str, str]:
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in both.items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of a file and of those that it includes; `above`: the files that include it."""
     try:
-        parsed = tomllib.loads(path.read_text(encoding="utf-8"))
+        if (here := path.resolve()) in above:
+            raise ConfigError(f"{above[-1]} includes {path}, and that includes it")
+        values = {k: _substituted(k, v) for k, v in tomllib.loads(here.read_text(encoding="utf-8")).items()}
     except OSError as e:
         raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except (ValueError, RecursionError) as e:
         raise ConfigError(f"{path} is not valid TOML: {e}") from e
-    values = {key: _substituted(key, value) for key, value in parsed.items()}
     included = values.pop("include", [])
-    for name in [included] if isinstance(included, str) else included:
-        values = _read(path.parent / name) | values
+    for name in included if isinstance(included, list) else [included]:
+        if not isinstance(name, str):
+            raise ConfigError(f"{path}: include is {included!r}: the name of a file is needed, or a list of names")
+        values = _read(path.parent / name, (*above, here)) | values
     return values
 
 

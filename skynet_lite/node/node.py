@@ -39,6 +39,7 @@ from ..skynet.coroutine import running
 from ..skynet.scheduler import Scheduler
 from ..tell.record import Recorded
 from ..trace import Recorder, Trace, Verdicts, Waits
+from ..trace.values import text_of
 from ..trace.verdicts import standing
 from ..trace.waits import Behind, Who
 from ..trace.world import World
@@ -353,7 +354,7 @@ class Node(metaclass=Shown):
 
     def mark(self, text: str) -> None:
         """Write a mark into the recordings of this node, also into those that wait for its boot."""
-        self.recording.tell(("mark", 0, 0, text, None))
+        self.recording.tell(("mark", 0, 0, text_of(text), None))
 
     def attach(self, sink: Callable[[tuple[Any, ...]], Any]) -> Callable[[], None]:
         """Hand every raw event to `sink`; returns what detaches it.
@@ -446,7 +447,7 @@ class Node(metaclass=Shown):
 
 def mark(text: str) -> None:
     """Write a mark into the trace: of the current service, or outside of every node that records."""
-    co = running()
+    co, text = running(), text_of(text)
     s = getattr(co, "service", None)
     if s is None:
         for recording in listened():

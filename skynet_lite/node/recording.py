@@ -102,7 +102,7 @@ class Recording:
     def _tell(self, event: tuple[Any, ...]) -> None:
         kind, _, *rest = event
         if not self._server.driver.closed:
-            self._server.outside.note(kind, *([str(rest[1])] if kind == "mark" else rest))
+            self._server.outside.note(kind, *([rest[1]] if kind == "mark" else rest))
         with self._server.lock:
             for sink in [*self._sinks, *(recorder.sink for recorder in self._waiting)]:
                 sink(event)

@@ -39,7 +39,7 @@ from ..skynet.coroutine import Coroutine, running
 from ..tell.record import DRIVER, WRITING, Asked, Position, said, usual
 from ..trace import Trace
 from ..trace.kinds import Event
-from ..trace.text import line
+from ..trace.text import line, printable
 from ..trace.values import plain, values_of
 from ..trace.world import INPUTS, TELLING, Failure, World
 
@@ -83,7 +83,7 @@ class Divergence:
         for name, event, place, source, else_ in sides:
             lines.append(f"  {name}: {line(event) if event is not None else else_}")
             if place:
-                lines.append(f"            {place}  {source}".rstrip())
+                lines.append(printable(f"            {place}  {source}".rstrip()))
         if self.got is not None and self.reason:
             lines.append(f"  {self.reason}")
         if self.expected_line and (self.expected_place, self.expected_line) == (self.got_place, self.got_line):

@@ -19,9 +19,10 @@ from typing import Any
 
 from .film import Film
 from .golden import BOOT
-from .kinds import Event
+from .kinds import Event, rule_for
 from .parked import parked
-from .text import line
+from .shapes import number
+from .text import line, printable
 
 Lane = tuple[str, str]  # process and thread
 _WORLD, _NODE, _MAILBOX = "clients", "node", "mailbox"
@@ -50,9 +51,18 @@ _SCALE = "ts = time of the run in µs (a virtual tick is 10 000) + number of the
 def events(trace: Film) -> dict[str, Any]:
     """What `trace.to_chrome()` answers: an object of the format, ready for json.dump."""
     return {
-        "traceEvents": _Writer(trace).write(), "displayTimeUnit": "ms",
+        "traceEvents": _clean(_Writer(trace).write()), "displayTimeUnit": "ms",
         "otherData": {"made by": "skynet_lite", "scale": _SCALE, "origin": trace.origin},
     }  # fmt: skip
+
+
+def _clean(value: Any) -> Any:
+    """Whatever a program has called things: text that any file can hold."""
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 class _Writer:
@@ -75,7 +85,7 @@ class _Writer:
             service = event.get("service", "")
             if event["e"] in _SLICES:
                 self.slice(n, event, service)
-            rule = getattr(self, "on_" + event["e"], None)
+            rule = rule_for(self, event, "on_")
             if rule is not None:
                 rule(n, event, service)
             if event["e"] == "yield" and k in self.waits:
@@ -109,13 +119,11 @@ class _Writer:
             first = {_WORLD: 0, _NODE: 1}.get(process, 3 if name in BOOT else 2)
             say("process_sort_index", pid, 0, sort_index=1000 * first + pid)
         for (process, thread), tid in self.lanes.items():
-            number = int(thread[2:]) if thread[2:].isdigit() else 0
             say("thread_name", self.pids[process], tid, name="mailbox, main" if thread == _MAILBOX else thread)
-            say("thread_sort_index", self.pids[process], tid, sort_index=number)
+            say("thread_sort_index", self.pids[process], tid, sort_index=number(thread))
         return found
 
     def put(self, ph: str, lane: Lane, ts: int, name: str, **more: Any) -> None:
-        name = name.encode("utf-8", "backslashreplace").decode()
         self.out.append({"ph": ph, "name": name, "pid": self.pids[lane[0]], "tid": self.lanes[lane], "ts": ts, **more})
 
     # ---- slices

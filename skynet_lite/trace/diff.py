@@ -30,7 +30,7 @@ from .film import Film
 from .golden import BOOT, golden
 from .kinds import Event, full_address
 from .language import told
-from .text import fit, line
+from .text import fit, line, printable
 
 Row = tuple[int | None, int | None, bool]
 """An event on the left, an event on the right (by their numbers in the whole traces), whether they are equal."""
@@ -329,5 +329,5 @@ def _place(trace: Film, number: int) -> str:
         e = events[k]
         if "at" in e and (e.get("service"), e.get("co", e.get("in"))) == who:
             where = told("diff.at" if k == number else "diff.after")
-            return f"\n    {where} {e['at']}  {trace.source_line(e['at'])}".rstrip()
+            return "\n    " + printable(f"{where} {e['at']}  {trace.source_line(e['at'])}".rstrip())
     return ""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine
 from .shapes import ENTRIES
-from .values import checksum, plain, values_of
+from .values import checksum, plain, values_of, whole
 
 
 class Places(Protocol):
@@ -171,7 +171,7 @@ class Builder:
         last = len(self.events) - 1
         self._pushed[service].append(last + 1)
         if event["by"] in SOCKET_TYPES:
-            event |= {"by": "socket", "type": event["by"], "id": id}
+            event |= {"by": "socket", "type": event["by"], "id": whole(id)}
         if event["by"] == "socket":
             return self._outer
         if event["by"] == "drop":
@@ -211,7 +211,7 @@ def _pop(queue: deque[int | None]) -> int | None:
 
 
 def _socket_fields(type: int, id: int, ud: int, data: Any) -> Event:
-    fields: Event = {"type": SOCKET_TYPES[type], "id": id}
+    fields: Event = {"type": SOCKET_TYPES[type], "id": whole(id)}
     if type in (1, 6):
         payload = data[0] if type == 6 else data
         return fields | {"size": ud, "data": payload.decode("utf-8", "surrogateescape")}

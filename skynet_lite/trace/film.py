@@ -116,7 +116,7 @@ class Film:
         """The text of the line at a place (`main:12`), "" if it is not known."""
         label, _, number = place.rpartition(":")
         lines = self.sources.get(label, "").splitlines()
-        return lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
+        return lines[int(number) - 1].strip() if number.isdecimal() and 0 < int(number) <= len(lines) else ""
 
     # ---- time
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from .shapes import ENTRIES, SERVICE, service_tables
 from .steps import Steps
+from .values import whole
 
 Event = dict[str, Any]
 
@@ -46,13 +47,13 @@ def coroutine(n: int) -> str:
 
 
 def ptype_name(ptype: int) -> str:
-    return PTYPES[ptype] if 0 <= ptype < len(PTYPES) else str(ptype)
+    return PTYPES[ptype] if 0 <= ptype < len(PTYPES) else str(whole(ptype))
 
 
 # What a field may be in an event, and what makes it of the raw value.
 _TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any] | None]] = {
-    "s": ((str,), None), "i": ((int,), None), "b": ((bool,), None), "l": ((list,), list),
-    "sn": ((str, NoneType), None), "in": ((int, NoneType), None), "is": ((int, str), None), "text": ((str,), str),
+    "s": ((str,), None), "i": ((int,), whole), "b": ((bool,), None), "l": ((list,), list),
+    "sn": ((str, NoneType), None), "in": ((int, NoneType), whole), "is": ((int, str), None),
     "address": ((str,), address), "ptype": ((str,), ptype_name), "co": ((str,), coroutine),
     "token": ((str, NoneType), lambda n: coroutine(n) if n else None),
     "from": ((str,), lambda new: "new" if new else "pool"),
@@ -100,6 +101,12 @@ class Kind:
         self.actor = "in" if {"co", "in"} <= names else "co" if "co" in names else ""
         self.words = line.format_map if isinstance(line, str) else line
         self.rule = rule
+
+
+def rule_for(reader: object, event: Event, prefix: str = "_") -> Any:
+    """The method of a reader for events of this kind, `_wakeup` or `on_wakeup`; None if it has none, or for a kind
+    that is not known: that may be called like any method."""
+    return getattr(reader, prefix + event["e"], None) if event["e"] in KINDS else None
 
 
 # --------------------------------------------------------------------------- lines
@@ -302,7 +309,7 @@ KINDS = {kind.name: kind for kind in (
          lambda t, service, e: t.push(service, "wakeup_queue", e["co"]) if e["queued"] else None),
     Kind("wakeup_skip", "service:s co:token", "skip      {co} sleeps no more",
          lambda t, service, e: t.pop(service, "wakeup_queue")),
-    Kind("mark", "co:co text:text @", lambda e: f"mark      {_json(e['text'])}"),
+    Kind("mark", "co:co text:s @", lambda e: f"mark      {_json(e['text'])}"),
     Kind("co_error", "service:s co:co error:s @", lambda e: f"error     {_short(e['error'])}", _ended),
     Kind("kill", "service:s co:co in:co", "kill      {co}", _ended),
     Kind("tracetag", "service:s co:co tag:sn text:s",

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .text import printable
+
 LANGUAGES = {"en": "English", "zh": "中文"}
 
 _current = "en"
@@ -60,7 +62,7 @@ def told(key: str, **fields: Any) -> str:
     """What words.toml says under `section.key`, in the language of the reader, with these fields."""
     section, _, name = key.partition(".")
     english, chinese = _words()[section][name]
-    return say(english, chinese).format(**fields)
+    return printable(say(english, chinese).format(**fields))
 
 
 @cache

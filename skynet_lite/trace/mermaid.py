@@ -11,7 +11,7 @@ import json
 
 from .film import Film
 from .golden import BOOT
-from .kinds import Event
+from .kinds import Event, rule_for
 from .parked import parked
 from .text import line
 
@@ -40,7 +40,7 @@ class _Writer:
         total = len(self.trace.events)
         for i, event in enumerate(self.trace.events):
             service = event.get("service", "")
-            rule = getattr(self, "on_" + event["e"], None)
+            rule = rule_for(self, event, "on_")
             if rule is not None and (service in self.shown or not service):
                 if len(self.steps) >= self.limit:
                     told = f"… {total - i} of {total} events are left out: draw a part, as in trace[a:b]"

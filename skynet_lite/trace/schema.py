@@ -14,6 +14,7 @@ from typing import Any
 
 from .kinds import COMMON, KINDS
 from .shapes import ENTRIES, LATER, NODE, SERVICE, fits, service_tables
+from .values import whole
 
 _FIELDS = {kind.name: kind.fields + COMMON for kind in KINDS.values()}
 # What an event needs beyond that: (kind, its name) → fields. A row of a table has its key.
@@ -42,8 +43,8 @@ def wrong_event(event: Any, recorded: bool = False) -> str | None:
         if field not in event:
             if not optional and not (recorded and field == "service"):
                 return f"a {kind} without {field!r}"
-        elif type(event[field]) not in types:
-            found = "null" if event[field] is None else type(event[field]).__name__
+        elif type(value := event[field]) not in types or (type(value) is int and whole(value) != value):
+            found = "null" if value is None else type(value).__name__
             return f"a {kind} whose {field!r} is {found}"
     need = _NEEDS.get((kind, event.get(_NAMES.get(kind, ""))), ())
     if kind == "table":

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from .values import whole
+
 NODE: dict[str, Any] = {
     "global_queue": [str], "timers": [(int, str, int)], "sockets": {int: (str, str)}, "commands": [(str, int)],
     "now": int, "workers": {str: int},
@@ -50,8 +52,8 @@ def put_in_order(t: dict[str, Any]) -> None:
         if name in NUMBERED:
             t[name] = dict(sorted(t.get(name, {}).items()))
         elif isinstance(shape, dict) and name != "watching_service":
-            t[name] = dict(sorted(t.get(name, {}).items(), key=lambda item: _number(item[0])))
-    t["session_response"].sort(key=_number)
+            t[name] = dict(sorted(t.get(name, {}).items(), key=lambda item: number(item[0])))
+    t["session_response"].sort(key=number)
     t["dead_service"].sort()
     t["unresponse"].sort()
     sources = [*t["session_coroutine_address"].values(), *(address for _, address in t["unresponse"])]
@@ -61,7 +63,7 @@ def put_in_order(t: dict[str, Any]) -> None:
 def fits(value: Any, shape: Any) -> bool:
     """Whether a value read from JSON has this shape."""
     if isinstance(shape, type):
-        return type(value) is shape
+        return type(value) is shape and (shape is not int or whole(value) == value)
     if isinstance(shape, dict):
         ((key, each),) = shape.items()
         return isinstance(value, dict) and all(type(k) is key and fits(v, each) for k, v in value.items())
@@ -74,5 +76,6 @@ def _empty(shape: Any) -> Any:
     return shape() if isinstance(shape, type) else type(shape)()
 
 
-def _number(label: str) -> int:
-    return int(label[2:]) if label[2:].isdigit() else 0
+def number(label: str) -> int:
+    """That of a coroutine, `co5`; 0 for `main`, and for what an edited trace may call one."""
+    return int(label[2:]) if label[2:12] == label[2:] and label[2:].isdecimal() else 0

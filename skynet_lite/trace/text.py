@@ -6,7 +6,7 @@ each figure and what tests compare. What a line says of its event stands in kind
 
 from __future__ import annotations
 
-import unicodedata
+from unicodedata import category, combining, east_asian_width
 
 from .film import Film
 from .kinds import KINDS, Event, full_address
@@ -29,16 +29,25 @@ def line(event: Event) -> str:
     kind = KINDS.get(event["e"])
     co = event.get("co" if kind is None else kind.actor)
     words = event["e"] if kind is None else kind.words(event)
-    text = f"{event.get('service', ''):9} {co or '':5} {words}".rstrip()
-    # Bytes of a socket that are no UTF-8 are in the events as lone surrogates, which no stream would print.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable(f"{event.get('service', ''):9} {co or '':5} {words}".rstrip())
+
+
+def printable(text: str) -> str:
+    """What a program has said, on one line, in a form that any file can hold and no terminal obeys.
+
+    Control characters are written as Python escapes them. So are lone surrogates: bytes that are no UTF-8.
+    """
+    if text.isprintable():
+        return text
+    shown = (c if c.isprintable() or category(c) == "Zs" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)
 
 
 def cells(text: str) -> int:
     """How many columns of a terminal a text takes; a Chinese character takes two, a combining one none."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def fit(text: str, width: int) -> str:

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import marshal
 import zlib
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 MOST = 100_000
 """Values of one message that are kept. A list may share its parts, and be endless when they are written out."""
-_LONG = 1 << 2000  # of more digits no int is printed everywhere (sys.set_int_max_str_digits)
+_LONG = 1 << 1000
+"""From here on a number cannot be a float, and soon not be printed (sys.set_int_max_str_digits)."""
 _ATOMS = frozenset((str, bytes, int, float, bool, type(None)))
+
+
+def whole(n: Any) -> Any:
+    """A number as an event holds it: as far as one can count; -1 for what is none. None stays."""
+    if isinstance(n, int):
+        return int(n) if -_LONG < n < _LONG else _LONG if n > 0 else -_LONG
+    return None if n is None else -1
+
+
+def text_of(value: Any, how: Callable[[Any], str] = str) -> str:
+    """str(value), whatever that is and does."""
+    try:
+        return how(value)
+    except Exception:  # of a long int, or of the user's own
+        return f"<{type(value).__name__}>"
 
 
 def values_of(payload: Any) -> tuple[Any, ...]:
@@ -46,21 +63,14 @@ def _plain(value: Any, left: list[int]) -> Any:
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else repr(value)
     if not isinstance(value, (list, tuple, dict)):
-        return _repr(value)
+        return text_of(value, repr)
     room = max(0, left[0])
     left[0] -= len(value)
     more = len(value) > room
     if isinstance(value, dict):
         items = [*islice(value.items(), room), *([("…", "…")] if more else ())]
-        return {key if isinstance(key, str) else _repr(key): _plain(item, left) for key, item in items}
+        return {key if isinstance(key, str) else text_of(key, repr): _plain(item, left) for key, item in items}
     return [_plain(item, left) for item in (*value[:room], *(("…",) if more else ()))]
-
-
-def _repr(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception:  # a long int inside, or a repr of the user's own
-        return f"<{type(value).__name__}>"
 
 
 def checksum(payload: Any) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .film import Film
-from .kinds import Event
+from .kinds import Event, rule_for
 from .language import close_up, language, told
 from .state import Tables
 from .waits import Behind, Wait, Waits, Who, behind, named
@@ -146,7 +146,7 @@ class _Walk:
             if i in quarters:
                 for address, t in self.tables.all["services"].items():
                     self.lengths.setdefault(address, []).append(len(t["mailbox"]))
-            rule = getattr(self, "_" + e["e"], None)
+            rule = rule_for(self, e)
             verdict = rule(i, e, e.get("service", "")) if rule is not None else None
             self.tables.apply(e)
             if verdict is not None:

@@ -9,7 +9,7 @@ changed program changes: it is kept to be compared. The clock is noted when it h
 So the same program, given this, makes the same events again (Node.replay).
 
 In files it is JSON without loss: {"b": base64}, {"t": tuple}, {"d": pairs of a dict},
-{"f": a float that JSON lacks}, {"e": a failure}. Reading it runs nothing.
+{"f": a float that JSON lacks}, {"i": a very long int}, {"e": a failure}. Reading it runs nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from .schema import TraceError
+from .values import whole
 
 
 class Failure(NamedTuple):
@@ -106,7 +107,7 @@ def _encode(value: Any) -> Any:
     if value is None or type(value) in (bool, str):
         return value
     if type(value) is int or isinstance(value, (AddressFamily, SocketKind)):
-        return int(value)
+        return int(value) if whole(value) == value else {"i": hex(value)}
     if isinstance(value, float):
         return value if math.isfinite(value) else {"f": repr(value)}
     if isinstance(value, bytes):
@@ -129,6 +130,8 @@ def _decode(value: Any) -> Any:
         return base64.b64decode(inner, validate=True)
     if tag == "f":
         return float(inner)
+    if tag == "i":
+        return int(inner, 16)
     if tag == "d":
         return {_decode(key): _decode(item) for key, item in inner}
     items = [_decode(item) for item in inner]

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..trace.text import cells
+from ..trace.text import cells, printable
 from .forms import LANGUAGES
 from .labels import Box, Placer
 
@@ -93,7 +93,7 @@ class Timeline(Figure):
     @property
     def alt(self) -> str:
         """The picture for those who cannot see it."""
-        return "\n".join(filter(None, (self.description, self.tale())))
+        return "\n".join(filter(None, (printable(self.description), self.tale())))
 
     def png(self, dpi: float = 144) -> bytes:
         """The picture as PNG, without date and version."""

@@ -100,7 +100,7 @@ def _compared(diff: Diff) -> str:
 
 def write(trace: Trace, path: str | os.PathLike[str], **options: Any) -> None:
     """Write the page into a file. Raises OSError, and ValueError as `payload` does."""
-    Path(path).write_text(page(trace, **options), encoding="utf-8")
+    Path(path).write_text(page(trace, **options), encoding="utf-8", errors="backslashreplace")
 
 
 def standalone(data: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..trace.kinds import rule_for
 from ..trace.parked import socket_waits
 from .forms import count, form, word
 from .lanes import CLIENTS, MAILBOX, MANY_CLIENTS, SOCKET, TIMER, LaneKey
@@ -122,7 +123,7 @@ class Reader:
             self._enter((service, co), "pool", None, word("fig.pool"))
 
     def _read(self, i: int, event: Event) -> None:
-        rule = getattr(self, "on_" + event["e"], None)
+        rule = rule_for(self, event, "on_")
         service = event.get("service", "")
         if rule is not None and (service in self.shown or event["e"] in ("client", "clock", "mark")):
             rule(i, event, service)

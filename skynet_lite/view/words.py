@@ -12,8 +12,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
+from ..trace.kinds import KINDS, rule_for
 from ..trace.language import close_up, language
 from ..trace.parked import socket_waits
+from ..trace.text import printable
 from .forms import LANGUAGES
 
 if TYPE_CHECKING:
@@ -101,9 +103,9 @@ class _Teller:
         if kind == "message":
             form = self._message(e, fields, finds)
         else:
-            rule = getattr(self, "_" + kind, None)
-            form = rule(e, fields, t) if rule is not None else kind
-        return self.finish(self.forms[self._known(form, "other")].format_map(_Fields(fields)))
+            rule = rule_for(self, e)
+            form = rule(e, fields, t) if rule is not None else kind if kind in KINDS else "other"
+        return printable(self.finish(self.forms[self._known(form, "other")].format_map(_Fields(fields))))
 
     def _known(self, form: str, otherwise: str) -> str:
         return form if form in self.forms else otherwise
@@ -279,5 +281,4 @@ def _capital(said: str) -> str:
 def _quote(text: str) -> str:
     """A user's own words, on one line and without marks of ours."""
     text = text if len(text) <= 60 else text[:59] + "…"
-    shown = json.dumps(text, ensure_ascii=False).replace("**", "∗∗")
-    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+    return json.dumps(text, ensure_ascii=False).replace("**", "∗∗")
