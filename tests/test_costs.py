@@ -18,7 +18,6 @@ import greenlet
 import pytest
 
 from skynet_lite import Node, SkynetError, skynet, socket
-from skynet_lite.core.outside import Outside
 from skynet_lite.skynet.scheduler import current
 
 FOR_EVER = 10**9  # ticks
@@ -92,6 +91,19 @@ def pooled(n: int) -> None:
 def services(n: int) -> None:
     for _ in range(n):
         skynet.newservice(idle)
+
+
+def inner_function() -> Callable[[], None]:
+    def inner() -> None:
+        pass
+
+    return inner
+
+
+def inner_functions(n: int) -> None:
+    """Each with a service, and so with a name, of its own."""
+    for _ in range(n):
+        skynet.newservice(inner_function())
 
 
 def names(n: int) -> None:
@@ -197,7 +209,7 @@ def messages(n: int) -> None:
 
 
 PARKED: list[Callable[[int], None]] = [
-    timers, sleepers, waiters, tokens, pooled, services, names, calls, asked, responses, requests, sections, waiting,
+    timers, sleepers, waiters, tokens, pooled, services, inner_functions, names, calls, asked, responses, requests, sections, waiting,
     sockets, listeners, dead, gone, environment,
 ]  # fmt: skip
 
@@ -228,10 +240,7 @@ def birth() -> Callable[[], Any]:
 
 
 def birth_of_inner_function() -> Callable[[], Any]:
-    def inner() -> None:
-        pass
-
-    return lambda: skynet.newservice(inner)
+    return partial(skynet.newservice, inner_function())
 
 
 def birth_by_name() -> Callable[[], Any]:
@@ -347,7 +356,6 @@ def killthread_of_a_timer() -> Callable[[], Any]:
 
 def killthread_of_a_caller() -> Callable[[], Any]:
     return _killed(skynet.fork(skynet.call, skynet.newservice(helper), "lua", "wait"))
-
 
 
 def deadline() -> Callable[[], Any]:

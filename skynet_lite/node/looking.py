@@ -31,9 +31,8 @@ def tables(server: Server) -> dict[str, Any]:
     return found | ({"workers": workers} if server.driver.workers > 1 else {})
 
 
-def parked_at(server: Server, code: dict[int, tuple[str, str | None]]) -> dict[tuple[str, str], str]:
+def parked_at(server: Server, named: Places) -> dict[tuple[str, str], str]:
     """The user's line at which each coroutine is parked."""
-    named = Places(code)
     found = {}
     for ctx in server.contexts.values():
         for co in ctx.state.coroutines.values() if isinstance(ctx.state, Scheduler) else ():
