@@ -6,7 +6,8 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from skynet_lite import Node, skynet
+from skynet_lite import Node, datacenter, multicast, service, sharedata, skynet
+from skynet_lite.skynet.scheduler import Scheduler
 
 answered: list[list[bool]] = []
 
@@ -189,3 +190,99 @@ def test_names_go_with_their_service() -> None:
         assert names["b"] == b
         node.newservice(named, ".a")
         assert names["shared"] == names["a"]
+
+
+def pooled(of: Callable[[Node], int], wait: Callable[[int], None], **keys: Any) -> int:
+    """How many entries a table of a service has when 300 others have waited there, and were killed."""
+
+    def waits(n: int) -> None:
+        skynet.fork(wait, n)
+
+    def main() -> None:
+        for n in range(300):
+            addr = skynet.newservice(waits, n)
+            skynet.sleep(1)
+            skynet.kill(addr)
+
+    with Node(clock="virtual", log=list, **keys) as node:
+        node.newservice(main)
+        return of(node)
+
+
+def table(node: Node, service: str, name: str) -> Any:
+    s = next(s.state for s in node.handles.contexts.values() if s.name == service)
+    assert s.namespace is not None
+    return s.namespace[name]
+
+
+def parked(node: Node, service: str) -> int:
+    s = next(s.state for s in node.handles.contexts.values() if s.name == service)
+    assert isinstance(s, Scheduler)
+    return max(len(s.coroutines), len(s.session_id_coroutine), len(s.unresponse))
+
+
+def test_waiters_of_the_datacenter_that_were_killed() -> None:
+    """At the same path and at paths of their own: they are thrown out whenever as many have come as were left."""
+
+    def same(n: int) -> None:
+        datacenter.wait("a", "b")
+
+    def own(n: int) -> None:
+        datacenter.wait("c", n)
+
+    for wait in (same, own):
+        assert pooled(lambda node: parked(node, "datacenterd"), wait) < 80
+    assert pooled(lambda node: len(table(node, "datacenterd", "wait_queue").get("c", ())), own) < 80
+
+
+def test_waiters_of_the_service_manager_that_were_killed() -> None:
+    """Their coroutines end."""
+    assert pooled(lambda node: parked(node, "service_mgr"), lambda n: skynet.queryservice("gate")) < 80
+
+
+def test_waiters_of_the_service_provider_that_were_killed() -> None:
+    """`service.query` of what nobody makes."""
+    assert pooled(lambda node: parked(node, "service_provider"), lambda n: service.query("never")) < 80
+    assert pooled(lambda node: len(table(node, "service_provider", "queue")), lambda n: service.query(f"n{n}")) < 80
+
+
+def test_subscribers_of_a_channel_that_were_killed() -> None:
+    """Also where nothing is published."""
+    numbers = []
+
+    def subscribe(n: int) -> None:
+        if not numbers:
+            numbers.append(multicast.new().channel)
+        multicast.new(numbers[0], dispatch=print).subscribe()
+        skynet.wait()
+
+    assert pooled(lambda node: len(table(node, "multicastd", "channel")[numbers[0]]), subscribe) < 80
+
+
+def test_watchers_of_shared_data_that_were_killed() -> None:
+    """Each service that has a view waits for the next version."""
+
+    def query(n: int) -> None:
+        if n == 0:
+            sharedata.new("table", {"a": 1})
+        sharedata.query("table")
+        skynet.wait()
+
+    assert pooled(lambda node: parked(node, "sharedatad"), query) < 80
+
+
+def test_the_launcher_forgets_who_was_killed_by_name() -> None:
+    """As it forgets those that were killed by number; in v1.1.0 a name leaves its entry."""
+
+    def named() -> None:
+        skynet.register(".named")
+
+    def main() -> None:
+        for addr in (".named", ":{:08x}"):
+            handle = skynet.newservice(named)
+            skynet.kill(addr.format(handle))
+        skynet.kill(".nobody")
+        assert "snlua named" not in skynet.call(".launcher", "lua", "LIST").values()
+
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main)

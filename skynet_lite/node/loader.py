@@ -141,7 +141,7 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         found = s.main
         s.launch_args = message.args
         codes = [] if registry.preload is None else [registry.preload]
-        module = ModuleType(s.name)
+        module = ModuleType(s.name if isinstance(found, str) else registry.base(found))
         if isinstance(found, str):
             codes.append(_compiled(found))
             s.file, s.namespace = found, vars(module)
