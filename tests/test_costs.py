@@ -180,6 +180,10 @@ def listeners(n: int) -> None:
         socket.start(socket.listen("127.0.0.1:0"), nothing)
 
 
+def connections(n: int) -> None:
+    """Of `node.client`: made before, see `costs`."""
+
+
 def dead(n: int) -> None:
     """Services that have asked this one, and ended before they were answered."""
 
@@ -210,7 +214,7 @@ def messages(n: int) -> None:
 
 PARKED: list[Callable[[int], None]] = [
     timers, sleepers, waiters, tokens, pooled, services, inner_functions, names, calls, asked, responses, requests, sections, waiting,
-    sockets, listeners, dead, gone, environment,
+    sockets, listeners, connections, dead, gone, environment,
 ]  # fmt: skip
 
 
@@ -419,6 +423,13 @@ OPERATIONS: list[Callable[[], Callable[[], Any]]] = [
 FEW, MANY = 40, 1000
 
 
+def server() -> None:
+    """Accepts, and reads for ever."""
+    lid = socket.listen("127.0.0.1:0")
+    socket.start(lid, lambda id, address: (socket.start(id), socket.readall(id)))
+    skynet.dispatch("lua", lambda session, source: skynet.retpack(socket.sockname(lid)[1]))
+
+
 def costs(park: Callable[[int], None], n: int) -> dict[str, int]:
     """Bytecodes of each operation beside `n` parked things."""
     found: dict[str, int] = {}
@@ -449,6 +460,9 @@ def costs(park: Callable[[int], None], n: int) -> dict[str, int]:
             found[operation.__name__] = min(counts)
 
     with Node(clock="virtual", log=list) as node:
+        port = node.call(node.newservice(server), "lua")
+        for _ in range(n if park is connections else 0):
+            node.client(port).send(b"something")
         node.newservice(main)
     return found
 

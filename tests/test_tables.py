@@ -6,7 +6,9 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from skynet_lite import Node, datacenter, multicast, service, sharedata, skynet
+import pytest
+
+from skynet_lite import CallError, Node, datacenter, multicast, service, sharedata, skynet
 from skynet_lite.skynet.scheduler import Scheduler
 
 answered: list[list[bool]] = []
@@ -286,3 +288,68 @@ def test_the_launcher_forgets_who_was_killed_by_name() -> None:
 
     with Node(clock="virtual", log=list) as node:
         node.newservice(main)
+
+
+def test_calls_leave_nothing() -> None:
+    """Twenty thousand of them, answered, failed, given up by `select` and by `killthread`."""
+    grown = []
+
+    def other() -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int, what: str) -> None:
+            if what == "fail":
+                raise ValueError(what)
+            skynet.retpack(what)
+
+    def main() -> None:
+        addr = skynet.newservice(other)
+
+        def round(n: int) -> None:
+            for _ in range(n):
+                for _ in range(17):
+                    skynet.call(addr, "lua", "answer")
+                with pytest.raises(CallError):
+                    skynet.call(addr, "lua", "fail")
+                for _ in skynet.select((addr, "lua", "answer"), (addr, "lua", "late"), timeout=1):
+                    break
+                skynet.killthread(skynet.timeout(1, print))
+                asking = skynet.fork(skynet.call, addr, "lua", "answer")
+                skynet.fork(skynet.killthread, asking)
+                skynet.sleep(2)
+
+        def size() -> tuple[int, ...]:
+            both = (skynet.running().service, node.service(addr))
+            tables = [(s.session_id_coroutine, s.watching_session, s.coroutines, s.unresponse, s.queues) for s in both]
+            gc.collect()
+            return (*(len(table) for each in tables for table in each), len(node.timer))
+
+        round(10)
+        before = size()
+        round(1000)
+        grown.extend([before, size()])
+
+    with Node(clock="virtual", log=lambda line: None) as node:
+        node.newservice(main)
+    assert grown[0] == grown[1]
+
+
+def test_tags_whose_request_never_came() -> None:
+    """Who sends PTYPE_TRACE by himself, and ends, leaves no more than a few of them."""
+
+    def traced() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.retpack(skynet.tracetag()))
+
+    def sends(to: int) -> None:
+        skynet.register_protocol(name="trace", id=12)
+        skynet.rawsend(to, "trace", f"tag {skynet.self()}")
+
+    def main() -> None:
+        addr = skynet.newservice(traced)
+        for _ in range(200):
+            skynet.kill(skynet.newservice(sends, addr))
+        left.append(len(node.service(addr).libs["trace"].source))
+
+    left: list[int] = []
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main)
+    assert left == [64]
