@@ -327,14 +327,16 @@ def _node(path: Path, **keys: Any) -> tuple[Node, _Log]:
 
 
 def _launched(node: Node, program: str, args: list[str]) -> Scheduler:
-    node.newservice(program, *args, wait=False)
-    return node.newest(node.service_name(program))  # with several workers it may have ended already
+    with node.births(node.service_name(program)) as born:
+        node.newservice(program, *args, wait=False)
+    return born[0]  # with several workers it may have ended already
 
 
 def _configured(node: Node) -> Scheduler:
     """The service that the bootstrap has started."""
-    node.run_until_idle()
-    return node.newest(node.env.get("start") or "")
+    with node.births(node.env.get("start") or "") as born:
+        node.run_until_idle()
+    return born[-1]
 
 
 class _Log:

@@ -110,7 +110,7 @@ def test_nobody_listens() -> None:
             w.node.client(port)
         with pytest.raises(OverflowError):
             w.node.client(70000)
-        assert w.node.clients == [] and w.ss.awaited == {} and descriptors() == before
+        assert w.node.clients == {} and w.ss.awaited == {} and descriptors() == before
 
 
 @pytest.mark.parametrize("how", ["send", "shutdown", "close", "reset"])
@@ -142,7 +142,7 @@ def test_a_client_that_leaves_before_it_is_accepted() -> None:
         assert w.take() == [("CONNECT", 2, 0, "start"), ("DATA", 2, 17, b"hello and goodbye"), ("CLOSE", 2, 0, "")]
         w.ss.close(w.me, 2)
         assert w.take() == []
-        assert w.node.clients == [] and w.ss.awaited == {}
+        assert w.node.clients == {} and w.ss.awaited == {}
 
 
 def test_clients_leave_nothing_behind() -> None:
@@ -155,7 +155,7 @@ def test_clients_leave_nothing_behind() -> None:
             client.expect(b"x\n")
             client.close()
         s.run()
-        assert s.node.clients == [] and s.node.socket_server.awaited == {}
+        assert s.node.clients == {} and s.node.socket_server.awaited == {}
         assert descriptors() == before
 
 
@@ -175,7 +175,7 @@ def test_a_listener_that_does_not_accept_is_no_work(paused: bool) -> None:
             client.recv(1)
         client.close()
         assert w.take() == []
-        assert w.node.clients == [] and w.ss.awaited == {}
+        assert w.node.clients == {} and w.ss.awaited == {}
 
 
 def test_time_moves_for_a_listener_that_is_started_later() -> None:
@@ -213,7 +213,7 @@ def test_a_port_of_somebody_else_is_no_work() -> None:
         client.expect_eof()
         client.close()
         node.run_until_idle()
-        assert node.clients == []
+        assert node.clients == {}
 
 
 def test_a_port_of_another_node() -> None:

@@ -18,7 +18,6 @@ import greenlet
 import pytest
 
 from skynet_lite import Node, SkynetError, skynet, socket
-from skynet_lite.core.outside import Outside
 from skynet_lite.skynet.scheduler import current
 
 FOR_EVER = 10**9  # ticks
@@ -92,6 +91,19 @@ def pooled(n: int) -> None:
 def services(n: int) -> None:
     for _ in range(n):
         skynet.newservice(idle)
+
+
+def inner_function() -> Callable[[], None]:
+    def inner() -> None:
+        pass
+
+    return inner
+
+
+def inner_functions(n: int) -> None:
+    """Each with a service, and so with a name, of its own."""
+    for _ in range(n):
+        skynet.newservice(inner_function())
 
 
 def names(n: int) -> None:
@@ -168,6 +180,10 @@ def listeners(n: int) -> None:
         socket.start(socket.listen("127.0.0.1:0"), nothing)
 
 
+def connections(n: int) -> None:
+    """Of `node.client`: made before, see `costs`."""
+
+
 def dead(n: int) -> None:
     """Services that have asked this one, and ended before they were answered."""
 
@@ -197,8 +213,8 @@ def messages(n: int) -> None:
 
 
 PARKED: list[Callable[[int], None]] = [
-    timers, sleepers, waiters, tokens, pooled, services, names, calls, asked, responses, requests, sections, waiting,
-    sockets, listeners, dead, gone, environment,
+    timers, sleepers, waiters, tokens, pooled, services, inner_functions, names, calls, asked, responses, requests, sections, waiting,
+    sockets, listeners, connections, dead, gone, environment,
 ]  # fmt: skip
 
 
@@ -228,10 +244,7 @@ def birth() -> Callable[[], Any]:
 
 
 def birth_of_inner_function() -> Callable[[], Any]:
-    def inner() -> None:
-        pass
-
-    return lambda: skynet.newservice(inner)
+    return partial(skynet.newservice, inner_function())
 
 
 def birth_by_name() -> Callable[[], Any]:
@@ -349,7 +362,6 @@ def killthread_of_a_caller() -> Callable[[], Any]:
     return _killed(skynet.fork(skynet.call, skynet.newservice(helper), "lua", "wait"))
 
 
-
 def deadline() -> Callable[[], Any]:
     """As HTTP has it: a timer that will come to nothing ends whoever takes too long; here nobody does."""
     addr = skynet.newservice(helper)
@@ -411,6 +423,13 @@ OPERATIONS: list[Callable[[], Callable[[], Any]]] = [
 FEW, MANY = 40, 1000
 
 
+def server() -> None:
+    """Accepts, and reads for ever."""
+    lid = socket.listen("127.0.0.1:0")
+    socket.start(lid, lambda id, address: (socket.start(id), socket.readall(id)))
+    skynet.dispatch("lua", lambda session, source: skynet.retpack(socket.sockname(lid)[1]))
+
+
 def costs(park: Callable[[int], None], n: int) -> dict[str, int]:
     """Bytecodes of each operation beside `n` parked things."""
     found: dict[str, int] = {}
@@ -441,6 +460,9 @@ def costs(park: Callable[[int], None], n: int) -> dict[str, int]:
             found[operation.__name__] = min(counts)
 
     with Node(clock="virtual", log=list) as node:
+        port = node.call(node.newservice(server), "lua")
+        for _ in range(n if park is connections else 0):
+            node.client(port).send(b"something")
         node.newservice(main)
     return found
 

@@ -52,7 +52,7 @@ def main():
 
 def given_to(node: Node) -> list[Any]:
     """Every service that a node was given, from outside or inside."""
-    return list(node.registry._given.values())
+    return [*node.registry._given.values(), *node.registry._functions.values()]
 
 
 def check(trace: Trace, *services: Any) -> None:
@@ -411,11 +411,10 @@ def test_how_it_was_driven_does_not_matter() -> None:
 
     def program(node: Node) -> None:
         node.mark("before birth")
-        node.newservice(main, wait=False)
+        addr = node.newservice(main, wait=False)
         while node.step():
             node.tables()
         mark("from outside")
-        addr = node.newest("main").handle
         values = (b"\xff\0", "t\u20ac\udcff", 1 << 70, 1.5, float("inf"), None, True, [1, (2, {"a": {3: b""}})], {})
         assert node.call(addr, "lua", *values) == values
         node.advance(50)

@@ -124,7 +124,7 @@ class Places:
     """Names for the places in a recording (trace.events.Places). `services`: handle → name and file of its code."""
 
     def __init__(self, services: dict[int, tuple[str, str | None]]) -> None:
-        self._services = services
+        self.services = services
         self._stacks: dict[tuple[int, ...], list[str]] = {}
 
     def stack(self, handle: int, at: Stack) -> list[str]:
@@ -147,7 +147,7 @@ class Places:
         return {file_label(c, *self._service(handle)): "".join(_lines(c)) for c in codes}
 
     def _service(self, handle: int) -> tuple[str, str | None]:
-        return self._services.get(handle, ("?", None))
+        return self.services.get(handle, ("?", None))
 
 
 def place_label(place: Place, service: str, service_file: str | None) -> str:

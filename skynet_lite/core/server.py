@@ -76,7 +76,8 @@ class Server:
         self.harbor: Context | None = None
         self.monitor_exit = 0  # who is told of every exit (skynet.monitor)
         self.aborted = False
-        self.clients: list[Any] = []  # of `node.client`: what they did is on its way to us
+        self.clients: dict[Any, None] = {}  # of `node.client`
+        self.unsettled: dict[Any, None] = {}  # those of them who may have done what we have not seen yet
         self.calls: dict[int, Call] = {}  # from outside, by session
         self._sessions = 0
         self._message_logs: dict[int, MessageLog] = {}  # by handle
@@ -424,7 +425,7 @@ class Server:
 
     def owed(self) -> bool:
         """Whether something is on its way that this node can be sure to see."""
-        return self.socket_server.connecting > 0 or any(client.unseen() for client in list(self.clients))
+        return self.socket_server.connecting > 0 or any(client.unseen() for client in list(self.unsettled))
 
     @guarded
     def situation(self) -> str:

@@ -213,7 +213,8 @@ class Loop(BaseDriver):
     def future(self) -> bool:
         """Whether anything can still happen by itself."""
         server = self._server
-        return bool(self.busy() or server.owed() or server.socket_server.commands or len(server.timer))
+        timer = server.timer.next_deadline() is not None
+        return bool(timer or self.busy() or server.owed() or server.socket_server.commands)
 
     def look(self, job: Callable[[], T]) -> T:
         """What `job()` returns; nothing moves meanwhile. Not from inside a service."""

@@ -278,7 +278,7 @@ class Workers(BaseDriver):
             return not self._at_rest()
 
     def future(self) -> bool:
-        return not self._quiet() or len(self._server.timer) > 0
+        return self._server.timer.next_deadline() is not None or not self._quiet()
 
     def _quiet(self) -> bool:
         """Whether nothing moves: all at rest, and a poll that began after that has found nothing. DOC: quiescence"""

@@ -70,8 +70,7 @@ class Upvalues(UserDict[str, Any]):
 def namespace(s: Scheduler) -> dict[str, Any]:
     """The globals of the service's code. A start function has those of its module: a copy, for others use them too."""
     if s.namespace is None:
-        func = s.server.node.registry.find(s.name)
-        s.namespace = dict(getattr(func, "__globals__", {}))
+        s.namespace = dict(getattr(s.main, "__globals__", {}))
     return s.namespace
 
 

@@ -29,6 +29,31 @@ def values(result: Any) -> tuple[Any, ...]:
     return () if result is None else result if type(result) is tuple else (result,)
 
 
+class Waiting(dict[Any, list[Any]]):
+    """By key, the response functions of those who wait.
+
+    Who is killed tells nobody: the dead are thrown out whenever as many have come as were left the last time.
+    """
+
+    _come, _left = 0, 64
+
+    def wait(self, key: Any, pack: Callable[..., Any] | None = None) -> None:
+        """Whoever asks now gets the outcome of `answer(key, ...)`."""
+        self.setdefault(key, []).append(skynet.response(pack))
+        self._come += 1
+        if self._come > self._left:
+            living = current().server.contexts
+            for key, answers in list(self.items()):
+                self[key] = [answer for answer in answers if answer.address in living or answer(False)]
+                if not self[key]:
+                    del self[key]
+            self._come, self._left = 0, max(64, sum(map(len, self.values())))
+
+    def answer(self, key: Any, *outcome: Any) -> None:
+        for answer in self.pop(key, ()):
+            answer(*outcome)
+
+
 class Keeper:
     """The service behind a library: `ask(NAME, *args)` is a call to it. `find()` gives its handle, once a service."""
 

@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..core.errors import DriveTimeout, SkynetError, SocketError
@@ -48,7 +48,7 @@ class Client(AbstractContextManager["Client"]):
         self._port = 0
         self._emit("connect")
         try:
-            server.clients.append(self)
+            server.clients[self] = server.unsettled[self] = None
             self._sock.setblocking(False)
             self._sock.bind(("::1" if ":" in address[0] else "127.0.0.1", 0))
             self._port = self._sock.getsockname()[1]
@@ -75,6 +75,7 @@ class Client(AbstractContextManager["Client"]):
             try:
                 n = self._sock.send(view)
                 self._sent += n
+                self._server.unsettled[self] = None
                 view = view[n:]
             except BlockingIOError:
                 self._wait(self._writable, "room to send")
@@ -120,6 +121,7 @@ class Client(AbstractContextManager["Client"]):
         self._check_open()
         self._emit("shutdown")
         self._finished = True
+        self._server.unsettled[self] = None
         self._sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
@@ -127,6 +129,7 @@ class Client(AbstractContextManager["Client"]):
         if not self.closed:
             self._emit("reset" if self._reset else "close")
             self._finished = self.closed = True
+            self._server.unsettled[self] = None
             self._sock.close()
 
     def reset(self) -> None:
@@ -140,8 +143,8 @@ class Client(AbstractContextManager["Client"]):
         """Drop it without a word in the trace; done for all clients when the node is closed."""
         self.closed = True
         self._sock.close()
-        with suppress(ValueError):  # done already
-            self._server.clients.remove(self)
+        self._server.clients.pop(self, None)
+        self._server.unsettled.pop(self, None)
         self._server.socket_server.awaited.pop(self._port, None)
 
     def _node_end(self) -> Any:
@@ -157,6 +160,9 @@ class Client(AbstractContextManager["Client"]):
     def unseen(self) -> bool:
         """Whether something is on its way between us and the socket server, so that idleness must wait."""
         peer, waiting = self._node_end(), self._waiting and not self._eof
+        settled = peer is not None and (peer.state is INVALID or peer.read_bytes == self._sent)
+        if settled and not (self._waiting or self._finished or self._reset):
+            self._server.unsettled.pop(self, None)  # and is asked no more, until it does something
         if peer is None and (listener := self._server.socket_server.listener(self._server_port)) is not None:
             if listener.state is LISTEN and listener.reading:
                 return True  # to be accepted
@@ -204,6 +210,7 @@ class Client(AbstractContextManager["Client"]):
                     raise DriveTimeout(f"{self.label}: {what} did not come in {self._timeout} s")
             return
         self._waiting = True
+        self._server.unsettled[self] = None
         try:
             self._driver.run_until(until, self._timeout, "what run() waits for", budget=1)
         except DriveTimeout as e:

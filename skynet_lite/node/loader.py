@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, MutableMapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
-from types import CodeType, ModuleType
+from types import CodeType, MethodType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..core.errors import ConfigError, SkynetError, brief
 from ..core.message import Launch
@@ -39,13 +40,20 @@ def _is_file(service: str) -> bool:
 
 
 class Registry:
-    """The services a node can start: functions it was given, and files on its path."""
+    """The services a node can start: functions it was given, and files on its path.
+
+    A function has its name as long as it lives, which its services see to. So one that is made
+    anew for each service is not kept here; its name is not given again.
+    """
 
     def __init__(self, patterns: str, folder: str, snax: str | None = None, preload: str | None = None) -> None:
         self._patterns = _split(patterns)
         self._snax = _split(snax) if snax else self._patterns
         self._folder = folder
-        self._given: dict[str, StartFunction | str] = {}
+        self._given: dict[str, StartFunction | str] = {}  # files, and what has no weak reference
+        self._functions: MutableMapping[str, StartFunction] = WeakValueDictionary()
+        self._names: MutableMapping[StartFunction, str] = WeakKeyDictionary()
+        self._numbers: Counter[str] = Counter()  # by base, the last that was given
         self.preload = self._preloaded(preload) if preload else None
 
     def name_of(self, service: str | StartFunction) -> str:
@@ -54,13 +62,22 @@ class Registry:
         if isinstance(service, str) and not _is_file(service):
             self.find(service)
             return service
-        code = os.path.abspath(service) if isinstance(service, str) else service
-        name, n = base, 1
-        while name in BOOT_SERVICES or self._given.get(name, code) != code:
-            n += 1
-            name = f"{base}-{n}"
-        self._given[name] = code
+        code: Any = os.path.abspath(service) if isinstance(service, str) else service
+        name = self._known(code)
+        while name is None:
+            self._numbers[base] += 1
+            n = self._numbers[base]
+            new = base if n == 1 else f"{base}-{n}"
+            if new not in BOOT_SERVICES and new not in self._given and new not in self._functions:
+                self.give(name := new, code)
         return name
+
+    def _known(self, code: Any) -> str | None:
+        """The name that it has already."""
+        try:
+            return self._names.get(code)
+        except TypeError:
+            return next((name for name, given in self._given.items() if given == code), None)
 
     def base(self, service: str | StartFunction) -> str:
         """Its name, if no other service has it yet. Raises SkynetError."""
@@ -72,15 +89,23 @@ class Registry:
 
     def give(self, name: str, service: str | StartFunction) -> None:
         """Make a service known under a name that it had in another run."""
-        if not isinstance(service, str):
+        if isinstance(service, str):
+            if _is_file(service):
+                self._given[name] = os.path.abspath(service)
+            return
+        try:
+            self._names[service], self._functions[name] = name, service
+            kept = isinstance(service, MethodType)  # else it is gone at once
+        except TypeError:
+            kept = True
+        if kept:
             self._given[name] = service
-        elif _is_file(service):
-            self._given[name] = os.path.abspath(service)
 
     def find(self, name: str) -> StartFunction | str:
         """The function, or the file, behind a name."""
-        if name in self._given:
-            return self._given[name]
+        given = self._given.get(name, self._functions.get(name))
+        if given is not None:
+            return given
         if _is_file(name):
             return self._given[self.name_of(name)]
         own = os.path.join(SERVICES, "?.py")
@@ -114,10 +139,10 @@ def _split(patterns: str) -> list[str]:
 def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
     """Run the code of a new service; False (and a line in the log) if that failed."""
     try:
-        found = registry.find(message.name)
+        found = s.main
         s.launch_args = message.args
         codes = [] if registry.preload is None else [registry.preload]
-        module = ModuleType(s.name)
+        module = ModuleType(s.name if isinstance(found, str) else registry.base(found))
         if isinstance(found, str):
             codes.append(_compiled(found))
             s.file, s.namespace = found, vars(module)

@@ -34,9 +34,8 @@ def tables(server: Server) -> dict[str, Any]:
     return found | ({"workers": workers} if server.driver.workers > 1 else {})
 
 
-def parked_at(server: Server, code: dict[int, tuple[str, str | None]]) -> dict[tuple[str, str], str]:
+def parked_at(server: Server, named: Places) -> dict[tuple[str, str], str]:
     """The user's line at which each coroutine is parked."""
-    named = Places(code)
     found = {}
     for ctx in server.contexts.values():
         for co in ctx.state.coroutines.values() if isinstance(ctx.state, Scheduler) else ():
@@ -46,10 +45,10 @@ def parked_at(server: Server, code: dict[int, tuple[str, str | None]]) -> dict[t
     return found
 
 
-def called(server: Server, code: dict[int, tuple[str, str | None]], handle: int) -> str:
-    """The name of a service, also of one that has gone; "" if it never was."""
+def called(server: Server, handle: int) -> str:
+    """The name of a service; "" of one that has gone."""
     ctx = server.contexts.get(handle)
-    return ctx.name or ctx.kind if ctx is not None else code.get(handle, ("", None))[0]
+    return ctx.name or ctx.kind if ctx is not None else ""
 
 
 def see_logged(server: Server, driver: Any) -> None:
@@ -66,16 +65,17 @@ def behind(server: Server) -> Behind:
     found: Behind = {}
     for ctx in server.contexts.values():
         me, kept = address_text(ctx.handle), getattr(ctx.state, "namespace", None) or {}
-        for handle, answer in kept.get("instance", {}).items() if ctx.name == "launcher" else ():
+        for handle, (answer, _) in kept.get("instance", {}).items() if ctx.name == "launcher" else ():
             start = getattr(getattr(server.contexts.get(handle), "state", None), "init_thread", None)
             if start is not None:
                 found[address_text(answer.address), answer.session] = address_text(handle), start.label
         for state in kept.get("service", {}).values() if ctx.name == "service_mgr" else ():
             if getattr(state, "launch", None) is not None:
                 found |= {(me, co.label): (me, state.launch[2].label) for _, _, co in state.waiting}
-        for state in kept.get("svr", {}).values() if ctx.name == "service_provider" else ():
+        for name, state in kept.get("svr", {}).items() if ctx.name == "service_provider" else ():
             if state.booting is not None:
-                found |= {(address_text(r.address), r.session): (me, state.booting.label) for r in state.queue}
+                waiting = kept["queue"].get(name, ())
+                found |= {(address_text(r.address), r.session): (me, state.booting.label) for r in waiting}
     return found
 
 

@@ -70,9 +70,7 @@ class Node(metaclass=Shown):
         record: bool = False, **keys: Unpack[Keys],
     ) -> None:  # fmt: skip
         self.config = own = load_config(config, keys)
-        write, self._log_file, lines = open_log(
-            log, own.logger, lambda handle: called(self.server, self._snlua.code, handle)
-        )
+        write, self._log_file, lines = open_log(log, own.logger, lambda handle: called(self.server, handle))
         self.log_lines: list[str] = lines if lines is not None else []
         self.registry = Registry(own.luaservice, own.folder, own.snax, own.preload)  # where services are found by name
         self._snlua = Snlua(lambda: self.registry)
@@ -80,7 +78,7 @@ class Node(metaclass=Shown):
         if own.start is not None:
             self.env.set("start", self.registry.name_of(own.start))
         self.outside = outside if outside is not None else Outside(POLLERS[own.poller]())
-        self.recorder = Recorder(self.tables, self.places()) if record else None
+        self.recorder = Recorder(self.tables, self._snlua.places(())) if record else None
         world = self._recorded() if record and own.thread == 1 else None  # which worker was faster is in no recording
         self.clock = self.outside.clock(own.clock == "virtual")
         kinds: dict[str, Any] = {"snlua": self._snlua, "logger": Logger(), "harbor": Harbor()}
@@ -118,27 +116,31 @@ class Node(metaclass=Shown):
         Raises CallError if the start fails, SkynetError if there is no such service.
         """
         name = self.service_name(service)
-        newest, driver = self._snlua.newest, self.driver
         if self.recording.world is not None:
             self.recording.world.services.append(name)
-        if self.config.bootstrap and wait:
-            handle = self.call(".launcher", "lua", "LAUNCH", "snlua", name, *args)
-            if handle is None:
-                raise CallError(f"call failed: service {name} ended before its start was over")
-            return int(handle)
-        before = newest.get(name)
-        if self.config.bootstrap:
-            self._post(".launcher", ("LAUNCH", "snlua", name, *args), False)
-            driver.run_until(lambda: newest.get(name) is not before, None, "the launch", budget=1)
-            return newest[name].handle
-        driver.enter(lambda: driver.drive(lambda: self.launch_noted(name, args)))
-        s = newest[name]
+        driver = self.driver
+        with self.births(name) as born:
+            if self.config.bootstrap and wait:
+                handle = self.call(".launcher", "lua", "LAUNCH", "snlua", name, *args)
+                if handle is None:
+                    raise CallError(f"call failed: service {name} ended before its start was over")
+                return int(handle)
+            if self.config.bootstrap:
+                self._post(".launcher", ("LAUNCH", "snlua", name, *args), False)
+                driver.run_until(lambda: len(born) > 0, None, "the launch", budget=1)
+            else:
+                driver.enter(lambda: driver.drive(lambda: self.launch_noted(name, args)))
+        s = born[0]
         if wait:
             driver.run_until(lambda: s.start_state not in ("loading", "starting"), None, f"the start of {name}")
             if s.start_state == "failed":
                 see_logged(self.server, driver)
                 raise CallError.of(s.ctx.failure, 0, "")
         return s.handle
+
+    def births(self, name: str) -> AbstractContextManager[list[Scheduler]]:
+        """The services of this name that are made inside the `with` block, even if they have ended."""
+        return self._snlua.births(name, self.server.lock)
 
     def launch_noted(self, name: str, args: tuple[Any, ...]) -> int | None:
         """Launch on a bare node; a recording that is to be replayed hears of it."""
@@ -156,10 +158,6 @@ class Node(metaclass=Shown):
         if ctx is None or not isinstance(ctx.state, Scheduler):
             raise AddressError(f"no service in Python has the address {addr!r}")
         return ctx.state
-
-    def newest(self, name: str) -> Scheduler:
-        """The service of this name that was made last, even if it has gone. Raises KeyError."""
-        return self._snlua.newest[name]
 
     def call(self, addr: int | str, typename: str, *args: Any, timeout: float | None = None) -> Any:
         """A call from outside: None, the value, or a tuple. `timeout` in real seconds.
@@ -372,7 +370,8 @@ class Node(metaclass=Shown):
 
     def places(self) -> Places:
         """Names for places in the code of the services of this node."""
-        return Places(self._snlua.code)
+        with self.server.lock:
+            return self._snlua.places(self.handles.contexts.values())
 
     def waits(self) -> Waits:
         """Who waits for whom now: iterate, print or `draw()` it."""
@@ -385,7 +384,7 @@ class Node(metaclass=Shown):
         return self.look(lambda: Verdicts(standing(*self._standing())))
 
     def _standing(self) -> tuple[dict[str, Any], dict[Who, str], Behind]:
-        return self.tables(), parked_at(self.server, self._snlua.code), behind(self.server)
+        return self.tables(), parked_at(self.server, self.places()), behind(self.server)
 
     def dashboard(self, every: float = 0.5) -> Any:
         """A table of this node for a notebook: services, mailboxes, CPU, tasks, sockets, verdicts.

@@ -1,12 +1,13 @@
 """The datacenter: a tree of values that all services share. After service/datacenterd.lua."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
-from skynet_lite.lualib.library import by_name
+from skynet_lite.lualib.library import Waiting, by_name
 
 database: dict[Any, Any] = {}
-wait_queue: dict[tuple[Any, ...], list[Any]] = {}  # path → response functions of those who wait
+wait_queue = Waiting()  # by path
 
 
 def find(path: tuple[Any, ...]) -> Any:
@@ -36,17 +37,19 @@ def UPDATE(*words: Any) -> None:
     else:
         node[key] = value
     skynet.retpack(before)
-    if before is not None or value is None:
-        return
-    whole = (*path, key)
-    for waited in [p for p in wait_queue if p[: len(whole)] == whole]:  # also below, if the value is a branch
-        found = find(waited)
-        for answer in wait_queue.pop(waited) if found is not None else ():
-            answer(True, found)
-    # Who waits above for a value now meets a branch, and can never be answered.
-    for n in range(1, len(whole)):
-        for answer in wait_queue.pop(whole[:n], []):
-            answer(False)
+    if before is None and value is not None and wait_queue:
+        for found, there in leaves((*path, key), value):
+            wait_queue.answer(found, True, there)
+        # Who waits above for a value now meets a branch, and can never be answered.
+        for n in range(1, len(words) - 1):
+            wait_queue.answer(words[:n], False)
+
+
+def leaves(path: tuple[Any, ...], value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """A value, and if it is a branch what is below."""
+    yield path, value
+    for key, below in value.items() if isinstance(value, dict) else ():
+        yield from leaves((*path, key), below)
 
 
 def WAIT(*path: Any) -> None:
@@ -58,7 +61,7 @@ def WAIT(*path: Any) -> None:
         n = min(len(other), len(path))
         if other[:n] == path[:n] and len(other) != len(path):
             raise SkynetError(f"datacenter: {other} is waited for, so {path} cannot be: one of them is a branch")
-    wait_queue.setdefault(path, []).append(skynet.response())
+    wait_queue.wait(path)
 
 
 @skynet.start

@@ -5,11 +5,13 @@ from typing import Any
 from skynet_lite import datacenter, skynet
 from skynet_lite.core.message import Packed
 from skynet_lite.lualib.library import by_name
+from skynet_lite.skynet.scheduler import current
 
 HARBOR = 0  # the low 8 bits of a channel say which node owns it; this one is alone
 
 channel: dict[int, dict[int, bool]] = {}  # channel → who subscribes, in the order in which they did
 last = HARBOR - 256
+come, left = 0, 64  # subscriptions, since and when those of the dead were thrown out
 
 
 def NEW(source: int) -> None:
@@ -34,8 +36,14 @@ def PUB(source: int, c: int, payload: Any) -> None:
 
 
 def SUB(source: int, c: int) -> None:
+    global come, left
     if c in channel:
         channel[c][source] = True
+        come += 1
+    if come > left:
+        for c, group in channel.items():
+            channel[c] = {to: True for to in group if to in current().server.contexts}
+        come, left = 0, max(64, sum(map(len, channel.values())))
     skynet.retpack(None)
 
 

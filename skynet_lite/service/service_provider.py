@@ -1,11 +1,11 @@
 """Keeps the names of `service.new`: who runs, who boots, who waits, what failed. After service/service_provider.lua."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import localtime, strftime
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
-from skynet_lite.lualib.library import by_name
+from skynet_lite.lualib.library import Waiting, by_name
 
 
 @dataclass
@@ -15,18 +15,18 @@ class Named:
     error: str = ""
     init: str = ""
     time: float = 0.0
-    queue: list[Any] = field(default_factory=list)  # response functions of those who wait for it
 
 
 svr: dict[str, Named] = {}
+queue = Waiting()  # by name
 
 
 def query(name: str) -> None:
-    s = svr.setdefault(name, Named())
+    s = svr.get(name, Named())
     if s.error:
         raise SkynetError(s.error)
     if s.address is None:
-        s.queue.append(skynet.response())
+        queue.wait(name)
     else:
         skynet.retpack(s.address)
 
@@ -50,14 +50,12 @@ def launch(name: str, main: str, *args: Any) -> None:
         s.init = ",".join(map(str, args))
         s.time = skynet.time()
     s.booting = None
-    waiting, s.queue = s.queue, []
-    for answer in waiting:
-        answer(s.address is not None, s.address)
+    queue.answer(name, s.address is not None, s.address)
     query(name)
 
 
 def test(name: str) -> None:
-    s = svr.setdefault(name, Named())
+    s = svr.get(name, Named())
     if s.booting:
         skynet.retpack(None, True)
     elif s.error:
@@ -68,7 +66,7 @@ def test(name: str) -> None:
 
 def close(name: str) -> None:
     s = svr.get(name)
-    if s is None or s.booting or s.queue:
+    if s is None or s.booting:
         skynet.retpack(None)
     else:
         del svr[name]
@@ -78,8 +76,8 @@ def close(name: str) -> None:
 def info() -> dict[str, dict[str, str]]:
     """By address, or by name where there is none yet."""
     found = {}
-    for name, s in svr.items():
-        status = "booting" if s.booting else f"waiting({len(s.queue)})" if s.queue else s.error
+    for name, s in {**dict.fromkeys(queue, Named()), **svr}.items():
+        status = "booting" if s.booting else f"waiting({len(queue[name])})" if name in queue else s.error
         told = {"name": name, "init": s.init, "time": strftime("%Y %b %d %T %z", localtime(s.time)), "status": status}
         found[name if s.address is None else skynet.address(s.address)] = {k: v for k, v in told.items() if v}
     return found

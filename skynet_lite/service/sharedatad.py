@@ -1,20 +1,13 @@
 """Keeps the newest version of each shared table, and tells those who watch it. After service/sharedatad.lua."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
 from skynet_lite.lualib.frozen import Version, load, load_file, pointer, table
-from skynet_lite.lualib.library import by_name
+from skynet_lite.lualib.library import Waiting, by_name
 
-
-@dataclass
-class Shared:
-    version: Version
-    watch: list[Any] = field(default_factory=list)  # response functions of those who have this version
-
-
-pool: dict[str, Shared] = {}
+pool: dict[str, Version] = {}
+watch = Waiting()  # by name, those who have that version
 numbers: dict[str, int] = {}  # the last number given out, also of tables that are gone
 
 
@@ -27,7 +20,7 @@ def made(name: str, value: Any, args: tuple[Any, ...]) -> Version:
     return version
 
 
-def known(name: str) -> Shared:
+def known(name: str) -> Version:
     if name not in pool:
         raise SkynetError(f"sharedata: there is no table {name!r}; make it with sharedata.new")
     return pool[name]
@@ -36,37 +29,33 @@ def known(name: str) -> Shared:
 def new(name: str, value: Any, *args: Any) -> None:
     if name in pool:
         raise SkynetError(f"sharedata: there is a table {name!r} already; use sharedata.update")
-    pool[name] = Shared(made(name, value, args))
+    pool[name] = made(name, value, args)
     skynet.retpack()
 
 
 def update(name: str, value: Any, *args: Any) -> None:
-    version = made(name, value, args)
-    watch = pool[name].watch if name in pool else []
-    pool[name] = Shared(version)
-    for answer in watch:
-        answer(True, version)
+    pool[name] = made(name, value, args)
+    watch.answer(name, True, pool[name])
     skynet.retpack()
 
 
 def delete(name: str) -> None:
-    for answer in known(name).watch:
-        answer(True, None)
+    known(name)
+    watch.answer(name, True, None)
     del pool[name]
     skynet.retpack()
 
 
 def query(name: str) -> None:
-    skynet.ret(pointer(known(name).version))
+    skynet.ret(pointer(known(name)))
 
 
 def monitor(name: str, number: int) -> None:
-    shared = pool.get(name)
-    if shared is None or shared.version.number != number:
-        skynet.ret(pointer(shared.version if shared is not None else None))
-        return
-    shared.watch = [answer for answer in shared.watch if answer("TEST")]
-    shared.watch.append(skynet.response(pointer))
+    version = pool.get(name)
+    if version is None or version.number != number:
+        skynet.ret(pointer(version))
+    else:
+        watch.wait(name, pointer)
 
 
 @skynet.start

@@ -31,10 +31,9 @@ def launch(kind: str, name: str, *args: Any) -> int | None:
 def kill(addr: int | str) -> None:
     """End a service from outside: it gets no word in."""
     s = current()
-    if isinstance(addr, int):
-        send(".launcher", "lua", "REMOVE", addr, True)
     handle = s.server.resolve(addr)
     if isinstance(handle, int):
+        send(".launcher", "lua", "REMOVE", handle, True)
         s.server.kill(s.handle, handle)
 
 

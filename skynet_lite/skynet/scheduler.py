@@ -63,7 +63,7 @@ class Scheduler(Tables):
 
     __slots__ = (
         "at_close", "coroutines", "created", "ctx", "dead_service", "emit", "error_queue", "file", "fork_queue",
-        "handle", "hub", "init_functions", "init_thread", "launch_args", "libs", "mailbox", "name",
+        "handle", "hub", "init_functions", "init_thread", "launch_args", "libs", "mailbox", "main", "name",
         "namespace", "pooled", "proto", "queues", "resume", "running", "server", "session_id_coroutine", "sessions",
         "sleep_tokens", "socket_pool", "start_state", "timeout_traceback", "unknown_request", "unknown_response",
         "unresponse", "wakeup_queue", "watching_session",
@@ -102,6 +102,7 @@ class Scheduler(Tables):
         self.unknown_response: Callable[..., Any] = unknown_response
         self.timeout_traceback: dict[int, str] | None = None  # trace_timeout: session → who set the timer
         # Of its code and its start, see services.py and the loader.
+        self.main: Any = None  # a start function, or a file
         self.file: str | None = None  # where its code stands, for the names of places
         self.namespace: dict[str, Any] | None = None  # the globals of its code, if it is a file
         self.launch_args: tuple[Any, ...] = ()

@@ -100,7 +100,8 @@ def exit() -> None:
 
 def name_of(s: Scheduler, service: Any) -> str:
     """The name that a service is launched by; a function is made known first."""
-    return str(s.server.kinds["snlua"].name_of(service))  # type: ignore[attr-defined]  # of this kind only
+    with s.server.lock:
+        return str(s.server.kinds["snlua"].name_of(service))  # type: ignore[attr-defined]  # of this kind only
 
 
 def newservice(service: str | Callable[..., Any], *args: Any) -> int:

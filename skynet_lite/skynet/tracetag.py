@@ -29,6 +29,7 @@ from .protocol import own_proto, protocol_of
 from .scheduler import Scheduler, current, dress, undispatched
 
 _MAX_LEVEL = 3  # places in a line
+_MAX_TAGS = 64  # whose requests have not come yet; more than there are workers
 
 
 def trace(info: str | None = None) -> None:
@@ -182,7 +183,10 @@ def _undispatched(s: Scheduler, message: Message) -> bool:
     _, _, source, payload = message
     if not isinstance(payload, str):
         return False
-    _traced(s).libs["trace"].source[source] = payload
+    waiting = _traced(s).libs["trace"].source
+    waiting[source] = payload
+    if len(waiting) > _MAX_TAGS:  # the request comes right behind its tag: the oldest one's came to nothing
+        del waiting[next(iter(waiting))]
     return True
 
 

@@ -16,7 +16,6 @@ from ..skynet.queue import CriticalSection
 from ..skynet.response import Response
 from ..skynet.scheduler import NOTHING, Scheduler, dress
 from ..skynet.socketpool import PoolSocket
-from ..trace.values import text_of
 from .tables import Dead, Emit, Errors, Forks, Pool, Sessions, Table, TellingSocket, Unresponse, Wakeups
 
 
