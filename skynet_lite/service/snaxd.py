@@ -6,6 +6,7 @@ from types import FunctionType  # noqa: E402
 from typing import Any  # noqa: E402
 
 from skynet_lite import SkynetError, profile, skynet, snax  # noqa: E402
+from skynet_lite.core.errors import error_text  # noqa: E402
 
 METHODS = snax.METHODS
 
@@ -72,7 +73,7 @@ class Service:
             fix = self.patch(source)
             answer = fix(*args) if fix is not None else None
         except Exception as e:
-            skynet.retpack(False, f"{type(e).__name__}: {e}")
+            skynet.retpack(False, error_text(e))
         else:
             skynet.retpack(True, answer)
 
