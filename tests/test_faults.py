@@ -96,7 +96,15 @@ class Fault:
         if not self.raised.is_set():
             self.raised.set()
             injected.append(self.where)
+            if self.kind is RecursionError:
+                endless(self.text)
+            if self.kind is MemoryError:
+                bytearray(1 << 62)
             raise self.kind(self.text)
+
+
+def endless(text: str) -> None:
+    endless(text)
 
 
 # ---- every callback that a program can hand in

@@ -31,6 +31,7 @@ from itertools import count
 from typing import Any
 
 from skynet_lite import SkynetError, debug, skynet, snax, socket
+from skynet_lite.core.errors import error_text, text_of
 from skynet_lite.lualib import memory
 from skynet_lite.lualib.console import CONTROLS, dump_list, literals, number, socket_row, tostring
 from skynet_lite.skynet.scheduler import current
@@ -68,7 +69,7 @@ def docmd(line: str, fd: int) -> None:
         args, named = fitting(name, line, fd)
         result = COMMAND[name][1](*args, **named)
     except Exception as e:
-        say(fd, str(e) if isinstance(e, SkynetError) else f"{type(e).__name__}: {e}", "<CMD Error>")
+        say(fd, text_of(e) if isinstance(e, SkynetError) else error_text(e), "<CMD Error>")
         return
     lines = [result] if isinstance(result, str) else [] if result is None or result is False else dump_list(result)
     say(fd, *lines, "<CMD OK>")

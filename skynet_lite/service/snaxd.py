@@ -5,6 +5,7 @@ PRELOADED = dict(globals())  # what the preload file has left here is for the sn
 from typing import Any  # noqa: E402
 
 from skynet_lite import SkynetError, profile, skynet, snax  # noqa: E402
+from skynet_lite.core.errors import error_text  # noqa: E402
 from skynet_lite.lualib.inject import is_of, take_place  # noqa: E402
 
 METHODS = snax.METHODS
@@ -72,7 +73,7 @@ class Service:
             fix = self.patch(source)
             answer = fix(*args) if fix is not None else None
         except Exception as e:
-            skynet.retpack(False, f"{type(e).__name__}: {e}")
+            skynet.retpack(False, error_text(e))
         else:
             skynet.retpack(True, answer)
 
