@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-LONGEST = 24 * 3600 * 10**9
-"""Nanoseconds that nobody waits longer for at once: timers may be due in 10**30 ticks, no wait of the system can."""
+DAY = 86_400 * 10**9  # nanoseconds
 
 
 class Clock(Protocol):
@@ -40,8 +39,8 @@ class RealClock:
         return self._last
 
     def seconds_until(self, tick: int) -> float:
-        """At most a day."""
-        return max(0, min(LONGEST, tick * 10_000_000 - (self._monotonic() - self._begin))) / 1e9
+        # A timer may be due in 10**30 ticks; that is more than any system can wait at once.
+        return max(0, min(DAY, tick * 10_000_000 - (self._monotonic() - self._begin))) / 1e9
 
 
 class VirtualClock:

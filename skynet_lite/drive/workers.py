@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..core.context import Context
 from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError, error_text
@@ -366,7 +366,7 @@ class Workers(BaseDriver):
         self.ctrl_c(self._begin)
         return self.ctrl_c(task)
 
-    def enter(self, task: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
+    def enter(self, task: Callable[[], T], *limit: Any) -> T:
         return self.here(task)  # the lock keeps others out where that matters
 
     def drive(self, task: Callable[[], T]) -> T:

@@ -162,10 +162,9 @@ class Node(metaclass=Shown):
     def call(self, addr: int | str, typename: str, *args: Any, timeout: float | None = None) -> Any:
         """A call from outside: None, the value, or a tuple. `timeout` in real seconds.
 
-        Raises AddressError, CallError, or DriveTimeout (also when nothing is left that
-        could lead to an answer). Where this thread drives the node itself (`thread=1`, and no `serve`), it
-        looks at the limit between two messages: it does not end a handler that never returns (a second Ctrl-C
-        does). While another thread drives it holds whatever the handler does.
+        Raises AddressError, CallError, or DriveTimeout (also when nothing is left that could lead to an answer).
+        Where this thread drives (`thread=1` without `serve`) the limit is looked at between two messages: it does
+        not end a handler that never returns; a second Ctrl-C does. While another thread drives, it holds always.
         """
         if typename != "lua":
             raise SkynetError(f'calls from outside are of type "lua", not {typename!r}')
