@@ -46,7 +46,7 @@ def UPDATE(*words: Any) -> None:
     # Who waits above for a value now meets a branch, and can never be answered.
     for n in range(1, len(whole)):
         for answer in wait_queue.pop(whole[:n], []):
-            answer(False)
+            answer(False, f"{whole[:n]} is a branch now, and was waited for as a value")
 
 
 def WAIT(*path: Any) -> None:

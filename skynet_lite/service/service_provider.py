@@ -52,7 +52,7 @@ def launch(name: str, main: str, *args: Any) -> None:
     s.booting = False
     waiting, s.queue = s.queue, []
     for answer in waiting:
-        answer(s.address is not None, s.address)
+        answer(not s.error, s.error or s.address)
     query(name)
 
 
