@@ -176,6 +176,8 @@ def room() -> None:
             skynet.exit()
         if what == "refuse":
             skynet.response()(False)
+        if what == "refuse, and say why":
+            skynet.response()(False, "no seats")
         if what == "killthread":
             skynet.fork(skynet.killthread, skynet.running())
             skynet.wait()
@@ -187,6 +189,7 @@ FAILURES = {
     "raise": ("raised Seat: bad seat", Seat),
     "exit": ("exited", None),
     "refuse": ("refused", None),
+    "refuse, and say why": ("refused: no seats", None),
     "killthread": ("killed the coroutine that served it", None),
     "chain": ("raised CallError: call failed: :{0:08x} room raised Seat: bad seat", CallError),
 }

@@ -42,7 +42,7 @@ def UPDATE(*words: Any) -> None:
             wait_queue.answer(found, True, there)
         # Who waits above for a value now meets a branch, and can never be answered.
         for n in range(1, len(words) - 1):
-            wait_queue.answer(words[:n], False)
+            wait_queue.answer(words[:n], False, f"{words[:n]} is a branch now, and was waited for as a value")
 
 
 def leaves(path: tuple[Any, ...], value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:

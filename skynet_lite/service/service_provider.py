@@ -50,7 +50,7 @@ def launch(name: str, main: str, *args: Any) -> None:
         s.init = ",".join(map(str, args))
         s.time = skynet.time()
     s.booting = None
-    queue.answer(name, s.address is not None, s.address)
+    queue.answer(name, not s.error, s.error or s.address)
     query(name)
 
 

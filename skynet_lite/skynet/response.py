@@ -15,9 +15,8 @@ from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE
 class Response:
     """What `skynet.response` returns: answer later, from any coroutine.
 
-    `r(True, *values)` answers, `r(False)` makes the call fail, `r("TEST")` tells whether
-    the caller still lives. True if the answer was sent; a second one raises SkynetError.
-    `r(False, failure)` fails it for the reason of another service, which is passed on.
+    `r(True, *values)` answers, `r(False)` or `r(False, "why")` makes the call fail, `r("TEST")` tells
+    whether the caller still lives. True if the answer was sent; a second one raises SkynetError.
     """
 
     __slots__ = ("_pack", "_service", "_state", "address", "serial", "session")
@@ -44,11 +43,17 @@ class Response:
             raise SkynetError("Can't response more than once")
         sent = False
         if self.session != 0 and not dead:
-            failure = values[0] if values and type(values[0]) is Failure else s.failure("refused")
-            ptype, payload = (PTYPE_RESPONSE, self._pack(values)) if ok else (PTYPE_ERROR, failure)
+            ptype, payload = (PTYPE_RESPONSE, self._pack(values)) if ok else (PTYPE_ERROR, self._failure(*values))
             sent = s.server.send(s.handle, self.address, ptype, self.session, payload)
         self._release("used")
         return sent
+
+    def _failure(self, why: Any = None, *_: Any) -> Failure:
+        """For a text; that of another service is passed on (the launcher does so)."""
+        if type(why) is Failure:
+            return why
+        failure: Failure = self._service.failure(f"refused: {why}" if type(why) is str else "refused")
+        return failure
 
     def _release(self, state: str) -> None:
         if self in self._service.unresponse:
