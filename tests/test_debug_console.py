@@ -579,6 +579,22 @@ def test_inject_says_what_it_has_not_replaced(source: str, told: str, then: Any,
         assert node.call(addr, "lua") == then
 
 
+def test_a_handler_that_is_set_anew_is_a_success() -> None:
+    """Of the same name as before, in a start function: it has taken the place, whatever became of the old one."""
+
+    def main() -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int) -> None:
+            skynet.retpack(1)
+
+        source = "from skynet_lite import skynet\n@skynet.dispatch('lua')\ndef handle(session, source):\n    skynet.retpack(2)"
+        assert skynet.call(skynet.self(), "debug", "RUN", source, "patch") == (True, "")
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(main)
+        assert node.call(addr, "lua") == 2
+
+
 def test_inject_says_what_a_start_function_does_not_see() -> None:
     """Its globals are those of its module, which others share: a copy is given, and nothing in it is replaced."""
 

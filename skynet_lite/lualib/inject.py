@@ -32,7 +32,7 @@ class Upvalues(UserDict[str, Any]):
 
     def __init__(self, func: Callable[..., Any]) -> None:
         self.data = {}  # name → cell
-        self.functions: set[Any] = {func}  # itself, and those that it holds
+        self.functions: list[Any] = [func]  # itself, and those that it holds
         self._collect(func, set())
 
     def _collect(self, func: Any, seen: set[Any]) -> None:
@@ -41,7 +41,7 @@ class Upvalues(UserDict[str, Any]):
         if not isinstance(func, FunctionType) or func in seen:
             return
         seen.add(func)
-        self.functions.add(func)
+        self.functions.append(func)
         cells = func.__closure__ or ()
         for name, cell in zip(func.__code__.co_freevars, cells, strict=True):
             self.data.setdefault(name, cell)
@@ -87,9 +87,12 @@ def take_place(old: Any, new: Any, env: dict[str, Any]) -> bool:
     return True
 
 
-def _defined(s: Scheduler, before: dict[str, Any], env: dict[str, Any], reached: set[Any]) -> list[str]:
+def _defined(s: Scheduler, before: dict[str, Any], env: dict[str, Any]) -> list[str]:
     """Functions and classes that the code has defined take the place of those before; which could not, and why."""
     copied = callable(s.server.node.registry.find(s.name))
+    reached = [f for p in s.proto.values() if p.dispatch is not None for f in Upvalues(p.dispatch).functions]
+    if "snax" in s.libs:
+        reached += Upvalues(s.libs["snax"][1])["service"].methods.values()
     failed = []
     for name, new in list(env.items()):
         old = before.get(name)
@@ -100,13 +103,9 @@ def _defined(s: Scheduler, before: dict[str, Any], env: dict[str, Any], reached:
         elif callable(old) and copied:
             failed.append(f"{name}: not replaced; the service finds it in its module, which others share, not here")
         elif any(f is not new and (f is old or getattr(f, "__name__", "") == name) for f in reached):
-            failed.append(
-                f"{name}: a handler holds the old one, and goes on with it: use skynet.dispatch, or snax.hotfix"
-            )
+            failed.append(f"{name}: a handler holds the old one, and keeps it; use skynet.dispatch, or snax.hotfix")
         elif callable(old):
-            failed.append(
-                f"{name}: replaced by its name only, for it was or is no plain function; who holds it keeps it"
-            )
+            failed.append(f"{name}: replaced by its name only, being no plain function; who holds the old one keeps it")
     return failed
 
 
@@ -129,9 +128,6 @@ def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> t
 
     handlers = {str(p.name): Upvalues(p.dispatch) for p in s.proto.values() if p.dispatch is not None}
     given = {"print": show, "_P": handlers, "_U": s, "_ARGS": args}
-    reached = set().union(*(upvalues.functions for upvalues in handlers.values()))
-    if "snax" in s.libs:
-        reached |= set(handlers["snax"]["service"].methods.values())
     before, all_before = {name: env[name] for name in given if name in env}, dict(env)
     env.update(given)
     try:
@@ -143,5 +139,5 @@ def inject(s: Scheduler, source: str, filename: str, args: tuple[Any, ...]) -> t
         for name in [name for name, value in given.items() if env.get(name) is value]:
             del env[name]
         env.update({name: value for name, value in before.items() if name not in env})
-    failed = _defined(s, all_before, env, reached)
+    failed = _defined(s, all_before, env)
     return not failed, output + failed
