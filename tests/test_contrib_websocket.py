@@ -253,6 +253,7 @@ REFUSED = [
     (UPGRADE.replace(b"Version: 13", b"Version: 8") + b"\r\n", 426),
     (UPGRADE.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"") + b"\r\n", 400),
     (b"nonsense\r\n\r\n", 400),
+    (UPGRADE.replace(b"1.1\r\nHost: x", b"1.0") + b"\r\n", 400),
     (UPGRADE.replace(b"Host: x", b"Host: \xff") + b"\r\n", 400),
     (UPGRADE.replace(b"Host: x", b"Host: xn--a") + b"\r\n", 400),  # no name in Punycode
     (UPGRADE + b"Sec-WebSocket-Protocol: \xff\r\n\r\n", 400),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.errors import SocketError
-from .internal import Header
+from .internal import Header, h11
 from .stream import UNREAD, Stream
 
 try:  # websocket.py takes its names from here, with this text
@@ -156,7 +156,7 @@ class WebSocket:
                 if data is None:
                     raise SocketError(f"websocket {self.id}: the connection ended before the handshake was over")
                 self.ws.receive_data(data)
-        except (ValueError, LookupError) as e:  # wsproto trusts that text is text and a number a number
+        except (ValueError, LookupError, h11.LocalProtocolError) as e:  # wsproto trusts that text is text
             raise RemoteProtocolError(f"a header that makes no sense: {e}") from None
         self.stream.within(None)
         return event

@@ -84,6 +84,8 @@ class Coroutine(greenlet):
     )  # fmt: skip
 
     is_task = True  # runs a task of the user
+    label = property(lambda co: f"co{co.n}")
+    thread = property(lambda co: co)  # itself; of a coroutine of the user, the one it runs in
 
     def __init__(self, service: Any, hub: Hub, n: int) -> None:
         greenlet.__init__(self, parent=hub)
@@ -133,18 +135,9 @@ class Coroutine(greenlet):
         return True  # a greenlet is false before it has begun, and after its end
 
     @property
-    def label(self) -> str:
-        return f"co{self.n}"
-
-    @property
     def frame(self) -> Any:
         """Where it is parked: the innermost frame. None while it runs, and before it has begun."""
         return (self if self.inner is None else self.inner).gr_frame
-
-    @property
-    def thread(self) -> Coroutine:
-        """Itself; of a coroutine of the user, the one it runs in."""
-        return self
 
     def __repr__(self) -> str:
         return f"<co{self.n} of {self.service.name}>"

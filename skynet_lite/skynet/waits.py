@@ -112,7 +112,7 @@ def wakeup(token: Any) -> bool:
 
 
 def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
-    """Run `func(*args)` in a coroutine of its own, when this message is done. DOC: fork"""
+    """Run `func(*args)` in a coroutine of its own, with our contextvars, when this message is done. DOC: fork"""
     me = running()
     try:
         s = me.service
