@@ -362,6 +362,8 @@ def test_what_a_terminal_takes_for_orders_is_shown(node: Node, console: Asking) 
     console.ask(f"trace on {handle:x}\n")
     text = console.ask(f"call {handle:x} '\\x1b[31m'\ninfo {handle:x}\ntrace off\n")
     assert "1\t\\x1b]0;title\\x07\\x9b31m\\x0dover\n" in text and "\\x1b[2J\t\\x7f\\x00\n" in text
+    text += console.ask(f"debug {handle:x}\nprint('\\x1b[31m')\ncont\n")
+    assert "\\x1b[31m\t\n" in text
     assert [c for c in text if not c.isprintable() and c not in "\t\n"] == []
 
 

@@ -844,3 +844,44 @@ def test_only_one_closes_at_a_time() -> None:
     with Serving(handler) as s:
         s.client().expect_eof()
         assert results == ["refused", None]
+
+
+def test_close_does_not_wait_for_a_reader_that_was_killed() -> None:
+    """The reader would have woken it; killed, it does so as well."""
+    results: list[Any] = []
+
+    def handler(id: int) -> None:
+        reader = skynet.fork(socket.read, id, 5)
+        skynet.sleep(1)
+        skynet.fork(lambda: (socket.close(id), results.append("closed")))
+        skynet.yield_()
+        skynet.killthread(reader)
+
+    with Serving(handler) as s:
+        client = s.client()
+        s.node.advance(1)
+        client.expect_eof()
+        assert results == ["closed"]
+        assert list(s.node.service(s.addr).socket_pool or {}) == [s.listener]
+
+
+def test_a_socket_is_closed_with_the_coroutine_that_opens_it() -> None:
+    """Killed in start or open, before the CONNECT has come: nobody else knows the socket, so it does not stay."""
+
+    def kill(*what: Any) -> None:
+        skynet.fork(skynet.killthread, skynet.fork(*what))
+
+    with Node(clock="virtual", log=list) as node:
+        ports: list[int] = []
+
+        def server() -> None:
+            listening = socket.listen("127.0.0.1", 0)
+            ports.append(socket.sockname(listening)[1])
+            socket.start(listening, lambda id, peer: kill(socket.start, id))
+
+        addr = node.newservice(server)
+        node.client(ports[0]).expect_eof()
+        opener = node.newservice(lambda: kill(socket.open, "127.0.0.1", ports[0]))
+        node.run_until_idle()
+        assert list(node.socket_server.table().values()) == [("listen", addr)]
+        assert len(node.service(addr).socket_pool or ()) == 1 and node.service(opener).socket_pool == {}

@@ -23,6 +23,7 @@ from ..skynet import error, socket, wait, wakeup
 from ..skynet.coroutine import running
 from ..skynet.protocol import own_proto
 from ..skynet.scheduler import Scheduler
+from .console import CONTROLS
 from .inject import namespace
 
 __all__ = ["Debugger", "command", "start"]
@@ -188,7 +189,8 @@ class Debugger:
     # ---- what the user sees
 
     def print(self, *values: Any) -> None:
-        socket.write(self.fd, "\t".join([*map(str, values), "\n"]).encode("utf-8", "surrogateescape"))
+        text = "\t".join([*map(str, values), "\n"]).translate(CONTROLS)
+        socket.write(self.fd, text.encode("utf-8", "surrogateescape"))
 
     def show_prompt(self) -> None:
         prompt = address_text(self.s.handle)
