@@ -18,6 +18,7 @@ from ..skynet.coroutine import running
 from ..tell.server import tell
 from ..tell.services import leave, observe
 from ..trace import Recorder, Trace
+from ..trace.values import text_of
 from ..trace.world import World
 
 Sink = Callable[[tuple[Any, ...]], Any]
@@ -60,8 +61,7 @@ class Recording:
         self.add(recorder.sink)
 
     def finish(self, recorder: Recorder) -> None:
-        if recorder.stamp in self._stamps:
-            self._stamps.remove(recorder.stamp)
+        self._stamps = [stamp for stamp in self._stamps if stamp != recorder.stamp]
         self.remove(recorder.sink)
 
     def born(self) -> None:
@@ -81,7 +81,7 @@ class Recording:
                 except Exception as e:
                     whole = False
                     server.driver.between(lambda: self.remove(guarded))
-                    server.log(0, f"a recorder raised {type(e).__name__}: {e}; it is detached")
+                    server.log(0, f"a recorder raised {type(e).__name__}: {text_of(e)}; it is detached")
 
         self._between(lambda: self.add(guarded))
         return lambda: self._between(lambda: self.remove(guarded))
@@ -94,9 +94,8 @@ class Recording:
     def tell(self, event: tuple[Any, ...]) -> None:
         """An event that the driver makes: a mark, or what a client does. From any thread."""
         if self.world is None or self._server.driver.closed:
-            self._tell(event)
-        else:
-            self._server.driver.look(lambda: self._tell(event))  # between two messages, where a replay can do the same
+            return self._tell(event)
+        self._server.driver.look(lambda: self._tell(event))  # between two messages, where a replay can do the same
 
     def _tell(self, event: tuple[Any, ...]) -> None:
         kind, _, *rest = event

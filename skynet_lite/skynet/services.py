@@ -166,8 +166,7 @@ def error(*words: Any) -> None:
 
 def term(addr: int | str) -> None:
     """Take it that a service has gone: all calls to it that wait here fail."""
-    s = current()
-    s.watch_error(0, s.server.resolve(addr))
+    current().watch_error(0, current().server.resolve(addr))
 
 
 def mqlen() -> int:
