@@ -16,6 +16,7 @@ _DOORS = {
     "page": "view.page:write",
     "describe": "view.words:describe",
     "waits": "view.waits:draw",
+    "mermaid": "view.mermaid:diagram",
     "dashboard": "view.dashboard:Dashboard",
     "replay": "replay.replay:replay",
 }

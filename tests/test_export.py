@@ -13,7 +13,7 @@ from harness import TRACES, Play
 
 from skynet_lite import Node, Trace, mark, skynet, socket
 from skynet_lite.trace.export import PICTURES, kind_of
-from skynet_lite.trace.mermaid import diagram, escape
+from skynet_lite.view.mermaid import diagram, escape
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 

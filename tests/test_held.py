@@ -95,7 +95,7 @@ def test_a_storm_of_signals() -> None:
 def test_what_has_ended_leaves_nothing(thread: int) -> None:
     """Births, exits, kills, errors, waits that are given up, connections cut and reset: no container that can be reached
     from the node grows, no descriptor, no greenlet. `python tests/bench/soak.py --seconds 600` is the long one."""
-    found = soak(thread, rounds=2)
+    found = soak(thread, rounds=1, moments=3)
     assert found["strange"] == []
     kept = ("node._snlua.code", "memory", "objects of")  # whose code a service is, is known for as long as the node
     assert [path for path in found["grown"] if not path.startswith(kept)] == []

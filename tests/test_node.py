@@ -362,13 +362,22 @@ def test_an_unused_node_can_be_closed() -> None:
 # ---- recorders
 
 
-def test_a_recorder_that_raises_is_detached_and_told() -> None:
-    """It is no part of the run: the run goes on."""
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(RuntimeError("disk full"), "RuntimeError: disk full"), (Unsayable(), "Unsayable: <Unsayable>")],
+)
+def test_a_recorder_that_raises_is_detached_and_told(error: Exception, words: str) -> None:
+    """It is no part of the run: the run goes on, also if the error cannot be said."""
     seen: list[Any] = []
 
     def broken(event: tuple[Any, ...]) -> None:
         seen.append(event)
-        raise RuntimeError("disk full")
+        raise error
 
     with Node(clock="virtual", log=list) as node:
         addr = node.newservice(echo)
@@ -376,7 +385,7 @@ def test_a_recorder_that_raises_is_detached_and_told() -> None:
         assert node.call(addr, "lua", 1) == 1
         node.run_until_idle()
         assert len(seen) == 1
-        assert "[:00000000] a recorder raised RuntimeError: disk full; it is detached" in node.log_lines
+        assert f"[:00000000] a recorder raised {words}; it is detached" in node.log_lines
 
 
 def test_marks_from_outside_go_to_recording_nodes() -> None:

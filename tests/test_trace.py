@@ -115,6 +115,8 @@ def look(trace: Trace, folder: Path) -> None:
     for suffix in (".txt", ".html", ".mmd", ".chrome.json"):
         trace.save(folder / f"look{suffix}")
         assert "\x1b" not in (folder / f"look{suffix}").read_text(encoding="utf-8")
+    page = (folder / "look.html").read_text(encoding="utf-8")
+    assert page.count("</script>") == 2 and "<!--" not in page
     json.dumps(json.loads((folder / "look.chrome.json").read_text()), ensure_ascii=False).encode()
     for suffix in (".json", ".jsonl"):
         trace.save(folder / f"look{suffix}")

@@ -80,7 +80,6 @@ _REFUSED = {
 
 
 def _keys(*types: str) -> list[str]:
-    """The keys of these types."""
     return [key for key, f in _SETTABLE.items() if f.type in types]
 
 
@@ -122,14 +121,12 @@ def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Co
 def environment(config: Config) -> dict[str, str]:
     """What `skynet.getenv` answers: the program's own values, then the keys under their names."""
     told = {f: getattr(config, f) for f in _SETTABLE if f not in ("env", "start", "bootstrap")}
-    if config.bootstrap:
-        told["bootstrap"] = "snlua bootstrap"
+    told |= {"bootstrap": "snlua bootstrap"} if config.bootstrap else {}
     both = {key: value for key, value in told.items() if value is not None} | config.env
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in both.items()}
 
 
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of a file and of those that it includes; `above`: the files that include it."""
     try:
         if (here := path.resolve()) in above:
             raise ConfigError(f"{above[-1]} includes {path}, and that includes it")
@@ -157,8 +154,8 @@ def _substituted(key: str, value: Any) -> Any:
     try:
         text = re.sub(r"\$(\w+)", lambda match: os.environ[match[1]], value)
     except KeyError as e:
-        name = e.args[0]
-        raise ConfigError(f"os.getenv() failed: {name} (the value of {key or 'a key'} names ${name})") from None
+        at = f"(the value of {key or 'a key'} names ${e.args[0]})"
+        raise ConfigError(f"os.getenv() failed: {e.args[0]} {at}") from None
     return text if text == value else _convert(key, text, f"{key} = {value!r}")
 
 
@@ -179,10 +176,9 @@ def _convert(key: str, text: str, name: str) -> Any:
 
 
 def _check_key(key: str, shown: str | None = None) -> None:
-    if key in _SETTABLE:
-        return
     if key in _REFUSED:
         raise ConfigError(f"configuration key {shown or key!r}: {_REFUSED[key]}")
-    near = difflib.get_close_matches(key, _SETTABLE, 1, 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_SETTABLE)}"
-    raise ConfigError(f"unknown configuration key {shown or key!r}; {hint} (a program's own keys go into [env])")
+    if key not in _SETTABLE:
+        near = difflib.get_close_matches(key, _SETTABLE, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_SETTABLE)}"
+        raise ConfigError(f"unknown configuration key {shown or key!r}; {hint} (a program's own keys go into [env])")

@@ -61,8 +61,7 @@ class Recording:
         self.add(recorder.sink)
 
     def finish(self, recorder: Recorder) -> None:
-        if recorder.stamp in self._stamps:
-            self._stamps.remove(recorder.stamp)
+        self._stamps = [stamp for stamp in self._stamps if stamp != recorder.stamp]
         self.remove(recorder.sink)
 
     def born(self) -> None:
@@ -95,9 +94,8 @@ class Recording:
     def tell(self, event: tuple[Any, ...]) -> None:
         """An event that the driver makes: a mark, or what a client does. From any thread."""
         if self.world is None or self._server.driver.closed:
-            self._tell(event)
-        else:
-            self._server.driver.look(lambda: self._tell(event))  # between two messages, where a replay can do the same
+            return self._tell(event)
+        self._server.driver.look(lambda: self._tell(event))  # between two messages, where a replay can do the same
 
     def _tell(self, event: tuple[Any, ...]) -> None:
         kind, _, *rest = event

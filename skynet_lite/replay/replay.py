@@ -36,12 +36,12 @@ from ..core.places import stack_of
 from ..drive.loop import Loop
 from ..node.loader import Registry, StartFunction
 from ..skynet.coroutine import Coroutine, running
-from ..tell.record import DRIVER, WRITING, Asked, Position, said, usual
+from ..tell.record import DRIVER, WRITING, Asked, Position, usual
 from ..trace import Trace
 from ..trace.kinds import Event
 from ..trace.text import line, printable
 from ..trace.values import plain, values_of
-from ..trace.world import INPUTS, TELLING, Failure, World
+from ..trace.world import INPUTS, TELLING, Failure, World, said
 
 if TYPE_CHECKING:
     from ..node.node import Node

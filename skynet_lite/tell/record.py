@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import threading
-import zlib
 from collections.abc import Callable
 from types import NoneType
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 from ..core.clock import Clock
 from ..core.message import pack, unpack
 from ..core.outside import Lookup, Outside
-from ..trace.world import ANSWERS, INPUTS, TELLING, World, failure
+from ..trace.world import ANSWERS, INPUTS, TELLING, World, failure, said
 
 DRIVER = 1 << 40
 WRITING = ("send", "sendto")
@@ -50,15 +49,6 @@ class Position:
         while log and log[-1][0] == n and log[-1][1] >= k:
             log.pop()
         return n, k
-
-
-def said(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a question says, as a recording keeps it: a CRC-32 instead of bytes."""
-    return tuple(zlib.crc32(arg) if isinstance(arg, (bytes, memoryview)) else _plain(arg) for arg in args)
-
-
-def _plain(arg: Any) -> Any:
-    return int(arg) if isinstance(arg, int) else arg if isinstance(arg, (str, tuple)) else type(arg).__name__
 
 
 _USUAL: dict[str, Any] = {method: None if kind is NoneType else NotImplemented for method, kind in ANSWERS.items()}
@@ -177,7 +167,6 @@ class Recorded(Asked):
         answers = self.world.answers
         n, k = self._place.reached(answers)
         number = 0 if sock is None else self._made.get(sock.fileno(), 0)
-        # What the program says is no answer, but the first thing that a change changes.
         told = [said(args)] if method in TELLING else []
         f = getattr(self.inner, method)
         try:
@@ -213,8 +202,7 @@ class Recorded(Asked):
             self._poll[3] = [[s.id, failure(x) if isinstance(x, OSError) else x] for s, x in found]
         return found
 
-    # ---- what only passes, or nearly
-
+    # ---- what only passes
     def monotonic_ns(self) -> int:
         return self.inner.monotonic_ns()
 
@@ -229,7 +217,6 @@ class Recorded(Asked):
         self.inner.lookup(token, host, port, kind)
 
     def _tells(self, method: str, *args: Any) -> None:
-        """Something is said that has no answer."""
         self.world.answers.append([*self._place.reached(self.world.answers), method, 0, None, said(args)])
 
     def wake(self) -> None:

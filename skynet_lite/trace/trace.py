@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from ..doors import door
-from . import chrome, export, files, mermaid, text
+from . import chrome, export, files, text
 from .diff import Diff
 from .film import Film, Stamps as Stamps
 from .golden import golden
@@ -132,8 +132,9 @@ class Trace(Film):
         return chrome.events(self)
 
     def to_mermaid(self) -> str:
-        """As a sequence diagram in the language of Mermaid (mermaid.py)."""
-        return mermaid.diagram(self)
+        """As a sequence diagram in the language of Mermaid; see view.mermaid."""
+        drawn: str = door("mermaid")(self)
+        return drawn
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:

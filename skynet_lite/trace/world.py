@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import math
+import zlib
 from dataclasses import dataclass, field
 from socket import AddressFamily, SocketKind
 from types import NoneType
@@ -81,6 +82,16 @@ ANSWERS: dict[str, Any] = {
 
 TELLING = ("send", "sendto", "bind", "listen", "resolve", "lookup", "note")
 """Questions that tell the world something: what they say is kept, and compared by a replay."""
+
+
+def said(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a question says, as a recording keeps it: a CRC-32 instead of bytes."""
+    return tuple(
+        zlib.crc32(arg) if isinstance(arg, (bytes, memoryview))
+        else int(arg) if isinstance(arg, int)
+        else arg if isinstance(arg, (str, tuple)) else type(arg).__name__
+        for arg in args
+    )  # fmt: skip
 
 
 def encode(world: World | None) -> Any:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 
-from .film import Film
-from .golden import BOOT
-from .kinds import Event, rule_for
-from .parked import parked
-from .text import line
+from ..trace.film import Film
+from ..trace.golden import BOOT
+from ..trace.kinds import Event, rule_for
+from ..trace.parked import parked
+from ..trace.text import line
 
 LIMIT = 400
 """Lines of a diagram: more than that is not drawn by Mermaid in useful time, and not read by anybody."""
@@ -56,8 +56,6 @@ class _Writer:
                     title = f"{self.names.get(key, '')} {key}" if self.names.get(key, key) != key else key
                     head.append(f"participant {name} as {escape(title.strip())}")
         return "\n    ".join(head + self.steps) + "\n"
-
-    # ---- lines of the diagram
 
     def who(self, key: str) -> str:
         """The id of one that takes part; services that are not shown are outside."""
