@@ -865,6 +865,24 @@ def test_close_does_not_wait_for_a_reader_that_was_killed() -> None:
         assert list(s.node.service(s.addr).socket_pool or {}) == [s.listener]
 
 
+def test_who_closes_is_killed() -> None:
+    """The socket goes all the same; a reader that close has waited for hears of the end."""
+    results: list[Any] = []
+
+    def handler(id: int) -> None:
+        if results:
+            skynet.fork(lambda: results.append(socket.read(id, 5)))
+            skynet.yield_()
+        results.append("closes")
+        skynet.fork(skynet.killthread, skynet.fork(socket.close, id))
+
+    with Serving(handler) as s:
+        for _ in range(2):
+            s.client().expect_eof()
+        assert results == ["closes", "closes", None]
+        assert list(s.node.service(s.addr).socket_pool or {}) == [s.listener]
+
+
 def test_a_socket_is_closed_with_the_coroutine_that_opens_it() -> None:
     """Killed in start or open, before the CONNECT has come: nobody else knows the socket, so it does not stay."""
 

@@ -98,28 +98,28 @@ def stdin() -> int:
 def close(id: int) -> None:
     """Close, and wait for the CLOSE message. What was written is still delivered. DOC: socket-close"""
     service = current()
-    s = pool_of(service).get(id)
+    pool = pool_of(service)
+    s = pool.get(id)
     if s is None:
         return
     service.server.socket_server.close(service.handle, id)
-    if s.connected:
-        s.paused = False  # a reader that comes now must not start it again
-        if s.closing is not None:
-            raise SocketError(f"socket {id} is being closed by {s.closing.label} already")
-        try:
+    if s.connected and s.closing is not None:
+        raise SocketError(f"socket {id} is being closed by {s.closing.label} already")
+    try:
+        if s.connected:
+            s.paused = False  # a reader that comes now must not start it again
             if s.co is not None:
                 # Somebody reads it in another coroutine, and may take what is in the buffer first.
                 s.closing = running()
                 wait()
             else:
                 suspend(s, "close")
-        except SkynetError:
-            pass  # this coroutine is being ended, and the CLOSE message with nobody to wait for it
-        if s.connected:
-            s.connected = False
-    elif s.co is not None:
-        wakeup(s)  # it waits in start or open, and will not hear of the CLOSE
-    pool_of(service).pop(id, None)
+    except SkynetError:
+        pass  # this coroutine is being ended, and the CLOSE message with nobody to wait for it
+    finally:
+        s.connected = False
+        wakeup(s)  # who waits in start or open, or reads while we are killed: it will not hear of the CLOSE
+        pool.pop(id, None)
 
 
 def close_fd(id: int) -> None:
