@@ -62,11 +62,11 @@ class Scheduler(Tables):
     """
 
     __slots__ = (
-        "at_close", "coroutines", "created", "ctx", "dead_service", "emit", "error_queue", "file", "fork_queue",
-        "handle", "hub", "init_functions", "init_thread", "launch_args", "libs", "mailbox", "main", "name",
-        "namespace", "pooled", "proto", "queues", "resume", "running", "server", "session_id_coroutine", "sessions",
-        "sleep_tokens", "socket_pool", "start_state", "timeout_traceback", "unknown_request", "unknown_response",
-        "unresponse", "wakeup_queue", "watching_session",
+        "at_close", "callees", "coroutines", "created", "ctx", "dead_service", "emit", "error_queue", "file",
+        "fork_queue", "handle", "hub", "init_functions", "init_thread", "launch_args", "libs", "mailbox", "main",
+        "name", "namespace", "pooled", "proto", "queues", "resume", "running", "seen_calls", "server",
+        "session_id_coroutine", "sessions", "sleep_tokens", "socket_pool", "start_state", "timeout_traceback",
+        "unknown_request", "unknown_response", "unresponse", "wakeup_queue", "watching_session",
     )  # fmt: skip
     coroutine = Coroutine  # what a new one is
 
@@ -85,6 +85,8 @@ class Scheduler(Tables):
         # takes it out. `dispatch_wakeup` and task.py put BREAK there; `wait`, or the late answer, takes that out.
         self.session_id_coroutine: dict[int, Any] = {}
         self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
+        self.callees: dict[int | str, set[int]] = {}  # the other way round, as far as `calls_to` has seen
+        self.seen_calls = 0
         self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
         self.created = 0
         self.pooled: Coroutine | None = None  # coroutine_pool: the one that ended last; each knows the one before
@@ -355,13 +357,26 @@ class Scheduler(Tables):
     def watch_error(self, session: int, source: int | str, failure: Failure | None) -> None:
         """A PTYPE_ERROR message: fail one call, or with session 0 all calls to a dead service. DOC: watch-error"""
         if session == 0:
-            failed = [s for s, to in self.watching_session.items() if to == source]
+            failed = self.calls_to(source)
         else:
             failed = [session] if session in self.watching_session else []
         for s in failed:
             if self.error_queue is NOTHING:
                 self.error_queue = deque()
             self.error_queue.append((s, failure))
+
+    def calls_to(self, source: int | str) -> list[int]:
+        """The sessions of the calls that wait for `source`. No end of a service looks at a call that one has seen."""
+        watching = self.watching_session
+        if self.seen_calls > 64 + 2 * len(watching):
+            self.seen_calls, self.callees = 0, {}
+        for session in reversed(watching):
+            calls = self.callees.setdefault(watching[session], set())
+            if session in calls:
+                break  # and so are all before it
+            calls.add(session)
+            self.seen_calls += 1
+        return sorted(s for s in self.callees.pop(source, ()) if watching.get(s) == source)
 
     def bury(self, source: int) -> None:
         """`source` has ended: what it has asked so far is not answered any more."""
