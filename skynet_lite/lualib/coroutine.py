@@ -24,9 +24,9 @@ from ..skynet.coroutine import (
     coroutine_yield,
     drop_token,
     hold_token,
-    runnable,
     running,
 )  # fmt: skip
+from ..skynet.runnable import runnable
 from ..skynet.scheduler import Scheduler, current
 from .library import values as _values
 

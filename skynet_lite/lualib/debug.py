@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_DEBUG, pack, unpack
-from ..skynet.coroutine import runnable
 from ..skynet.protocol import PROTO, Protocol
+from ..skynet.runnable import runnable
 from ..skynet.scheduler import current
 from . import memory, remotedebug
 from .console import tostring

@@ -23,7 +23,7 @@ from typing import Any
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_SOCKET
 from ..skynet import dispatch, error, fork, register_protocol, retpack, start as _start_service
-from ..skynet.coroutine import runnable
+from ..skynet.runnable import runnable
 from ..skynet.scheduler import current
 from ..skynet.udp import address_of as _address
 from . import netpack

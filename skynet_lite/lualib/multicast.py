@@ -15,8 +15,8 @@ from typing import Any
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import Packed
-from ..skynet.coroutine import runnable
 from ..skynet.protocol import payload_of
+from ..skynet.runnable import runnable
 from ..skynet.scheduler import current
 from .library import Keeper, kept
 

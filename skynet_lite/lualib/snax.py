@@ -35,7 +35,7 @@ from typing import Any, TypeVar
 
 from .. import skynet
 from ..core.errors import MethodError as MethodError, SkynetError
-from ..skynet.coroutine import runnable
+from ..skynet.runnable import runnable
 from ..skynet.scheduler import current
 from .library import kept
 

@@ -26,7 +26,8 @@ from typing import Any
 
 from ..core.errors import CallError, SkynetError, SocketError, text_of
 from ..skynet import error as _log, fork, sleep, socket, wait, wakeup
-from ..skynet.coroutine import Coroutine, runnable, running
+from ..skynet.coroutine import Coroutine, running
+from ..skynet.runnable import runnable
 
 __all__ = ["Channel", "ChannelSocket", "channel", "error"]
 __dir__ = __all__.copy

@@ -25,7 +25,7 @@ from ..core.errors import ConfigError, SkynetError, brief
 from ..core.message import Launch
 from ..core.places import SERVICES
 from ..skynet.calls import send
-from ..skynet.coroutine import is_runnable
+from ..skynet.runnable import is_runnable
 from ..skynet.scheduler import Scheduler
 from ..skynet.services import start_with
 

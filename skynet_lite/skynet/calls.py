@@ -16,9 +16,10 @@ from typing import Any
 from ..core.codec import Coded
 from ..core.errors import AddressError, CallError, PackError, SkynetError
 from ..core.message import PTYPE_LUA, Packed, pack as _pack, unpack as _unpack
-from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, runnable, running
+from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, running
 from .protocol import Protocol, own_pack, payload_of, protocol_of, unknown_protocol
 from .response import Response
+from .runnable import runnable
 from .scheduler import Scheduler, current
 from .tables import address
 

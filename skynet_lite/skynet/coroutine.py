@@ -15,16 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from inspect import GEN_CREATED, getgeneratorstate, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar
 
 from greenlet import GreenletExit as GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
 
 from ..core.errors import SkynetError, error_text
+from .runnable import has_run
 
 T = TypeVar("T")
-_UNRUN = frozenset((CoroutineType, GeneratorType, AsyncGeneratorType))
 
 coroutine_resume: Callable[..., Any] = greenlet.switch
 coroutine_yield: Callable[..., Any] = greenlet.switch
@@ -42,26 +40,6 @@ DONE = object()
 
 def outside() -> SkynetError:
     return SkynetError("this works inside a service only: start one with node.newservice(f), outside use node.call")
-
-
-def is_runnable(f: Any) -> bool:
-    """Whether calling `f` runs it: of an `async def` or a generator function a call only makes an object."""
-    kinds = iscoroutinefunction, isgeneratorfunction, isasyncgenfunction
-    return callable(f) and not any(kind(g) for kind in kinds for g in (f, type(f).__call__))
-
-
-def runnable(f: T) -> T:
-    """The same function; None may stand for none. Raises SkynetError for one that a call would not run."""
-    if f is not None and not is_runnable(f):
-        raise _not_run(f)
-    return f
-
-
-def _not_run(f: Any) -> SkynetError:
-    return SkynetError(
-        f"{getattr(f, '__qualname__', f)!s:.80} is no plain function, and nothing of it would run: give a def that is "
-        "neither async nor a generator; skynet.call, sleep and all others wait without await"
-    )
 
 
 def current() -> Any:
@@ -112,7 +90,7 @@ class Coroutine(greenlet):
         while True:
             made = self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
             if made is not None:
-                self._returned(made)
+                has_run(made)
                 made = None
             self.args = ()  # let go of the message
             if self.context:  # and of the contextvars of its task
@@ -122,14 +100,6 @@ class Coroutine(greenlet):
                 forgotten, self.responded = 0, False
             self.pooled, service.pooled = service.pooled, self
             coroutine_yield(hub, EXIT, forgotten)
-
-    def _returned(self, made: Any) -> None:
-        """A task has returned something: nobody wants it, unless it is the task itself, which has not run."""
-        if type(made) not in _UNRUN or (type(made) is GeneratorType and getgeneratorstate(made) != GEN_CREATED):
-            return
-        if type(made) is CoroutineType:
-            made.close()  # else Python warns of it as well
-        raise _not_run(made)
 
     def __bool__(self) -> bool:
         return True  # a greenlet is false before it has begun, and after its end

@@ -12,7 +12,7 @@ from typing import Any
 from ..core.message import PTYPE_RESPONSE, Message, Packed
 from ..core.mq import ignore
 from .calls import send
-from .coroutine import runnable
+from .runnable import runnable
 from .scheduler import Scheduler, current
 from .services import queryservice, start_with, uniqueservice
 

@@ -13,7 +13,8 @@ from typing import Any, TypeVar, overload
 
 from ..core.errors import Failure, SkynetError
 from ..core.message import PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, Packed, pack as _pack, unpack as _unpack
-from .coroutine import BREAK, current, runnable, running
+from .coroutine import BREAK, current, running
+from .runnable import runnable
 
 F = TypeVar("F", bound=Callable[..., Any])
 

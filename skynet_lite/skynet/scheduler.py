@@ -38,6 +38,7 @@ from ..core.handle import address_text
 from ..core.message import PTYPE_ERROR, PTYPE_NAMES, PTYPE_RESPONSE, Message
 from ..core.report import Report
 from ..core.server import Server
+from .ends import Ends
 from .protocol import PROTO, Protocol, unknown_request, unknown_response
 from .response import Response
 from .tables import Tables
@@ -53,7 +54,7 @@ undispatched: dict[int, Callable[[Scheduler, Message], Any]] = {}
 """By type: who takes a message that no protocol dispatches (tracetag.py)."""
 
 
-class Scheduler(Tables):
+class Scheduler(Ends, Tables):
     """The tables of one service, and the functions that move its coroutines.
 
     `session_id_coroutine`, `wakeup_queue`, ... are skynet's own names. Tables keyed by
@@ -364,36 +365,6 @@ class Scheduler(Tables):
             if self.error_queue is NOTHING:
                 self.error_queue = deque()
             self.error_queue.append((s, failure))
-
-    def calls_to(self, source: int | str) -> list[int]:
-        """The sessions of the calls that wait for `source`. No end of a service looks at a call that one has seen."""
-        watching = self.watching_session
-        if self.seen_calls > 64 + 2 * len(watching):
-            self.seen_calls, self.callees = 0, {}
-        for session in reversed(watching):
-            calls = self.callees.setdefault(watching[session], set())
-            if session in calls:
-                break  # and so are all before it
-            calls.add(session)
-            self.seen_calls += 1
-        return sorted(s for s in self.callees.pop(source, ()) if watching.get(s) == source)
-
-    def bury(self, source: int) -> None:
-        """`source` has ended: what it has asked so far is not answered any more."""
-        self.dead_service[source] = self.mailbox.popped
-        if len(self.dead_service) > 64 + 2 * (len(self.coroutines) + len(self.unresponse)):
-            served = self.watching_service()  # v1.1.0 keeps them all; most have nothing to be answered
-            for address in [address for address in self.dead_service if address not in served]:
-                del self.dead_service[address]
-
-    def gone(self, request: Coroutine | Response) -> bool:
-        """Whether who asked has ended; a request that came later is of a new service with its number."""
-        return request.serial <= self.dead_service.get(request.address, -1)
-
-    def watching_service(self) -> set[int]:
-        """Whose requests are served, or kept in response functions."""
-        served = {co.address for co in self.coroutines.values() if co.session is not None}
-        return served.union(r.address for r in self.unresponse)
 
     # ---- told to those who look (tell/)
 

@@ -16,7 +16,8 @@ from ..core.errors import CallError, Failure, SkynetError, brief
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from .calls import call, send
-from .coroutine import QUIT, GreenletExit, coroutine_yield, runnable, running
+from .coroutine import QUIT, GreenletExit, coroutine_yield, running
+from .runnable import runnable
 from .scheduler import Scheduler, current
 from .waits import timeout
 

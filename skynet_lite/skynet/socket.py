@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import SkynetError, SocketError
-from .coroutine import runnable, running
+from .coroutine import running
+from .runnable import runnable
 from .scheduler import current
 from .udp import address_of, bytes_of, sendto, udp, udp_address, udp_connect, udp_dial, udp_listen
 from .waits import wait

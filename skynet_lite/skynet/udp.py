@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import SocketError
 from ..core.socket_udp import unpack_udp_address
-from .coroutine import runnable
+from .runnable import runnable
 from .scheduler import current
 from .socketpool import PoolSocket, pool_of
 
