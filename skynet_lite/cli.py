@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(program: str, args: list[str], thread: int | None = None) -> int:
     """Run a configuration or a service, in the background if `daemon` is set. Raises UsageError, SkynetError."""
     from .node.config import load
-    from .node.daemon import daemon_exit, daemon_init
+    from .node.daemon import daemonized
 
     path = _file(program, (".toml", ".py"), "CONFIG.toml or SERVICE.py")
     configured = path.suffix == ".toml"
@@ -157,8 +157,7 @@ def run(program: str, args: list[str], thread: int | None = None) -> int:
         raise UsageError(f'{program} names no service to start: add start = "name"')
     with contextlib.ExitStack() as daemon:
         if config.daemon is not None:  # before there is a node: threads and epoll do not survive a fork
-            pidfile = os.path.abspath(config.daemon)
-            daemon.callback(daemon_exit, pidfile, daemon_init(pidfile))
+            daemon.enter_context(daemonized(os.path.abspath(config.daemon)))
         return _run(path, program, args, configured, thread)
 
 

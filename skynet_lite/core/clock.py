@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+DAY = 86_400 * 10**9  # nanoseconds
+
 
 class Clock(Protocol):
     """Where a node reads the time."""
@@ -37,7 +39,8 @@ class RealClock:
         return self._last
 
     def seconds_until(self, tick: int) -> float:
-        return max(0.0, (tick * 10_000_000 - (self._monotonic() - self._begin)) / 1e9)
+        # A timer may be due in 10**30 ticks; that is more than any system can wait at once.
+        return max(0, min(DAY, tick * 10_000_000 - (self._monotonic() - self._begin))) / 1e9
 
 
 class VirtualClock:

@@ -32,7 +32,8 @@ T = TypeVar("T")
 AddressInfo = tuple[int, int, int, str, Any]
 Lookup = tuple[Any, "list[AddressInfo] | OSError"]
 
-LOOKUP_THREADS = 8
+LOOKUP_THREADS = 128
+"""Names that are looked up at the same time: one that never answers keeps a thread, and must not hold up the others."""
 
 POLLERS: dict[str, Callable[[], Poller]] = {
     "": EpollPoller if hasattr(select, "epoll") else SelectorPoller, "epoll": EpollPoller, "selectors": SelectorPoller,
@@ -192,7 +193,7 @@ class Outside:
         """Look a name up without stopping anybody; the result comes out of `lookups`."""
         with self._lock:
             self._wanted.append((token, host, port, kind))
-            if len(self._threads) < LOOKUP_THREADS:
+            if len(self._threads) < LOOKUP_THREADS:  # all that are there may be waiting for ever
                 # getaddrinfo cannot be interrupted, so the thread must not keep a program alive.
                 thread = threading.Thread(target=self._look_up, name="lookup", daemon=True)
                 self._threads.append(thread)
@@ -201,7 +202,7 @@ class Outside:
     def _look_up(self) -> None:
         while True:
             with self._lock:
-                if self._closed or not self._wanted:
+                if not self._wanted:
                     self._threads.remove(threading.current_thread())
                     return
                 token, host, port, kind = self._wanted.popleft()
@@ -215,11 +216,12 @@ class Outside:
     def close(self) -> None:
         with self._lock:
             self._closed = True
+            self._wanted.clear()
             threads = list(self._threads)
             self.poller.close()
             self._bell.close()
             self._spare.close()
-        end = time.monotonic() + 5
+        end = time.monotonic() + 0.1  # for those that are done; one that waits for a name is left, nobody wants it
         for thread in threads:
             thread.join(timeout=max(0.0, end - time.monotonic()))
 

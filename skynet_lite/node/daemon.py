@@ -7,19 +7,42 @@ After skynet-src/skynet_daemon.c.
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from ..core.errors import ConfigError
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def daemonized(path: str) -> Iterator[None]:
+    """Inside the `with`: a daemon (daemon_init), whose pid file goes when it ends, or is ended while it still starts.
+
+    SIGTERM and SIGINT raise SystemExit until somebody has handlers of their own; SIGHUP means nothing yet.
+    """
+    file = daemon_init(path)
+    try:
+        for number in _ENDING:
+            signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        yield
+    finally:
+        daemon_exit(path, file)
 
 
 def daemon_init(path: str) -> IO[str]:
     """Go on as a daemon, which holds the pid file open; the caller's process ends here, with status 0.
 
     Raises ConfigError if one runs already, before anything has happened, or on Windows. What goes
-    wrong afterwards ends the daemon with one line on stderr, which it gives up only then.
+    wrong afterwards ends the daemon with one line on stderr, which it gives up only then. SIGTERM and SIGINT
+    wait from then on: the caller unblocks them.
     """
     if not hasattr(os, "fork"):
         instead = "run the node in the foreground, or as a service"
@@ -33,6 +56,7 @@ def daemon_init(path: str) -> IO[str]:
     os.setsid()
     if os.fork():  # a leader of a session could come to a terminal again
         os._exit(0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # until there is somebody who takes the file away
     try:
         file = write_pid(path)
     except ConfigError as e:
@@ -61,13 +85,20 @@ def check_pid(path: str) -> int:
 
 
 def write_pid(path: str) -> IO[str]:
-    """Lock the file, and write our number into it; held open, it stays locked. Raises ConfigError."""
+    """Lock the file, and write our number into it; held open, it stays locked. Raises ConfigError.
+
+    A link is refused: the file that it leads to may be anybody's, and would be overwritten.
+    """
     import fcntl  # not on Windows
 
     try:
-        file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="ascii")  # noqa: SIM115
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+", encoding="ascii")  # noqa: SIM115
     except OSError as e:
-        raise ConfigError(f"Can't create pidfile [{path}]: {e.strerror}") from e
+        why = "it is a link" if e.errno == errno.ELOOP else e.strerror
+        raise ConfigError(f"Can't create pidfile [{path}]: {why}") from e
+    if os.fstat(file.fileno()).st_nlink > 1:
+        file.close()
+        raise ConfigError(f"Can't create pidfile [{path}]: it is a link")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
