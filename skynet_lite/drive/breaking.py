@@ -10,7 +10,8 @@ import ctypes
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -57,6 +58,25 @@ class CtrlC:
             self._outer(signum, frame)
         elif again and in_user_code(frame):
             raise KeyboardInterrupt
+
+
+@contextmanager
+def stop_signals(driver: Any) -> Iterator[None]:
+    """In the main thread: Ctrl-C and SIGTERM stop what is driven here; the second one breaks a handler off, too."""
+
+    def asked(signum: int, frame: FrameType | None) -> None:
+        again = driver.stopping
+        driver.stop()
+        if again and in_user_code(frame):
+            raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {s: signal.signal(s, asked) for s in ((signal.SIGINT, signal.SIGTERM) if in_main else ())}
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
 
 
 def raise_in(thread: int | None, error: type[BaseException]) -> None:

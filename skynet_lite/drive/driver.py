@@ -30,8 +30,10 @@ class BaseDriver(ABC):
     patience = 2.0
     """Seconds that a handler on another worker may take before nobody waits for it any more."""
 
-    def __init__(self, server: Server, birth: Callable[[], int], born: Job) -> None:
+    def __init__(self, server: Server, birth: Callable[[], int], born: Job, endless: int = 0) -> None:
+        """`endless`: seconds in one message after which the log says so; 0: never."""
         self._server = server
+        self._endless = endless
         self._birth = birth
         self._born = born
         self._bootstrap = 0
@@ -63,7 +65,7 @@ class BaseDriver(ABC):
 
     def worker_of(self, handle: int) -> tuple[int, ...]:
         """The number of the worker of a service, if there are several."""
-        return (handle % self.workers,) if self.workers > 1 else ()
+        return ()
 
     # ---- with one worker whoever asks for these comes between two messages; Workers has its own
 

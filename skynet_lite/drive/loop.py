@@ -29,6 +29,7 @@ from ..core.ports import Call
 from ..core.server import Server
 from ..skynet.coroutine import Hub, running
 from .driver import INSIDE, MESSAGES_PER_POLL, BaseDriver, Job
+from .watch import Watch
 
 T = TypeVar("T")
 
@@ -40,10 +41,12 @@ class Loop(BaseDriver):
     which any thread may set: each in one step.
     """
 
-    def __init__(self, server: Server, birth: Callable[[], int], born: Job) -> None:
-        super().__init__(server, birth, born)
+    def __init__(self, server: Server, birth: Callable[[], int], born: Job, endless: int = 0) -> None:
+        super().__init__(server, birth, born, endless)
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread that drives
         self._owner: int | None = None  # the thread that drives
+        self.rounds = 0  # of messages: for the monitor
+        self.monitor = Watch(self)
         self._attention = False  # something below wants the loop to look up
         self._interrupt: BaseException | None = None
         self._ended: deque[Context] = deque()  # services to be closed by the loop
@@ -138,6 +141,7 @@ class Loop(BaseDriver):
                 self._attend()
             if until() or server.aborted:
                 return
+            self.rounds += 1
             self._dispatch(budget)
             since_poll += budget
             if queue and since_poll < MESSAGES_PER_POLL:
@@ -258,6 +262,7 @@ class Loop(BaseDriver):
         self.check_open()
         self._owner = threading.get_ident()
         self.hub = Hub()
+        self.monitor.begin(self._owner, self._endless)
         self._server.outside.note("own")
         self._bootstrap = self.hub.drive(self._birth)
         self.see_boot()
@@ -295,6 +300,7 @@ class Loop(BaseDriver):
             self.closed = True
             self._server.outside.close()
             return
+        self.monitor.end()
         self.drive(lambda: self._end(last))
         if running() is not self.hub:
             self.hub.end()

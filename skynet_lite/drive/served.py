@@ -106,12 +106,8 @@ class Served(Loop):
         self._wanted.set()
         return call
 
-    def look(self, job: Callable[[], T]) -> T:
-        """As Loop.look, from any thread: the job is left to the one that drives."""
-        return self.enter(job)
-
-    def enter(self, job: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
-        """As `look`. Raises DriveTimeout if the thread does not come to it in time."""
+    def look(self, job: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
+        """As Loop.look, from any thread: the job is left to the one that drives. Raises DriveTimeout."""
         if self._other() is None:
             return super().look(job)
         self._wait_for(self._up, deadline, what)
@@ -120,6 +116,8 @@ class Served(Loop):
         self._wait_for(call.done, deadline, what)
         result: T = call.result()
         return result
+
+    enter = look
 
     def _wait_for(self, event: threading.Event, deadline: float | None, what: str) -> None:
         while not event.wait(1 if deadline is None else max(0.0, min(1.0, deadline - time.monotonic()))):
@@ -159,9 +157,15 @@ class Served(Loop):
             if self.closed:
                 return
             self.stop()
+            self.monitor.end()
             begun = threading.Event()
+
+            def end() -> None:
+                begun.set()
+                self._end(last)
+
             if self._reached(self._up, thread):
-                self.between(lambda: (begun.set(), self._end(last)))
+                self.between(end)
             if self._reached(begun, thread):
                 thread.join()
             if self.closed:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from ..core.context import Context
 from ..core.locks import guarded, with_lock
 from ..core.message import Message
 from ..core.mq import MessageQueue
-from ..core.server import Server
+from ..core.server import Kind, Server
 from ..core.socket_server import SocketServer
 from ..core.timer import Timer
 
@@ -54,6 +54,24 @@ class SharedQueue(deque[MessageQueue]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+class Homes(dict[int, Any]):
+    """The workers of services, by handle, until these are closed."""
+
+    def settle(self, handle: int, workers: Sequence[Any]) -> None:
+        """Where a new service is to live: handle modulo N, unless that worker has had its share. DOC: worker-of
+
+        That is three living ones more than another, or two births more than one that has not: it is next.
+        """
+        least = min(worker.living for worker in workers)
+        near = [worker for worker in workers if worker.living <= least + 2]
+        home, turn = min(near, key=lambda worker: worker.births), workers[handle % len(workers)]
+        if turn in near and turn.births <= home.births + 1:
+            home = turn
+        home.living += 1
+        home.births += 1
+        self[handle] = home
 
 
 class SharedTimer(Timer):
@@ -112,6 +130,11 @@ class SharedServer(Server):
         self.timer = SharedTimer(self.alarm.notify)
         self.global_queue = SharedQueue(self)
         self.socket_server = SharedSocketServer(self.outside, self.post_socket, partial(self.log, 0), self.clock.now)
+
+    def create(self, maker: Kind, ctx: Context) -> Message | None:
+        driver: Any = self.driver
+        driver.homes.settle(ctx.handle, driver.threads)
+        return super().create(maker, ctx)
 
     @guarded
     def push(self, target: Context, message: Message, by: str) -> None:

@@ -45,6 +45,7 @@ class Worker(threading.Thread):
         self.born = threading.Event()  # the hub is there
         self.bell = threading.Condition(driver.lock)  # rings when there is something to do
         self.queue: deque[tuple[int, MessageQueue]] = deque()  # mailboxes that have something, with their tickets
+        self.living = self.births = 0  # services that live here, and that were born here
         self.ended: deque[Context] = deque()  # services of ours that have gone: their coroutines are to be closed
         self.jobs: deque[Job] = deque()  # about our services, to be done between two messages
         self.monitor = Monitor()
@@ -89,6 +90,8 @@ class Worker(threading.Thread):
                     self._stand(driver.moved)
                 elif self.ended:
                     ctx = self.ended.popleft()
+                    if ctx.handle not in self.server.contexts:  # else it was given again
+                        driver.homes.pop(ctx.handle, None)
                     self._begin(0, ctx.handle, None)
                     return partial(self.server.end_quietly, ctx)
                 elif driver.jobs:

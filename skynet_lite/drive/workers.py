@@ -1,6 +1,6 @@
 """Many workers: a node whose services run in N threads, as skynet lays them out.
 
-  1  A service lives on one worker for good, for a coroutine cannot change threads: that
+  1  A service lives on one worker for good, for a coroutine cannot change threads: mostly that
      of its handle modulo N. So its messages are handled one by one, in their order.
   2  Each worker has a queue of the mailboxes of its services. Whoever sends puts the
      message into the mailbox, and the mailbox into that queue, under the lock of the node.
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..core.context import Context
 from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError
@@ -31,7 +31,7 @@ from ..core.ports import Call
 from ..skynet.coroutine import Hub
 from .driver import INSIDE, BaseDriver, Job
 from .monitors import Monitors
-from .shared import SharedServer
+from .shared import Homes, SharedServer
 from .worker import Worker
 
 T = TypeVar("T")
@@ -46,14 +46,17 @@ class Workers(BaseDriver):
     All fields are written under the lock of the server, but for `patience`.
     """
 
-    def __init__(self, server: SharedServer, birth: Callable[[], int], born: Job, workers: int, mib: int) -> None:
+    def __init__(
+        self, server: SharedServer, birth: Callable[[], int], born: Job, endless: int, workers: int, mib: int
+    ) -> None:  # fmt: skip
         """As Loop. `workers`: how many; `mib`: memory of the process above which the monitor warns."""
-        super().__init__(server, birth, born)
+        super().__init__(server, birth, born, endless)
         self.workers = workers
         self.lock = server.lock
         self.moved = threading.Condition(self.lock)  # type: ignore[arg-type]  # something happened that somebody may wait for
         self._alarm = server.alarm
         self.threads: list[Worker] = []
+        self.homes = Homes()
         self._others: list[threading.Thread] = []
         self._first = threading.Lock()  # only one thread brings the node up
         self.monitor = Monitors(server, self.threads, mib)
@@ -70,11 +73,15 @@ class Workers(BaseDriver):
         return self.worker(handle).hub
 
     def worker(self, handle: int) -> Worker:
-        """The worker of a service. DOC: worker-of"""
-        return self.threads[handle % len(self.threads)]
+        """The worker of a service; of one that is not there, any."""
+        return self.homes.get(handle) or self.threads[0]
+
+    def worker_of(self, handle: int) -> tuple[int, ...]:
+        return (self.worker(handle).number,)
 
     def ended(self, ctx: Context) -> None:
         worker = self.worker(ctx.handle)
+        worker.living -= 1
         worker.ended.append(ctx)
         worker.bell.notify()
         self.moved.notify_all()
@@ -172,7 +179,8 @@ class Workers(BaseDriver):
 
     def look(self, job: Callable[[], T]) -> T:
         """What `job()` returns; all workers stand still meanwhile. From anywhere, inside a service, too."""
-        return self.here(partial(self._look, job)) if self._mine() is None else self._look(job)
+        halted = self._halted and not self.closed  # by `stop`: a look does not set it going
+        return self._look(job) if halted or self._mine() is not None else self.here(partial(self._look, job))
 
     def _look(self, job: Callable[[], T]) -> T:
         with self.still():
@@ -255,8 +263,9 @@ class Workers(BaseDriver):
 
     def _watch(self) -> None:
         """The monitor thread."""
-        while not self.ending.wait(SECONDS):
-            self.monitor.check()
+        while not self.ending.wait(self._endless or SECONDS):
+            if self._endless:
+                self.monitor.check()
             self.monitor.check_memory()
 
     # ---- waiting from outside
@@ -359,13 +368,10 @@ class Workers(BaseDriver):
             raise SkynetError(INSIDE + "waiting here would stop its worker")
 
     def here(self, task: Callable[[], T]) -> T:
-        def begun() -> T:
-            self._begin()
-            return task()
+        self.ctrl_c(self._begin)
+        return self.ctrl_c(task)
 
-        return self.ctrl_c(begun)
-
-    def enter(self, task: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
+    def enter(self, task: Callable[[], T], *limit: Any) -> T:
         return self.here(task)  # the lock keeps others out where that matters
 
     def drive(self, task: Callable[[], T]) -> T:

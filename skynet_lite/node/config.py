@@ -36,6 +36,9 @@ class Config:
     """Worker threads. 1: one loop does everything, and the same program makes the same trace."""
     memory: int = 1024
     """With several workers: MiB of the process above which the monitor warns, then at each doubling; 0: never."""
+    endless: int = 5
+    """Seconds that a message may take before the log names its service and line; 0: never. With several workers
+    while it lasts; with one when it is over, but not under the virtual clock, nor in a recording from birth."""
     poller: str = ""
     """ "epoll", "selectors", or "": epoll where there is one."""
     harbor: int = 0
@@ -85,6 +88,7 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["thread"], lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
     (["thread"], lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
     (["memory"], lambda value: type(value) is int and value >= 0, "a number of MiB is needed, or 0"),
+    (["endless"], lambda value: type(value) is int and value >= 0, "a number of seconds is needed, or 0"),
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
     (["harbor"], lambda value: value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),

@@ -12,6 +12,7 @@ class Keys(TypedDict, total=False):
     clock: str
     thread: int
     memory: int
+    endless: int
     poller: str
     harbor: int
     bootstrap: bool

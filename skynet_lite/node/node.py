@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import count
-from types import FrameType
 from typing import Any, TypeVar, Unpack
 
 from ..core.env import Env
@@ -31,7 +28,7 @@ from ..core.places import Places, here
 from ..core.ports import Call
 from ..core.server import Server
 from ..doors import door
-from ..drive.breaking import in_user_code
+from ..drive.breaking import stop_signals
 from ..drive.monitors import Monitors
 from ..drive.served import Served
 from ..drive.shared import SharedServer
@@ -92,9 +89,12 @@ class Node(metaclass=Shown):
         self.recording.world = world
         self.driver: Served | Workers
         if isinstance(server, SharedServer):
-            self.driver = Workers(server, self._birth, self.recording.born, own.thread, own.memory)
+            self.driver = Workers(server, self._birth, self.recording.born, own.endless, own.thread, own.memory)
         else:
-            self.driver = Served(server, self._birth, self.recording.born)
+            endless = (
+                0 if record or self.clock.virtual else own.endless
+            )  # how long a handler takes makes no trace differ
+            self.driver = Served(server, self._birth, self.recording.born, endless)
         self._client_numbers = count(1)
         self._dashboards: list[Any] = []
         if self.recorder is not None:
@@ -162,10 +162,9 @@ class Node(metaclass=Shown):
     def call(self, addr: int | str, typename: str, *args: Any, timeout: float | None = None) -> Any:
         """A call from outside: None, the value, or a tuple. `timeout` in real seconds.
 
-        Raises AddressError, CallError, or DriveTimeout (also when nothing is left that
-        could lead to an answer). Where this thread drives the node itself (`thread=1`, and no `serve`), it
-        looks at the limit between two messages: a handler that never returns is not ended by it, but by a
-        second Ctrl-C. While another thread drives, the limit holds whatever the handler does.
+        Raises AddressError, CallError, or DriveTimeout (also when nothing is left that could lead to an answer).
+        Where this thread drives (`thread=1` without `serve`) the limit is looked at between two messages: it does
+        not end a handler that never returns; a second Ctrl-C does. While another thread drives, it holds always.
         """
         if typename != "lua":
             raise SkynetError(f'calls from outside are of type "lua", not {typename!r}')
@@ -178,16 +177,14 @@ class Node(metaclass=Shown):
         values = unpack(call.payload)
         return values[0] if len(values) == 1 else (values or None)
 
-    def _post(
-        self, addr: int | str, args: tuple[Any, ...], waits: bool, end: float | None = None, what: str = ""
-    ) -> Call:  # fmt: skip
+    def _post(self, addr: int | str, args: tuple[Any, ...], waits: bool, *limit: Any) -> Call:
         """A request from outside, between two messages."""
 
         def post() -> Call:
             self.driver.boot()
             return self.driver.drive(lambda: self.server.call(addr, PTYPE_LUA, pack(args), waits))
 
-        return self.driver.enter(post, end, what)
+        return self.driver.enter(post, *limit)
 
     def log(self, source: int, text: str) -> None:
         """Write a log line in the name of a service (0: of the node)."""
@@ -278,25 +275,10 @@ class Node(metaclass=Shown):
         return self.driver.future()
 
     def run_forever(self) -> None:
-        """Drive in the foreground until Ctrl-C, SIGTERM, `stop` or `skynet.abort`.
-
-        A handler that does not come back is broken off by the second signal, with KeyboardInterrupt.
-        """
-
-        def asked(signum: int, frame: FrameType | None) -> None:
-            again = self.driver.stopping
-            self.stop()
-            if again and in_user_code(frame):
-                raise KeyboardInterrupt
-
-        in_main = threading.current_thread() is threading.main_thread()
-        signals = (signal.SIGINT, signal.SIGTERM) if in_main else ()
-        before = {s: signal.signal(s, asked) for s in signals}
-        try:
+        """Drive in the foreground until Ctrl-C, SIGTERM, `stop` or `skynet.abort`. The second signal breaks off a
+        handler that does not come back, with KeyboardInterrupt."""
+        with stop_signals(self.driver):
             self.driver.run_forever()
-        finally:
-            for s, handler in before.items():
-                signal.signal(s, handler)
 
     def serve(self) -> None:
         """Drive in a thread of its own. To be called before anything else drives the node."""
@@ -427,18 +409,14 @@ class Node(metaclass=Shown):
         try:
             self.driver.close(self._last)
         finally:
-            if self.closed:  # Ctrl-C may come at its end
-                self._let_go()
-
-    def _let_go(self) -> None:
-        """What is left of a closed node; once more does no harm."""
-        atexit.unregister(self.close)
-        for client in list(self.clients):
-            client.abandon()
-        if self._log_file is not None:
-            self._log_file.close()
-        for dashboard in self._dashboards:
-            dashboard.refresh()  # what it saw last, and that the node has stopped
+            if self.closed:  # Ctrl-C may come at its end, or somebody else close it, too
+                atexit.unregister(self.close)
+                for client in list(self.clients):
+                    client.abandon()
+                if self._log_file is not None:
+                    self._log_file.close()
+                for dashboard in self._dashboards:
+                    dashboard.refresh()  # what it saw last, and that the node has stopped
 
     def _last(self) -> None:
         """All services are closed: write what the logger still has, and let go whoever waits."""
