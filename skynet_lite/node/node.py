@@ -93,10 +93,8 @@ class Node(metaclass=Shown):
         if isinstance(server, SharedServer):
             self.driver = Workers(server, self._birth, self.recording.born, own.endless, own.thread, own.memory)
         else:
-            endless = (
-                0 if record or self.clock.virtual else own.endless
-            )  # how long a handler takes makes no trace differ
-            self.driver = Served(server, self._birth, self.recording.born, endless)
+            watched = not (record or self.clock.virtual)  # how long a handler takes makes no trace differ
+            self.driver = Served(server, self._birth, self.recording.born, own.endless if watched else 0)
         self._client_numbers = count(1)
         self._dashboards: list[Any] = []
         if self.recorder is not None:
@@ -276,10 +274,8 @@ class Node(metaclass=Shown):
         return self.driver.future()
 
     def run_forever(self) -> None:
-        """Drive in the foreground until Ctrl-C, SIGTERM, `stop` or `skynet.abort`.
-
-        A handler that does not come back is broken off by the second signal, with KeyboardInterrupt.
-        """
+        """Drive in the foreground until Ctrl-C, SIGTERM, `stop` or `skynet.abort`. The second signal breaks off a
+        handler that does not come back, with KeyboardInterrupt."""
         with stop_signals(self.driver):
             self.driver.run_forever()
 

@@ -22,7 +22,8 @@ class Ends:
         """The sessions of the calls that wait for `source`. No end of a service looks at a call that one has seen."""
         watching = self.watching_session
         if self.seen_calls > 64 + 2 * len(watching):
-            self.seen_calls, self.callees = 0, {}
+            self.callees.clear()
+            self.seen_calls = 0
         for session in reversed(watching):
             calls = self.callees.setdefault(watching[session], set())
             if session in calls:
@@ -41,7 +42,7 @@ class Ends:
 
     def gone(self: Any, request: Coroutine | Response) -> bool:
         """Whether who asked has ended; a request that came later is of a new service with its number."""
-        return request.serial <= self.dead_service.get(request.address, -1)
+        return bool(request.serial <= self.dead_service.get(request.address, -1))
 
     def watching_service(self: Any) -> set[int]:
         """Whose requests are served, or kept in response functions."""
