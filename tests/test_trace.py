@@ -185,7 +185,7 @@ def exchange(draw: Any, events: Any) -> None:
             one.update({key: other[key] for key in one.keys() & other.keys() - {"e", "cause"}})
 
 
-@settings(max_examples=2 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_an_edited_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Whatever is deleted, replaced or exchanged, plausibly and with the checksum made to fit: a TraceError that names
@@ -519,6 +519,11 @@ def test_a_hostile_program_can_be_looked_at(program: Callable[[], None], tmp_pat
     for trace in (node.trace, Trace.load(tmp_path / "look.json")):
         replay = Node.replay(trace, main)
         assert replay.same, str(replay)
+
+
+def test_a_title_is_one_line_too(tmp_path: Path) -> None:
+    """Also of a trace that says of itself where it is from."""
+    look(Trace([{"e": "mark", "co": "main", "text": "x"}], origin=BAD), tmp_path)
 
 
 def test_a_mark_is_what_was_said_when_it_was_made() -> None:

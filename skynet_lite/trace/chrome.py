@@ -50,10 +50,11 @@ _SCALE = "ts = time of the run in µs (a virtual tick is 10 000) + number of the
 
 def events(trace: Film) -> dict[str, Any]:
     """What `trace.to_chrome()` answers: an object of the format, ready for json.dump."""
-    return {
-        "traceEvents": _clean(_Writer(trace).write()), "displayTimeUnit": "ms",
+    found: dict[str, Any] = _clean({
+        "traceEvents": _Writer(trace).write(), "displayTimeUnit": "ms",
         "otherData": {"made by": "skynet_lite", "scale": _SCALE, "origin": trace.origin},
-    }  # fmt: skip
+    })  # fmt: skip
+    return found
 
 
 def _clean(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
 from ..trace.steps import Step
-from ..trace.text import line
+from ..trace.text import line, printable
 from .forms import forms, word
 from .story import Story
 from .words import sentences
@@ -64,7 +64,7 @@ def _payload(trace: Trace, services: Any, title: str | None) -> dict[str, Any]:
     verdicts = [v for v in trace.verdicts() if v.event is not None]
     shown = word("fig.comma").join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
     return {
-        "title": title if title is not None else trace.origin or shown,
+        "title": printable(title if title is not None else trace.origin or shown),
         "hidden": story.hidden,
         "first": first,
         "names": names,
