@@ -353,21 +353,3 @@ def test_tags_whose_request_never_came() -> None:
     with Node(clock="virtual", log=list) as node:
         node.newservice(main)
     assert left == [64]
-
-
-def test_an_idle_service_has_no_tables_that_it_never_needed() -> None:
-    """They are made when they are touched first, and are the same from then on."""
-
-    def idle() -> None:
-        skynet.dispatch("lua", lambda session, source: skynet.retpack())
-
-    later = ("watching_session", "callees", "sleep_tokens", "dead_service", "unresponse", "queues")
-    with Node(clock="virtual", log=list, bootstrap=False) as node:
-        s = node.service(node.newservice(idle))
-        for name in later:
-            with pytest.raises(AttributeError):
-                object.__getattribute__(s, name)
-            assert getattr(s, name) == {}
-            assert getattr(s, name) is object.__getattribute__(s, name)
-        with pytest.raises(AttributeError, match="no 'watching'"):
-            s.watching  # noqa: B018

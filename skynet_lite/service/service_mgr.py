@@ -35,9 +35,8 @@ def waitfor(name: str, start: Callable[..., int] | None, *args: Any) -> int:
             waiting, living = state.waiting, current().server.contexts
             state.waiting = [waits for waits in waiting if waits[1] in living]
             state.most = max(64, 2 * len(state.waiting))
-            for _, source, co in waiting:
-                if source not in living:
-                    skynet.killthread(co)
+            for _, _, co in (waits for waits in waiting if waits[1] not in living):
+                skynet.killthread(co)
         skynet.wait()
         state = service[name]
     if isinstance(state, str):

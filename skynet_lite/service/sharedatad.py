@@ -40,8 +40,7 @@ def update(name: str, value: Any, *args: Any) -> None:
 
 
 def delete(name: str) -> None:
-    known(name)
-    watch.answer(name, True, None)
+    watch.answer(known(name).name, True, None)
     del pool[name]
     skynet.retpack()
 

@@ -54,9 +54,6 @@ undispatched: dict[int, Callable[[Scheduler, Message], Any]] = {}
 """By type: who takes a message that no protocol dispatches (tracetag.py)."""
 
 
-_LATER = frozenset(("watching_session", "callees", "sleep_tokens", "dead_service", "unresponse", "queues"))
-
-
 class Scheduler(Ends, Tables):
     """The tables of one service, and the functions that move its coroutines.
 
@@ -73,13 +70,6 @@ class Scheduler(Ends, Tables):
         "unknown_request", "unknown_response", "unresponse", "wakeup_queue", "watching_session",
     )  # fmt: skip
     coroutine = Coroutine  # what a new one is
-    # Made when first touched (`__getattr__`): most services never need them.
-    watching_session: dict[int, int | str]  # session → whom we wait for
-    callees: dict[int | str, set[int]]  # the other way round, as far as `calls_to` has seen
-    sleep_tokens: dict[Any, Coroutine]  # sleepers that a token wakes
-    dead_service: dict[int, int]  # who has ended → how many messages had come by then
-    unresponse: dict[Response, None]  # response functions not used yet
-    queues: dict[int, Any]  # those critical sections that somebody is in, by number
 
     def __init__(self, server: Server, ctx: Context) -> None:
         self.server = server
@@ -95,15 +85,22 @@ class Scheduler(Ends, Tables):
         # session → coroutine, or BREAK. Who waits enters it (`suspend`; timeout and request.py for others), who resumes
         # takes it out. `dispatch_wakeup` and task.py put BREAK there; `wait`, or the late answer, takes that out.
         self.session_id_coroutine: dict[int, Any] = {}
+        self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
+        self.callees: dict[int | str, set[int]] = {}  # the other way round, as far as `calls_to` has seen
         self.seen_calls = 0
         self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
         self.created = 0
         self.pooled: Coroutine | None = None  # coroutine_pool: the one that ended last; each knows the one before
         self.running: Coroutine | None = None
+        # Made when first used: most services never need them.
         self.wakeup_queue: deque[Any] = NOTHING
         self.fork_queue: deque[Coroutine] = NOTHING
         self.error_queue: deque[tuple[int, Failure | None]] = NOTHING
         self.socket_pool: dict[int, Any] | None = None  # socketpool.py
+        self.sleep_tokens: dict[Any, Coroutine] = {}  # sleepers that a token wakes
+        self.dead_service: dict[int, int] = {}  # who has ended → how many messages had come by then
+        self.unresponse: dict[Response, None] = {}  # response functions not used yet
+        self.queues: dict[int, Any] = {}  # those critical sections that somebody is in, by number
         self.unknown_request: Callable[..., Any] = unknown_request
         self.unknown_response: Callable[..., Any] = unknown_response
         self.timeout_traceback: dict[int, str] | None = None  # trace_timeout: session → who set the timer
@@ -118,12 +115,6 @@ class Scheduler(Ends, Tables):
         # What libraries keep for the service (Python shares modules, Lua does not), and want to be done at its end.
         self.libs: dict[str, Any] = {}
         self.at_close: list[Callable[[Scheduler], Any]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _LATER:
-            raise AttributeError(f"a scheduler has no {name!r}")
-        setattr(self, name, {})
-        return getattr(self, name)
 
     def load(self, run: Callable[[Scheduler, Any], bool], message: Message) -> None:
         """The first message of all: run the code of the service, which says what is to be started (snlua_init)."""
@@ -185,9 +176,9 @@ class Scheduler(Ends, Tables):
             return
         try:
             args = payload if type(payload) is tuple and p.plain else p.unpack(payload)
-        except BaseException:  # a function of the user's
+        except BaseException as e:  # a function of the user's
             if session != 0:
-                self.server.send(self.handle, source, PTYPE_ERROR, session, None)
+                self.server.send(self.handle, source, PTYPE_ERROR, session, self.failure(f"raised {brief(e)}", e))
             raise
         co = self.co_create(p.dispatch, (session, source) + args)  # noqa: RUF005  # it is faster
         co.session = session
