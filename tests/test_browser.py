@@ -21,7 +21,7 @@ import nbformat
 import pytest
 from chinese import foreign, said
 from harness import TRACES, Play, echo_trace
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Error, Page, sync_playwright
 
 from skynet_lite import Node, Trace, skynet
 
@@ -39,11 +39,16 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[BrowserType]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+        yield playwright.chromium
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: BrowserType) -> Iterator[Browser]:
+    browser = chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -668,18 +673,18 @@ attack()
 """
 
 
-def test_a_page_cannot_use_a_debug_console() -> None:
+def test_a_page_cannot_use_a_debug_console(chromium: BrowserType) -> None:
     """Images, fetch, forms, beacons, a WebSocket, a name that was made to mean this machine: nothing runs or is read.
 
     Some of them the browser breaks off, for the console has welcomed it before it could ask. The others are refused.
     """
     rules = "--host-resolver-rules=MAP evil.test 127.0.0.1"
-    with Node(log=list) as node, sync_playwright() as playwright:
+    with Node(log=list) as node:
         node.serve()
         node.newservice("debug_console", 0)
         listening = next(id for id, (state, _) in node.socket_server.table().items() if state == "listen")
         port = node.socket_server.sockname(listening)[1]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, rules])
+        browser = chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, rules])
         page = browser.new_page()
         page.route(
             "http://page.test/", lambda route: route.fulfill(body="<title>page</title>", content_type="text/html")

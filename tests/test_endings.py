@@ -297,7 +297,7 @@ def test_what_is_raised_at_the_end_of_a_service_stays_in_the_log() -> None:
         addr = node.newservice(main)
         node.server.kill(0, addr)
         node.run_until_idle()
-        assert f"[:{addr:08x}] error while closing: at the end" in node.log_lines
+        assert f"[:{addr:08x}] error while closing: ValueError: at the end" in node.log_lines
 
 
 def spin() -> None:

@@ -369,7 +369,10 @@ class Unsayable(Exception):
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(RuntimeError("disk full"), "RuntimeError: disk full"), (Unsayable(), "Unsayable: <Unsayable>")],
+    [
+        (RuntimeError("disk full"), "RuntimeError: disk full"),
+        (Unsayable(), "Unsayable: <its text cannot be told: ValueError>"),
+    ],
 )
 def test_a_recorder_that_raises_is_detached_and_told(error: Exception, words: str) -> None:
     """It is no part of the run: the run goes on, also if the error cannot be said."""

@@ -12,7 +12,7 @@ import pytest
 from socket_harness import TIMEOUT, Limited, Serving, Spied, accept, in_service, peer_listener, received
 
 from skynet_lite import Node, SocketError, skynet, socket
-from skynet_lite.core.outside import AddressInfo, Outside
+from skynet_lite.core.outside import LOOKUP_THREADS, AddressInfo, Outside
 
 
 def failure(code: int) -> OSError:
@@ -360,15 +360,15 @@ def test_close_during_a_lookup() -> None:
 
 
 def test_many_lookups_share_a_few_threads() -> None:
-    """A hundred names at once start no hundred threads, and none is left afterwards."""
+    """Two hundred names at once start no two hundred threads, and none is left afterwards."""
     listener, port = peer_listener()
     listener.listen(200)
     outside = Names(there=[(pysocket.AF_INET, ("127.0.0.1", port))])
     before = threading.active_count()
     with Spied(outside) as w:
-        ids = [w.ss.connect(w.me, "there", port) for _ in range(100)]
+        ids = [w.ss.connect(w.me, "there", port) for _ in range(200)]
         w.ss.poll(0)
-        assert threading.active_count() - before <= 8
+        assert threading.active_count() - before <= LOOKUP_THREADS
         outside.gate.set()
         assert {(name, id) for name, id, _, _ in w.take()} == {("CONNECT", id) for id in ids}
     assert threading.active_count() == before

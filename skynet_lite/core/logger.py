@@ -121,7 +121,7 @@ def open_log(
 
 def _to_logging(log: logging.Logger, name_of: Callable[[int], str], source: int, text: str) -> None:
     """A record with `address` and `service`; of a report one for each exception, which is its `exc_info`."""
-    extra = {"address": address_text(source), "service": name_of(source)}
+    extra = {"address": address_text(source), "service": name_of(source) or getattr(text, "service", "")}
     if isinstance(text, Report):
         for error in text.errors:
             log.log(text.level, line_of(source, text.words.rstrip(" :")), exc_info=error, extra=extra)

@@ -27,11 +27,12 @@ class Report(str):
     level = logging.ERROR
     words: str
     errors: Sequence[BaseException]
+    service: str
 
     def __new__(cls, words: str, errors: Sequence[BaseException], name: str, file: str | None) -> Report:
         """`name`, `file`: of the service, for the short names of places."""
         self = super().__new__(cls, words + "\n".join(_short(e, name, file) for e in errors))
-        self.words, self.errors = words, errors
+        self.words, self.errors, self.service = words, errors, name
         return self
 
     @property
