@@ -16,7 +16,7 @@ import nbformat
 import pytest
 import test_browser
 from playwright.sync_api import Browser
-from test_browser import browser as browser
+from test_browser import browser as browser, chromium as chromium
 
 from skynet_lite.view.payload import unpack
 
