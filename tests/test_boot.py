@@ -327,7 +327,7 @@ ODD = st.recursive(
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.dictionaries(st.sampled_from([*Keys.__annotations__, "include", "folder", "thred"]), ODD, max_size=4), st.data()
+    st.dictionaries(st.sampled_from([*Keys.__annotations__, "include", "folder", "treads"]), ODD, max_size=4), st.data()
 )
 def test_any_configuration_is_taken_or_refused(tmp_path: Path, values: dict[str, Any], data: st.DataObject) -> None:
     """Keys with values of any kind, as keywords and in a file, the file damaged or not: a Config or a ConfigError.

@@ -347,12 +347,10 @@ class Server:
     @guarded
     def set_timer(self, ctx: Context, session: int, ti: int) -> None:
         """Answer `session` in `ti` ticks; if that is 0 or less, now, by a message (cmd_timeout). DOC: set-timer"""
-        if type(ti) is not int:
-            ti = ticks(ti)
-        if ti <= 0:
+        if ti == 0 or (ti := ti if type(ti) is int else ticks(ti)) <= 0:
             ctx.mailbox.push((PTYPE_RESPONSE, session, 0, ()))
-            return
-        self.timer.add(self.clock.now() + ti, ctx.handle, session)
+        else:
+            self.timer.add(self.clock.now() + ti, ctx.handle, session)
 
     @guarded
     def fire(self) -> int:

@@ -1,7 +1,6 @@
 """Who has ended, as a service is told: whose calls fail then, and whose requests nobody waits for any more.
 
-v1.1.0 walks through all that it has for that, and keeps each end for ever (watching_session, watching_service and
-dead_service in lualib/skynet.lua). Here an end costs what it concerns.
+v1.1.0 (lualib/skynet.lua) walks through its tables, and keeps each end for ever. Here an end costs what it concerns.
 """
 
 from __future__ import annotations

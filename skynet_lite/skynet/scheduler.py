@@ -151,9 +151,10 @@ class Scheduler(Ends, Tables):
             self.raw_dispatch_message(message)
         except BaseException as e:
             errors = (self.failed(e),)
-        while self.fork_queue:
+        forks = self.fork_queue
+        while forks:
             try:
-                self.suspend(self.fork_queue.popleft(), None, None)
+                self.suspend(forks.popleft(), None, None)
             except BaseException as e:
                 errors += (self.failed(e),)
         if errors:
