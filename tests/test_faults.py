@@ -1073,5 +1073,6 @@ def test_a_message_log_writes_any_value(tmp_path: Path) -> None:
 def test_how_many_faults_there_were(capsys: pytest.CaptureFixture[str]) -> None:
     """The last of this file: it prints how many faults the others have injected, and into how many places."""
     with capsys.disabled():
-        print(f"\n{len(injected)} faults injected into {len(set(injected))} places")
+        told = f"\n{len(injected)} faults injected into {len(set(injected))} places"
+        print(told, file=sys.stderr)  # xdist shows this one
     assert injected

@@ -41,14 +41,18 @@ class CriticalSection:
         co = running()
         if getattr(co, "service", None) is not self._service:
             raise SkynetError(f"this critical section is for coroutines of {self._service!r} only")
-        if self._current is not co:
-            if self._current is not None:
-                _ = co.hub  # refuses to wait outside a coroutine
+        if self._current is None:
+            self._current = co
             try:
-                if self._current is None:
-                    self._current = co
-                else:
-                    self._waiting.append(co)
+                self._tell("push", co)
+            except BaseException:  # the stack is too deep, and so for any function of ours
+                self._current = None
+                self._service.queues.pop(self._number, None)
+                raise
+        elif self._current is not co:
+            _ = co.hub  # refuses to wait outside a coroutine
+            self._waiting.append(co)
+            try:
                 self._tell("push", co)
                 while self._current is not co:  # skynet asserts it: a wakeup may come from anybody
                     wait()  # whoever leaves makes us the current one before waking us
