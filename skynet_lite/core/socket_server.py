@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as pysocket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from .errors import SocketError, error_text
@@ -84,23 +84,14 @@ class SocketServer(Udp):
         Returns how much was done. DOC: socket-server-poll
         """
         done = 0
-        for s, do, args in self._due(timeout):
-            try:
-                do(*args)
-            except Exception as e:  # what does not fail has failed: a system call, mostly
-                self._log(f"socket-server error: {error_text(e)}")
-                if s is not None and s.state is not LISTEN and self._sockets.get(s.id) is s:
-                    self._fail(s, error_text(e))
-            done += 1
-        return done
-
-    def _due(self, timeout: float | None) -> Iterator[tuple[Socket | None, Callable[..., None], tuple[Any, ...]]]:
-        """What this poll has to do, and the socket that an error in it costs."""
         while self.commands:
             command = self.commands.popleft()
-            timeout = 0
-            yield self._sockets.get(command[1]), self._carry_out, (command,)
-        events = self._wait(timeout)
+            try:
+                self._carry_out(command)
+            except Exception as e:
+                self._trouble(self._sockets.get(command[1]), e)
+            done += 1
+        events = self._wait(0 if done else timeout)
         if self.stamp is not None:
             self.stamp()
         ready = [(s.id, mask, s) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
@@ -109,9 +100,24 @@ class SocketServer(Udp):
             self.time = self._now()
         for _, mask, s in ready:
             if self._by_fd.get(s.fd) is s:  # an earlier event of this round may have closed it
-                yield s, self._ready, (s, mask)
+                try:
+                    self._ready(s, mask)
+                except Exception as e:
+                    self._trouble(s, e)
+                done += 1
         for s, result in self.outside.lookups():
-            yield s, self._looked_up, (s, result)
+            try:
+                self._looked_up(s, result)
+            except Exception as e:
+                self._trouble(s, e)
+            done += 1
+        return done
+
+    def _trouble(self, s: Socket | None, error: Exception) -> None:
+        """What does not fail has failed, a system call mostly: it costs this socket, unless it listens."""
+        self._log(f"socket-server error: {error_text(error)}")
+        if s is not None and s.state is not LISTEN and self._sockets.get(s.id) is s:
+            self._fail(s, error_text(error))
 
     def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
         try:
