@@ -483,6 +483,7 @@ def test_a_handler_that_takes_long_is_told_with_its_line_when_it_comes_back() ->
 
         skynet.dispatch("lua", handler)
 
+    main.__name__ = "100%s"  # a name is text, and no format
     with Node(log=list, endless=3600) as node:
         addr = node.newservice(main)
         node.call(addr, "lua", 1)
@@ -493,7 +494,7 @@ def test_a_handler_that_takes_long_is_told_with_its_line_when_it_comes_back() ->
         node.run_until_idle()
         (line,) = node.log_lines[n:]
         assert line.startswith(
-            f"[:00000000] error: a message kept service main (:{addr:08x}) for more than 0 s, at main:"
+            f"[:00000000] error: a message kept service 100%s (:{addr:08x}) for more than 0 s, at 100%s:"
         )
         assert line.endswith(" in handler")
     assert not [t for t in threading.enumerate() if t.name == "skynet_lite monitor"]

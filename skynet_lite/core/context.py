@@ -40,6 +40,11 @@ class Context:
         self.cpu_cost = self.cpu_start = 0.0  # seconds, under the key `profile`
 
     @property
+    def called(self) -> str:
+        """Its name; of a service without one what it is."""
+        return self.name or self.kind
+
+    @property
     def label(self) -> str:
         """How the launch is told in the log: `snlua main 8001`."""
         words = [self.kind, self.name] if self.kind == "snlua" else [self.kind]

@@ -74,7 +74,7 @@ class Monitors:
             if ctx is not None:
                 ctx.endless = True
             for line in report.lines():
-                self._server.log(0, line)
+                self._server.warn(0, line)
         return found
 
     def check_memory(self, mib: float | None = None) -> bool:
@@ -92,7 +92,7 @@ class Monitors:
         frame = sys._current_frames().get(worker.ident or 0)
         while frame is not None and is_ours(frame.f_code):
             frame = frame.f_back
-        label = ctx.name or ctx.kind if ctx is not None else "?"
+        label = ctx.called if ctx is not None else "?"
         place = place_label((frame.f_code, frame.f_lineno), label, file) if frame is not None else ""
         message = "that it has gone"
         if worker.message is not None:

@@ -30,7 +30,7 @@ class Watch:
         self._owner: int | None = None
         self._seen: Any = None
         self._since = 0.0
-        self._text = ""
+        self._late: tuple[str, str] | None = None  # the service that is to be told of, and the place
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -58,16 +58,20 @@ class Watch:
         if now is None or now != self._seen or not any(frame.f_code in self._inside for frame in stack):
             self._seen, self._since = now, time.monotonic()
             return ""
-        news, at = not self._text, next((frame for frame in stack if not is_ours(frame.f_code)), None)
+        news, at = self._late is None, next((frame for frame in stack if not is_ours(frame.f_code)), None)
         place = f", at {place_label((at.f_code, at.f_lineno), s.name, s.file)} in {at.f_code.co_name}" if at else ""
-        self._text = f"error: a message kept service {s.name} ({address_text(s.handle)}) for more than %.0f s{place}"
+        self._late = f"{s.name} ({address_text(s.handle)})", place
         if news:
             self._loop.between(self._tell)
-        return self._text % (time.monotonic() - self._since)
+        return self._said()
+
+    def _said(self) -> str:
+        who, place = self._late or ("", "")
+        return f"error: a message kept service {who} for more than {time.monotonic() - self._since:.0f} s{place}"
 
     def _tell(self) -> None:
-        text, self._text = self._text % (time.monotonic() - self._since), ""
-        self._loop._server.log(0, text)
+        self._loop._server.warn(0, self._said())
+        self._late = None
 
 
 def _watch(watch: weakref.ref[Watch], over: threading.Event, seconds: int) -> None:
