@@ -97,6 +97,5 @@ def test_what_has_ended_leaves_nothing(thread: int) -> None:
     from the node grows, no descriptor, no greenlet. `python tests/bench/soak.py --seconds 600` is the long one."""
     found = soak(thread, rounds=1, moments=3)
     assert found["strange"] == []
-    kept = ("node._snlua.code", "memory", "objects of")  # whose code a service is, is known for as long as the node
-    assert [path for path in found["grown"] if not path.startswith(kept)] == []
+    assert [path for path in found["grown"] if not path.startswith(("memory", "objects of"))] == []
     assert len(set(found["descriptors"])) == len(set(found["threads"])) == 1

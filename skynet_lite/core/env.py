@@ -18,6 +18,7 @@ class Env:
         return self._values.get(key)
 
     def values(self) -> dict[str, str]:
+        """All of it, a copy."""
         return dict(self._values)
 
     def set(self, key: str, value: object) -> None:

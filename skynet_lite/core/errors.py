@@ -6,7 +6,7 @@ Each says what was wrong and what to do. `SkynetError` is the common base.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class SkynetError(Exception):
@@ -81,12 +81,6 @@ class DriveTimeout(SkynetError, TimeoutError):
     """What `Node.run`, `Node.call` or a client waited for did not happen in time."""
 
 
-def brief(error: BaseException) -> str:
-    """The first line of it, for where there is no more room."""
-    line = error_text(error).partition("\n")[0]
-    return line if len(line) <= 500 else line[:499] + "…"
-
-
 class NodeClosed(BaseException):
     """Raised in a handler that did not come back when its node was closed. No Exception: handlers catch those."""
 
@@ -99,9 +93,15 @@ def error_text(error: BaseException) -> str:
     return ": ".join(filter(None, (_name(type(error)), text_of(error))))
 
 
-def text_of(error: BaseException) -> str:
-    """`str(error)`, if that is one."""
+def brief(error: BaseException) -> str:
+    """The first line of it, for where there is no more room."""
+    line = error_text(error).partition("\n")[0]
+    return line if len(line) <= 500 else line[:499] + "…"
+
+
+def text_of(value: object, how: Callable[[Any], str] = str) -> str:
+    """`str(value)`, or another way to tell it, whatever that is and does: a service may raise, or say, anything."""
     try:
-        return str(error)
+        return how(value)
     except BaseException as e:
         return f"<its text cannot be told: {_name(type(e))}>"

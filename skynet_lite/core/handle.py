@@ -66,6 +66,10 @@ class HandleStorage:
             self.names[name] = handle
             self._names_of.setdefault(handle, []).append(name)
 
+    def called(self, handle: int) -> str:
+        """The name of a service; "" of one that is not there."""
+        return self.contexts[handle].called if handle in self.contexts else ""
+
     def query(self, address: str) -> int:
         """The handle behind ":hex" or ".name", 0 if there is none (skynet_queryname)."""
         if address.startswith("."):

@@ -26,6 +26,18 @@ from .env import Env
 from .errors import AddressError, Failure, SkynetError, brief, error_text
 from .handle import REMOTE_SHIFT, HandleStorage, address_text
 from .locks import guarded
+from .message import (
+    PTYPE_CLIENT,
+    PTYPE_ERROR,
+    PTYPE_LUA,
+    PTYPE_RESPONSE,
+    PTYPE_SOCKET,
+    PTYPE_SYSTEM,
+    PTYPE_TEXT,
+    SOCKET_ACCEPT,
+    Message,
+    RemoteMessage,
+)
 from .message_log import MessageLog
 from .mq import GlobalQueue, MessageQueue
 from .outside import Outside
@@ -33,11 +45,6 @@ from .ports import Call, Driver
 from .report import Report, Warned
 from .socket_server import SocketServer
 from .timer import Timer, ticks
-
-from .message import (  # isort: skip
-    PTYPE_CLIENT, PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, PTYPE_SOCKET, PTYPE_SYSTEM, PTYPE_TEXT, SOCKET_ACCEPT,
-    Message, RemoteMessage,
-)  # fmt: skip
 
 
 class Kind(Protocol):
@@ -149,7 +156,7 @@ class Server:
 
     @guarded
     def retire(self, ctx: Context, how: str) -> None:
-        ctx.failure = ctx.failure or Failure(ctx.handle, ctx.name or ctx.kind, how)
+        ctx.failure = ctx.failure or Failure(ctx.handle, ctx.called, how)
         self.unregister(ctx)
         self.driver.ended(ctx)
 
@@ -384,10 +391,14 @@ class Server:
             if self.timer.next_deadline() is not None:
                 done += self.fire()
             self.outside.poll_ends()
-        except Exception as e:  # of the outside: say it, do not spin
-            self.log(0, f"socket-server: {error_text(e)}")
-            time.sleep(0.1)
+        except Exception as e:
+            self.poll_failed(e)
         return done
+
+    def poll_failed(self, error: Exception) -> None:
+        """The outside has failed, and may fail again at once: say it, and do not spin."""
+        self.log(0, f"socket-server: {error_text(error)}")
+        time.sleep(0.1)
 
     # ---- logs of messages
 

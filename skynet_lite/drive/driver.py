@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -113,6 +113,14 @@ class BaseDriver(ABC):
             self.run_until_idle()
         if target > clock.now():
             self.drive(partial(server.jump, target))
+
+    def see_logged(self) -> None:
+        """Drive until all is written that has been logged so far: what a service said of its failure, say."""
+        logger = self._server.logger
+        with suppress(SkynetError):  # it was stopped, or closed
+            self._server.driver.look(lambda: None)  # a message that is under way may have something to say at its end
+            if logger is not None:
+                self.run_until(lambda: not logger.mailbox.in_global, 1.0, "the log", budget=1)
 
     def see_boot(self) -> None:
         """The boot is over when its service has gone, and all that it has caused."""

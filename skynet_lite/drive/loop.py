@@ -199,7 +199,7 @@ class Loop(BaseDriver):
         self._dispatch(1)
         if self._attention:
             self._attend()
-        to = f"{address_text(handle)} {'that has gone' if ctx is None else ctx.name or ctx.kind}"
+        to = f"{address_text(handle)} {'that has gone' if ctx is None else ctx.called}"
         return f"message {name} session {session} from {address_text(source)} to {to}"
 
     def step_replayed(self) -> None:

@@ -24,7 +24,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..core.context import Context
-from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError, error_text
+from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError
 from ..core.handle import address_text
 from ..core.monitor import SECONDS
 from ..core.ports import Call
@@ -227,10 +227,9 @@ class Workers(BaseDriver):
                 asked = self._asked >= self._polls
             try:
                 done = self._server.socket_server.poll(0 if asked else None)
-            except Exception as e:  # of the outside: say it, do not spin
-                self._server.log(0, f"socket-server: {error_text(e)}")
+            except Exception as e:
+                self._server.poll_failed(e)
                 done = 0
-                self.ending.wait(0.1)
             with self.lock:
                 self._polled = self._polls
                 self.news += done > 0

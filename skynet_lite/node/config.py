@@ -19,9 +19,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, text_of
 from ..core.outside import POLLERS
-from ..trace.values import text_of
 
 ENV_PREFIX = "SKYNET_LITE_"
 MAX_THREAD = 256

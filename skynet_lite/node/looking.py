@@ -1,12 +1,10 @@
-"""Looks at a whole node, mostly as plain data. Then nothing may move meanwhile."""
+"""Looks at a whole node, as plain data. Nothing may move meanwhile."""
 
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from typing import Any
 
-from ..core.errors import SkynetError
 from ..core.handle import address_text
 from ..core.message import mail_label
 from ..core.places import Places, is_ours, stack_of
@@ -45,21 +43,6 @@ def parked_at(server: Server, named: Places) -> dict[tuple[str, str], str]:
     return found
 
 
-def called(server: Server, handle: int) -> str:
-    """The name of a service; "" of one that has gone."""
-    ctx = server.contexts.get(handle)
-    return ctx.name or ctx.kind if ctx is not None else ""
-
-
-def see_logged(server: Server, driver: Any) -> None:
-    """Drive until all is written that has been logged so far: what a service said of its failure, say."""
-    logger = server.logger
-    with suppress(SkynetError):  # it was stopped, or closed
-        driver.look(lambda: None)  # a message that is under way may have something to say at its end
-        if logger is not None:
-            driver.run_until(lambda: not logger.mailbox.in_global, 1.0, "the log", budget=1)
-
-
 def behind(server: Server) -> Behind:
     """Who has to go on first, where no table says it: of starts that somebody waits for."""
     found: Behind = {}
@@ -86,7 +69,7 @@ def rows(server: Server) -> list[dict[str, Any]]:
     for ctx in server.contexts.values():
         s = ctx.state if isinstance(ctx.state, Scheduler) else None
         found.append({
-            "address": address_text(ctx.handle), "name": ctx.name or ctx.kind, "mailbox": len(ctx.mailbox),
+            "address": address_text(ctx.handle), "name": ctx.called, "mailbox": len(ctx.mailbox),
             "messages": ctx.mailbox.popped, "cpu": ctx.cpu_cost if s is not None and server.profile else None,
             "tasks": 0 if s is None else len(s.session_id_coroutine), "sockets": sockets[ctx.handle],
         })  # fmt: skip

@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any, TypeVar, Unpack
 
 from ..core.env import Env
-from ..core.errors import AddressError, CallError, ConfigError, SkynetError
+from ..core.errors import AddressError, CallError, ConfigError, SkynetError, text_of
 from ..core.handle import address_text
 from ..core.harbor import Harbor
 from ..core.logger import Logger, careful, open_log
@@ -39,7 +39,6 @@ from ..skynet.coroutine import running
 from ..skynet.scheduler import Scheduler
 from ..tell.record import Recorded
 from ..trace import Recorder, Trace, Verdicts, Waits
-from ..trace.values import text_of
 from ..trace.verdicts import standing
 from ..trace.waits import Behind, Who
 from ..trace.world import World
@@ -47,7 +46,7 @@ from .client import Client
 from .config import environment, load as load_config
 from .keys import Keys, Shown, shown
 from .loader import Registry
-from .looking import behind, called, parked_at, rows, see_logged, tables
+from .looking import behind, parked_at, rows, tables
 from .recording import Recording, listened
 from .snlua import Snlua
 
@@ -70,7 +69,7 @@ class Node(metaclass=Shown):
         record: bool = False, **keys: Unpack[Keys],
     ) -> None:  # fmt: skip
         self.config = own = load_config(config, keys)
-        write, self._log_file, lines = open_log(log, own.logger, lambda handle: called(self.server, handle))
+        write, self._log_file, lines = open_log(log, own.logger, lambda handle: self.handles.called(handle))
         self.log_lines: list[str] = lines if lines is not None else []
         self.registry = Registry(own.luaservice, own.folder, own.snax, own.preload)  # where services are found by name
         self._snlua = Snlua(lambda: self.registry)
@@ -132,7 +131,7 @@ class Node(metaclass=Shown):
         if wait:
             driver.run_until(lambda: s.start_state not in ("loading", "starting"), None, f"the start of {name}")
             if s.start_state == "failed":
-                see_logged(self.server, driver)
+                driver.see_logged()
                 raise CallError.of(s.ctx.failure, 0, "")
         return s.handle
 
@@ -171,7 +170,7 @@ class Node(metaclass=Shown):
         call = self._post(addr, args, True, end, what)
         self.driver.run_until(call.done.is_set, None if end is None else end - time.monotonic(), what, call)
         if not call.ok:
-            see_logged(self.server, self.driver)
+            self.driver.see_logged()
             raise CallError.of(call.payload, call.session, typename)
         values = unpack(call.payload)
         return values[0] if len(values) == 1 else (values or None)
