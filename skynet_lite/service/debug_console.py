@@ -119,6 +119,9 @@ def admit(line: str, fd: int) -> None:
         raise Refused(f"{name} needs the token: first say  token WORD  with the word from {where}")
 
 
+# --------------------------------------------------------------------------- connections
+
+
 def accept(id: int, addr: str) -> None:
     try:
         socket.start(id)
@@ -198,6 +201,9 @@ def read_request(id: int, line: str) -> str:
     return command
 
 
+# --------------------------------------------------------------------------- what words can mean
+
+
 def adjust_address(address: str) -> int | str:
     if address.startswith("."):
         handle = skynet.localname(address)
@@ -246,10 +252,18 @@ def dbgcmd(address: int | str, cmd: str, *args: Any) -> Any:
 
 def launch(cmd: str, gone: str, *words: str) -> Any:
     try:
-        handle = launcher(cmd, "snlua", *words) if cmd else snax.newservice(*words).handle
-    except Exception:  # the init of a snax service may raise anything, and no name is a TypeError
+        handle = launcher(cmd, "snlua", *words)
+    except SkynetError:
         return "Failed"
     return gone if handle is None else {skynet.address(handle): words[0]}
+
+
+def launch_snax(*words: str) -> Any:
+    try:
+        made = snax.newservice(*words)
+    except Exception:  # its init may raise anything, and no name is a TypeError
+        return "Failed"
+    return {skynet.address(made.handle): words[0]}
 
 
 def exit(address: int | str) -> None:
@@ -362,9 +376,9 @@ def trace_on(fd: int, address: str, seconds: str | None = None) -> None:
         raise SkynetError("the console cannot trace itself: each line that it prints would make others")
     if sum(s.fd == fd for s in streams.values()) >= STREAMS:
         raise SkynetError(f"{STREAMS} traces run in this connection already: trace off ends them")
-    limit = -1 if seconds is None else int(number(seconds) * 100)
+    limit = None if seconds is None else int(number(seconds) * 100)
     stream = Stream(next(numbers), fd, handle)
-    if limit >= 0:
+    if limit is not None:
         skynet.timeout(limit, stream.end)
 
 
@@ -404,14 +418,20 @@ READS: Commands = {
     "token": ("token word : unlocks the commands that run code or change something", token),
     "list": ("List all services", lambda: launcher("LIST")),
     "service": ("List unique services", lambda: skynet.call("SERVICE", "lua", "LIST")),
-    "stat": ("stat [ticks] : figures of all that answer in 300 ticks", lambda ti=TIMEOUT: launcher("STAT", ti)),
+    "stat": (
+        "stat [ticks] : figures of all services; ticks (10 ms) to wait for them, 300 if not said",
+        lambda ti=TIMEOUT: launcher("STAT", ti),
+    ),
     "mem": ("mem [ticks] : memory that only this service holds", lambda ti=TIMEOUT: launcher("MEM", ti)),
     "gc": ("gc [ticks] : let Python collect garbage, then mem", lambda ti=TIMEOUT: launcher("GC", ti)),
     "task": ("task address : where its coroutines are parked", lambda address: dbgcmd(address, "TASK")),
     "uniqtask": ("uniqtask address : the same, equal stacks together", lambda address: dbgcmd(address, "UNIQTASK")),
     "info": ("info address ... : what its info function says", lambda address, *args: dbgcmd(address, "INFO", *args)),
     "ping": ("ping address : the way there and back, in ticks", ping),
-    "cmem": ("cmem : blocks of Python, bytes in memory", lambda: {"block": memory.block(), "total": memory.total()}),
+    "cmem": (
+        "cmem : blocks of Python's allocator, bytes of the process in memory",
+        lambda: {"block": memory.block(), "total": memory.total()},
+    ),
     "jmem": ("jmem : figures of jemalloc; Python has none", lambda: dict.fromkeys(JMEM, f"{0:11d}  {0:8.2f} Mb")),
     "getenv": ("getenv name : skynet.getenv(name)", lambda name: {name: tostring(skynet.getenv(name))}),
     "netstat": ("netstat : all sockets", lambda: [socket_row(row, skynet.now()) for row in socket.netstat()]),
@@ -425,11 +445,14 @@ COMMAND: Commands = READS | {
     "exit": ("exit address : ask a service to end itself", exit),
     "start": ("start name ... : launch a service", partial(launch, "LAUNCH", "Exit")),
     "log": ("log name ... : launch a service with its message log on", partial(launch, "LOGLAUNCH", "Failed")),
-    "snax": ("snax name ... : launch a snax service", partial(launch, "", "")),
+    "snax": ("snax name ... : launch a snax service", launch_snax),
     "clearcache": ("clearcache : read source files again, for the lines in tracebacks", lambda: linecache.checkcache()),
     "inject": ("inject address file.py ... : run a file inside a service", inject),
     "dbgcmd": ("dbgcmd address command ... : send a debug command", dbgcmd),
-    "killtask": ("killtask address co : end a coroutine of task", lambda address, co: dbgcmd(address, "KILLTASK", co)),
+    "killtask": (
+        "killtask address threadname : end a coroutine that task lists",
+        lambda address, threadname: dbgcmd(address, "KILLTASK", threadname),
+    ),
     "logon": ("logon address : begin its message log, in the folder logpath", partial(message_log, True)),
     "logoff": ("logoff address : end its message log", partial(message_log, False)),
     "signal": ("signal address [sig] : 0 breaks its endless loop, 1 logs its memory", signal),
@@ -438,9 +461,19 @@ COMMAND: Commands = READS | {
     "setenv": ("setenv name value : skynet.setenv(name, value)", lambda name, value: skynet.setenv(name, value)),
     "call": ("call address expression, ... : call it with Python literals (nil, true, false too)", call),
     "debug": ('debug address : debug a service; Python, watch("lua"[, cond]), s, n, c; cont ends it', remotedebug),
-    "trace": ("trace address [proto] [on|off] : log its tags; trace on address [seconds], trace off : show it", trace),
-    "timeline": ("timeline [file.html] [seconds] : record for 3 seconds (0: from birth), write the page", timeline),
+    "trace": (
+        "trace address [proto] [on|off] : log its requests with tags; "
+        "trace on address [seconds], trace off [address] : print its trace here",
+        trace,
+    ),
+    "timeline": (
+        "timeline [file.html] [seconds] : record for 3 seconds (0: take what was recorded from birth), write the page",
+        timeline,
+    ),
 }
+
+
+# --------------------------------------------------------------------------- the service
 
 
 @skynet.start
