@@ -29,25 +29,41 @@ def values(result: Any) -> tuple[Any, ...]:
     return () if result is None else result if type(result) is tuple else (result,)
 
 
-class Waiting(dict[Any, list[Any]]):
-    """By key, the response functions of those who wait.
+class Sweep:
+    """When to look for the dead, who tell nobody: whenever as many have come as were left the last time.
 
-    Who is killed tells nobody: the dead are thrown out whenever as many have come as were left the last time.
+    So it costs each who comes the same, however many there are.
     """
 
-    _come, _left = 0, 64
+    def __init__(self) -> None:
+        self._come, self._left = 0, 64
+
+    def due(self) -> bool:
+        """One more has come."""
+        self._come += 1
+        return self._come > self._left
+
+    def over(self, left: int) -> None:
+        self._come, self._left = 0, max(64, left)
+
+
+class Waiting(dict[Any, list[Any]]):
+    """By key, the response functions of those who wait, but for those who were killed meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sweep = Sweep()
 
     def wait(self, key: Any, pack: Callable[..., Any] | None = None) -> None:
         """Whoever asks now gets the outcome of `answer(key, ...)`."""
         self.setdefault(key, []).append(skynet.response(pack))
-        self._come += 1
-        if self._come > self._left:
+        if self._sweep.due():
             living = current().server.contexts
             for key, answers in list(self.items()):
                 self[key] = [answer for answer in answers if answer.address in living or answer(False)]
                 if not self[key]:
                     del self[key]
-            self._come, self._left = 0, max(64, sum(map(len, self.values())))
+            self._sweep.over(sum(map(len, self.values())))
 
     def answer(self, key: Any, *outcome: Any) -> None:
         for answer in self.pop(key, ()):

@@ -4,14 +4,14 @@ from typing import Any
 
 from skynet_lite import datacenter, skynet
 from skynet_lite.core.message import Packed
-from skynet_lite.lualib.library import by_name
+from skynet_lite.lualib.library import Sweep, by_name
 from skynet_lite.skynet.scheduler import current
 
 HARBOR = 0  # the low 8 bits of a channel say which node owns it; this one is alone
 
 channel: dict[int, dict[int, bool]] = {}  # channel → who subscribes, in the order in which they did
 last = HARBOR - 256
-come, left = 0, 64  # subscriptions, since and when those of the dead were thrown out
+sweep = Sweep()  # of subscriptions
 
 
 def NEW(source: int) -> None:
@@ -36,14 +36,12 @@ def PUB(source: int, c: int, payload: Any) -> None:
 
 
 def SUB(source: int, c: int) -> None:
-    global come, left
     if c in channel:
         channel[c][source] = True
-        come += 1
-    if come > left:
+    if sweep.due():
         for c, group in channel.items():
             channel[c] = {to: True for to in group if to in current().server.contexts}
-        come, left = 0, max(64, sum(map(len, channel.values())))
+        sweep.over(sum(map(len, channel.values())))
     skynet.retpack(None)
 
 

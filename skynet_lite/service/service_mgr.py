@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, skynet, snax
+from skynet_lite.lualib.library import Sweep
 from skynet_lite.skynet.scheduler import current
 
 
@@ -17,7 +18,7 @@ class Starting:
     def __init__(self) -> None:
         self.launch: tuple[Any, ...] | None = None
         self.waiting: list[tuple[Any, ...]] = []
-        self.most = 64  # who may wait before those who were killed meanwhile are thrown out
+        self.sweep = Sweep()  # of those who wait
 
 
 service: dict[str, int | str | Starting] = {}  # a str is the error of its start
@@ -31,10 +32,10 @@ def waitfor(name: str, start: Callable[..., int] | None, *args: Any) -> int:
             state.launch = me
             return request(name, state, start, *args)
         state.waiting.append(me)
-        if len(state.waiting) > state.most:
+        if state.sweep.due():
             waiting, living = state.waiting, current().server.contexts
             state.waiting = [waits for waits in waiting if waits[1] in living]
-            state.most = max(64, 2 * len(state.waiting))
+            state.sweep.over(len(state.waiting))
             for _, _, co in (waits for waits in waiting if waits[1] not in living):
                 skynet.killthread(co)
         skynet.wait()
