@@ -133,9 +133,9 @@ def write_response(
 
     What cannot be sent raises TypeError or h11.LocalProtocolError before anything is.
     """
-    lines = [(b"date", _date(int(skynet.time()))), *pairs(header, "content-length", "transfer-encoding")]
-    if any(name.lower() == b"date" for name, _ in lines[1:]):
-        del lines[0]
+    lines = pairs(header, "content-length", "transfer-encoding")
+    if all(name.lower() != b"date" for name, _ in lines):
+        lines = [(b"date", _date(int(skynet.time()))), *lines]
     empty = head or code in (204, 304)
     if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
         data = _bytes(body or b"")
@@ -204,6 +204,7 @@ def _answer(request: Request, conn: h11.Connection, handler: Handler, timeout: i
 
 
 def _refuse(stream: Stream, conn: h11.Connection, error: h11.RemoteProtocolError) -> None:
+    """Say why, and let the client read it."""
     code = error.error_status_hint
     skynet.error(f"httpd: socket {stream.id} : {code} {error}")
     if conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):

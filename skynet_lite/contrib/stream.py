@@ -13,15 +13,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 from .. import skynet
 from ..core.errors import SkynetError, SocketError
 from ..core.timer import ticks as whole
+from ..lualib.library import kept
 from ..skynet import socket
 from ..skynet.coroutine import Coroutine, inherit, running
-from ..skynet.scheduler import current
 
 TIMEOUT = 3000
 """What servers and clients wait for the other side, unless told otherwise: ticks, so 30 seconds."""
@@ -81,11 +83,9 @@ class Stream:
     def linger(self, ticks: int) -> None:
         """Let the other side read our last words: a close with bytes unread would be a reset, and take them away."""
         self.within(ticks)
-        try:
+        with suppress(SocketError):
             while self.read():
                 pass
-        except SocketError:
-            pass
 
     def _timely(self, data: bytes | None) -> bytes | None:
         if data is None and self.timed_out:
@@ -178,9 +178,7 @@ class Deadlines:
         self._alarm = None
 
 
-def _deadlines() -> Deadlines:
-    found: Deadlines = current().libs.setdefault("deadlines", Deadlines())
-    return found
+_deadlines = partial(kept, "deadlines", Deadlines)
 
 
 def connect(host: str, port: int, timeout: int | None = None) -> int:
@@ -202,9 +200,7 @@ def connect(host: str, port: int, timeout: int | None = None) -> int:
         elif isinstance(found[0], int):
             socket.close(found[0])  # too late: nobody wants it any more
 
-    def late() -> None:
-        skynet.wakeup(token)
-
+    late = partial(skynet.wakeup, token)
     skynet.fork(opening)
     _deadlines().put(timeout, late)
     try:

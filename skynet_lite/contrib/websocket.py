@@ -24,11 +24,16 @@ from ..core.errors import SocketError
 from . import tls
 from .httpd import Request, read_request
 from .internal import collect, complain, dial, h11, pairs, split
+from .messages import (
+    MESSAGE_LIMIT,
+    ConnectionType,
+    Extension,
+    PerMessageDeflate,
+    RemoteProtocolError,
+    WebSocket as WebSocket,
+    events,
+)
 from .stream import LINGER, TIMEOUT, ProtocolError
-
-from .messages import (  # isort: skip
-    MESSAGE_LIMIT, ConnectionType, Extension, PerMessageDeflate, RemoteProtocolError, WebSocket as WebSocket, events,
-)  # fmt: skip
 
 
 def accept(

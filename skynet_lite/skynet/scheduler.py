@@ -150,13 +150,15 @@ class Scheduler(Ends, Tables):
         try:
             self.raw_dispatch_message(message)
         except BaseException as e:
-            errors = (self.failed(e),)
+            self.failed(e)
+            errors = (e,)
         forks = self.fork_queue
         while forks:
             try:
                 self.suspend(forks.popleft(), None, None)
             except BaseException as e:
-                errors += (self.failed(e),)
+                self.failed(e)
+                errors += (e,)
         if errors:
             self.dispatch_failed(message, errors)
             del errors  # their tracebacks hold this frame
@@ -298,7 +300,7 @@ class Scheduler(Ends, Tables):
 
     # ---- failure and end
 
-    def failed(self, error: BaseException) -> BaseException:
+    def failed(self, error: BaseException) -> None:
         """Something was raised, by a handler mostly: tell its caller; it will be logged. DOC: handler-failed"""
         co = self.running
         self.running = None
@@ -308,7 +310,6 @@ class Scheduler(Ends, Tables):
             if session:
                 failure = self.failure(f"raised {brief(error)}", error)
                 self.server.send(self.handle, co.address, PTYPE_ERROR, session, failure)
-        return error
 
     def dispatch_failed(self, message: Message, errors: tuple[BaseException, ...]) -> None:
         _, session, source, _ = message

@@ -57,7 +57,8 @@ def start(id: int, func: Accept | None = None) -> int:
     DOC: socket-start
     """
     service = current()
-    _ = running().hub, runnable(func)  # refuses to block outside a coroutine before anything is done
+    _ = running().hub  # refuses to block outside a coroutine before anything is done
+    runnable(func)
     s = pool_of(service).get(id)
     if s is not None and s.protocol != "listen":
         raise SocketError(f"socket {id} is not closed: it was started or opened here already")

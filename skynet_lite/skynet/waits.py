@@ -77,7 +77,7 @@ def wait(token: Any = None) -> None:
     session = next(s.sessions)
     succ, _ = coroutine_yield(hub, SLEEP, session)
     co.sleeping = None
-    if not succ:  # woken: its entry is BREAK now; an answer by chance has taken it out
+    if not succ:  # woken: its entry is BREAK now. A stray response would have taken it out.
         del s.session_id_coroutine[session]
     if token is not None:
         drop_token(s, co)

@@ -203,6 +203,7 @@ class Recorded(Asked):
         return found
 
     # ---- what only passes
+
     def monotonic_ns(self) -> int:
         return self.inner.monotonic_ns()
 
