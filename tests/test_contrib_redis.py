@@ -64,21 +64,26 @@ def test_no_redis(reply: bytes, why: str) -> None:
         ] * 2
 
 
+def listens(s: Any) -> Callable[[], Any]:
+    """A subscriber that waits for its first message."""
+
+    def task() -> Any:
+        w = redis.watch("127.0.0.1", s.port)
+        try:
+            w.subscribe("c")
+            return w.message()
+        finally:
+            w.disconnect()
+
+    return task
+
+
 @pytest.mark.parametrize("reply", [b":1\r\n", b"$-1\r\n", b"+OK\r\n", b"*0\r\n", b"*2\r\n$7\r\nmessage\r\n$1\r\nc\r\n",
                                    b"*3\r\n:1\r\n:2\r\n:3\r\n", b"*3\r\n$9\r\nsubscribe\r\n$-1\r\n:1\r\n"])  # fmt: skip
 def test_what_no_subscriber_is_told(reply: bytes) -> None:
     """A reply of another shape than a message is a SocketError, not a TypeError of ours; the connection is dropped."""
     with saying(reply) as s:
-
-        def listens() -> Any:
-            w = redis.watch("127.0.0.1", s.port)
-            try:
-                w.subscribe("c")
-                return w.message()
-            finally:
-                w.disconnect()
-
-        kind, text = met(s, listens)
+        kind, text = met(s, listens(s))
         assert kind is SocketError and text.startswith("the connection to 127.0.0.1:PORT gave ")
         assert text.endswith(" to a subscriber")
 
@@ -86,13 +91,4 @@ def test_what_no_subscriber_is_told(reply: bytes) -> None:
 def test_a_subscription_that_is_refused() -> None:
     """What Redis answers as an error is a RedisError here too."""
     with saying(b"-NOAUTH Authentication required.\r\n") as s:
-
-        def listens() -> Any:
-            w = redis.watch("127.0.0.1", s.port)
-            try:
-                w.subscribe("c")
-                return w.message()
-            finally:
-                w.disconnect()
-
-        assert met(s, listens) == (RedisError, "NOAUTH Authentication required.")
+        assert met(s, listens(s)) == (RedisError, "NOAUTH Authentication required.")

@@ -9,9 +9,7 @@ it and from the modules, descriptors, threads, greenlets, memory. What has grown
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import os
 import socket as pysocket
 import struct
@@ -25,7 +23,7 @@ from typing import Any
 
 import greenlet
 
-from skynet_lite import CallError, Node, SkynetError, skynet, socket
+from skynet_lite import CallError, Node, skynet, socket
 from skynet_lite.core.errors import AddressError
 
 RESET = struct.pack("ii", 1, 0)
@@ -241,16 +239,7 @@ def soak(thread: int, seconds: float | None = None, rounds: int = 4, moments: in
     }  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--thread", type=int, default=1)
-    options = parser.parse_args()
-    try:
-        print(json.dumps(soak(options.thread, options.seconds), indent=1))
-    except (AssertionError, SkynetError) as e:
-        sys.exit(f"soak: {type(e).__name__}: {e}")
-
-
 if __name__ == "__main__":
-    main()
+    from by_hand import command
+
+    command(soak, thread=1)

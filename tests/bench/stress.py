@@ -8,18 +8,15 @@ end every count must agree with its opposite, and nothing may be left: no thread
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
-import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable
 from typing import Any
 
-from skynet_lite import CallError, Node, SkynetError, skynet, socket
+from skynet_lite import CallError, Node, skynet, socket
 from skynet_lite.core.errors import AddressError
 
 Counts = dict[str, int]
@@ -260,16 +257,7 @@ def stress(thread: int, seconds: float | None = None, rounds: int = 0) -> Counts
     return total
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--thread", type=int, default=4)
-    options = parser.parse_args()
-    try:
-        print(json.dumps(stress(options.thread, options.seconds), indent=1))
-    except (AssertionError, SkynetError) as e:
-        sys.exit(f"stress: {type(e).__name__}: {e}")
-
-
 if __name__ == "__main__":
-    main()
+    from by_hand import command
+
+    command(stress, thread=4)
