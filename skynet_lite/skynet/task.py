@@ -78,11 +78,11 @@ def kill(s: Scheduler, co: Coroutine, by: int) -> None:
     """End a parked coroutine. In the hub only, for its `finally` blocks run."""
     owes = 0 if co.responded else co.session
     session = _parked(s, co)
-    co.sleeping = None
-    drop_token(s, co)
     if session is None:
         s.fork_queue.remove(co)
     s.killed(co, by)
+    co.sleeping = None
+    drop_token(s, co)
     if session == co.awaits:
         abandon(s, session)
     elif session is not None:  # in `wait`: no answer will come
