@@ -26,6 +26,12 @@ EXAMPLES = int(os.environ.get("FUZZ", 100))
 TIMEOUT = 10.0  # real seconds, for what should take none
 
 
+def seeds(cases: int) -> range:
+    """So many cases; FUZZ=10000 in the environment makes a long run of it, FUZZ_SEED begins elsewhere."""
+    first = int(os.environ.get("FUZZ_SEED", 1))
+    return range(first, first + int(os.environ.get("FUZZ", cases)))
+
+
 def recording(name: str) -> dict[str, Any]:
     data: dict[str, Any] = json.loads((TRACES / f"{name}.json").read_text())
     return data

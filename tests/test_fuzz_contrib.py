@@ -1,6 +1,6 @@
 """Whatever the other side sends: it is answered or cut, nothing is left over, and the next one is served.
 
-Each case is sound protocol that is bent a little, from a seed: `FUZZ_CASES` says how many there are of each kind
+Each case is sound protocol that is bent a little, from a seed: `FUZZ` says how many there are of each kind
 (a few in the suite), `FUZZ_SEED` where they begin. A case that fails names its seed.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import random
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import dns.flags
 import dns.message
 import pytest
 from contrib_harness import Listening, until_eof
+from harness import seeds
 from test_contrib_dns import wire
 from test_contrib_http import BYE, GET
 from test_contrib_websocket import (
@@ -41,8 +41,7 @@ from skynet_lite.contrib import dns as skynet_dns, httpc, httpd, redis, tls, web
 from skynet_lite.contrib.redis import RedisError
 from skynet_lite.contrib.stream import ProtocolError
 
-CASES = int(os.environ.get("FUZZ_CASES", "60"))
-SEEDS = range(first := int(os.environ.get("FUZZ_SEED", "1")), first + CASES)
+SEEDS = seeds(60)
 
 
 # ---- how sound bytes are bent

@@ -1,4 +1,4 @@
-"""What listens, against what may come: seeded inputs, a few here, many with FUZZ_CASES=10000 (and FUZZ_SEED=n).
+"""What listens, against what may come: seeded inputs, a few here, many with FUZZ=10000 (and FUZZ_SEED=n).
 
 A case is its seed: the same number makes the same case again.
 """
@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 from console import console_node, port_of, token_of
+from harness import seeds
 from socket_harness import TIMEOUT
 
 from skynet_lite import Node, SkynetError, SocketError, netpack, skynet, socket, socketchannel
 from skynet_lite.core.message import SOCKET_CLOSE, SOCKET_DATA, SOCKET_ERROR
 
-CASES = int(os.environ.get("FUZZ_CASES", "25"))
-SEEDS = range(first := int(os.environ.get("FUZZ_SEED", "1")), first + CASES)
+SEEDS = seeds(25)
 
 
 # --------------------------------------------------------------------------- the console

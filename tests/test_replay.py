@@ -1023,7 +1023,7 @@ def test_a_world_that_fits_nothing_diverges() -> None:
     place = next(i for i, row in enumerate(trace.world.inputs) if row[1] == "call")
     n = trace.world.inputs[place][0]
     for wrong in (
-        [n, "call", 99, 1, ()], [n, "poll", [[7, 1]], []], [n, "poll", [], [[7, []]]], [n, "interrupt", "SystemExit"],
+        [n, "call", 99, 1, ()], [n, "poll", [[7, 1]], []], [n, "poll", [], [[7, []]]],
         [n, "close"], [n, "jump", 5], [0, "own"], [n + 1, "own"], [n, "mark", "x"], [10**9, "close"],
         [n, "poll", [], []], [n, "launch", "nothing", ()],
     ):  # fmt: skip

@@ -70,7 +70,7 @@ class World:
 CONFIG = {"clock": str, "bootstrap": bool, "luaservice": str, "folder": str, "starttime": int, "env": dict}
 INPUTS: dict[str, tuple[Any, ...]] = {
     "own": (), "poll": ((list, Failure), list), "jump": (int,), "call": (int, int, tuple), "launch": (str, tuple),
-    "mark": (str,), "client": (str, str, str), "interrupt": (str,), "close": (),
+    "mark": (str,), "client": (str, str, str), "close": (),
 }  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "accept": tuple, "recv": bytes, "recvfrom": tuple, "sockname": tuple, "peername": tuple, "resolve": list,
