@@ -71,14 +71,14 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3213,
-    "skynet": 3120,
+    "core": 3234,
+    "skynet": 3122,
     "trace": 3499,
-    "drive": 1685,
-    "lualib": 2633,
+    "drive": 1696,
+    "lualib": 2649,
     "node": 1550,
-    "service": 1325,
-    "the runtime": 9568,
+    "service": 1357,
+    "the runtime": 9583,
     "the tools": 1404,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

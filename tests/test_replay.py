@@ -362,7 +362,7 @@ def test_a_replay_keeps_the_times_of_the_recording() -> None:
     replay = Node.replay(trace, *services)
     assert replay.same
     assert [replay.trace.seconds(i) for i in range(len(trace))] == [trace.seconds(i) for i in range(len(trace))]
-    assert trace.seconds(-1) >= 0.03
+    assert trace.seconds(-1) > 0.02  # three ticks, of which the first had begun
 
 
 def test_clocks_say_what_they_said() -> None:
