@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from .core.outside import Outside as Outside
     from .lualib import (
+        codecache as codecache,
         coroutine as coroutine,
         datacenter as datacenter,
         debug as debug,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LIBRARIES = (
+    "codecache",
     "coroutine",
     "datacenter",
     "debug",

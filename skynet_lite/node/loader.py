@@ -24,6 +24,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from ..core.errors import ConfigError, SkynetError, brief
 from ..core.message import Launch
 from ..core.places import SERVICES
+from ..lualib import codecache
 from ..skynet.calls import send
 from ..skynet.runnable import is_runnable
 from ..skynet.scheduler import Scheduler
@@ -126,7 +127,7 @@ class Registry:
     def _preloaded(self, preload: str) -> CodeType:
         path = os.path.join(self._folder, preload)
         try:
-            return _compiled(path)
+            return codecache.load(path)
         except (OSError, SyntaxError, ValueError) as e:
             what = f"cannot read {path}: {e.strerror}" if isinstance(e, OSError) else f"{path} is no Python: {e}"
             raise ConfigError(f"preload: {what}") from e
@@ -144,7 +145,7 @@ def load(registry: Registry, s: Scheduler, message: Launch) -> bool:
         codes = [] if registry.preload is None else [registry.preload]
         module = ModuleType(s.name if isinstance(found, str) else registry.base(found))
         if isinstance(found, str):
-            codes.append(_compiled(found))
+            codes.append(codecache.load(found))
             s.file, s.namespace = found, vars(module)
         vars(module).update(__file__=s.file or "preload", __builtins__=__builtins__)
         if codes:  # for a function counts what the preload file does: it has globals of its own
@@ -182,8 +183,3 @@ def _run(module: ModuleType, codes: list[CodeType]) -> None:
         finally:
             if found:
                 sys.modules.pop(name, None)
-
-
-def _compiled(path: str) -> CodeType:
-    with open(path, encoding="utf-8") as file:
-        return compile(file.read(), path, "exec", dont_inherit=True)

@@ -3,3 +3,4 @@
 from ..lualib.service import close as close, new as new, query as query
 
 __all__ = ["close", "new", "query"]
+__dir__ = __all__.copy

@@ -32,7 +32,7 @@ from typing import Any
 
 from skynet_lite import SkynetError, debug, skynet, snax, socket
 from skynet_lite.core.errors import error_text, text_of
-from skynet_lite.lualib import memory
+from skynet_lite.lualib import codecache, memory
 from skynet_lite.lualib.console import CONTROLS, dump_list, literals, number, socket_row, tostring
 from skynet_lite.skynet.scheduler import current
 from skynet_lite.trace.live import Live
@@ -297,6 +297,11 @@ def message_log(on: bool, address: int | str) -> None:
     debug.look(lambda node: (node.server.logon if on else node.server.logoff)(me.handle, handle))
 
 
+def clearcache() -> None:
+    codecache.clear()
+    linecache.checkcache()
+
+
 def profactive(flag: str | None = None) -> str:
     active = memory.profactive(None if flag is None else flag in ("on", "true"))
     return f"heap profilling is {'active' if active else 'deactive'}"
@@ -446,7 +451,7 @@ COMMAND: Commands = READS | {
     "start": ("start name ... : launch a service", partial(launch, "LAUNCH", "Exit")),
     "log": ("log name ... : launch a service with its message log on", partial(launch, "LOGLAUNCH", "Failed")),
     "snax": ("snax name ... : launch a snax service", launch_snax),
-    "clearcache": ("clearcache : read source files again, for the lines in tracebacks", lambda: linecache.checkcache()),
+    "clearcache": ("clearcache : read source files again, at the next launch and for tracebacks", clearcache),
     "inject": ("inject address file.py ... : run a file inside a service", inject),
     "dbgcmd": ("dbgcmd address command ... : send a debug command", dbgcmd),
     "killtask": (

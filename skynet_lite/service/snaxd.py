@@ -4,7 +4,7 @@ PRELOADED = dict(globals())  # what the preload file has left here is for the sn
 
 from typing import Any  # noqa: E402
 
-from skynet_lite import SkynetError, profile, skynet, snax  # noqa: E402
+from skynet_lite import SkynetError, codecache, profile, skynet, snax  # noqa: E402
 from skynet_lite.core.errors import error_text  # noqa: E402
 from skynet_lite.lualib.inject import is_of, take_place  # noqa: E402
 
@@ -18,8 +18,7 @@ class Service:
         self.inited = False
         self.times: dict[str, dict[str, Any]] = {}
         self.namespace: dict[str, Any] = PRELOADED | {"__name__": name, "__file__": self.type.path}
-        with open(self.type.path, encoding="utf-8") as file:
-            exec(compile(file.read(), self.type.path, "exec", dont_inherit=True), self.namespace)
+        exec(codecache.load(self.type.path), self.namespace)
         self.methods: dict[tuple[str, str], Any] = self.namespace.setdefault(METHODS, {})
         if set(self.methods) != {what for what in self.names.values() if what[0] != "system"}:
             raise SkynetError(
