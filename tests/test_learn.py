@@ -197,6 +197,9 @@ def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
         port, first, token = match.groups()
         url = f"http://127.0.0.1:{port}/api/contents/{first}?token={token}"
         assert json.loads(fetched(url))["type"] == "notebook"
+        news = f"http://127.0.0.1:{port}/lab/api/settings/@jupyterlab/apputils-extension:notification?token={token}"
+        asks = json.loads(fetched(news))["schema"]["properties"]["fetchNews"]["default"]
+        assert asks == "false", "JupyterLab asks whether to show its news, and its question covers the stepper"
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             urllib.request.urlopen(url.partition("?")[0], timeout=30)
         refused.value.close()
@@ -204,6 +207,19 @@ def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
+
+
+def test_a_clone_called_as_git_calls_it_is_no_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`git clone .../skynet_lite` makes a folder of the package's name: its notebooks are opened where they are."""
+    clone = tmp_path / "skynet_lite"
+    (clone / "notebooks").mkdir(parents=True)
+    (clone / "notebooks" / "00_tour.ipynb").write_text("{}")
+    monkeypatch.setattr(learn, "PACKAGE", clone / "skynet_lite")
+    assert learn.course() == clone / "notebooks"
+    assert learn.folder_of_reader(None) == clone / "notebooks"
+    assert learn.folder_of_reader("mine") == Path("mine").resolve()
+    monkeypatch.setattr(learn, "PACKAGE", clone)  # as in a wheel, which carries them inside
+    assert learn.folder_of_reader(None) == Path(learn.DEFAULT_FOLDER).resolve()
 
 
 def test_a_taken_port_is_named() -> None:

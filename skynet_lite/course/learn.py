@@ -25,6 +25,8 @@ DEFAULT_FOLDER = "skynet_lite_notebooks"
 INDEX = "index.ipynb"
 TRACE_LINE = re.compile(r" *\d+ (:[0-9a-f]{8}|client#\d+| {9}) ")
 CELL_SECONDS = 120
+PACKAGE = Path(__file__).resolve().parent.parent
+LAB = PACKAGE / "course" / "jupyter"  # settings of JupyterLab: without them its question about news covers the stepper
 
 
 class LearnError(SkynetError):
@@ -33,11 +35,17 @@ class LearnError(SkynetError):
 
 def course() -> Path:
     """The folder of the notebooks as they came. Raises LearnError."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "notebooks", package.parent / "notebooks"):
+    for folder in (PACKAGE / "notebooks", PACKAGE.parent / "notebooks"):
         if numbered(folder):
             return folder
     raise LearnError("the notebooks are missing: install skynet_lite from its wheel or its source checkout")
+
+
+def folder_of_reader(folder: str | None) -> Path:
+    """Where the notebooks are opened: in the one that is given; a checkout's own; one that is made, from a wheel."""
+    source = course()
+    installed = source.parent == PACKAGE  # by its name one could not tell: git calls a clone `skynet_lite` too
+    return Path(folder or DEFAULT_FOLDER).resolve() if folder is not None or installed else source
 
 
 def numbered(folder: Path) -> list[Path]:
@@ -106,10 +114,8 @@ def open_course(folder: str | None, port: int, browser: bool) -> int:
     """Open the course in JupyterLab, until Ctrl-C. Raises LearnError."""
     source = course()
     _need("jupyterlab")
-    installed = source.parent.name == "skynet_lite"
-    root = source
-    if folder is not None or installed:
-        root = Path(folder or DEFAULT_FOLDER).resolve()
+    root = folder_of_reader(folder)
+    if root != source:
         _laid_out(source, root, "another folder with --dir")
     port = _free_port(port)
     token = secrets.token_hex(16)
@@ -123,6 +129,9 @@ def open_course(folder: str | None, port: int, browser: bool) -> int:
     ]  # fmt: skip
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")  # containers; Jupyter listens on 127.0.0.1 only, and wants the token
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
+        [str(LAB), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    )
     from jupyterlab.labapp import LabApp
 
     LabApp.launch_instance(options)
