@@ -50,12 +50,13 @@ ROOMS = (
     Room("replay", 4, "a run again, from its recording", f"node {BELOW_NODE}"),
     Room("__init__", 4, "from skynet_lite import ...", f"node view {BELOW_NODE}"),
     Room("service", 5, "services that come with it", "__init__ lualib skynet core trace", 1300),
+    Room("testing", 5, "a node for pytest", "__init__ skynet"),
     Room("course", 5, "lab, learn, doctor, console", "*"),
     Room("check", 6, "the exercises of the notebooks", "*", 2300),
     Room("cli", 6, "the command skynet-lite", "*"),
 )
 PROGRAMS = ("examples",)  # they use the house and are no part of it: nobody may import them
-PART_OF = {"__main__": "cli"}
+PART_OF = {"__main__": "cli", "pytest_plugin": "testing"}
 EXEMPT: tuple[tuple[str, str, str], ...] = ()  # importer, imported, reason
 
 BUDGETS = {  # of several rooms together; course/console.py is not counted
@@ -79,7 +80,7 @@ YET: dict[str, int] = {
     "node": 1550,
     "service": 1362,
     "the runtime": 9583,
-    "the tools": 1404,
+    "the tools": 1413,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

@@ -51,6 +51,7 @@ PLACES: dict[str, tuple[float, float, str]] = {  # middle, width, what it is for
     "__init__": (404, 240, "people"),
     "course": (748, 220, "people"),
     "service": (147, 210, "services"),
+    "testing": (447, 210, "people"),
     "cli": (404, 240, "people"),
     "check": (748, 220, "people"),
 }
