@@ -17,7 +17,7 @@ from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from .calls import call, send
 from .coroutine import QUIT, GreenletExit, coroutine_yield, running
-from .runnable import runnable
+from .runnable import leaves, runnable
 from .scheduler import Scheduler, current
 from .waits import timeout
 
@@ -65,9 +65,9 @@ def init_service(func: Callable[[], Any]) -> None:
         for f in functions:
             f()
         func()
-    except GreenletExit:  # it is being closed
-        raise
     except BaseException as e:
+        if isinstance(e, GreenletExit) and leaves(e) is e:  # it is being closed
+            raise
         s.start_state, s.ctx.failure = "failed", s.failure(f"did not start: {brief(e)}", e)
         s.report("init service failed: ", e)
         send(".launcher", "lua", "ERROR")
