@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from ..core.codec import words as as_words
 from ..core.errors import CallError, Failure, SkynetError, brief
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
@@ -165,7 +166,7 @@ def setenv(key: str, value: object) -> None:
 
 def error(*words: Any) -> None:
     """Write a line to the log, through the logger service."""
-    current().error(" ".join(map(str, words)))
+    current().error(as_words(words))
 
 
 def term(addr: int | str) -> None:
