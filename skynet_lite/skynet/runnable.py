@@ -6,6 +6,8 @@ Of `async def` and generators a call runs nothing, it only makes an object: each
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from inspect import GEN_CREATED, getgeneratorstate, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar
@@ -28,6 +30,17 @@ def runnable(f: T) -> T:
     if f is not None and not is_runnable(f):
         raise _not_run(f)
     return f
+
+
+def takes(f: Callable[..., Any], n: int) -> bool:
+    """Whether `f` can be called with so many values; yes, if it does not say."""
+    try:
+        inspect.signature(f).bind(*range(n))
+    except TypeError:
+        return False
+    except ValueError:  # it is made in C
+        pass
+    return True
 
 
 def has_run(made: Any) -> None:
