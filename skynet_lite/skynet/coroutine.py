@@ -14,7 +14,7 @@ frames of both sides: below a notebook's sixty frames it would cost twice as muc
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any
 
 from greenlet import GreenletExit as GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
@@ -134,7 +134,7 @@ class UserCoroutine(greenlet):
     def __init__(self, f: Callable[..., Any]) -> None:
         greenlet.__init__(self)
         self.f = f
-        inherit(self, running().context)
+        inherit(self, running().gr_context)
         self.thread: Any = None  # the skynet thread that resumed it last (coroutine_caller)
         self.hub: Any = None
         self.blocked = False  # parked in skynet, not by its own yield
@@ -176,7 +176,6 @@ class Hub(greenlet):
 
     __slots__ = ("_driver", "_outcome", "_task", "service")
     n, tag = 0, None  # "main" in a trace: no coroutine
-    context = property(lambda hub: copy_context())  # what a service sets while it is loaded, its start function finds
 
     def __init__(self) -> None:
         super().__init__()
