@@ -105,6 +105,29 @@ def test_what_a_task_makes_begins_with_a_copy(node: Node, how: str) -> None:
     assert sorted(seen) == ["ann", "bob", "bob", "here: ann", "here: bob", "nobody"]
 
 
+@pytest.mark.parametrize("how", ["fork", "timeout", "coroutine"])
+def test_what_is_made_inside_the_run_of_a_context(node: Node, how: str) -> None:
+    """begins with a copy of that one, which stays as it is; so does what is made by it."""
+    seen = []
+
+    def task(depth: int = 1) -> None:
+        seen.append(USER.get())
+        USER.set("the task's")
+        if depth:
+            made_by(how, lambda: task(0))
+
+    def main() -> None:
+        USER.set("ann")
+        context = copy_context()
+        context.run(USER.set, "bob")
+        context.run(made_by, how, task)
+        skynet.sleep(20)
+        seen.append(f"{USER.get()} {context[USER]}")
+
+    node.newservice(main)
+    assert seen == ["bob", "the task's", "ann bob"]
+
+
 def test_a_child_of_a_child(node: Node) -> None:
     """From task to task, through coroutines of the pool that had other ones."""
     seen = []

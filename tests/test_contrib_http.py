@@ -584,6 +584,25 @@ def test_a_body_in_pieces() -> None:
     assert with_server(numbers, body) == [(1, b"0"), (2, b"1"), (3, b"2")]
 
 
+def test_a_body_that_is_too_long_for_the_client() -> None:
+    """A server may send for ever: the limit ends it, whether the length was told or not; in pieces there is none."""
+
+    def handler(request: httpd.Request) -> Any:
+        return b"x" * 5000 if request.path == "/told" else (b"x" * 100 for _ in range(50))
+
+    def body(host: str) -> int:
+        for path in ("/told", "/pieces"):
+            assert len(httpc.get(host, path, body_limit=5000).body) == len(httpc.get(host, path).body) == 5000
+            assert len(httpc.get(host, path, body_limit=None).body) == 5000
+            with httpc.Connection(host, body_limit=4999) as c:
+                with pytest.raises(ProtocolError, match="a body of more than 4999 bytes: give another body_limit"):
+                    c.request("GET", path)
+                assert sum(map(len, c.request_stream("GET", path)[2])) == 5000
+        return 1
+
+    assert with_server(handler, body) == 1
+
+
 def test_timeouts_of_the_client() -> None:
     """A whole answer has its time; one that is taken in pieces has it for each."""
 

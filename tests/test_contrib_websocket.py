@@ -9,6 +9,7 @@ import socket as pysocket
 import threading
 import zlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -432,6 +433,29 @@ def test_a_handle_that_refuses_or_fails() -> None:
         assert handle.told[2:] == [("close", 1011, "")]
         log = "\n".join(s.log())
         assert "the handle refuses it" in log and "ValueError: the handle fails" in log
+
+
+def test_contextvars_of_a_message() -> None:
+    """Each function of a handle begins with what the handshake has left; none finds what another has set."""
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    forked: list[str] = []
+
+    def message(ws: websocket.WebSocket, data: str, kind: str) -> None:
+        before = user.get()
+        user.set(data)
+        skynet.fork(lambda: forked.append(user.get()))
+        ws.write(f"{before} {user.get()}")
+
+    def close(ws: websocket.WebSocket, code: int, reason: str) -> None:
+        forked.append(f"close {user.get()}")
+
+    handle = SimpleNamespace(handshake=lambda *args: user.set("ann") and None, message=message, close=close)
+    with Listening(lambda id: websocket.accept(id, handle)) as s:
+        client = connected(s)
+        client.send(frame(TEXT, b"a") + frame(TEXT, b"b") + frame(CLOSE, closing(1000)))
+        client.expect(reply(TEXT, b"ann a") + reply(TEXT, b"ann b") + reply(CLOSE, closing(1000)))
+        s.node.run_until_idle()
+        assert sorted(forked) == ["a", "b", "close ann"]
 
 
 def test_only_the_functions_a_handle_has() -> None:

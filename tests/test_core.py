@@ -493,6 +493,24 @@ def test_a_trace_shows_a_part_of_what_has_no_end() -> None:
     assert len(str(body)) < 3_000_000
 
 
+def test_a_message_log_does_not_write_what_has_no_end(tmp_path: Path) -> None:
+    """Of a list that shares its parts it holds a mark; what comes next is logged as ever."""
+
+    def main() -> None:
+        skynet.dispatch("lua", lambda session, source, value: skynet.retpack(len(value)))
+
+    value: Any = [1]
+    for _ in range(60):
+        value = [value, value]
+    with Node(clock="virtual", log=list, logpath=str(tmp_path)) as node:
+        addr = node.newservice(main)
+        node.look(lambda: node.server.logon(addr, addr))
+        assert (node.call(addr, "lua", value), node.call(addr, "lua", [5])) == (2, 1)
+    _, first, second = (tmp_path / f"{addr:08x}.log").read_text().splitlines()
+    assert bytes.fromhex(first.split(" ")[-1]) == b"\x1c" + "…".encode()  # a string of three bytes
+    assert bytes.fromhex(second.split(" ")[-1]) == b"\x0e\x0a\x05\0"
+
+
 # ---- logger
 
 

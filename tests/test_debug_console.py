@@ -438,9 +438,18 @@ def test_one_who_never_reads_is_disconnected() -> None:
 
 
 def test_only_so_many_are_let_in(node: Node) -> None:
-    """The 65th is told, and goes; when one leaves there is room again."""
-    clients = [node.client(port_of(node)) for _ in range(64)]
+    """When there are 64, the 65th takes the place of who has said no token for longest. If all have said it, it is told,
+    and goes; when one leaves there is room again."""
+    right = (Path(secret_file(f"console-{port_of(node)}"))).read_bytes()
+    silent = [node.client(port_of(node)) for _ in range(64)]
     node.run_until_idle()
+    clients = []
+    for gone in silent:
+        clients.append(node.client(port_of(node)))
+        clients[-1].send(b"token " + right + b"\n")
+        clients[-1].expect(b"Welcome to skynet console\n<CMD OK>\n")
+        gone.expect(b"Welcome to skynet console\n")
+        gone.expect_eof()
     late = node.client(port_of(node))
     late.expect(b"64 clients are connected already: close one\n")
     late.expect_eof()

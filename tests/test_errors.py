@@ -327,6 +327,54 @@ def test_an_error_message_of_a_programs_own_says_nothing() -> None:
     assert [(str(e), e.service, e.reason, e.type) for e in said] == [("call failed", 0, "", "lua")]
 
 
+def test_a_handler_for_errors_may_be_one_of_skynets() -> None:
+    """There it takes session and source; who takes a third gets the failure. Either may be set after the other."""
+    heard: list[Any] = []
+
+    def two(session: int, source: int) -> None:
+        heard.append(("two", session))
+
+    def three(session: int, source: int, failure: Any) -> None:
+        heard.append(("three", failure.reason))
+
+    def any_number(*args: Any) -> None:
+        heard.append(("any", len(args)))
+
+    def killed() -> None:
+        pass
+
+    def main() -> None:
+        for handler in (two, three, lambda session, source: two(session, source), any_number):
+            before = skynet.dispatch("error", handler)
+            assert not heard or before in (two, three) or before.__name__ == "<lambda>"
+            addr = skynet.newservice(killed)
+            skynet.send(addr, "lua")
+            skynet.kill(addr)
+            skynet.sleep(1)
+
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main)
+        node.run()
+    assert heard == [("two", 0), ("three", "was killed"), ("two", 0), ("any", 3)]
+    assert not [line for line in node.log_lines if "Traceback" in line]
+
+
+def test_what_nobody_takes_is_shown_in_short() -> None:
+    """A list that shares its parts would be endless where all of it is written into the log."""
+    shared: Any = [1]
+    for _ in range(50):
+        shared = [shared, shared]
+
+    def main() -> None:
+        skynet.error("here is", shared)
+        skynet.send(skynet.self(), "lua", shared)
+
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main)
+        node.run()
+    assert len([line for line in node.log_lines if "[[[[[" in line and len(line) < 1000]) == 2
+
+
 def wicked(how: str) -> Any:
     """An exception whose text, or whose class's name, cannot be had."""
 

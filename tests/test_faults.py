@@ -592,7 +592,7 @@ def test_a_callback_that_raises(where: str, thread: int, tmp_path: Path) -> None
             node.run(timeout=LIMIT)
             ask_canary()
             assert node.call(node.newservice(pings), "lua", handle, timeout=LIMIT) is True
-            if kind not in (Mute, Blank, Nameless, GreenletExit):
+            if kind not in (Mute, Blank, Nameless):
                 # Those who wait may say it, too.
                 own = [re.sub("(call|the login) failed: .*", "", line) for line in node.log_lines]
                 assert sum(line.count(f": {fault.text}") for line in own) <= 1, where
@@ -806,8 +806,6 @@ def test_a_start_that_raises_fails_its_newservice(kind: type[BaseException], thr
     """Whatever it raises, and where: in the start function, or while the file is run. Both sides of `newservice` say so."""
     with a_node(thread, tmp_path) as (node, _):
         for how in ("start", "itself", "filter"):
-            if kind is GreenletExit and how != "itself":
-                continue  # the word of greenlet for a coroutine that is being closed
             fault = FAULTS[f"fault {len(injected)}"] = Fault(kind, "a start")
             with pytest.raises(CallError, match="call failed: :[0-9a-f]{8} started did not start: "):
                 node.newservice("started", how, fault.text)
@@ -816,6 +814,56 @@ def test_a_start_that_raises_fails_its_newservice(kind: type[BaseException], thr
             with node.births("started") as born:
                 assert node.call(asking, "lua", timeout=LIMIT).startswith("CallError: call failed")
             assert born[-1].start_state == "failed"
+
+
+@THREADS
+def test_greenlets_own_word_is_an_error(thread: int) -> None:
+    """A GreenletExit ends a greenlet in silence, and so does not serve to end a task: raised by a program it is an error
+    like others, in a coroutine of the user's own, too. One that is being closed still gets it, and is not logged."""
+
+    def dies() -> None:
+        injected.append("GreenletExit")
+        raise GreenletExit("of my own")
+
+    def waits() -> None:
+        try:
+            skynet.wait()
+        except GreenletExit:
+            skynet.error("closed")
+            raise
+
+    def main() -> None:
+        def handle(session: int, source: int, what: str) -> None:
+            match what:
+                case "handler":
+                    dies()
+                case "wrapped":
+                    coroutine.wrap(dies)()
+                case "resumed":
+                    skynet.retpack(str(coroutine.resume(coroutine.create(dies))[1]))
+                case "left":  # collected before the answer
+                    coroutine.resume(coroutine.create(coroutine.yield_))
+                    skynet.retpack(str(skynet.killthread(skynet.fork(waits))))
+                case "parked":
+                    co = skynet.fork(waits)
+                    skynet.yield_()
+                    skynet.retpack(str(skynet.killthread(co)))
+
+        skynet.dispatch("lua", handle)
+
+    with Node(log=list, thread=thread) as node:
+        addr = node.newservice(main)
+        for what in ("handler", "wrapped"):
+            with pytest.raises(
+                CallError, match="main raised SkynetError: raised GreenletExit: of my own, by which greenl"
+            ):
+                node.call(addr, "lua", what, timeout=LIMIT)
+        assert "raised GreenletExit: of my own" in node.call(addr, "lua", "resumed", timeout=LIMIT)
+        before = len(node.log_lines)
+        assert node.call(addr, "lua", "left", timeout=LIMIT).endswith("of main>")
+        assert node.call(addr, "lua", "parked", timeout=LIMIT).endswith("of main>")
+        node.run(timeout=LIMIT)
+        assert node.log_lines[before:] == [f"[:{addr:08x}] closed"]
 
 
 @THREADS

@@ -111,6 +111,32 @@ def test_what_cannot_come_is_said_at_once() -> None:
             node.run(until=lambda: False)
 
 
+@pytest.mark.parametrize("thread", [1, 2])
+def test_nothing_is_kept_of_a_call_that_was_given_up(thread: int) -> None:
+    """Its answer is thrown away when it comes, and the next call gets its own."""
+
+    def main() -> None:
+        kept: list[Any] = []
+
+        def handle(session: int, source: int, what: str) -> None:
+            if what == "keep":
+                kept.append(skynet.response())
+            else:
+                for answer in kept:
+                    answer(True, "late")
+                skynet.retpack(len(kept))
+
+        skynet.dispatch("lua", handle)
+
+    with Node(thread=thread, log=list) as node:
+        addr = node.newservice(main)
+        for _ in range(3):
+            with pytest.raises(DriveTimeout):
+                node.call(addr, "lua", "keep", timeout=0.05)
+        assert not node.server.calls
+        assert node.call(addr, "lua", "answer", timeout=10) == 3
+
+
 def test_a_timeout_is_an_error() -> None:
     """What does not come in time raises; it is a TimeoutError too."""
     with Node(clock="virtual", log=list) as node:

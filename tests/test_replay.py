@@ -1079,3 +1079,63 @@ def test_random_programs_draw(first: list[list[str]], second: list[list[str]]) -
         pyplot.close(drawn.timeline())
     stored = json.loads(json.dumps(encode(trace.world)))
     assert encode(decode(stored)) == encode(trace.world)
+
+
+def test_the_token_of_a_console_is_in_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node that is recorded reads another word in its place, and who says that one outside is not believed."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+    def asks(node: Node, port: int, words: str) -> None:
+        client = node.client(port)
+        client.send(f"token {words}\nsetenv x{node.call('.probe', 'lua')} 1\nquit\n".encode())
+        client.expect(b"Welcome to skynet console\n")
+        answer = b"<CMD OK>\n" * 2 if words == right else b"this is not"
+        client.expect(answer)
+        client.close()
+
+    def probe() -> None:
+        skynet.register(".probe")
+        skynet.dispatch("lua", lambda session, source: skynet.retpack(session))
+
+    with Node(log=list, record=True) as node:
+        node.newservice(probe)
+        node.newservice("debug_console", 0)
+        port = next(s.sock.getsockname()[1] for s in node.socket_server._sockets.values())
+        (path,) = (tmp_path / "data" / "skynet_lite" / "runtime").iterdir()
+        right = path.read_text()
+        asks(node, port, right)
+        heard = next(e["data"] for e in node.trace.events if "token" in e.get("data", ""))
+        assert right not in heard and len(heard.split()[1]) == len(right)
+        asks(node, port, heard.split()[1])
+        node.run_until_idle()
+    node.trace.save(tmp_path / "t.json")
+    for told in (node.trace.text(), str(node.trace.world), (tmp_path / "t.json").read_text()):
+        assert right not in told
+    assert str(Node.replay(Trace.load(tmp_path / "t.json"), probe)).startswith("the same run again")
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_values_that_share_their_parts_are_stored_once(suffix: str, tmp_path: Path) -> None:
+    """A list of forty levels, each twice the one below: endless where each part is written out. What came from outside
+    is kept whole, and names what stands there already; the label of a birth, and the text of a message, are cut."""
+
+    def keeps(*given: Any) -> None:
+        skynet.dispatch("lua", lambda session, source, *values: skynet.retpack(len(values)))
+
+    shared: Any = [1.5]
+    for _ in range(40):
+        shared = [shared, shared]
+    with Node(clock="virtual", log=list, record=True) as node:
+        addr = node.newservice(keeps, shared)
+        assert node.call(addr, "lua", shared, {"a": (shared, shared)}, ()) == 3
+    assert len(max(node.log_lines, key=len)) < 1000
+    node.trace.save(tmp_path / f"t.{suffix}")
+    trace = Trace.load(tmp_path / f"t.{suffix}")
+    assert trace.world is not None and node.trace.world is not None
+    (call,) = [row[-1] for row in trace.world.inputs if row[1] == "call" and "LAUNCH" not in row[-1]]
+    once = call[0]
+    while once[0] != 1.5:
+        assert once[0] is once[1]
+        once = once[0]
+    assert call[1]["a"][0] is call[0] and call[2] == ()
+    assert str(Node.replay(trace, keeps)).startswith("the same run again")

@@ -498,13 +498,60 @@ def test_a_service_that_did_not_start() -> None:
     assert kinds(trace) == ["fault did not start"]
     (fault,) = trace.verdicts()
     assert "bad :0000000a did not start: ValueError: bad seat (at bad:" in fault.text
-    assert trace.events[fault.event or 0]["e"] == "log"
+    assert trace.events[fault.event or 0]["reason"] == "did not start: ValueError: bad seat"
 
     def leaving() -> None:
         skynet.exit()
 
     trace, _ = run(main(leaving))
     assert kinds(trace) == []
+
+
+def test_what_a_service_writes_into_the_log_is_not_believed() -> None:
+    """Verdicts follow from what the runtime did. Words of the log that sound like its own prove nothing."""
+
+    def talks() -> None:
+        for words in (
+            "init service failed: ValueError: x",
+            "load talks failed : x",
+            "lua call [0 to :8 : 0] error : x",
+        ):
+            skynet.error(words)
+
+        def handle(session: int, source: int) -> None:
+            talks()
+            skynet.exit()
+
+        skynet.dispatch("lua", handle)
+
+    def main(addr: int) -> None:
+        skynet.send(addr, "lua")
+
+    trace, _ = run(talks, main)
+    assert kinds(trace) == []
+
+
+def test_the_reason_of_an_end_is_recorded() -> None:
+    """As a CallError says it, with the line where it was raised."""
+
+    def bad() -> None:
+        raise ValueError("bad\nseat")
+
+    def stays() -> None:
+        pass
+
+    def main() -> None:
+        with pytest.raises(skynet.CallError):
+            skynet.newservice(bad)
+        skynet.kill(skynet.newservice(stays))
+        skynet.fork(skynet.exit)
+
+    trace, _ = run(main)
+    ends = [(e["label"], e["reason"], "at" in e) for e in trace.events if e["e"] == "exit" and e["label"] != "harbor"]
+    assert ends == [
+        ("snlua bad", "did not start: ValueError: bad", True), ("snlua stays", "was killed", False),
+        ("snlua main", "exited", False),
+    ]  # fmt: skip
 
 
 def test_code_that_does_not_load(tmp_path: Path) -> None:

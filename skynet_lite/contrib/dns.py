@@ -17,13 +17,14 @@ asks the system's resolver, in a thread, and needs none of this.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 from .. import skynet
 from ..core.errors import SocketError
+from ..lualib.library import kept
 from ..skynet import socket
-from ..skynet.scheduler import current
 from .dnsfiles import Key, Server, read_hosts, read_resolv_conf, version_of
 from .stream import Stream, connect
 
@@ -171,12 +172,7 @@ class Resolver:
 # ---- the functions of skynet's module: a resolver for each service
 
 
-def _resolver() -> Resolver:
-    libs = current().libs
-    if "dns" not in libs:
-        libs["dns"] = Resolver()
-    found: Resolver = libs["dns"]
-    return found
+_resolver = partial(kept, "dns", Resolver)
 
 
 def server(ip: str, port: int = 53) -> None:

@@ -5,6 +5,7 @@ After lualib/skynet/dns.lua (parse_hosts, parse_resolv_conf).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import ip_address
 
 from ..core.errors import SocketError
@@ -16,16 +17,12 @@ Key = tuple[str, str]  # name, "A" or "AAAA"
 def read_hosts(path: str) -> dict[Key, list[str]]:
     """hosts(5): names in lower case → addresses, in the order of the file; nothing if there is no file."""
     found: dict[Key, list[str]] = {}
-    try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                address, *names = line.partition("#")[0].split() or [""]
-                version = version_of(address)
-                for name in names if version else ():
-                    kind = "A" if version == 4 else "AAAA"
-                    found.setdefault((name.lower(), kind), []).append(address)
-    except OSError:
-        pass
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            address, *names = line.partition("#")[0].split() or [""]
+            version = version_of(address)
+            for name in names if version else ():
+                found.setdefault((name.lower(), "A" if version == 4 else "AAAA"), []).append(address)
     return found
 
 

@@ -20,7 +20,10 @@ from ..skynet import socket
 from .internal import Header, collect, dial, h11, next_event, pairs, split
 from .stream import TIMEOUT, ProtocolError, Stream
 
+BODY_LIMIT = 16 * 1024 * 1024
 Content = bytes | str | Iterable[bytes] | None
+Given = Mapping[str, Any] | None
+Streamed = tuple[int, Header, Iterator[bytes]]
 
 
 class Response(NamedTuple):
@@ -33,33 +36,38 @@ class Connection:
     """A connection to `host` ("http://name:port", or https), opened when it is needed and kept for the next request.
 
     `timeout`: ticks for connecting, and again for one request and its answer. `context`: see tls.client_context.
+    `body_limit`: bytes of an answer that `request` takes; None for any number.
     """
 
-    def __init__(self, host: str, *, timeout: int | None = TIMEOUT, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, host: str, *, timeout: int | None = TIMEOUT, context: ssl.SSLContext | None = None,
+        body_limit: int | None = BODY_LIMIT,
+    ) -> None:  # fmt: skip
         self._where = split(host, "https")
-        self._timeout, self._context = timeout, context
+        self._timeout, self._context, self._body_limit = timeout, context, body_limit
         self._stream: Stream | None = None
         self._conn = h11.Connection(h11.CLIENT)
 
-    def request(
-        self, method: str, url: str = "/", header: Mapping[str, Any] | None = None, content: Content = None
-    ) -> Response:
+    def request(self, method: str, url: str = "/", header: Given = None, content: Content = None) -> Response:
         """Ask, and read the whole answer. Raises SocketError, TimedOut, ProtocolError.
 
         Content that is iterable is sent piece by piece, chunked.
         """
         status, found, pieces = self._ask(method, url, header, content, None)
-        return Response(status, b"".join(pieces), found)
+        body = bytearray()
+        for piece in pieces:
+            body += piece
+            if self._body_limit is not None and len(body) > self._body_limit:
+                self.close()
+                why = f"a body of more than {self._body_limit} bytes: give another body_limit, or use request_stream"
+                raise ProtocolError(f"{self._where.name}: {why}")
+        return Response(status, bytes(body), found)
 
-    def request_stream(
-        self, method: str, url: str = "/", header: Mapping[str, Any] | None = None, content: Content = None
-    ) -> tuple[int, Header, Iterator[bytes]]:
+    def request_stream(self, method: str, url: str = "/", header: Given = None, content: Content = None) -> Streamed:
         """(status, header, the body in pieces as they come); each piece may take the timeout."""
         return self._ask(method, url, header, content, self._timeout)
 
-    def _ask(
-        self, method: str, url: str, header: Mapping[str, Any] | None, content: Content, each: int | None
-    ) -> tuple[int, Header, Iterator[bytes]]:
+    def _ask(self, method: str, url: str, header: Given, content: Content, each: int | None) -> Streamed:
         data = content.encode() if isinstance(content, str) else content
         lines = pairs({"host": self._where.name, **{name.lower(): value for name, value in (header or {}).items()}})
         if data is None or isinstance(data, bytes):
@@ -131,27 +139,24 @@ class Connection:
 
 
 def request(
-    method: str, host: str, url: str = "/", header: Mapping[str, Any] | None = None, content: Content = None,
-    *, timeout: int | None = TIMEOUT, context: ssl.SSLContext | None = None,
-) -> Response:  # fmt: skip
-    """One request on a connection of its own; see Connection."""
-    with Connection(host, timeout=timeout, context=context) as c:
+    method: str, host: str, url: str = "/", header: Given = None, content: Content = None, **options: Any
+) -> Response:
+    """One request on a connection of its own; options as for Connection."""
+    with Connection(host, **options) as c:
         return c.request(method, url, header, content)
 
 
-def get(host: str, url: str = "/", header: Mapping[str, Any] | None = None, **options: Any) -> Response:
+def get(host: str, url: str = "/", header: Given = None, **options: Any) -> Response:
     """`request("GET", ...)`."""
     return request("GET", host, url, header, **options)
 
 
-def head(host: str, url: str = "/", header: Mapping[str, Any] | None = None, **options: Any) -> Response:
+def head(host: str, url: str = "/", header: Given = None, **options: Any) -> Response:
     """`request("HEAD", ...)`: as `get` would answer, without the body."""
     return request("HEAD", host, url, header, **options)
 
 
-def post(
-    host: str, url: str, form: Mapping[str, Any], header: Mapping[str, Any] | None = None, **options: Any
-) -> Response:
+def post(host: str, url: str, form: Mapping[str, Any], header: Given = None, **options: Any) -> Response:
     """Send a form, as a browser does."""
     header = {"content-type": "application/x-www-form-urlencoded", **(header or {})}
     return request("POST", host, url, header, urlencode(form, doseq=True), **options)

@@ -9,6 +9,7 @@ After lualib/http/websocket.lua.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..core.errors import SocketError
@@ -67,11 +68,9 @@ class WebSocket:
         """Say goodbye, and wait for the other side's (five seconds at most)."""
         if self.send(events.CloseConnection(code, reason)):
             self.stream.within(FAREWELL)
-        try:
+        with suppress(SocketError):
             while not self._reading and self.receive() is not None:
                 pass  # if somebody reads, it is up to that coroutine
-        except SocketError:
-            pass
 
     def send(self, event: Any) -> bool:
         closing = isinstance(event, events.CloseConnection) and self.ws.state is ConnectionState.REMOTE_CLOSING

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import TypeVar
 
@@ -109,10 +110,8 @@ class TLSStream(Stream):
         """Say goodbye, and close. The other side's goodbye is not waited for."""
         if not self._closed:
             self._closed = True
-            try:
+            with suppress(ssl.SSLError):  # it wants the other side's goodbye; or the handshake is not over
                 self.ssl.unwrap()
-            except ssl.SSLError:
-                pass  # it wants the other side's goodbye; or the handshake is not over
             self._send()
         super().close()
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from .. import skynet
 from ..core.errors import SocketError
+from ..skynet.coroutine import inherit, running
 from . import tls
 from .httpd import Request, read_request
 from .internal import collect, complain, dial, h11, pairs, split
@@ -43,7 +44,8 @@ def accept(
     """Start an accepted socket (or take the one of an HTTP request) and agree on WebSocket.
 
     Without a handle returns the WebSocket to read from; with one, when the connection has ended.
-    The handle is told of the next message when the other side has taken all but a megabyte of what it was sent.
+    The handle is told of the next message when the other side has taken all but a megabyte of what it was sent. Each
+    of its functions but `handshake` gets contextvars of its own, a copy of what `handshake` has left.
     None: it was refused, and the log says why. `limit`: of a message, in bytes or characters.
     `deflate`: messages are packed if the client can. `context`: wss, see tls.server_context.
     """
@@ -95,24 +97,26 @@ def accept(
 
 
 def _serve(ws: WebSocket, handle: Any) -> None:
-    while True:
-        try:
+    me, mine = running(), running().context
+
+    def tell(name: str, *args: Any) -> None:
+        inherit(me, mine)  # what one message sets, the next one does not find
+        _tell(handle, name, ws, *args)
+
+    try:
+        while (event := ws.receive()) is not None:
+            try:
+                if isinstance(event, (str, bytes)):
+                    tell("message", event, "text" if isinstance(event, str) else "binary")
+                else:
+                    tell("ping" if isinstance(event, events.Ping) else "pong")
+            except Exception as e:
+                complain("websocket: a function of the handle failed", e)
+                ws.close(1011)
             ws.stream.ease()
-            event = ws.receive()
-        except SocketError as e:
-            _tell(handle, "error", ws, str(e))
-            break
-        if event is None:
-            break
-        try:
-            if isinstance(event, (str, bytes)):
-                _tell(handle, "message", ws, event, "text" if isinstance(event, str) else "binary")
-            else:
-                _tell(handle, "ping" if isinstance(event, events.Ping) else "pong", ws)
-        except Exception as e:
-            complain("websocket: a function of the handle failed", e)
-            ws.close(1011)
-    _tell(handle, "close", ws, ws.code, ws.reason)
+    except SocketError as e:
+        tell("error", str(e))
+    tell("close", ws.code, ws.reason)
 
 
 def _tell(handle: Any, name: str, *args: Any) -> Any:

@@ -8,7 +8,7 @@ is walked through: to lay what it is made of in its place, or to say where it st
 from __future__ import annotations
 
 import marshal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from enum import Enum, Flag
 from functools import partial
@@ -22,6 +22,8 @@ T = TypeVar("T")
 ATOMS = frozenset((str, bytes, int, float, bool, type(None)))
 _CONTAINERS = frozenset((tuple, list, dict))
 _MAX_DEPTH = 200
+MOST = 100_000
+"""Parts of a value that are written out: a list may share its parts, and be endless where each is written again."""
 
 
 Codec = tuple[Callable[[Any], Any], Callable[[Any], Any] | None]
@@ -142,6 +144,28 @@ class _Short(Repr):
 
 
 _shown = _Short().repr
+
+
+def endless(value: Any) -> bool:
+    """Whether it has more than MOST parts, each counted wherever it stands."""
+    found = [value]
+    for one in found:
+        if type(one) in _CONTAINERS:
+            found += one
+            found += one.values() if type(one) is dict else ()
+        if len(found) > MOST:
+            return True
+    return False
+
+
+def words(values: Iterable[Any], between: str = " ") -> str:
+    """The values as one text, those that are endless in short."""
+    return between.join(map(text, values))
+
+
+def text(value: Any, how: Callable[[Any], str] = str) -> str:
+    """`str(value)`, or as `how` says; in short if it is endless."""
+    return _shown(value) if endless(value) else how(value)
 
 
 def _cut(text: str) -> str:

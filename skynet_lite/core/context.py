@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, filterfalse
 from typing import Any
 
+from .codec import words
 from .errors import Failure
 from .mq import MessageQueue
 
@@ -47,8 +48,7 @@ class Context:
     @property
     def label(self) -> str:
         """How the launch is told in the log: `snlua main 8001`."""
-        words = [self.kind, self.name] if self.kind == "snlua" else [self.kind]
-        return " ".join([*words, *map(str, self.args)])
+        return words([self.kind, *([self.name] if self.kind == "snlua" else []), *self.args])
 
 
 def sessions(in_use: Callable[[int], bool], first: int = 1) -> Iterator[int]:

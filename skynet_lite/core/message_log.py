@@ -16,6 +16,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import IO, Any
 
+from .codec import endless, words
 from .message import PTYPE_ERROR, PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
 from .mq import MessageQueue
 
@@ -83,7 +84,7 @@ def line(message: Message, now: int) -> str:
         shown = data.hex() if type in (SOCKET_DATA, SOCKET_UDP) else f"[{data}]"
         return f"[socket] {type} {id} {ud} {shown}"
     if isinstance(payload, Launch):  # skynet's first message is the text of the launch, of type 0
-        ptype, payload = 0, " ".join(map(str, (payload.name, *payload.args)))
+        ptype, payload = 0, words((payload.name, *payload.args))
     return f":{source:08x} {ptype} {session} {now} {_bytes(ptype, payload).hex()}"
 
 
@@ -97,7 +98,7 @@ def _bytes(ptype: int, payload: Any) -> bytes:
     if isinstance(payload, bytes) and ptype in (0, 3, 5):  # text, client, harbor: bytes as they are
         return payload
     values = unpack(payload) if isinstance(payload, (tuple, bytes)) else () if payload is None else (payload,)
-    return b"".join(map(_seri, values))
+    return b"".join(map(_seri, values if not endless(values) else ("…",)))
 
 
 def _utf8(text: str) -> bytes:

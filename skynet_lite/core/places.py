@@ -85,6 +85,12 @@ def stack_of_error(error: BaseException) -> Stack:
     return found
 
 
+def raised_by_us(error: BaseException) -> bool:
+    """Whether it comes out of a line of the runtime, as what is thrown into a parked coroutine does."""
+    *_, innermost = _chain(error.__traceback__, "tb_next")
+    return is_ours(innermost.tb_frame.f_code)
+
+
 def task_of(f: Any) -> Any:
     """What a recording keeps of a task: its code, which holds nothing alive; a partial as it is."""
     return getattr(f, "__code__", f)

@@ -230,7 +230,7 @@ class Loop(BaseDriver):
     def _in_hub(self, task: Callable[[], T]) -> T:
         if self._owner is None:
             self.own()
-        return self.hub.drive(task)
+        return self.hub.drive(task)  # type: ignore[no-any-return]  # what `task` does
 
     def here(self, task: Callable[[], T]) -> T:
         self._check_here()

@@ -168,12 +168,14 @@ class Node(metaclass=Shown):
         end = None if timeout is None else time.monotonic() + timeout
         what = f"the answer of {address_text(addr) if isinstance(addr, int) else addr}"
         call = self._post(addr, args, True, end, what)
-        self.driver.run_until(call.done.is_set, None if end is None else end - time.monotonic(), what, call)
+        try:
+            self.driver.run_until(call.done.is_set, None if end is None else end - time.monotonic(), what, call)
+        finally:
+            self.server.give_up(call)
         if not call.ok:
             self.driver.see_logged()
             raise CallError.of(call.payload, call.session, typename)
-        values = unpack(call.payload)
-        return values[0] if len(values) == 1 else (values or None)
+        return values[0] if len(values := unpack(call.payload)) == 1 else (values or None)
 
     def _post(self, addr: int | str, args: tuple[Any, ...], waits: bool, *limit: Any) -> Call:
         """A request from outside, between two messages."""
@@ -422,9 +424,8 @@ class Node(metaclass=Shown):
         logger = self.server.logger
         while logger is not None and logger.mailbox:
             logger.mailbox.callback(logger.mailbox.popleft())
-        for call in self.server.calls.values():
-            call.done.set()
-        self.server.calls.clear()
+        while self.server.calls:
+            self.server.calls.popitem()[1].done.set()
         self.recording.close()
 
     def __enter__(self) -> Node:

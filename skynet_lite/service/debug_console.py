@@ -128,9 +128,13 @@ def accept(id: int, addr: str) -> None:
     except SkynetError:
         return  # it has gone already
     if len(clients) >= CLIENTS:
-        say(id, f"{CLIENTS} clients are connected already: close one")
-        socket.close(id)
-        return
+        stranger = next((client for client in clients if client not in trusted), None)
+        if stranger is None:
+            say(id, f"{CLIENTS} clients are connected already: close one")
+            socket.close(id)
+            return
+        skynet.error(f"{clients.pop(stranger)} has said no token for longest, and makes room for {addr}")
+        socket.shutdown(stranger)
     clients[id] = addr
     socket.limit(id, LINE)
     socket.warning(id, stalled)

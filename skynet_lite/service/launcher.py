@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
+from skynet_lite.core.codec import words
 from skynet_lite.core.errors import Failure
 from skynet_lite.skynet.scheduler import current
 
@@ -28,7 +29,7 @@ def launch(logged: bool, kind: str, name: str = "", *args: Any) -> None:
     if handle is None:
         answer(False, me.failure(f"found no service {name}"))
     else:
-        services[handle] = " ".join([kind, name, *map(str, args)])
+        services[handle] = words((kind, name, *args))
         instance[handle] = answer, ctx
         launch_session[handle] = session
 

@@ -14,15 +14,13 @@ frames of both sides: below a notebook's sixty frames it would cost twice as muc
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from contextvars import Context
+from typing import Any
 
 from greenlet import GreenletExit as GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
 
 from ..core.errors import SkynetError, error_text
-from .runnable import has_run
-
-T = TypeVar("T")
+from .runnable import has_run, leaves
 
 coroutine_resume: Callable[..., Any] = greenlet.switch
 coroutine_yield: Callable[..., Any] = greenlet.switch
@@ -88,7 +86,10 @@ class Coroutine(greenlet):
         """The body of every coroutine (co_create): a task, then the pool, then the next. DOC: coroutine-body"""
         service, hub = self.service, self.hub
         while True:
-            made = self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
+            try:
+                made = self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
+            except GreenletExit as e:
+                raise leaves(e) from None
             if made is not None:
                 has_run(made)
                 made = None
@@ -133,16 +134,18 @@ class UserCoroutine(greenlet):
     def __init__(self, f: Callable[..., Any]) -> None:
         greenlet.__init__(self)
         self.f = f
-        inherit(self, running().context)
+        inherit(self, running().gr_context)
         self.thread: Any = None  # the skynet thread that resumed it last (coroutine_caller)
         self.hub: Any = None
         self.blocked = False  # parked in skynet, not by its own yield
 
     def run(self, *args: Any) -> Any:
-        return self.f(*args)
+        try:
+            return self.f(*args)
+        except GreenletExit as e:
+            raise leaves(e) from None
 
-    def __bool__(self) -> bool:
-        return True
+    __bool__ = Coroutine.__bool__
 
     def __repr__(self) -> str:
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
@@ -172,9 +175,7 @@ class Hub(greenlet):
     """Where the scheduler of a node runs; what it runs is handed in by whoever drives."""
 
     __slots__ = ("_driver", "_outcome", "_task", "service")
-    n = 0  # "main" in a trace: no coroutine
-    tag = None
-    context = property(lambda hub: copy_context())  # what a service sets while it is loaded, its start function finds
+    n, tag = 0, None  # "main" in a trace: no coroutine
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,7 +184,7 @@ class Hub(greenlet):
         self._task: Any = None
         self._outcome: Any = None, None  # of the task: what it has returned, what it has raised
 
-    def drive(self, task: Callable[[], T]) -> T:
+    def drive(self, task: Callable[[], Any]) -> Any:
         """Run `task` in the hub and return what it returns, or raise what it raises."""
         if self.busy():
             raise SkynetError(
@@ -192,7 +193,6 @@ class Hub(greenlet):
         self._driver, self._task = getcurrent(), task
         coroutine_resume(self)
         self._driver = None
-        result: T
         (result, error), self._outcome = self._outcome, (None, None)
         if error is not None:
             raise error
@@ -214,9 +214,7 @@ class Hub(greenlet):
 
     @property
     def hub(self) -> Any:
-        raise SkynetError(
-            "this would block, but no coroutine is running: do it in skynet.start, fork, timeout or a handler"
-        )
+        raise SkynetError("this would block, but no coroutine is running: do it in start, fork, timeout or a handler")
 
     def end(self) -> None:
         """Unwind the hub itself; its node is closed."""

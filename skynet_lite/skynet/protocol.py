@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
+from ..core.codec import text
 from ..core.errors import Failure, SkynetError
 from ..core.message import PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, Packed, pack as _pack, unpack as _unpack
 from .coroutine import BREAK, current, running
-from .runnable import runnable
+from .runnable import runnable, takes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,6 +62,10 @@ def payload_of(message: Any) -> Any:
     raise SkynetError(f"a raw message is str, bytes or skynet.pack(...), not {type(message).__name__}")
 
 
+def as_reason(payload: Any) -> tuple[Any, ...]:
+    return (payload,)
+
+
 def _error_dispatch(session: int, source: int, failure: Any = None) -> None:
     s = running().service
     if session == 0:  # the message that is being served counts as watching its source, too (as in v1.1.0)
@@ -75,7 +80,7 @@ PROTO: dict[str | int, Protocol] = {}
 for _p in (
     Protocol("lua", PTYPE_LUA, _pack, _unpack),
     Protocol("response", PTYPE_RESPONSE, _pack, _unpack),
-    Protocol("error", PTYPE_ERROR, lambda args: None, lambda payload: (payload,), _error_dispatch),
+    Protocol("error", PTYPE_ERROR, lambda args: None, as_reason, _error_dispatch),
 ):
     PROTO[_p.name] = PROTO[_p.id] = _p
 
@@ -139,12 +144,19 @@ def dispatch(typename: str, func: Callable[..., Any] | None = None) -> Any:
     if func is None:
 
         def decorate(f: F) -> F:
-            p.dispatch = runnable(f)
+            _set(p, f)
             return f
 
         return decorate
-    before, p.dispatch = p.dispatch, runnable(func)
+    before = p.dispatch
+    _set(p, func)
     return before
+
+
+def _set(p: Protocol, f: Callable[..., Any]) -> None:
+    p.dispatch = runnable(f)
+    if p.id == PTYPE_ERROR:  # one written for skynet takes session and source; the failure is ours
+        p.unpack = as_reason if takes(f, 3) else lambda payload: ()
 
 
 def dispatch_unknown_request(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,4 +186,4 @@ def unknown_response(session: int, source: int, payload: Any) -> None:
 
 
 def _shown(payload: Any) -> str:
-    return repr(_unpack(payload) if isinstance(payload, (tuple, bytes)) else payload)[:200]
+    return text(_unpack(payload) if isinstance(payload, (tuple, bytes)) else payload, repr)[:200]

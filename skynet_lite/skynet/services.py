@@ -12,12 +12,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from ..core.codec import words as as_words
 from ..core.errors import CallError, Failure, SkynetError, brief
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from .calls import call, send
 from .coroutine import QUIT, GreenletExit, coroutine_yield, running
-from .runnable import runnable
+from .runnable import leaves, runnable
 from .scheduler import Scheduler, current
 from .waits import timeout
 
@@ -65,9 +66,9 @@ def init_service(func: Callable[[], Any]) -> None:
         for f in functions:
             f()
         func()
-    except GreenletExit:  # it is being closed
-        raise
     except BaseException as e:
+        if isinstance(e, GreenletExit) and leaves(e) is e:  # it is being closed
+            raise
         s.start_state, s.ctx.failure = "failed", s.failure(f"did not start: {brief(e)}", e)
         s.report("init service failed: ", e)
         send(".launcher", "lua", "ERROR")
@@ -165,7 +166,7 @@ def setenv(key: str, value: object) -> None:
 
 def error(*words: Any) -> None:
     """Write a line to the log, through the logger service."""
-    current().error(" ".join(map(str, words)))
+    current().error(as_words(words))
 
 
 def term(addr: int | str) -> None:

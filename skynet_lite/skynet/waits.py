@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from ..core.timer import ticks
@@ -31,7 +32,7 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
         func = traced_timeout(s, session, ti, func)
     co = s.session_id_coroutine[session] = s.co_create(func, ())
     co.awaits = session
-    if context := running().context:
+    if context := copy_context():
         inherit(co, context)
     return co
 
@@ -119,8 +120,8 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
     except AttributeError:
         raise outside() from None
     co: Coroutine = s.co_create(func, args)
-    if me.context:
-        inherit(co, me.context)
+    if context := copy_context():  # not me.context: we may stand in the `run` of another
+        inherit(co, context)
     if s.fork_queue is NOTHING:
         s.fork_queue = deque()
     s.fork_queue.append(co)

@@ -9,7 +9,7 @@ from typing import Any
 from ..core.context import Context
 from ..core.locks import guarded, with_lock
 from ..core.message import PTYPE_RESPONSE, PTYPE_SOCKET, SOCKET_NAMES, Message
-from ..core.places import here
+from ..core.places import here, stack_of_error
 from ..core.server import Server
 from ..skynet.coroutine import running
 from .services import content, observe
@@ -34,7 +34,8 @@ class TellingServer:
 
     def unregister(self: Any, ctx: Context) -> None:
         super().unregister(ctx)  # type: ignore[misc]
-        self.emit(("exit", ctx.handle, ctx.label))
+        how: Any = ctx.failure
+        self.emit(("exit", ctx.handle, ctx.label, how.reason, how.cause and stack_of_error(how.cause)))
 
     @guarded
     def send(self: Any, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ..core.errors import text_of
+from ..core.errors import brief, text_of
 from ..core.message import PTYPE_ERROR, Message
 from ..core.places import stack_of, stack_of_error, task_of
 from ..skynet.coroutine import BREAK, CALL, DONE, EXIT, QUIT, SLEEP, SUSPEND, Coroutine, running
@@ -123,7 +123,7 @@ class Telling:
     socket_pool = property(_POOL.__get__, _set_pool)
 
     def dispatch_failed(self: Any, message: Message, errors: tuple[BaseException, ...]) -> None:
-        self.emit(("dispatch_failed", self.handle))
+        self.emit(("dispatch_failed", self.handle, brief(errors[-1]), stack_of_error(errors[-1])))
         super().dispatch_failed(message, errors)  # type: ignore[misc]
 
     def died(self: Any, co: Coroutine, error: BaseException) -> None:

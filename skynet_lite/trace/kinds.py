@@ -316,11 +316,11 @@ KINDS = {kind.name: kind for kind in (
          lambda e: f"tracetag  {e['tag'] or 'ends'} {e['text']}".rstrip(), _tagged),
     Kind("send", "service:s to:address ptype:ptype session:in in:co @", _send),
     Kind("table", "service:s table:s op:s session:i? | co:s? address:s? value:s?", _table, _changed),
-    Kind("dispatch_failed", "service:s", "failed    this dispatch had an error"),
+    Kind("dispatch_failed", "service:s reason:s? @", "failed    this dispatch had an error"),
     # Of the node.
     Kind("birth", "service:s label:s worker:i?",
          lambda e: f"birth     {e['label']}" + (f" on worker {e['worker']}" if "worker" in e else ""), _born),
-    Kind("exit", "service:s label:s", "exit      {label}", _gone),
+    Kind("exit", "service:s label:s reason:s? @", "exit      {label}", _gone),
     Kind("load", "service:s name:s", "load      {name}", _taken),
     Kind("handled", "service:s ptype:ptype session:i source:address", "handled   {ptype} from {source}", _taken),
     Kind("push", "service:s ptype:ptype session:i source:address by:s queued:b | type:s? id:i?", _push, _pushed),

@@ -11,7 +11,6 @@ end of the trace (a call that nobody can answer any more, a circle of waits).
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,7 +33,8 @@ _FAULTS = (
 )  # fmt: skip
 _NEWS = ("sharedatad",)
 """Services that keep requests for news, which may never come."""
-_FAILED_START = re.compile("init service failed: |load .* failed : ")
+_NO_START = "did not start: "
+"""How the reason of such an end begins (core/errors.py)."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,6 @@ class _Walk:
         self.promised: dict[tuple[str, int], tuple[int, str]] = {}  # caller and session → event, place of response()
         self.gone: set[str] = set()
         self.sockets: dict[int, int] = {}  # socket → its last change of state
-        self.failing: dict[str, tuple[int, str]] = {}  # services whose start has failed: event and text of the log
-        self.refused: dict[str, tuple[int, Event]] = {}  # whose dispatch failed without an error of a coroutine
         self.blamed: set[str] = set()  # whose dispatch has failed, and why is told already
         self.taken: dict[str, Event] = {}  # the message that each service dispatches
         self.woken: defaultdict[str, deque[Any]] = defaultdict(deque)  # wakeup_queue: whose sleep each entry was for
@@ -249,21 +247,13 @@ class _Walk:
         by = service, e["in"]
         return self._by("late wakeup", i, by, e.get("at", ""), whom=f"wakeup({co})", sleeper=co, broken=_at(at))
 
-    def _log(self, i: int, e: Event, service: str) -> Verdict | None:
-        if (start := _FAILED_START.match(e["text"])) is not None:
-            self.failing[service] = i, e["text"][start.end() :]
-        text = e["text"].partition(" error : ")[2]
-        if not text or service not in self.refused:
+    def _dispatch_failed(self, i: int, e: Event, service: str) -> Verdict | None:
+        m = self.taken.get(service)
+        if service in self.blamed or m is None or "reason" not in e:
             return None
-        n, m = self.refused.pop(service)
-        error, _ = _error(text)
         what = told("found.session", ptype=m["ptype"], session=m["session"])
-        said = {"name": self.name(service), "what": what, "source": self.name(m["source"]), "error": error}
-        return _found("not dispatched", n, service, **said)
-
-    def _dispatch_failed(self, i: int, e: Event, service: str) -> None:
-        if service not in self.blamed and service in self.taken:
-            self.refused[service] = i, self.taken[service]
+        said = {"name": self.name(service), "what": what, "source": self.name(m["source"]), "error": e["reason"]}
+        return _found("not dispatched", i, service, **said)
 
     def _send(self, i: int, e: Event, service: str) -> None:
         if not e["session"]:
@@ -304,11 +294,11 @@ class _Walk:
     def _exit(self, i: int, e: Event, service: str) -> Verdict | None:
         self.gone.add(service)
         self.both.pop(service, None)  # who exits fails all that it has served: as in skynet, also what it has answered
-        if service not in self.failing:
+        reason, at = e.get("reason", ""), e.get("at", "")
+        if not reason.startswith(_NO_START):
             return None
-        n, text = self.failing.pop(service)
-        error, at = _error(text)
-        return _found("did not start", n, service, place=at, name=self.name(service), error=error, at=_at(at))
+        said = {"name": self.name(service), "error": reason.removeprefix(_NO_START), "at": _at(at)}
+        return _found("did not start", i, service, place=at, **said)
 
     def _socket(self, i: int, e: Event, service: str) -> None:
         self.sockets[e["id"]] = i
@@ -335,14 +325,6 @@ def standing(
         if left and address not in walk.gone:
             whom, name = told("found.and").join(left), f"{waits.names[address]} {address}"
             yield _found("left in wakeup_queue", walk.last, address, left[0], whom=whom, name=name)
-
-
-def _error(text: str) -> tuple[str, str]:
-    """The error at the end of a logged traceback, and the innermost place in it."""
-    lines = text.splitlines() or [""]
-    indented = [n for n, line in enumerate(lines) if line.startswith(" ")]
-    places = re.findall(r"(\S+:\d+) in ", text)
-    return lines[min(indented[-1] + 1 if indented else 0, len(lines) - 1)], places[-1] if places else ""
 
 
 def _at(place: str | None) -> str:

@@ -9,7 +9,8 @@ changed program changes: it is kept to be compared. The clock is noted when it h
 So the same program, given this, makes the same events again (Node.replay).
 
 In files it is JSON without loss: {"b": base64}, {"t": tuple}, {"d": pairs of a dict},
-{"f": a float that JSON lacks}, {"i": a very long int}, {"e": a failure}. Reading it runs nothing.
+{"f": a float that JSON lacks}, {"i": a very long int}, {"e": a failure}, {"r": number of a container that was written
+whole before}: what shares its parts may be endless where each is written again. Reading it runs nothing.
 """
 
 from __future__ import annotations
@@ -99,22 +100,28 @@ def encode(world: World | None) -> Any:
     if world is None:
         return None
     parts = vars(world) | {"config": world.config | {"folder": ".", "luaservice": ""} if world.config else {}}
-    return {part: _encode(value) for part, value in parts.items() if part != "stored"}
+    done: dict[int, int] = {}  # containers by id, and their numbers, in the order of their ends
+    return {part: _encode(value, done) for part, value in parts.items() if part != "stored"}
 
 
 def decode(data: Any) -> World | None:
     """What `encode` made of a world. Raises TraceError for what it cannot have made."""
     if data is None:
         return None
+    done: list[Any] = []
     try:
-        world = World(**{part: _decode(value) for part, value in data.items()}, stored=True)
+        world = World(**{part: _decode(value, done) for part, value in data.items()}, stored=True)
         _check(world)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as e:
         raise TraceError(f"was edited or damaged: its record of the outside makes no sense ({e})") from None
     return world
 
 
-def _encode(value: Any) -> Any:
+_TAGS: dict[Any, str] = {list: "", tuple: "t", dict: "d", Failure: "e"}
+_MADE: dict[str, Any] = {"": list, "t": tuple, "e": Failure._make}
+
+
+def _encode(value: Any, done: dict[int, int]) -> Any:
     if value is None or type(value) in (bool, str):
         return value
     if type(value) is int or isinstance(value, (AddressFamily, SocketKind)):
@@ -123,34 +130,38 @@ def _encode(value: Any) -> Any:
         return value if math.isfinite(value) else {"f": repr(value)}
     if isinstance(value, bytes):
         return {"b": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {"d": [[_encode(key), _encode(item)] for key, item in value.items()]}
-    if type(value) not in (list, tuple, Failure):
+    if type(value) not in _TAGS:
         raise TraceError(f"cannot be saved: a {type(value).__name__} came from outside, in a call; give its parts")
-    items = [_encode(item) for item in value]
-    return {"e": items} if isinstance(value, Failure) else {"t": items} if isinstance(value, tuple) else items
+    if id(value) in done:
+        return {"r": done[id(value)]}
+    if isinstance(value, dict):
+        items = [[_encode(key, done), _encode(item, done)] for key, item in value.items()]
+    else:
+        items = [_encode(item, done) for item in value]
+    done[id(value)] = len(done)
+    tag = _TAGS[type(value)]
+    return {tag: items} if tag else items
 
 
-def _decode(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_decode(item) for item in value]
-    if not isinstance(value, dict):
+def _decode(value: Any, done: list[Any]) -> Any:
+    if not isinstance(value, (list, dict)):
         return value
-    ((tag, inner),) = value.items()
+    inner: Any
+    ((tag, inner),) = value.items() if isinstance(value, dict) else (("", value),)
     if tag == "b":
         return base64.b64decode(inner, validate=True)
     if tag == "f":
         return float(inner)
     if tag == "i":
         return int(inner, 16)
+    if tag == "r":
+        return done[inner]
     if tag == "d":
-        return {_decode(key): _decode(item) for key, item in inner}
-    items = [_decode(item) for item in inner]
-    if tag == "t":
-        return tuple(items)
-    if tag != "e":
-        raise ValueError(f"an unknown tag {tag!r}")
-    return Failure(*items)
+        made: Any = {_decode(key, done): _decode(item, done) for key, item in inner}
+    else:
+        made = _MADE[tag](_decode(item, done) for item in inner)
+    done.append(made)
+    return made
 
 
 def _check(world: World) -> None:
