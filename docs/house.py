@@ -72,14 +72,14 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3234,
-    "skynet": 3122,
+    "core": 3270,
+    "skynet": 3157,
     "trace": 3499,
     "drive": 1696,
     "lualib": 2684,
     "node": 1550,
-    "service": 1362,
-    "the runtime": 9583,
+    "service": 1368,
+    "the runtime": 9651,
     "the tools": 1413,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
