@@ -297,8 +297,12 @@ def test_modules_share_no_more_than_the_design_says() -> None:
     """A variable of a module is seen by all services of all nodes; docs/design.md says why each is safe."""
     own = ("check", "service", "examples")  # services have their variables each for itself
     found = set().union(*(variables(f) for f in HOME.rglob("*.py") if f.parent.name not in own))
-    made = {name for name in found if name.split(".")[1] in ("_ask", "_cache", "_deadlines", "_extern", "_subscribed")}
-    room = {"stream": "contrib"}
+    made = {
+        name
+        for name in found
+        if name.split(".")[1] in ("_ask", "_cache", "_deadlines", "_extern", "_resolver", "_subscribed")
+    }
+    room = {"stream": "contrib", "dns": "contrib"}
     for module, name in (n.split(".") for n in made):
         assert callable(getattr(import_module(f"skynet_lite.{room.get(module, 'lualib')}.{module}"), name))
     assert found - made == {  # those are functions, made by lualib/library.py; what they keep is in `libs`

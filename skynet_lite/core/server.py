@@ -346,6 +346,8 @@ class Server:
     @guarded
     def set_name(self, source: int, name: str, handle: int) -> None:
         """Give a service a name (cmd_name). Raises SkynetError."""
+        if not isinstance(name, str):
+            raise SkynetError(f"a name is a str, not {name!r:.80}")
         if name.startswith("."):
             self.handles.name(name[1:], handle)
             self.outside.note("name", name, handle)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..core.errors import SkynetError
 from ..core.message import PTYPE_RESPONSE, Message, Packed
 from ..core.mq import ignore
 from .calls import send
@@ -51,6 +52,8 @@ def register(name: str) -> None:
 def name(name: str, handle: int) -> None:
     """Give a service a name: ".name" in this node, otherwise a global one. A taken name stays."""
     s = current()
+    if not isinstance(handle, int):
+        raise SkynetError(f"a name is given to a handle, not to {handle!r:.80}")
     s.server.set_name(s.handle, name, handle)
 
 
