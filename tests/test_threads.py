@@ -777,6 +777,18 @@ def test_stop_holds_all_threads_and_driving_lets_them_go_on() -> None:
         node.run(until=lambda: len(beats) > n + 2, timeout=LIMIT)
 
 
+def test_a_service_that_stops_the_node_does_not_stop_who_waits_for_it() -> None:
+    """Whoever waits for an answer drives, so the node goes on until it has come, as with one worker."""
+    with node_of(2, clock="real") as node:
+
+        def stops() -> None:
+            node.stop()
+            skynet.sleep(1)
+            skynet.dispatch("lua", lambda session, source: (node.stop(), skynet.sleep(1), skynet.retpack("done")))
+
+        assert node.call(node.newservice(stops), "lua", timeout=LIMIT) == "done"
+
+
 def test_a_served_node_goes_on_by_itself() -> None:
     """Under the virtual clock, too: a call is answered, and time passes for those who sleep."""
     with node_of(2) as node:

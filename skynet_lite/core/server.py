@@ -309,11 +309,6 @@ class Server:
         self.call_in(target, ptype, session, payload)
         return call
 
-    @guarded
-    def give_up(self, call: Call) -> None:
-        """Nobody waits for its answer any more."""
-        self.calls.pop(call.session, None)
-
     def call_in(self, target: Context, ptype: int, session: int, payload: Any) -> None:
         self.outside.note("call", target.handle, session, payload)
         self.push(target, (ptype, session, 0, payload), "outside")
@@ -346,8 +341,6 @@ class Server:
     @guarded
     def set_name(self, source: int, name: str, handle: int) -> None:
         """Give a service a name (cmd_name). Raises SkynetError."""
-        if not isinstance(name, str):
-            raise SkynetError(f"a name is a str, not {name!r:.80}")
         if name.startswith("."):
             self.handles.name(name[1:], handle)
             self.outside.note("name", name, handle)

@@ -45,15 +45,18 @@ def abort() -> None:
 
 def register(name: str) -> None:
     """Give the current service a name."""
-    s = current()
-    s.server.set_name(s.handle, name, s.handle)
+    _give(name, current().handle)
 
 
 def name(name: str, handle: int) -> None:
     """Give a service a name: ".name" in this node, otherwise a global one. A taken name stays."""
+    _give(name, handle)
+
+
+def _give(name: str, handle: int) -> None:
     s = current()
-    if not isinstance(handle, int):
-        raise SkynetError(f"a name is given to a handle, not to {handle!r:.80}")
+    if not isinstance(name, str) or not isinstance(handle, int):
+        raise SkynetError(f"a name is a str, and given to a handle: not {name!r:.80} and {handle!r:.80}")
     s.server.set_name(s.handle, name, handle)
 
 
