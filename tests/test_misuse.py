@@ -436,3 +436,30 @@ def test_readall_reads_all(paused: bool) -> None:
         node.run(until=lambda: bool(got), timeout=20)
         client.close()
     assert got == [data]
+
+
+# ---- values of a wrong kind
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "send": (lambda: skynet.send(1, []), r"unknown protocol \[\]"),  # type: ignore[arg-type]
+    "call": (lambda: skynet.call(1, []), r"unknown protocol \[\]"),  # type: ignore[arg-type]
+    "register": (lambda: skynet.register(5), "a name is a str, .* not 5 and"),  # type: ignore[arg-type]
+    "name": (lambda: skynet.name(".x", "y"), "a name is a str, and given to a handle: not '.x' and 'y'"),  # type: ignore[arg-type]
+    "uniqueservice": (lambda: skynet.uniqueservice(True), "True is no service"),
+    "queryservice": (lambda: skynet.queryservice(True), "True is no service"),
+    "snax.newservice": (lambda: snax.newservice(5), "no snax service 5"),  # type: ignore[arg-type]
+    "coroutine.status": (lambda: coroutine.status(5), "5 is no coroutine"),
+    "coroutine.close": (lambda: coroutine.close(5), "5 is no coroutine"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_value_of_a_wrong_kind_is_named(what: str) -> None:
+    """Not by an error from somewhere inside of us."""
+    wrong, words = WRONG[what]
+
+    def main() -> None:
+        with pytest.raises(SkynetError, match=words):
+            wrong()
+
+    assert run(main) == []

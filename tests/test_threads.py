@@ -297,8 +297,12 @@ def test_modules_share_no_more_than_the_design_says() -> None:
     """A variable of a module is seen by all services of all nodes; docs/design.md says why each is safe."""
     own = ("check", "service", "examples")  # services have their variables each for itself
     found = set().union(*(variables(f) for f in HOME.rglob("*.py") if f.parent.name not in own))
-    made = {name for name in found if name.split(".")[1] in ("_ask", "_cache", "_deadlines", "_extern", "_subscribed")}
-    room = {"stream": "contrib"}
+    made = {
+        name
+        for name in found
+        if name.split(".")[1] in ("_ask", "_cache", "_deadlines", "_extern", "_resolver", "_subscribed")
+    }
+    room = {"stream": "contrib", "dns": "contrib"}
     for module, name in (n.split(".") for n in made):
         assert callable(getattr(import_module(f"skynet_lite.{room.get(module, 'lualib')}.{module}"), name))
     assert found - made == {  # those are functions, made by lualib/library.py; what they keep is in `libs`
@@ -771,6 +775,18 @@ def test_stop_holds_all_threads_and_driving_lets_them_go_on() -> None:
         time.sleep(0.05)
         assert len(beats) == n
         node.run(until=lambda: len(beats) > n + 2, timeout=LIMIT)
+
+
+def test_a_service_that_stops_the_node_does_not_stop_who_waits_for_it() -> None:
+    """Whoever waits for an answer drives, so the node goes on until it has come, as with one worker."""
+    with node_of(2, clock="real") as node:
+
+        def stops() -> None:
+            node.stop()
+            skynet.sleep(1)
+            skynet.dispatch("lua", lambda session, source: (node.stop(), skynet.sleep(1), skynet.retpack("done")))
+
+        assert node.call(node.newservice(stops), "lua", timeout=LIMIT) == "done"
 
 
 def test_a_served_node_goes_on_by_itself() -> None:

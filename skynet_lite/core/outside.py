@@ -34,7 +34,8 @@ AddressInfo = tuple[int, int, int, str, Any]
 Lookup = tuple[Any, "list[AddressInfo] | OSError"]
 
 LOOKUP_THREADS = 128
-"""Names that are looked up at the same time: one that never answers keeps a thread, and must not hold up the others."""
+"""Names that are looked up at the same time: one that never answers keeps a thread, and must not hold up the others.
+So many of them do, for as long as resolv.conf(5) lets the system ask: a getaddrinfo cannot be told to give up."""
 
 POLLERS: dict[str, Callable[[], Poller]] = {
     "": EpollPoller if hasattr(select, "epoll") else SelectorPoller, "epoll": EpollPoller, "selectors": SelectorPoller,

@@ -309,11 +309,6 @@ class Server:
         self.call_in(target, ptype, session, payload)
         return call
 
-    @guarded
-    def give_up(self, call: Call) -> None:
-        """Nobody waits for its answer any more."""
-        self.calls.pop(call.session, None)
-
     def call_in(self, target: Context, ptype: int, session: int, payload: Any) -> None:
         self.outside.note("call", target.handle, session, payload)
         self.push(target, (ptype, session, 0, payload), "outside")

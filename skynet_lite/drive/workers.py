@@ -318,8 +318,10 @@ class Workers(BaseDriver):
                 if deadline is not None and time.monotonic() > deadline:
                     raise DriveTimeout(f"{what} did not come in time; {self._server.situation()}")
                 nap = NAP
-                if idle_ends and self._halted:  # by `stop`, in another thread: it will not become idle
-                    return
+                if self._halted:  # by `stop`, in another thread or a service
+                    if idle_ends:  # it will not become idle
+                        return
+                    self._begin()  # we drive, so it goes on
                 if self._quiet():
                     if until() or idle_ends:
                         return

@@ -131,6 +131,8 @@ def wrap(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def status(co: Any) -> str:
     """ "running"; "normal": it has resumed another; "suspended"; "blocked": parked in skynet; "dead"."""
+    if not hasattr(co, "thread"):
+        raise SkynetError(f"{co!r:.80} is no coroutine")
     if co.dead or co.f is None:
         return "dead"
     me = running()

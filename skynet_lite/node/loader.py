@@ -117,12 +117,12 @@ class Registry:
         return self._search(name, self._snax, "snax service", self._snax)
 
     def _search(self, name: str, patterns: list[str], what: str, shown: list[str]) -> str:
-        if all(part.isidentifier() for part in name.replace("/", ".").split(".")):
+        if isinstance(name, str) and all(part.isidentifier() for part in name.replace("/", ".").split(".")):
             for pattern in patterns:
                 path = os.path.join(self._folder, pattern.replace("?", name))
                 if os.path.isfile(path):
                     return path
-        raise SkynetError(f"no {what} {name!r}: looked for {'; '.join(p.replace('?', name) for p in shown)}")
+        raise SkynetError(f"no {what} {name!r}: looked for {'; '.join(p.replace('?', str(name)) for p in shown)}")
 
     def _preloaded(self, preload: str) -> CodeType:
         path = os.path.join(self._folder, preload)

@@ -171,7 +171,8 @@ class Node(metaclass=Shown):
         try:
             self.driver.run_until(call.done.is_set, None if end is None else end - time.monotonic(), what, call)
         finally:
-            self.server.give_up(call)
+            with self.server.lock:
+                self.server.calls.pop(call.session, None)
         if not call.ok:
             self.driver.see_logged()
             raise CallError.of(call.payload, call.session, typename)
@@ -421,8 +422,7 @@ class Node(metaclass=Shown):
 
     def _last(self) -> None:
         """All services are closed: write what the logger still has, and let go whoever waits."""
-        logger = self.server.logger
-        while logger is not None and logger.mailbox:
+        while (logger := self.server.logger) is not None and logger.mailbox:
             logger.mailbox.callback(logger.mailbox.popleft())
         while self.server.calls:
             self.server.calls.popitem()[1].done.set()

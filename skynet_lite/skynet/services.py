@@ -133,7 +133,7 @@ def queryservice(name: str | bool, *args: Any) -> int:
 
 
 def _manager(command: str, name: str | bool, *args: Any) -> int:
-    if name is True:
+    if name is True and args:
         command, (name, *args) = "G" + command, args  # type: ignore[assignment]  # a tuple before, a list now
     answer = call(".service", "lua", command, name_of(current(), name), *args)
     if not isinstance(answer, int):
@@ -149,7 +149,7 @@ def self() -> int:
 
 def localname(name: str) -> int | None:
     """The handle behind a local name (".name"), None if there is none."""
-    return current().server.handles.query(name) or None if name.startswith(".") else None
+    return current().server.handles.query(name) or None if str(name).startswith(".") else None
 
 
 def getenv(key: str) -> str | None:
