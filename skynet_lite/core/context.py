@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, filterfalse
 from typing import Any
 
-from .errors import Failure
+from .errors import Failure, told
 from .mq import MessageQueue
 
 MAX_SESSION = 0x7FFFFFFF
@@ -48,7 +48,7 @@ class Context:
     def label(self) -> str:
         """How the launch is told in the log: `snlua main 8001`."""
         words = [self.kind, self.name] if self.kind == "snlua" else [self.kind]
-        return " ".join([*words, *map(str, self.args)])
+        return " ".join([*words, *map(told, self.args)])
 
 
 def sessions(in_use: Callable[[int], bool], first: int = 1) -> Iterator[int]:

@@ -36,7 +36,7 @@ def send(addr: int | str, typename: str, *args: Any) -> int | None:
     try:
         s = co.service
         p = s.proto[typename]
-    except (AttributeError, KeyError):
+    except (AttributeError, KeyError, TypeError):
         raise unknown_protocol(typename) from None
     pack = p.pack
     return 0 if s.server.send(s.handle, addr, p.id, 0, pack(args)) else None
@@ -52,7 +52,7 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
     try:
         s = co.service
         p = s.proto[typename]
-    except (AttributeError, KeyError):
+    except (AttributeError, KeyError, TypeError):
         raise unknown_protocol(typename) from None
     pack = p.pack
     payload = pack(args)

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.errors import CallError, Failure, SkynetError, brief
+from ..core.errors import CallError, Failure, SkynetError, brief, shown, text_of
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from .calls import call, send
 from .coroutine import QUIT, GreenletExit, coroutine_yield, running
-from .runnable import runnable
+from .runnable import has_run, runnable
 from .scheduler import Scheduler, current
 from .waits import timeout
 
@@ -53,7 +53,7 @@ def init(func: F) -> F:
     if s.init_functions is not None:
         s.init_functions.append(runnable(func))
     else:
-        runnable(func)()
+        has_run(runnable(func)())
     return func
 
 
@@ -63,8 +63,8 @@ def init_service(func: Callable[[], Any]) -> None:
     try:
         functions, s.init_functions = s.init_functions or [], None
         for f in functions:
-            f()
-        func()
+            has_run(f())
+        has_run(func())
     except GreenletExit:  # it is being closed
         raise
     except BaseException as e:
@@ -165,7 +165,7 @@ def setenv(key: str, value: object) -> None:
 
 def error(*words: Any) -> None:
     """Write a line to the log, through the logger service."""
-    current().error(" ".join(map(str, words)))
+    current().error(" ".join(map(text_of, words)))
 
 
 def term(addr: int | str) -> None:
@@ -199,7 +199,7 @@ def stat(what: str) -> int | float:
         "time": lambda: s.server.cpu_time() - s.ctx.cpu_start if s.server.profile else 0.0,
     }
     if what not in figures:
-        raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
+        raise SkynetError(f"stat {shown(what)} is unknown: ask for mqlen, message, endless, cpu or time")
     return figures[what]()
 
 
