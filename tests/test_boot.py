@@ -294,7 +294,8 @@ def test_keys_of_skynet_that_mean_nothing_here_say_why(tmp_path: Path, key: str,
         ("include = [3]", "include is .3.: the name of a file is needed"),
         ("include = {a = 1}", "the name of a file is needed"),
         ('include = "."', "cannot read the configuration .*: Is a directory"),
-        ('include = "\\u0000"', "is not valid TOML: .*embedded null"),
+        ('include = "\\u0000"', "cannot read the configuration .*: a NUL character has no place in a name"),
+        ('logger = "a\\u0000b"', "configuration key 'logger' is .*: a NUL character has no place in it"),
         ("poller = []", r"configuration key 'poller' is \[\]: a string is needed"),
         ("clock = {}", "configuration key 'clock' is {}: a string is needed"),
         ("thread = 1.0", "configuration key 'thread' is 1.0: a number of worker threads is needed"),
@@ -599,3 +600,20 @@ def test_a_service_file_does_not_hide_a_module_of_its_name(tmp_path: Path) -> No
     finally:
         if before is not None:
             sys.modules["uuid"] = before
+
+
+def test_a_configuration_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """As some editors on Windows write it; three bytes that nobody sees are no reason to refuse a file."""
+    path = config(tmp_path, "")
+    Path(path).write_bytes(b'\xef\xbb\xbf[env]\nkey = "found"\n')
+    with Node(path, log=list) as node:
+        assert node.env.get("key") == "found"
+
+
+def test_a_pid_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """A device that has no end is not read to its end, and what writing to it raises is one clear line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "skynet_lite", "run", config(tmp_path, 'daemon = "/dev/full"\nstart = "x"')],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "skynet-lite: Can't write pidfile [/dev/full]" in done.stderr and done.stderr.count("\n") == 1

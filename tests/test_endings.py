@@ -284,6 +284,35 @@ def test_close_from_several_threads_is_one_close(thread: int) -> None:
         assert (errors, outside.closed) == ([], 1)
 
 
+@pytest.mark.parametrize("thread", [1, 2])
+def test_who_waits_for_an_answer_hears_that_the_node_was_closed(thread: int) -> None:
+    """From another thread, and whichever service it is that will not answer."""
+    asked, errors = threading.Event(), []
+
+    def main() -> None:
+        def waits(session: int, source: int) -> None:
+            asked.set()
+            skynet.wait()
+
+        skynet.dispatch("lua", waits)
+
+    with Node(thread=thread, log=list) as node:
+        node.serve()
+        address = node.newservice(main)
+
+        def call() -> None:
+            try:
+                node.call(address, "lua")
+            except SkynetError as e:
+                errors.append(str(e))
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        assert asked.wait(LIMIT)
+    caller.join(LIMIT)
+    assert len(errors) == 1 and "closed" in errors[0], errors
+
+
 def test_what_is_raised_at_the_end_of_a_service_stays_in_the_log() -> None:
     """Somebody kills it, and drives on."""
 

@@ -372,7 +372,7 @@ def test_what_nobody_takes_is_shown_in_short() -> None:
     with Node(clock="virtual", log=list) as node:
         node.newservice(main)
         node.run()
-    assert len([line for line in node.log_lines if "[[[[[" in line and len(line) < 1000]) == 2
+    assert len([line for line in node.log_lines if "[[[" in line and len(line) < 1000]) == 2
 
 
 def wicked(how: str) -> Any:

@@ -137,6 +137,25 @@ def test_a_caller_hears_that_the_handler_has_not_run() -> None:
         assert "waits is no plain function" in "\n".join(node.log_lines)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_start_function_hides_no_task_that_has_not_run() -> None:
+    """A start function, an init function and a critical section look at what was returned, as a fork does."""
+
+    def hides() -> Any:
+        return waits()
+
+    def initial() -> None:
+        skynet.init(lambda: waits())
+
+    def section() -> None:
+        skynet.queue()(waits)
+
+    with Node(clock="virtual", log=list) as node:
+        for main in (hides, initial, section):
+            with pytest.raises(CallError, match="did not start: SkynetError: waits is no plain function"):
+                node.newservice(main)
+
+
 def test_a_generator_that_has_begun_is_no_mistake() -> None:
     """What a task returns is its own business, if it has run."""
 
@@ -441,10 +460,10 @@ def test_readall_reads_all(paused: bool) -> None:
 # ---- values of a wrong kind
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
-    "send": (lambda: skynet.send(1, []), r"unknown protocol \[\]"),  # type: ignore[arg-type]
-    "call": (lambda: skynet.call(1, []), r"unknown protocol \[\]"),  # type: ignore[arg-type]
-    "register": (lambda: skynet.register(5), "a name is a str, .* not 5 and"),  # type: ignore[arg-type]
-    "name": (lambda: skynet.name(".x", "y"), "a name is a str, and given to a handle: not '.x' and 'y'"),  # type: ignore[arg-type]
+    "send": (lambda: skynet.send(1, []), r"the type of a message, .*: \[\] is none"),  # type: ignore[arg-type]
+    "call": (lambda: skynet.call(1, []), r"the type of a message, .*: \[\] is none"),  # type: ignore[arg-type]
+    "register": (lambda: skynet.register(5), "a name is a str, and names a handle: not 5"),  # type: ignore[arg-type]
+    "name": (lambda: skynet.name(".x", "y"), "a name is a str, and names a handle: not '.x' for 'y'"),  # type: ignore[arg-type]
     "uniqueservice": (lambda: skynet.uniqueservice(True), "True is no service"),
     "queryservice": (lambda: skynet.queryservice(True), "True is no service"),
     "snax.newservice": (lambda: snax.newservice(5), "no snax service 5"),  # type: ignore[arg-type]
@@ -463,3 +482,94 @@ def test_a_value_of_a_wrong_kind_is_named(what: str) -> None:
             wrong()
 
     assert run(main) == []
+
+
+# ---- values that are too long to be told
+
+
+def shared(levels: int) -> Any:
+    """A small list that `repr` would tell in 2 ** levels words."""
+    value: Any = ["x"]
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+HUGE = {"shared": shared(60), "digits": 1 << 20_000, "long": "x" * 3_000_000}
+
+
+@pytest.mark.parametrize("thread", [1, 4])
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_value_that_is_too_long_to_be_told_is_told_in_short(kind: str, thread: int) -> None:
+    """Who is sent such a value cannot know it: its log line, and its error, is short and comes at once. So for what
+    nobody handles, the arguments of a service, its name, and the commands of services that come with the node."""
+
+    value = HUGE[kind]
+
+    def nobody() -> None: ...
+
+    def asks(gate: int, nobody: int, born: Any) -> None:
+        with pytest.raises(CallError, match="launcher"):
+            skynet.call(".launcher", "lua", "LAUNCH", "snlua", value)
+        with pytest.raises(CallError, match="gate"):
+            skynet.call(gate, "lua", value)
+        assert skynet.call(".launcher", "lua", value) == ["Unknown command"]
+        skynet.send(nobody, "lua", value)
+        skynet.redirect(nobody, 0, "response", 99, skynet.pack(value))
+        skynet.error("said", value if type(value) is int else "")
+
+    with Node(thread=thread, log=list) as node:
+        node.newservice(asks, node.newservice("gate"), node.newservice(nobody), value)
+        node.run_until_idle()
+        lines = "\n".join(node.log_lines)
+        assert "Unknown request (lua)" in lines and "Response message" in lines and "LAUNCH snlua asks" in lines
+        assert max(map(len, lines.splitlines())) < 1000
+
+
+def test_who_forgets_the_type_of_a_message_is_told_so() -> None:
+    """`send(to, {...})`, without "lua": the error names what is missing, not that a dict has no hash."""
+
+    def main() -> None:
+        for forgets in (skynet.send, skynet.call, skynet.rawcall):
+            with pytest.raises(SkynetError, match=r'the type of a message, as "lua", comes before .*: \[1\] is none'):
+                forgets(skynet.self(), [1], None)  # type: ignore[operator]  # that is the mistake
+        skynet.error("held")
+
+    assert run(main) == ["held"]
+
+
+@pytest.mark.parametrize("name", [None, 5.5, b".x", ["x"]])
+def test_a_name_is_a_str(name: Any) -> None:
+    """And what it names is a handle: a name for anything else would fail at whoever uses it."""
+
+    def main() -> None:
+        with pytest.raises(SkynetError, match="a name is a str, and names a handle"):
+            skynet.register(name)
+        with pytest.raises(SkynetError, match="a name is a str, and names a handle"):
+            skynet.name(".x", name)
+        skynet.error("held")
+
+    assert run(main) == ["held"]
+
+
+@pytest.mark.parametrize("given", [(3,), ("x",), (Served, 3), (Served, str, "x")])
+def test_a_type_is_registered_with_functions(given: Any) -> None:
+    """Refused where it is registered, not in the first message that holds one."""
+    with pytest.raises(SkynetError, match="register_type takes a class, pack"):
+        skynet.register_type(*given)
+
+
+@pytest.mark.parametrize("ticks", [1.5, "a", None, float("nan")])
+def test_time_advances_by_whole_ticks(ticks: Any) -> None:
+    """`advance` counts as `sleep` does."""
+    with Node(clock="virtual", log=list) as node:
+        node.advance(2.0)  # type: ignore[arg-type]  # whole
+        with pytest.raises(SkynetError, match="a time is a whole number of ticks"):
+            node.advance(ticks)
+
+
+@pytest.mark.parametrize("given", [3, [], b"x.toml"])
+def test_a_node_takes_a_path(given: Any) -> None:
+    """`Node(4)` was meant as `Node(thread=4)`."""
+    with pytest.raises(SkynetError, match=r"Node takes the path of a TOML file, and keys by name \(thread=4\)"):
+        Node(given)

@@ -21,9 +21,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from .. import skynet
-from ..core.errors import SocketError
+from ..core.errors import NodeClosed, SocketError
 from ..skynet import socket
-from ..skynet.coroutine import inherit, running
+from ..skynet.coroutine import GreenletExit, inherit, running
 from . import tls
 from .internal import Header, collect, complain, h11, next_event, pairs
 from .stream import LINGER, TIMEOUT, Stream
@@ -193,7 +193,9 @@ def _answer(request: Request, conn: h11.Connection, handler: Handler, timeout: i
             return False
         parts = answer if isinstance(answer, tuple) else (200, answer)
         write_response(stream, conn, *parts, head=request.method == "HEAD", timeout=timeout)
-    except Exception as e:
+    except (GreenletExit, NodeClosed):  # it is being closed, with its service or its node
+        raise
+    except BaseException as e:
         if not stream.timed_out:
             complain(f"httpd: {request.method} {request.url}", e)
         if conn.our_state is not h11.SEND_RESPONSE:

@@ -13,10 +13,9 @@ from dataclasses import fields, is_dataclass
 from enum import Enum, Flag
 from functools import partial
 from operator import attrgetter
-from reprlib import Repr
 from typing import Any, TypeVar
 
-from .errors import PackError, SkynetError
+from .errors import PackError, SkynetError, shown, text_of
 
 T = TypeVar("T")
 ATOMS = frozenset((str, bytes, int, float, bool, type(None)))
@@ -36,9 +35,12 @@ def register_type(cls: T, pack: Callable[[Any], Any] | None = None, unpack: Call
 
     Those arrive as they were, dataclasses without a call of `__init__`. For other classes `pack(value)` returns
     what travels in its place, and `unpack` makes a value of it again; without that the receiver gets what
-    has travelled. Raises SkynetError if `pack` is missing.
+    has travelled. Raises SkynetError if `pack` is missing, or what is given is no class or no function.
     """
     kind: Any = cls
+    if not isinstance(kind, type) or not all(f is None or callable(f) for f in (pack, unpack)):
+        given = ", ".join(map(shown, (kind, pack, unpack)))
+        raise SkynetError(f"register_type takes a class, pack(value) and unpack(what has travelled), not {given}")
     if pack is None and issubclass(kind, Enum):
         pack, unpack = (attrgetter("value"), kind) if issubclass(kind, Flag) else (attrgetter("name"), kind.__getitem__)
     elif pack is None and hasattr(kind, "_make"):
@@ -121,7 +123,7 @@ class _Coder:
             made = made if kind is list else tuple(made)
         elif kind is dict:
             keys = [self.plain(key, f"a key of {where}", depth + 1) for key in value]
-            values = [self.plain(v, f"{where}[{_shown(key)}]", depth + 1) for key, v in value.items()]
+            values = [self.plain(v, f"{where}[{shown(key)}]", depth + 1) for key, v in value.items()]
             made = dict(zip(keys, values, strict=True))
         elif (codec := _codec(kind)) is not None:
             made = self.plain(codec[0](value), where, depth + 1)
@@ -138,14 +140,6 @@ class _Coder:
         return made
 
 
-class _Short(Repr):
-    def repr_int(self, x: int, level: int) -> str:
-        return super().repr_int(x, level) if x.bit_length() < 999 else "…"  # Python refuses the longest
-
-
-_shown = _Short().repr
-
-
 def endless(value: Any) -> bool:
     """Whether it has more than MOST parts, each counted wherever it stands."""
     found = [value]
@@ -158,14 +152,9 @@ def endless(value: Any) -> bool:
     return False
 
 
-def words(values: Iterable[Any], between: str = " ") -> str:
+def words(values: Iterable[Any]) -> str:
     """The values as one text, those that are endless in short."""
-    return between.join(map(text, values))
-
-
-def text(value: Any, how: Callable[[Any], str] = str) -> str:
-    """`str(value)`, or as `how` says; in short if it is endless."""
-    return _shown(value) if endless(value) else how(value)
+    return " ".join(shown(value) if endless(value) else text_of(value) for value in values)
 
 
 def _cut(text: str) -> str:

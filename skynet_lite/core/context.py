@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, filterfalse
 from typing import Any
 
-from .codec import words
-from .errors import Failure
+from .errors import Failure, told
 from .mq import MessageQueue
 
 MAX_SESSION = 0x7FFFFFFF
@@ -48,7 +47,8 @@ class Context:
     @property
     def label(self) -> str:
         """How the launch is told in the log: `snlua main 8001`."""
-        return words([self.kind, *([self.name] if self.kind == "snlua" else []), *self.args])
+        words = [self.kind, self.name] if self.kind == "snlua" else [self.kind]
+        return " ".join([*words, *map(told, self.args)])
 
 
 def sessions(in_use: Callable[[int], bool], first: int = 1) -> Iterator[int]:

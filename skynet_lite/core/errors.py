@@ -6,6 +6,7 @@ Each says what was wrong and what to do. `SkynetError` is the common base.
 from __future__ import annotations
 
 from collections.abc import Callable
+from reprlib import Repr
 from typing import Any, NamedTuple
 
 
@@ -105,3 +106,27 @@ def text_of(value: object, how: Callable[[Any], str] = str) -> str:
         return how(value)
     except BaseException as e:
         return f"<its text cannot be told: {_name(type(e))}>"
+
+
+class _Short(Repr):
+    """A list of twenty levels that shares its parts has a million of them: `repr` would tell each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 3, 80, 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < 999 else "…"  # Python refuses the longest
+
+
+_short = _Short()
+
+
+def shown(value: object) -> str:
+    """`repr(value)` for an error or a log line, never long and never slow, whatever somebody has given or sent."""
+    return text_of(value, _short.repr)[:200]
+
+
+def told(value: object) -> str:
+    """`str(value)` likewise."""
+    return value[:200] if isinstance(value, str) else shown(value)

@@ -12,7 +12,7 @@ After skynet-src/skynet_handle.c (skynet_handle_register, skynet_handle_namehand
 from __future__ import annotations
 
 from .context import Context
-from .errors import AddressError
+from .errors import AddressError, shown
 
 HANDLE_MASK = 0xFFFFFF
 REMOTE_SHIFT = 24
@@ -77,7 +77,7 @@ class HandleStorage:
         try:
             return int(address[1:], 16)
         except ValueError:
-            raise AddressError(f"{address!r} is no address: hex digits follow a colon, as in :00000008") from None
+            raise AddressError(f"{shown(address)} is no address: hex digits follow a colon, as in :00000008") from None
 
 
 def address_text(handle: int) -> str:

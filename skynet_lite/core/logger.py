@@ -18,7 +18,7 @@ from functools import partial
 from typing import IO, Any
 
 from .context import Context
-from .errors import ConfigError, error_text
+from .errors import ConfigError, error_text, shown
 from .handle import address_text
 from .message import PTYPE_TEXT, Message
 from .report import Report
@@ -116,7 +116,7 @@ def open_log(
         return partial(print_to, log), None, None
     if callable(log):
         return lambda *line: log(full_line(*line)), None, None
-    raise ConfigError(f"log: {log!r} is no place for lines; give list, a logging.Logger, a file or a function")
+    raise ConfigError(f"log: {shown(log)} is no place for lines; give list, a logging.Logger, a file or a function")
 
 
 def _to_logging(log: logging.Logger, name_of: Callable[[int], str], source: int, text: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from .clock import Clock, VirtualClock
 from .context import Context
 from .env import Env
-from .errors import AddressError, Failure, SkynetError, brief, error_text
+from .errors import AddressError, Failure, SkynetError, brief, error_text, shown
 from .handle import REMOTE_SHIFT, HandleStorage, address_text
 from .locks import guarded
 from .message import (
@@ -341,12 +341,14 @@ class Server:
     @guarded
     def set_name(self, source: int, name: str, handle: int) -> None:
         """Give a service a name (cmd_name). Raises SkynetError."""
+        if not isinstance(name, str) or type(handle) is not int:
+            raise SkynetError(f"a name is a str, and names a handle: not {shown(name)} for {shown(handle)}")
         if name.startswith("."):
             self.handles.name(name[1:], handle)
             self.outside.note("name", name, handle)
             return
         if name.startswith(":") or len(name) > 15 or not isinstance(self.resolve(name), str):
-            raise SkynetError(f"{name!r} cannot be a global name: at most 15 characters, no number, no colon in front")
+            raise SkynetError(f"{shown(name)} is no global name: at most 15 characters, no number, no colon in front")
         self.send(source, ".cslave", 10, 0, ("REGISTER", name, handle))
 
     # ---- time

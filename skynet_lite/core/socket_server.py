@@ -24,7 +24,7 @@ import socket as pysocket
 from collections.abc import Callable
 from typing import Any
 
-from .errors import SocketError, error_text
+from .errors import SocketError, error_text, shown
 from .locks import guarded
 from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, SOCKET_ERROR
 from .outside import Descriptor, is_numeric, join, reason, told
@@ -70,7 +70,7 @@ class SocketServer(Udp):
         try:
             s = self._reserve(opaque, self.outside.adopt(fd))
         except (OSError, OverflowError, TypeError) as e:
-            raise SocketError(f"bind: {fd!r} is no open descriptor: {e}") from None
+            raise SocketError(f"bind: {shown(fd)} is no open descriptor: {e}") from None
         self._command("bind", s.id, opaque)
         return s.id
 

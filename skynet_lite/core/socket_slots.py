@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import SocketError
+from .errors import SocketError, shown
 from .locks import guarded
 from .message import SOCKET_CLOSE, SOCKET_ERROR
 from .outside import Descriptor, Outside, join, reason
@@ -160,7 +160,7 @@ class Slots:
 
     def _command(self, name: str, id: int, opaque: int, *rest: Any) -> None:
         if type(id) is not int:
-            raise SocketError(f"a socket id is a number, not {id!r}: use what listen, open or accept gave you")
+            raise SocketError(f"a socket id is a number, not {shown(id)}: use what listen, open or accept gave you")
         self.commands.append((name, id, opaque, *rest))
 
     def _reserve(self, opaque: int, sock: Any) -> Socket:

@@ -6,10 +6,11 @@ After service/debug_console.lua (format_table, dump_list, convert_stat, call).
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import SkynetError
+from ..core.errors import SkynetError, shown
 from ..core.handle import address_text
 
 CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160)) if c not in b"\t\n"}
@@ -71,9 +72,12 @@ def age_text(ti: int) -> str:
 def number(text: str) -> float:
     """Raises SkynetError if it is none."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise SkynetError(f"{text!r} is no number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise SkynetError(f"{shown(text)} is no number")
+    return value
 
 
 def literals(text: str) -> list[Any]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..core.errors import SkynetError
+from ..core.errors import SkynetError, shown
 from ..core.message import PTYPE_SOCKET
 from ..skynet import dispatch, error, fork, register_protocol, retpack, start as _start_service
 from ..skynet.runnable import runnable
@@ -77,7 +77,7 @@ class Gate:
         elif hasattr(self.handler, "command"):
             answer = self.handler.command(cmd, source, *args)
         else:
-            raise SkynetError(f"unknown command {cmd!r}: a gate knows open and close; its handler has no command()")
+            raise SkynetError(f"unknown command {shown(cmd)}: a gate knows open and close; its handler no command()")
         retpack(*values(answer))
 
     # ---- socket messages

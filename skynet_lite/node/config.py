@@ -84,6 +84,7 @@ def _keys(*types: str) -> list[str]:
 
 _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (_keys("str", "str | None"), lambda value: value is None or isinstance(value, str), "a string is needed"),
+    (_keys("str", "str | None"), lambda value: "\0" not in (value or ""), "a NUL character has no place in it"),
     (["clock"], lambda value: value in ("real", "virtual"), 'use "real" or "virtual"'),
     (["thread"], lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
     (["thread"], lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
@@ -99,6 +100,8 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
 
 def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Config:
     """Put a configuration together. Raises ConfigError, naming the key."""
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise ConfigError(f"Node takes the path of a TOML file, and keys by name (thread=4), not {text_of(path, repr)}")
     values = _read(Path(path)) if path is not None else {}
     for name, text in sorted(os.environ.items()):
         if name.startswith(ENV_PREFIX):
@@ -127,9 +130,11 @@ def environment(config: Config) -> dict[str, str]:
 
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
+        if "\0" in str(path):
+            raise ConfigError(f"cannot read the configuration {str(path)!r}: a NUL character has no place in a name")
         if (here := path.resolve()) in above:
             raise ConfigError(f"{above[-1]} includes {path}, and that includes it")
-        values = {k: _substituted(k, v) for k, v in tomllib.loads(here.read_text(encoding="utf-8")).items()}
+        values = {k: _substituted(k, v) for k, v in tomllib.loads(here.read_text(encoding="utf-8-sig")).items()}
     except OSError as e:
         raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
     except (ValueError, RecursionError) as e:

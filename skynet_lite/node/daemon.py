@@ -73,7 +73,7 @@ def check_pid(path: str) -> int:
     pid = 0
     try:
         with open(path, encoding="ascii") as file:
-            pid = int(file.read())
+            pid = int(file.read(32))  # a device may have no end
         if pid <= 0 or pid == os.getpid():
             return 0
         os.kill(pid, 0)
@@ -106,9 +106,12 @@ def write_pid(path: str) -> IO[str]:
         file.close()
         why = f"Can't lock pidfile, lock is held by pid {holder}." if holder else "Can't lock and read pidfile."
         raise ConfigError(why) from None
-    file.truncate()
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    try:
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+    except OSError as e:
+        raise ConfigError(f"Can't write pidfile [{path}]: {e.strerror}") from e
     return file
 
 

@@ -21,7 +21,7 @@ from types import CodeType, MethodType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from ..core.errors import ConfigError, SkynetError, brief
+from ..core.errors import ConfigError, SkynetError, brief, shown, told
 from ..core.message import Launch
 from ..core.places import SERVICES
 from ..lualib import codecache
@@ -85,7 +85,7 @@ class Registry:
         if isinstance(service, str):
             return Path(service).stem if _is_file(service) else service
         if not is_runnable(service):
-            raise SkynetError(f"{service!r} is no service: give a start function (def, not async), or a name")
+            raise SkynetError(f"{shown(service)} is no service: give a start function (def, not async), or a name")
         return getattr(service, "__name__", type(service).__name__).strip("<>")
 
     def give(self, name: str, service: str | StartFunction) -> None:
@@ -116,13 +116,14 @@ class Registry:
         """The file of a snax service. Raises SkynetError."""
         return self._search(name, self._snax, "snax service", self._snax)
 
-    def _search(self, name: str, patterns: list[str], what: str, shown: list[str]) -> str:
+    def _search(self, name: str, patterns: list[str], what: str, tried: list[str]) -> str:
         if isinstance(name, str) and all(part.isidentifier() for part in name.replace("/", ".").split(".")):
             for pattern in patterns:
                 path = os.path.join(self._folder, pattern.replace("?", name))
                 if os.path.isfile(path):
                     return path
-        raise SkynetError(f"no {what} {name!r}: looked for {'; '.join(p.replace('?', str(name)) for p in shown)}")
+        where = "; ".join(told(p.replace("?", str(name))) for p in tried)
+        raise SkynetError(f"no {what} {shown(name)}: looked for {where}")
 
     def _preloaded(self, preload: str) -> CodeType:
         path = os.path.join(self._folder, preload)

@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any, TypeVar, Unpack
 
 from ..core.env import Env
-from ..core.errors import AddressError, CallError, ConfigError, SkynetError, text_of
+from ..core.errors import AddressError, CallError, ConfigError, Failure, SkynetError, text_of
 from ..core.handle import address_text
 from ..core.harbor import Harbor
 from ..core.logger import Logger, careful, open_log
@@ -27,6 +27,7 @@ from ..core.outside import POLLERS, Outside
 from ..core.places import Places, here
 from ..core.ports import Call
 from ..core.server import Server
+from ..core.timer import ticks as whole_ticks
 from ..doors import door
 from ..drive.breaking import stop_signals
 from ..drive.monitors import Monitors
@@ -263,9 +264,9 @@ class Node(metaclass=Shown):
         """Let `ticks` of virtual time pass, timer by timer, and run what they wake."""
         if not self.clock.virtual:
             raise SkynetError('advance() needs Node(clock="virtual"); a real clock moves by itself')
-        if ticks < 0:
+        if (whole := whole_ticks(ticks)) < 0:
             raise SkynetError(f"time does not go back: advance({ticks})")
-        self.driver.advance(ticks)
+        self.driver.advance(whole)
 
     def busy(self) -> bool:
         """Whether a message is being handled, or waits to be."""
@@ -425,7 +426,8 @@ class Node(metaclass=Shown):
         while (logger := self.server.logger) is not None and logger.mailbox:
             logger.mailbox.callback(logger.mailbox.popleft())
         while self.server.calls:
-            self.server.calls.popitem()[1].done.set()
+            call = self.server.calls.popitem()[1]
+            call.settle(False, Failure(call.to, "", "this node was closed before it had answered"))
         self.recording.close()
 
     def __enter__(self) -> Node:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
+from skynet_lite.core.errors import shown
 from skynet_lite.lualib.library import Waiting, by_name
 
 database: dict[Any, Any] = {}
@@ -29,7 +30,7 @@ def UPDATE(*words: Any) -> None:
     for k in path:
         below = node.setdefault(k, {})
         if not isinstance(below, dict):
-            raise SkynetError(f"datacenter: {k!r} holds a value, not a branch")
+            raise SkynetError(f"datacenter: {shown(k)} holds a value, not a branch")
         node = below
     before = node.get(key)
     if value is None:

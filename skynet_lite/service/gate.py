@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from skynet_lite import SkynetError, gateserver, netpack, skynet
+from skynet_lite.core.errors import shown
 
 watchdog = 0
 connection: dict[int, SimpleNamespace] = {}  # fd → client and agent that it is forwarded to
@@ -77,7 +78,7 @@ commands = {f.__name__: f for f in (forward, accept, kick)}
 
 def command(cmd: str, source: int, *args: Any) -> None:
     if cmd not in commands:
-        raise SkynetError(f"unknown command {cmd!r}: a gate knows open, close, {', '.join(commands)}")
+        raise SkynetError(f"unknown command {shown(cmd)}: a gate knows open, close, {', '.join(commands)}")
     commands[cmd](source, *args)
 
 

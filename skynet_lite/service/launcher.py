@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
-from skynet_lite.core.codec import words
-from skynet_lite.core.errors import Failure
+from skynet_lite.core.errors import Failure, told
 from skynet_lite.skynet.scheduler import current
 
 services: dict[int, str] = {}
@@ -27,9 +26,9 @@ def launch(logged: bool, kind: str, name: str = "", *args: Any) -> None:
     session, _ = skynet.context()
     answer = skynet.response()
     if handle is None:
-        answer(False, me.failure(f"found no service {name}"))
+        answer(False, me.failure(f"found no service {told(name)}"))
     else:
-        services[handle] = words((kind, name, *args))
+        services[handle] = " ".join(map(told, (kind, name, *args)))
         instance[handle] = answer, ctx
         launch_session[handle] = session
 
@@ -128,7 +127,7 @@ skynet.register_protocol(name="text", id=skynet.PTYPE_TEXT, unpack=skynet.tostri
 # Not in the start function: the first request is waiting when this file is run.
 @skynet.dispatch("lua")
 def dispatch(session: int, source: int, cmd: str, *args: Any) -> None:
-    commands.get(str(cmd).upper(), unknown)(source, *args)
+    commands.get(cmd.upper() if isinstance(cmd, str) else "", unknown)(source, *args)
 
 
 @skynet.start

@@ -5,7 +5,7 @@ from time import localtime, strftime
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
-from skynet_lite.core.codec import words
+from skynet_lite.core.errors import told
 from skynet_lite.lualib.library import Waiting, by_name
 
 
@@ -48,7 +48,7 @@ def launch(name: str, main: str, *args: Any) -> None:
             skynet.kill(cell)
     else:
         s.address = cell
-        s.init = words(args, ",")
+        s.init = ",".join(map(told, args))
         s.time = skynet.time()
     s.booting = None
     queue.answer(name, not s.error, s.error or s.address)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from skynet_lite import SkynetError, skynet
+from skynet_lite.core.errors import shown
 from skynet_lite.lualib.frozen import Version, load, load_file, pointer, table
 from skynet_lite.lualib.library import Waiting, by_name
 
@@ -22,13 +23,13 @@ def made(name: str, value: Any, args: tuple[Any, ...]) -> Version:
 
 def known(name: str) -> Version:
     if name not in pool:
-        raise SkynetError(f"sharedata: there is no table {name!r}; make it with sharedata.new")
+        raise SkynetError(f"sharedata: there is no table {shown(name)}; make it with sharedata.new")
     return pool[name]
 
 
 def new(name: str, value: Any, *args: Any) -> None:
     if name in pool:
-        raise SkynetError(f"sharedata: there is a table {name!r} already; use sharedata.update")
+        raise SkynetError(f"sharedata: there is a table {shown(name)} already; use sharedata.update")
     pool[name] = made(name, value, args)
     skynet.retpack()
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from greenlet import GreenletExit as GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
 
-from ..core.errors import SkynetError, error_text
+from ..core.errors import SkynetError, error_text, shown
 from .runnable import has_run, leaves
 
 coroutine_resume: Callable[..., Any] = greenlet.switch
@@ -161,7 +161,7 @@ def hold_token(s: Any, co: Any, token: Any) -> None:
     if token is co:
         return
     if token in s.sleep_tokens:
-        raise SkynetError(f"token duplicative: {s.sleep_tokens[token].label} sleeps with {token!r} already")
+        raise SkynetError(f"token duplicative: {s.sleep_tokens[token].label} sleeps with {shown(token)} already")
     s.sleep_tokens[token] = co.thread
     co.token = token
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..core.errors import SkynetError
 from ..core.message import PTYPE_RESPONSE, Message, Packed
 from ..core.mq import ignore
 from .calls import send
@@ -45,18 +44,13 @@ def abort() -> None:
 
 def register(name: str) -> None:
     """Give the current service a name."""
-    _give(name, current().handle)
+    s = current()
+    s.server.set_name(s.handle, name, s.handle)
 
 
 def name(name: str, handle: int) -> None:
     """Give a service a name: ".name" in this node, otherwise a global one. A taken name stays."""
-    _give(name, handle)
-
-
-def _give(name: str, handle: int) -> None:
     s = current()
-    if not isinstance(name, str) or not isinstance(handle, int):
-        raise SkynetError(f"a name is a str, and given to a handle: not {name!r:.80} and {handle!r:.80}")
     s.server.set_name(s.handle, name, handle)
 
 

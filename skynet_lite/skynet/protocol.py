@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from ..core.codec import text
-from ..core.errors import Failure, SkynetError
+from ..core.errors import Failure, SkynetError, shown
 from ..core.message import PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, Packed, pack as _pack, unpack as _unpack
 from .coroutine import BREAK, current, running
 from .runnable import runnable, takes
@@ -95,7 +94,7 @@ def own_proto(s: Any) -> dict[str | int, Protocol]:
 
 
 def protocol_of(s: Any, typename: str | int) -> Protocol:
-    p: Protocol | None = s.proto.get(typename)
+    p: Protocol | None = s.proto.get(typename) if isinstance(typename, (str, int)) else None
     if p is None:
         raise unknown_protocol(typename)
     return p
@@ -103,7 +102,9 @@ def protocol_of(s: Any, typename: str | int) -> Protocol:
 
 def unknown_protocol(typename: str | int) -> SkynetError:
     current()  # raises if that is what is wrong
-    return SkynetError(f"unknown protocol {typename!r}: call skynet.register_protocol first")
+    if not isinstance(typename, (str, int)):
+        return SkynetError(f'the type of a message, as "lua", comes before what is sent: {shown(typename)} is none')
+    return SkynetError(f"unknown protocol {shown(typename)}: call skynet.register_protocol first")
 
 
 def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> None:
@@ -117,9 +118,9 @@ def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> N
     name, id = fields.pop("name", None), fields.pop("id", None)
     pack, unpack, dispatch = (runnable(fields.pop(key, None)) for key in ("pack", "unpack", "dispatch"))
     if not isinstance(name, str) or not isinstance(id, int) or not 0 <= id <= 255:
-        raise SkynetError(f"register_protocol needs name (a str) and id (0 to 255), not {name!r} and {id!r}")
+        raise SkynetError(f"register_protocol needs name (a str) and id (0 to 255), not {shown(name)} and {shown(id)}")
     if name in s.proto or id in s.proto:
-        raise SkynetError(f"protocol {name!r} or id {id} is registered already: choose another")
+        raise SkynetError(f"protocol {shown(name)} or id {id} is registered already: choose another")
     if fields:
         known = "it takes name, id, pack, unpack, dispatch"
         raise SkynetError(f"register_protocol: unknown field {min(fields)!r}; {known}")
@@ -176,7 +177,7 @@ def dispatch_unknown_response(f: Callable[..., Any]) -> Callable[..., Any]:
 def unknown_request(session: int, source: int, payload: Any, typename: str) -> None:
     running().service.error(f"Unknown request ({typename}): {_shown(payload)}")
     raise SkynetError(
-        f"Unknown session : {session} from {source:x}; set a handler with skynet.dispatch({typename!r}, f)"
+        f"Unknown session : {session} from {source:x}; set a handler with skynet.dispatch({shown(typename)}, f)"
     )
 
 
@@ -186,4 +187,4 @@ def unknown_response(session: int, source: int, payload: Any) -> None:
 
 
 def _shown(payload: Any) -> str:
-    return text(_unpack(payload) if isinstance(payload, (tuple, bytes)) else payload, repr)[:200]
+    return shown(_unpack(payload) if isinstance(payload, (tuple, bytes)) else payload)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ..core.errors import SkynetError
 from .coroutine import running
+from .runnable import has_run
 from .scheduler import current
 from .waits import wait, wakeup
 
@@ -87,7 +88,9 @@ class CriticalSection:
 
     def __call__(self, f: Callable[..., T], *args: Any) -> T:
         with self:
-            return f(*args)
+            made = f(*args)
+            has_run(made)
+            return made
 
 
 def queue() -> CriticalSection:

@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any
 
-from ..core.errors import CallError, SkynetError
+from ..core.errors import CallError, SkynetError, shown
 from ..core.timer import ticks
 from .calls import unreachable
 from .coroutine import SUSPEND, Coroutine, coroutine_drop, coroutine_yield, running
@@ -56,7 +56,7 @@ class Request:
         if self._thread is not None:
             raise SkynetError("this request has been sent: make a new one with skynet.request()")
         if not isinstance(ask, (tuple, list)) or len(ask) < 2:
-            raise SkynetError(f"a request is (address, typename, *args), not {ask!r}")
+            raise SkynetError(f"a request is (address, typename, *args), not {shown(ask)}")
         asked = Asked(ask)
         asked.__dict__.update(fields)
         self._asks.append(asked)

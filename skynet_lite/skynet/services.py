@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..core.codec import words as as_words
-from ..core.errors import CallError, Failure, SkynetError, brief
+from ..core.errors import CallError, Failure, SkynetError, brief, shown
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from .calls import call, send
 from .coroutine import QUIT, GreenletExit, coroutine_yield, running
-from .runnable import leaves, runnable
+from .runnable import has_run, leaves, runnable
 from .scheduler import Scheduler, current
 from .waits import timeout
 
@@ -54,7 +54,7 @@ def init(func: F) -> F:
     if s.init_functions is not None:
         s.init_functions.append(runnable(func))
     else:
-        runnable(func)()
+        has_run(runnable(func)())
     return func
 
 
@@ -64,8 +64,8 @@ def init_service(func: Callable[[], Any]) -> None:
     try:
         functions, s.init_functions = s.init_functions or [], None
         for f in functions:
-            f()
-        func()
+            has_run(f())
+        has_run(func())
     except BaseException as e:
         if isinstance(e, GreenletExit) and leaves(e) is e:  # it is being closed
             raise
@@ -200,7 +200,7 @@ def stat(what: str) -> int | float:
         "time": lambda: s.server.cpu_time() - s.ctx.cpu_start if s.server.profile else 0.0,
     }
     if what not in figures:
-        raise SkynetError(f"stat {what!r} is unknown: ask for mqlen, message, endless, cpu or time")
+        raise SkynetError(f"stat {shown(what)} is unknown: ask for mqlen, message, endless, cpu or time")
     return figures[what]()
 
 

@@ -13,7 +13,7 @@ import socket as pysocket
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import SkynetError, SocketError
+from ..core.errors import SkynetError, SocketError, shown
 from .coroutine import running
 from .runnable import runnable
 from .scheduler import current
@@ -289,12 +289,12 @@ def resolve(host: str) -> list[str]:
     try:
         found = current().server.outside.resolve(host, 0, pysocket.SOCK_STREAM)
     except OSError as e:
-        raise SocketError(f"resolve {host!r}: {e.strerror}") from None
+        raise SocketError(f"resolve {shown(host)}: {e.strerror}") from None
     return list(dict.fromkeys(address[0] for *_, address in found))
 
 
 def header(data: bytes) -> int:
     """The number in 1 to 4 bytes, big-endian: the length in front of a packet. Raises SocketError."""
     if not 1 <= len(data) <= 4:
-        raise SocketError(f"Invalid read {data!r}: a header has 1 to 4 bytes")
+        raise SocketError(f"Invalid read {shown(data)}: a header has 1 to 4 bytes")
     return int.from_bytes(data, "big")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import SocketError
+from ..core.errors import SocketError, told
 from ..core.message import PTYPE_SOCKET
 from .coroutine import Coroutine, running
 from .protocol import register_protocol
@@ -255,7 +255,7 @@ def open_socket(id: int) -> PoolSocket:
     except (AttributeError, KeyError, TypeError):
         current()
         raise SocketError(
-            f"socket {id} is not open in this service: open or start it first; close ends its use"
+            f"socket {told(id)} is not open in this service: open or start it first; close ends its use"
         ) from None
 
 

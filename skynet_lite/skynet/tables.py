@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.errors import told
 from ..core.handle import address_text
 from ..core.message import mail_label
 from .coroutine import BREAK, Coroutine
@@ -16,7 +17,7 @@ from .coroutine import BREAK, Coroutine
 
 def address(addr: int | str) -> str:
     """The text form of an address: a handle as `:00000008`, a name as it is."""
-    return address_text(addr) if isinstance(addr, int) else str(addr)
+    return address_text(addr) if isinstance(addr, int) else told(addr)
 
 
 def _by_coroutine(value: Callable[[Coroutine], Any]) -> Any:

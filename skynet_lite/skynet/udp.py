@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import SocketError
+from ..core.errors import SocketError, shown, told
 from ..core.socket_udp import unpack_udp_address
 from .runnable import runnable
 from .scheduler import current
@@ -18,7 +18,7 @@ from .socketpool import PoolSocket, pool_of
 def address_of(host: str, port: int | None) -> tuple[str, int]:
     """Split "host:port"; an IPv6 address stands in brackets, or has a port of its own (address_port)."""
     if not isinstance(host, str) or not (port is None or isinstance(port, int)):
-        raise SocketError(f'Invalid address {host!r}, {port!r}: it is "host:port", or a str and an int')
+        raise SocketError(f'Invalid address {shown(host)}, {shown(port)}: it is "host:port", or a str and an int')
     if port is None:
         name, bracket, text = host[1:].partition("]") if host.startswith("[") else ("", "", "")
         if bracket:
@@ -26,7 +26,7 @@ def address_of(host: str, port: int | None) -> tuple[str, int]:
         else:
             name, colon, text = host.rpartition(":")
         if colon != ":" or name.startswith("["):
-            raise SocketError(f"Invalid address {host}. It reads host:port")
+            raise SocketError(f"Invalid address {told(host)}. It reads host:port")
         if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
             raise SocketError(f"Invalid port in address {host}. It is a number up to 65535")
         return name, int(text)
