@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections import deque
-from functools import partial
+from collections.abc import Callable
+from operator import call
 from typing import Any
 
 from ..core.context import Context
@@ -21,6 +22,9 @@ from ..core.server import Server
 from ..skynet.coroutine import Hub
 from .breaking import in_user_code, raise_in
 from .driver import Job
+
+Work = tuple[Callable[[Any], Any], Any]
+"""A function, and what it is called with."""
 
 __all__ = ["WEIGHTS", "Worker"]
 __dir__ = __all__.copy
@@ -95,7 +99,8 @@ class Worker(threading.Thread):
                 work = self.next()
                 if work is None:
                     break
-                work()
+                do, what = work
+                do(what)
             except BaseException as e:
                 now = self.monitor
                 if now.message is not None or not isinstance(e, (SignalError, NodeClosed)):  # else it came too late
@@ -107,33 +112,42 @@ class Worker(threading.Thread):
         for ctx in left:
             self.server.end(ctx)
 
-    def next(self) -> Job | None:
+    def next(self) -> Work | None:
         """What to do now; waits for it. None: the node is being closed."""
         driver = self.driver
-        with driver.lock:
+        driver.lock.acquire()  # not `with`: it costs twice as much, and this is on the way of each message
+        try:
             while True:
-                if self.attention:
-                    while self.jobs:
-                        self.jobs.popleft()()
-                    if driver.ending.is_set():
-                        return None
-                    if driver.held():
-                        self._stand()
-                        continue
-                    if self.ended:
-                        ctx = self.ended.popleft()
-                        self.monitor.trigger(0, ctx.handle)
-                        return partial(self.server.end, ctx)
-                    if driver.jobs:
-                        self.monitor.trigger(0, 0)
-                        job: Job = driver.jobs.popleft()
-                        return job
-                    self.attention = False
+                if self.attention and ((work := self._attend()) is not None or driver.ending.is_set()):
+                    return work
                 if (work := self._take()) is not None:
                     return work
                 self._stand()
+        finally:
+            driver.lock.release()
 
-    def _take(self) -> Job | None:
+    def _attend(self) -> Work | None:
+        """What there is to do besides messages, if anything."""
+        driver = self.driver
+        while True:
+            while self.jobs:
+                self.jobs.popleft()()
+            if driver.ending.is_set():
+                return None
+            if not driver.held():
+                break
+            self._stand()
+        if self.ended:
+            ctx = self.ended.popleft()
+            self.monitor.trigger(0, ctx.handle)
+            return self.server.end, ctx
+        self.monitor.trigger(0, 0)
+        if driver.jobs:
+            return call, driver.jobs.popleft()
+        self.attention = False
+        return None
+
+    def _take(self) -> Work | None:
         """Handle the next message of this turn, or the first of the next mailbox. DOC: worker-turn
 
         Of a mailbox that is taken up, the first message always, and then, with a weight of 0 or
@@ -164,7 +178,7 @@ class Worker(threading.Thread):
             server.warn(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
         mailbox.popped += 1
         self.monitor.trigger(message[2], mailbox.handle, message)
-        return partial(mailbox.callback, message)
+        return mailbox.callback, message
 
     def _stand(self) -> None:
         """Wait; meanwhile others may look at our services."""
