@@ -469,7 +469,7 @@ def placed(thread: int, keep: int) -> tuple[list[int], list[int]]:
             if len(living) > keep:
                 node.server.kill(0, living.pop(0))
             node.run_until_idle()
-        assert len(node.driver.homes) == len(node.handles.contexts)  # type: ignore[union-attr]  # of Workers
+        assert sum(w.living for w in node.driver.threads) == len(node.handles.contexts)  # type: ignore[union-attr]  # of Workers
         return where, [worker.living for worker in node.driver.threads]  # type: ignore[union-attr]
 
 

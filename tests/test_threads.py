@@ -97,17 +97,17 @@ def test_what_a_weight_means(number: int, order: str) -> None:
     """
     with node_of(32) as node:
         worker = Worker(node.driver, node.server, number)
-        node.driver.threads.append(worker)  # the only one, so all services are its own; its thread is never started
+        node.driver.threads.append(worker)  # its thread is never started
         for name, messages in (("A", 20), ("B", 5)):
-            ctx = Context("snlua", name, (), MessageQueue(node.server.global_queue))
+            ctx = Context("snlua", name, (), MessageQueue(worker))
             node.handles.register(ctx)
             for n in range(messages):
                 node.server.push(ctx, (10, 0, 0, (n,)), "outside")
         taken, numbers = "", {"A": 0, "B": 0}
         for _ in range(25):
-            assert worker.next() is not None and worker.message is not None
+            assert worker.next() is not None and worker.monitor.message is not None
             name = node.handles.contexts[worker.monitor.destination].name
-            assert worker.message[3] == (numbers[name],)  # each mailbox in its order
+            assert worker.monitor.message[3] == (numbers[name],)  # each mailbox in its order
             numbers[name] += 1
             taken += name
         assert taken == order.replace(" ", "")
@@ -429,7 +429,7 @@ def started(node: Node, address: int, *args: Any, seen: Callable[[], Any] | None
 
     def in_it() -> bool:
         with node.server.lock:  # the message before, its start, may not be over
-            message = worker.message
+            message = worker.monitor.message
             return worker.monitor.destination == address and message is not None and message[0] == PTYPE_LUA
 
     until(seen or in_it)

@@ -10,7 +10,10 @@ After skynet-src/skynet_monitor.c, and thread_monitor of skynet_start.c.
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import suppress
+
+from .message import Message
 
 SECONDS = 5
 """Between two looks."""
@@ -19,15 +22,19 @@ SECONDS = 5
 class Monitor:
     """What one worker tells (`trigger`), and what was seen of it at the last `check`. Under the lock of the node."""
 
-    __slots__ = ("check_version", "destination", "source", "version")
+    __slots__ = ("check_version", "destination", "message", "since", "source", "version")
 
     def __init__(self) -> None:
         self.version = self.check_version = self.source = self.destination = 0
+        self.message: Message | None = None
+        self.since = 0.0  # when it was taken, in seconds of time.monotonic
 
-    def trigger(self, source: int, destination: int) -> None:
-        """A message is taken; with (0, 0): it is done (skynet_monitor_trigger)."""
+    def trigger(self, source: int, destination: int, message: Message | None = None) -> None:
+        """A message is taken; with (0, 0): nothing is left to do (skynet_monitor_trigger)."""
         self.source = source
         self.destination = destination
+        self.message = message
+        self.since = time.monotonic()
         self.version += 1
 
     def check(self) -> bool:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from ..core.context import Context
 from ..core.errors import DriveTimeout, SkynetError
 from ..core.ports import Call
 from ..core.server import Server
@@ -72,7 +73,7 @@ class BaseDriver(ABC):
     def still(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def when_still(self, handle: int, job: Job) -> None:
+    def when_still(self, ctx: Context, job: Job) -> None:
         job()
 
     def break_off(self, handle: int) -> bool:

@@ -95,9 +95,9 @@ class Monitors:
         label = ctx.called if ctx is not None else "?"
         place = place_label((frame.f_code, frame.f_lineno), label, file) if frame is not None else ""
         message = "that it has gone"
-        if worker.message is not None:
-            message = re.sub(r" (\S+) (:\S+)$", r" session \1 from \2", mail_label(worker.message))
+        if monitor.message is not None:
+            message = re.sub(r" (\S+) (:\S+)$", r" session \1 from \2", mail_label(monitor.message))
         return Endless(
             worker.number, monitor.destination, label, monitor.source, monitor.version,
-            time.monotonic() - worker.since, message, place, frame.f_code.co_name if frame is not None else "",
+            time.monotonic() - monitor.since, message, place, frame.f_code.co_name if frame is not None else "",
         )  # fmt: skip

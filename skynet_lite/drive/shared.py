@@ -27,27 +27,17 @@ from ..core.mq import MessageQueue
 from ..core.server import Kind, Server
 from ..core.socket_server import SocketServer
 from ..core.timer import Timer
+from .worker import Worker
 
 
 class SharedQueue(deque[MessageQueue]):
-    """Stands for the global queue: what is put in goes into the queue of the worker of its service.
-
-    What is put in has a number that grows, so that the queues of all workers have one order, too.
-    """
+    """Stands for the global queue, where somebody looks: the queues of all workers, in the order of their tickets."""
 
     def __init__(self, server: SharedServer) -> None:
         super().__init__()
         self._server: Any = server
 
-    def append(self, mailbox: MessageQueue) -> None:
-        driver = self._server.driver
-        driver.news += 1
-        worker = driver.worker(mailbox.handle)
-        worker.queue.append((driver.news, mailbox))
-        worker.bell.notify()
-
     def __iter__(self) -> Iterator[MessageQueue]:
-        """In the order in which they were put in."""
         with self._server.lock:
             entries = [entry for worker in self._server.driver.threads for entry in worker.queue]
         return (mailbox for _, mailbox in sorted(entries))
@@ -56,22 +46,15 @@ class SharedQueue(deque[MessageQueue]):
         return sum(1 for _ in self)
 
 
-class Homes(dict[int, Any]):
-    """The workers of services, by handle, until these are closed."""
+def home(handle: int, workers: Sequence[Worker]) -> Worker:
+    """Where a new service is to live: handle modulo N, unless that worker has had its share. DOC: worker-of
 
-    def settle(self, handle: int, workers: Sequence[Any]) -> None:
-        """Where a new service is to live: handle modulo N, unless that worker has had its share. DOC: worker-of
-
-        That is three living ones more than another, or two births more than one that has not: it is next.
-        """
-        least = min(worker.living for worker in workers)
-        near = [worker for worker in workers if worker.living <= least + 2]
-        home, turn = min(near, key=lambda worker: worker.births), workers[handle % len(workers)]
-        if turn in near and turn.births <= home.births + 1:
-            home = turn
-        home.living += 1
-        home.births += 1
-        self[handle] = home
+    That is three living ones more than another, or two births more than one that has not: it is next.
+    """
+    least = min(worker.living for worker in workers)
+    near = [worker for worker in workers if worker.living <= least + 2]
+    next, turn = min(near, key=lambda worker: worker.births), workers[handle % len(workers)]
+    return turn if turn in near and turn.births <= next.births + 1 else next
 
 
 class SharedTimer(Timer):
@@ -133,7 +116,10 @@ class SharedServer(Server):
 
     def create(self, maker: Kind, ctx: Context) -> Message | None:
         driver: Any = self.driver
-        driver.homes.settle(ctx.handle, driver.threads)
+        worker = home(ctx.handle, driver.threads)
+        worker.living += 1
+        worker.births += 1
+        ctx.mailbox.global_queue = worker  # type: ignore[assignment]  # all that a mailbox does is to append itself
         return super().create(maker, ctx)
 
     @guarded

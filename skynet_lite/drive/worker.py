@@ -10,18 +10,21 @@ import sys
 import threading
 import time
 from collections import deque
-from functools import partial
+from collections.abc import Callable
+from operator import call
 from typing import Any
 
 from ..core.context import Context
 from ..core.errors import NodeClosed, SignalError
-from ..core.message import Message
 from ..core.monitor import Monitor
 from ..core.mq import MessageQueue
 from ..core.server import Server
 from ..skynet.coroutine import Hub
 from .breaking import in_user_code, raise_in
 from .driver import Job
+
+Work = tuple[Callable[[Any], Any], Any]
+"""A function, and what it is called with."""
 
 __all__ = ["WEIGHTS", "Worker"]
 __dir__ = __all__.copy
@@ -43,23 +46,50 @@ class Worker(threading.Thread):
         self.number = number
         self.weight = WEIGHTS[number] if number < len(WEIGHTS) else 0
         self.hub: Hub = None  # type: ignore[assignment]  # made by the thread itself
-        self.born = threading.Event()  # the hub is there
-        self.bell = threading.Condition(driver.lock)  # rings when there is something to do
         self.queue: deque[tuple[int, MessageQueue]] = deque()  # mailboxes that have something, with their tickets
         self.living = self.births = 0  # services that live here, and that were born here
         self.ended: deque[Context] = deque()  # services of ours that have gone: their coroutines are to be closed
         self.jobs: deque[Job] = deque()  # about our services, to be done between two messages
+        self.attention = False  # there is something else to do than messages
         self.monitor = Monitor()
-        self.message: Message | None = None  # that is being handled
-        self.since = 0.0  # when it was taken, in seconds of time.monotonic
         self.left_behind = -1  # the version of `monitor` that nobody waits for any more
-        self.standing = False  # between two messages, waiting
+        self.standing = False  # between two messages, with nothing to do, or held
+        self.aside = False  # in the middle of a message, but standing: it wants to look, as somebody else does
+        self._bell = threading.Lock()  # taken by who stands: not a Condition, which costs five times as much
+        self._bell.acquire()
         self._mailbox: MessageQueue | None = None  # whose turn it is
         self._left = 0  # how many messages more in this turn
 
+    # ---- what others ask, under the lock of the node
+
+    def append(self, mailbox: MessageQueue) -> None:
+        """A mailbox of ours has something in it; we are its global queue (skynet_globalmq_push).
+
+        Its ticket grows through the node, so that the queues of all workers have one order, too.
+        """
+        driver = self.driver
+        driver.news = ticket = driver.news + 1
+        self.queue.append((ticket, mailbox))
+        if self.standing:
+            self.ring()
+
+    def ring(self) -> None:
+        """Let it go on, if it stands."""
+        if self.standing:
+            self.standing = False
+            self.driver.moving += 1
+            self.driver.news += 1
+            self._bell.release()
+
+    def look_up(self) -> None:
+        """There is something else to do than messages."""
+        self.attention = True
+        self.ring()
+
+    # ---- its thread
+
     def run(self) -> None:
         self.hub = Hub()
-        self.born.set()
         self.hub.drive(self._work)
         self.hub.end()
 
@@ -69,10 +99,12 @@ class Worker(threading.Thread):
                 work = self.next()
                 if work is None:
                     break
-                work()
+                do, what = work
+                do(what)
             except BaseException as e:
-                if self.message is not None or not isinstance(e, (SignalError, NodeClosed)):  # else it came too late
-                    self.server.failed(self.monitor.destination, self.message, e)
+                now = self.monitor
+                if now.message is not None or not isinstance(e, (SignalError, NodeClosed)):  # else it came too late
+                    self.server.failed(now.destination, now.message, e)
         with self.driver.lock:
             contexts = self.server.contexts.items()
             left = [*self.ended, *(ctx for handle, ctx in contexts if self.driver.worker(handle) is self)]
@@ -80,94 +112,85 @@ class Worker(threading.Thread):
         for ctx in left:
             self.server.end(ctx)
 
-    def next(self) -> Job | None:
+    def next(self) -> Work | None:
         """What to do now; waits for it. None: the node is being closed."""
         driver = self.driver
-        with driver.lock:
-            self._done()
-            while not driver.ending.is_set():
-                while self.jobs:
-                    self.jobs.popleft()()
-                if driver.held():
-                    self._stand(driver.moved)
-                elif self.ended:
-                    ctx = self.ended.popleft()
-                    if ctx.handle not in self.server.contexts:  # else it was given again
-                        driver.homes.pop(ctx.handle, None)
-                    self._begin(0, ctx.handle, None)
-                    return partial(self.server.end, ctx)
-                elif driver.jobs:
-                    job: Job = driver.jobs.popleft()
-                    return job
-                elif (work := self._take()) is not None:
+        driver.lock.acquire()  # not `with`: it costs twice as much, and this is on the way of each message
+        try:
+            while True:
+                if self.attention and ((work := self._attend()) is not None or driver.ending.is_set()):
                     return work
-                else:
-                    self._stand(self.bell)
-            return None
+                if (work := self._take()) is not None:
+                    return work
+                self._stand()
+        finally:
+            driver.lock.release()
 
-    def _take(self) -> Job | None:
+    def _attend(self) -> Work | None:
+        """What there is to do besides messages, if anything."""
+        driver = self.driver
+        while True:
+            while self.jobs:
+                self.jobs.popleft()()
+            if driver.ending.is_set():
+                return None
+            if not driver.held():
+                break
+            self._stand()
+        if self.ended:
+            ctx = self.ended.popleft()
+            self.monitor.trigger(0, ctx.handle)
+            return self.server.end, ctx
+        self.monitor.trigger(0, 0)
+        if driver.jobs:
+            return call, driver.jobs.popleft()
+        self.attention = False
+        return None
+
+    def _take(self) -> Work | None:
         """Handle the next message of this turn, or the first of the next mailbox. DOC: worker-turn
 
         Of a mailbox that is taken up, the first message always, and then, with a weight of 0 or
         more, as many as make up its rest shifted by the weight.
         """
-        while (mailbox := self._mailbox) is not None or self.queue:
-            first = mailbox is None
-            if mailbox is None:
-                mailbox = self._mailbox = self.queue.popleft()[1]
-            try:
-                message = mailbox.popleft()
-            except IndexError:  # its service has gone
-                mailbox.in_global = False
-                self._mailbox = None
-                continue
-            if first:
-                self._left = len(mailbox) >> self.weight if self.weight >= 0 else 1
-            self._left -= 1
-            if len(mailbox) > mailbox.overload_threshold:
-                self.server.warn(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
-            mailbox.popped += 1
-            self._begin(message[2], mailbox.handle, message)
-            return partial(mailbox.callback, message)
-        return None
-
-    def _begin(self, source: int, destination: int, message: Message | None) -> None:
-        self.monitor.trigger(source, destination)
-        self.message = message
-        self.since = time.monotonic()
-        self._stamp()
-
-    def _done(self) -> None:
-        """The message is over. If the turn is, too, the mailbox goes to the end of the queue, or out of it."""
-        if self.monitor.destination:
-            self.monitor.trigger(0, 0)
-            self.message = None
-            self._stamp()
-        mailbox = self._mailbox
+        mailbox, server = self._mailbox, self.server
+        if mailbox is not None and not (mailbox and self._left):  # its turn is over
+            if mailbox:
+                self.append(mailbox)
+                if server.emit is not None:
+                    server.emit(("requeue", mailbox.handle))
+            else:
+                mailbox.empty()
+            mailbox = None
+        if server.stamp is not None:
+            server.stamp()
         if mailbox is None:
-            return
-        if not mailbox:
-            mailbox.empty()
-            self._mailbox = None
-        elif self._left <= 0:
-            self._mailbox = None
-            mailbox.global_queue.append(mailbox)
-            if self.server.emit is not None:
-                self.server.emit(("requeue", mailbox.handle))
+            while self.queue and not self.queue[0][1]:  # its service has gone
+                self.queue.popleft()[1].in_global = False
+            if not self.queue:
+                self._mailbox = None
+                return None
+            mailbox = self._mailbox = self.queue.popleft()[1]
+            self._left = max(1, len(mailbox) - 1 >> self.weight) if self.weight >= 0 else 1
+        message = mailbox.popleft()
+        self._left -= 1
+        if len(mailbox) > mailbox.overload_threshold:
+            server.warn(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
+        mailbox.popped += 1
+        self.monitor.trigger(message[2], mailbox.handle, message)
+        return mailbox.callback, message
 
-    def _stamp(self) -> None:
-        if self.server.stamp is not None:
-            self.server.stamp()
-
-    def _stand(self, condition: threading.Condition) -> None:
+    def _stand(self) -> None:
         """Wait; meanwhile others may look at our services."""
+        driver = self.driver
+        self.monitor.trigger(0, 0)
         self.standing = True
-        self.driver.tell_watchers()
-        condition.wait()
-        self.standing = False
-
-    def at_rest(self) -> bool:
-        return self.standing and not self.queue and not self.ended
+        driver.moving -= 1
+        if not driver.moving or driver.held():
+            driver.tell()
+        driver.lock.release()
+        self._bell.acquire()
+        driver.lock.acquire()
 
     # ---- a message that does not end
 

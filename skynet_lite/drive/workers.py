@@ -31,7 +31,7 @@ from ..core.ports import Call
 from ..skynet.coroutine import Hub
 from .driver import INSIDE, BaseDriver, Job
 from .monitors import Monitors
-from .shared import Homes, SharedServer
+from .shared import SharedServer
 from .worker import Worker
 
 T = TypeVar("T")
@@ -56,16 +56,16 @@ class Workers(BaseDriver):
         self.moved = threading.Condition(self.lock)  # type: ignore[arg-type]  # something happened that somebody may wait for
         self._alarm = server.alarm
         self.threads: list[Worker] = []
-        self.homes = Homes()
+        self.moving = 0  # how many of them do not stand
         self._others: list[threading.Thread] = []
         self._first = threading.Lock()  # only one thread brings the node up
         self.monitor = Monitors(server, self.threads, mib)
         self.ending = threading.Event()  # `close` was called
         self._halted = False  # `stop` was called
         self._stopper: int | None = None  # the thread that looks at the world
-        self._watchers = 0  # threads that wait for `moved`
         self._polls = self._polled = self._asked = 0  # polls begun, over; one that was asked for does not wait
-        self.news = 0  # counts what the socket thread and the timer have done, and mailboxes that got something
+        self.news = 0  # counts what may have changed anything: workers that began to move, polls and timers that did
+        self._told = 0  # counts what was told to those who wait for `moved`
 
     # ---- what the server asks
 
@@ -74,99 +74,106 @@ class Workers(BaseDriver):
 
     def worker(self, handle: int) -> Worker:
         """The worker of a service; of one that is not there, any."""
-        return self.homes.get(handle) or self.threads[0]
+        ctx = self._server.contexts.get(handle)
+        return ctx.mailbox.global_queue if ctx is not None else self.threads[0]  # type: ignore[return-value]
 
     def worker_of(self, handle: int) -> tuple[int, ...]:
         return (self.worker(handle).number,)
 
     def ended(self, ctx: Context) -> None:
-        worker = self.worker(ctx.handle)
+        worker: Any = ctx.mailbox.global_queue
         worker.living -= 1
         worker.ended.append(ctx)
-        worker.bell.notify()
-        self.moved.notify_all()
+        worker.look_up()
+        self.tell()
 
     def ending_services(self) -> list[Context]:
         return [ctx for worker in self.threads for ctx in worker.ended]
 
     def answered(self) -> None:
-        self.moved.notify_all()
+        self.tell()
 
     def between(self, job: Job) -> Call:
         call = Call()
         with self.lock:
             self.jobs.append(partial(call.run, job))
-            for worker in self.threads:
-                worker.bell.notify()
+            self._rouse()
         return call
 
-    def when_still(self, handle: int, job: Job) -> None:
+    def when_still(self, ctx: Context, job: Job) -> None:
+        worker: Any = ctx.mailbox.global_queue
         with self.lock:
-            worker = self.worker(handle)
-            if worker.standing or worker is self._mine() or not worker.is_alive():
+            if worker.standing or worker.aside or worker is self._mine() or not worker.is_alive():
                 job()
             else:
                 worker.jobs.append(job)
-                worker.bell.notify()
+                worker.look_up()
 
-    # ---- what workers ask
+    # ---- what workers ask, under the lock
 
     def held(self) -> bool:
         """Whether no worker may begin a message."""
         return self._stopper is not None or self._halted
 
-    def tell_watchers(self) -> None:
-        if self._watchers:
-            self.moved.notify_all()
+    def tell(self) -> None:
+        """Something has happened that somebody may wait for."""
+        self._told += 1
+        self.moved.notify_all()
+
+    def _rouse(self) -> None:
+        """All threads look up: there is something to do, or they may go on."""
+        for worker in self.threads:
+            worker.look_up()
+        self._alarm.notify_all()
+        self.tell()
 
     # ---- standing still
 
     @contextmanager
-    def still(self) -> Iterator[list[Worker]]:
-        """All workers stand still between two messages. Yields those that did not within `patience` seconds.
+    def still(self) -> Iterator[None]:
+        """All workers stand still between two messages, but those that do not come back within `patience` seconds.
 
         May be used inside a service: its own message is then the only one that is not over.
         """
         me = threading.get_ident()
         if self._stopper == me or not self.threads:
-            yield []
+            yield
             return
         try:
-            moving = self._stand_still(me)
+            self._stand_still(me)
             with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
-                yield moving
+                yield
         finally:
             with self.lock:
                 if self._stopper == me:
                     self._stopper = None
-                    self.moved.notify_all()
+                    self._rouse()
 
-    def _stand_still(self, me: int) -> list[Worker]:
-        """Returns when they do: those that do not."""
+    def _stand_still(self, me: int) -> None:
+        """Returns when they do."""
         mine = self._mine()
         with self.lock:
-            self._watchers += 1
             if mine is not None and self._stopper is not None:
-                mine.standing = True  # while somebody else looks, who may wait for us
-                self.moved.notify_all()
+                mine.aside = True  # while somebody else looks, who may wait for us
+                self.tell()
             while self._stopper is not None:
                 self.moved.wait()
             if mine is not None:
-                mine.standing = False
+                mine.aside = False
             self._stopper = me
+            for worker in self.threads:
+                worker.attention = True
             end = time.monotonic() + self.patience
             while True:
-                moving = [w for w in self.threads if not w.standing and w is not mine and w.is_alive()]
+                moving = [w for w in self.threads if not (w.standing or w.aside) and w is not mine and w.is_alive()]
                 fresh = [w for w in moving if w.left_behind != w.monitor.version]
                 if not fresh or time.monotonic() >= end:
                     break
                 self.moved.wait(max(0.0, end - time.monotonic()))
-            self._watchers -= 1
             for worker in fresh:
                 worker.left_behind = worker.monitor.version
                 handle = address_text(worker.monitor.destination)
                 self._server.warn(0, f"worker {worker.number} stays in a message of {handle}: looked at as it is")
-        return moving
 
     def _mine(self) -> Worker | None:
         current = threading.current_thread()
@@ -200,17 +207,18 @@ class Workers(BaseDriver):
 
     def _begin_threads(self) -> None:
         atexit.register(self._server.node.close)  # as Served
-        workers = [Worker(self, self._server, n) for n in range(self.workers)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.born.wait()
         with self.lock:
-            self.threads += workers
+            self.threads += [Worker(self, self._server, n) for n in range(self.workers)]
+            self.moving = self.workers
+            for worker in self.threads:
+                worker.start()
+            while self.moving:  # until each has a hub
+                self.moved.wait()
             self._bootstrap = self._birth()
         if not self._bootstrap:
             self.see_boot()
-        for name, target in (("socket", self._poll_sockets), ("timer", self._fire_timers), ("monitor", self._watch)):
+        time_goes_on = self._jump if self._server.clock.virtual else self._fire_timers
+        for name, target in (("socket", self._poll_sockets), ("timer", time_goes_on), ("monitor", self._watch)):
             thread = threading.Thread(target=target, name=f"skynet_lite {name}", daemon=True)
             self._others.append(thread)
             thread.start()
@@ -233,26 +241,26 @@ class Workers(BaseDriver):
             with self.lock:
                 self._polled = self._polls
                 self.news += done > 0
-                self.tell_watchers()
+                self.tell()
 
     def _fire_timers(self) -> None:
-        """The timer thread. Under the virtual clock it has something to do only while the node is served."""
-        clock, timer = self._server.clock, self._server.timer
-        while True:
+        """The timer thread."""
+        server = self._server
+        with self.lock:
+            while not self.ending.is_set():
+                tick = server.timer.next_deadline()
+                wait = None if tick is None or self.held() else server.clock.seconds_until(tick)
+                if wait == 0:
+                    self.news += server.fire()
+                else:
+                    self._alarm.wait(wait)
+
+    def _jump(self) -> None:
+        """The timer thread under the virtual clock: time goes on by itself only while the node is served."""
+        while not self.ending.is_set():
             with self.lock:
-                if self.ending.is_set():
-                    return
-                tick = timer.next_deadline()
-                if not clock.virtual and not self.held():
-                    wait = None if tick is None else clock.seconds_until(tick)
-                    if wait is None or wait > 0:
-                        self._alarm.wait(wait)
-                    else:
-                        self.news += self._server.fire()
-                    continue
-                if not (clock.virtual and self.serving):
-                    (self.moved if self.held() else self._alarm).wait()
-                    continue
+                while not (self.serving or self.ending.is_set()):
+                    self._alarm.wait()
             self.loop(lambda: self.ending.is_set() or not self.serving)
 
     def _watch(self) -> None:
@@ -269,8 +277,8 @@ class Workers(BaseDriver):
         clock = self._server.clock
         tick = None if clock.virtual else self._server.timer.next_deadline()
         due = tick is not None and tick <= clock.now()
-        busy = due or self.jobs or self._stopper is not None
-        return not busy and all(worker.at_rest() for worker in self.threads)
+        busy = due or self.jobs or self.moving or self._stopper is not None
+        return not busy and not any(worker.queue or worker.ended for worker in self.threads)
 
     def busy(self) -> bool:
         with self.lock:
@@ -287,52 +295,40 @@ class Workers(BaseDriver):
         with self.lock:
             if not self._at_rest() or server.socket_server.commands or self._halted:
                 return False
-            before = self._signs()
+            before = self.news
             asked = self._asked = self._polls + 1
             server.outside.wake()
             while self._polled < asked and not (self.ending.is_set() or self._halted or self.ctrl_c.asked):
                 self.moved.wait(0.1)
-            rest = self._at_rest() and not server.socket_server.commands and before == self._signs()
+            rest = self._at_rest() and not server.socket_server.commands and before == self.news
         return rest and not server.owed()
-
-    def _signs(self) -> tuple[int, ...]:
-        """They differ when anything has happened in between."""
-        return self.news, len(self._server.calls), sum(w.monitor.version for w in self.threads)
 
     def loop(
         self, until: Job, deadline: float | None = None, what: str = "", idle_ends: bool = False, budget: int = 0
     ) -> None:  # fmt: skip
         """Wait until `until()`, asked now and then in the thread of the caller; see Loop.loop."""
-        with self.lock:
-            self._watchers += 1
-        try:
-            while True:
-                with self.lock:
-                    seen = self._signs()
-                if self.ctrl_c.asked and threading.current_thread() is threading.main_thread():
-                    raise KeyboardInterrupt
-                if until() or self._server.aborted:
+        while True:
+            told = self._told
+            if self.ctrl_c.asked and threading.current_thread() is threading.main_thread():
+                raise KeyboardInterrupt
+            if until() or self._server.aborted:
+                return
+            if self.ending.is_set():
+                raise SkynetError("this node was closed in the meantime")
+            if deadline is not None and time.monotonic() > deadline:
+                raise DriveTimeout(f"{what} did not come in time; {self._server.situation()}")
+            nap = NAP
+            if self._halted:  # by `stop`, in another thread or a service
+                if idle_ends:  # it will not become idle
                     return
-                if self.ending.is_set():
-                    raise SkynetError("this node was closed in the meantime")
-                if deadline is not None and time.monotonic() > deadline:
-                    raise DriveTimeout(f"{what} did not come in time; {self._server.situation()}")
-                nap = NAP
-                if self._halted:  # by `stop`, in another thread or a service
-                    if idle_ends:  # it will not become idle
-                        return
-                    self._begin()  # we drive, so it goes on
-                if self._quiet():
-                    if until() or idle_ends:
-                        return
-                    nap = self._at_the_end(deadline, what)
-                if nap > 0:
-                    with self.lock:
-                        if seen == self._signs():
-                            self.moved.wait(nap)
-        finally:
+                self._begin()  # we drive, so it goes on
+            if self._quiet():
+                if until() or idle_ends:
+                    return
+                nap = self._at_the_end(deadline, what)
             with self.lock:
-                self._watchers -= 1
+                if nap > 0 and told == self._told:
+                    self.moved.wait(nap)
 
     def _at_the_end(self, deadline: float | None, what: str) -> float:
         """Nothing can run. Virtual time jumps; else how long to wait for something to come."""
@@ -355,8 +351,7 @@ class Workers(BaseDriver):
         if self._halted:
             with self.lock:
                 self._halted = False
-                self.moved.notify_all()
-                self._alarm.notify_all()
+                self._rouse()
         self.boot()
 
     def _refuse_inside(self) -> None:
@@ -397,8 +392,7 @@ class Workers(BaseDriver):
         with self.lock:
             self.stopping, self.serving = True, False
             self._halted = self.booted  # else the boot is seen through, for who drives waits for that
-            self.moved.notify_all()
-            self._alarm.notify_all()
+            self._rouse()
         if not self.closed:
             self._server.outside.wake()
 
@@ -418,8 +412,7 @@ class Workers(BaseDriver):
                 return
             with self.lock:
                 self.ending.set()
-                for condition in (self.moved, self._alarm, *(worker.bell for worker in self.threads)):
-                    condition.notify_all()
+                self._rouse()
             self._server.outside.wake()
             for thread in self._others:
                 thread.join()

@@ -126,7 +126,7 @@ class Recording:
         for ctx in [*server.contexts.values(), *server.driver.ending_services()]:
             if ctx.state is not None:
                 change = partial(leave, ctx.state) if emit is None else partial(observe, ctx.state, emit)
-                server.driver.when_still(ctx.handle, change)
+                server.driver.when_still(ctx, change)
         self._list(emit is not None)
 
     def _list(self, listening: bool) -> None:
