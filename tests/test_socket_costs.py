@@ -1,0 +1,109 @@
+"""What sockets cost, without a clock: bytes are searched and copied once."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from harness import seeds
+from socket_harness import in_service
+
+from skynet_lite import Node, skynet, socket
+from skynet_lite.skynet import socketpool
+from skynet_lite.skynet.scheduler import current
+from skynet_lite.skynet.socketbuffer import SocketBuffer
+
+# ---- the buffer
+
+
+def put(s: SocketBuffer, data: bytes) -> None:
+    s.pieces.append(data)
+    s.size += len(data)
+
+
+@pytest.mark.parametrize("seed", seeds(50))
+def test_the_buffer_is_what_its_bytes_are(seed: int) -> None:
+    """However a stream is cut and taken out: the same as one string of bytes."""
+    r = Random(seed)
+    sep = r.choice([b"\n", b"\r\n", b"aa", b"\n\n\n", b"ab\n"])
+    s, whole = SocketBuffer(), b""
+    for _ in range(200):
+        if r.random() < 0.5:
+            unsearched = sep not in whole  # a reader waits for `sep` only if there was none
+            data = bytes(r.choices(b"ab\r\n", k=r.randrange(1, 5)))
+            put(s, data)
+            whole += data
+            if unsearched:
+                assert s.find_new(sep) == whole.find(sep)
+        elif whole and r.random() < 0.5:
+            found = s.find(sep)
+            assert max(found, -1) == whole.find(sep)
+            if found >= 0:
+                assert s.take(found, len(sep)) == whole[:found]
+                whole = whole[found + len(sep) :]
+        else:
+            size = r.randrange(len(whole) + 1)
+            assert s.take(size) == whole[:size]
+            whole = whole[size:]
+        assert s.size == len(whole)
+
+
+def test_a_long_line_is_searched_once() -> None:
+    """While its end has not come, its pieces are neither joined nor looked at again; only the seams are."""
+    s, line = SocketBuffer(), []
+    for i in range(1000):
+        line.append(b"x" * 1000 + b"\r")
+        put(s, line[-1])
+        assert s.find_new(b"\r\n") == -1
+        assert len(s.pieces) == i + 1 and s.pieces[0] is line[0]
+    put(s, b"\nmore")
+    assert s.find_new(b"\r\n") == 1_000_999
+    assert s.take(1_000_999, 2) == b"".join(line)[:-1]
+    assert s.pieces == [b"\nmore"] and s.take(s.size) == b"more"
+
+
+def test_what_is_left_is_not_copied() -> None:
+    """A read takes what it asked for: the piece in which it ends stays as it came."""
+    s, last = SocketBuffer(), b"y" * 1000
+    put(s, b"x" * 1000)
+    put(s, last)
+    assert s.take(1001) == b"x" * 1000 + b"y"
+    assert s.pieces[0] is last and (s.pos, s.size) == (1, 999)
+
+
+def test_a_reader_that_is_woken_finds_what_another_has_left() -> None:
+    """Between the message that wakes a reader and its turn, somebody else may read: then it looks for itself."""
+    got: list[Any] = []
+
+    def body() -> None:
+        service = current()
+        s = socketpool.pool_of(service)[99] = socketpool.PoolSocket(service, 99, None)
+        s.connected, s.connecting = True, False
+        skynet.fork(lambda: got.append(socket.readline(99)))
+        skynet.yield_()
+        socketpool._on_data(service, s, 99, 9, b"one\ntwo\n3")
+        got.append(socket.readline(99))
+        skynet.yield_()
+        assert got == [b"one", b"two"] and s.size == 1
+
+    with Node(clock="virtual", log=list, bootstrap=False) as node:
+        in_service(node, body)
+
+
+def test_a_separator_may_be_any_kind_of_bytes() -> None:
+    """A bytearray, too, also when the reader has to wait for it."""
+    got: list[Any] = []
+
+    def body() -> None:
+        service = current()
+        s = socketpool.pool_of(service)[99] = socketpool.PoolSocket(service, 99, None)
+        s.connected, s.connecting = True, False
+        skynet.fork(lambda: got.append(socket.readline(99, bytearray(b"\r\n"))))  # type: ignore[arg-type]
+        skynet.yield_()
+        socketpool._on_data(service, s, 99, 4, b"on\r\n")
+        skynet.yield_()
+        assert got == [b"on"]
+
+    with Node(clock="virtual", log=list, bootstrap=False) as node:
+        in_service(node, body)
