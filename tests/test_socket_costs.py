@@ -1,4 +1,4 @@
-"""What sockets cost, without a clock: bytes are searched and copied once, memory stays."""
+"""What sockets cost, without a clock: bytes are searched and copied once, memory stays, an idle node polls once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from harness import seeds
-from socket_harness import in_service
+from socket_harness import TIMEOUT, in_service
 
 from skynet_lite import Node, skynet, socket
+from skynet_lite.core.outside import Outside
 from skynet_lite.skynet import socketpool
 from skynet_lite.skynet.scheduler import current
 from skynet_lite.skynet.socketbuffer import SocketBuffer
@@ -141,3 +142,37 @@ def test_a_large_read_finds_the_memory_of_the_one_before() -> None:
     out = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=60)
     assert out.returncode == 0, out.stderr
     assert int(out.stdout) < 20
+
+
+# ---- the poll
+
+
+class Counted(Outside):
+    """Notes for how long each poll would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeouts: list[float | None] = []
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        self.timeouts.append(timeout)
+        return super().poll(timeout)
+
+
+def test_a_node_with_nothing_to_do_polls_once() -> None:
+    """Under the real clock the poll that waits is the one that looks, too; none goes before it in vain."""
+    outside = Counted()
+
+    def main() -> None:
+        socket.start(socket.listen("127.0.0.1:0"), lambda id, address: None)
+        skynet.sleep(1)
+        outside.timeouts.clear()
+        for _ in range(3):
+            skynet.sleep(2)
+        done.append(outside.timeouts[:])
+
+    done: list[Any] = []
+    with Node(log=list, outside=outside) as node:
+        node.newservice(main, wait=False)
+        node.run(until=lambda: done, timeout=TIMEOUT)
+    assert len(done[0]) >= 3 and 0 not in done[0]
