@@ -176,3 +176,18 @@ def test_a_node_with_nothing_to_do_polls_once() -> None:
         node.newservice(main, wait=False)
         node.run(until=lambda: done, timeout=TIMEOUT)
     assert len(done[0]) >= 3 and 0 not in done[0]
+
+
+def test_a_bell_is_looked_for_only_while_it_rings() -> None:
+    """Whoever rings ends a wait, and is not reported; a full bell is emptied in the end."""
+    outside = Outside()
+    for _ in range(10_000):
+        outside.wake()
+    polls = 0
+    while outside._bell.ringing:
+        assert outside.poll(20) == []
+        polls += 1
+    assert polls and outside.poller.wait(0) == []
+    outside.wake()
+    assert outside.poll(20) == [] and not outside._bell.ringing
+    outside.close()

@@ -31,8 +31,11 @@ from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, S
 from .outside import Descriptor, is_numeric, join, reason, told
 from .poller import ERROR, HANGUP, READ, WRITE
 from .socket_send import AGAIN
-from .socket_slots import BIND, CONNECTED, CONNECTING, HALFCLOSE_READ, LISTEN, PACCEPT, PLISTEN, RESERVE, UDP, Socket
 from .socket_udp import Udp
+
+from .socket_slots import (  # isort: skip
+    BIND, CONNECTED, CONNECTING, HALFCLOSE_READ, INVALID, LISTEN, PACCEPT, PLISTEN, RESERVE, UDP, Socket,
+)  # fmt: skip
 
 MIN_READ, LARGE_READ, MAX_READ = 4096, 64 * 1024, 1024 * 1024  # what is asked for at once
 ACCEPTS_PER_POLL = 64
@@ -105,17 +108,18 @@ class SocketServer(Udp):
         events = self._wait(0 if done else timeout)
         if self.stamp is not None:
             self.stamp()
-        ready = [(s.id, mask, s) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
-        ready.sort()  # by id: the kernel's order is that of arrival, which two runs need not share
-        if ready:  # else nobody wants to know, and a replay, which finds the same, would not ask
+        socket_of = self._by_fd.get
+        ready = [(s.id, mask, s) for fd, mask in events if (s := socket_of(fd)) is not None]
+        if ready:  # else nobody wants to know the time, and a replay, which finds the same, would not ask
+            ready.sort()  # by id: the kernel's order is that of arrival, which two runs need not share
             self.time = self._now()
+            done += len(ready)
         for _, mask, s in ready:
-            if self._by_fd.get(s.fd) is s:  # an earlier event of this round may have closed it
+            if s.state is not INVALID:  # an earlier event of this round may have closed it
                 try:
                     self._ready(s, mask)
                 except Exception as e:
                     self._trouble(s, e)
-                done += 1
         for s, result in self.outside.lookups():
             try:
                 self._looked_up(s, result)
