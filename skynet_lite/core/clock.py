@@ -35,7 +35,9 @@ class RealClock:
 
     def now(self) -> int:
         # Never backwards: a clock that is set back must not make timers older than they are.
-        self._last = max(self._last, (self._monotonic() - self._begin) // 10_000_000)
+        now = (self._monotonic() - self._begin) // 10_000_000
+        if now > self._last:
+            self._last = now
         return self._last
 
     def seconds_until(self, tick: int) -> float:

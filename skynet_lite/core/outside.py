@@ -47,18 +47,22 @@ class Bell:
     """Ends a wait from another thread: a byte in a pair of sockets."""
 
     def __init__(self) -> None:
+        self.ringing = False  # else a poll need not look for it
         self._pair = pysocket.socketpair()
         for end in self._pair:
             end.setblocking(False)
         self.fd = self._pair[0].fileno()
 
     def ring(self) -> None:
+        self.ringing = True
         with suppress(BlockingIOError):  # it is full: it rings already
             self._pair[1].send(b"\0")
 
     def quiet(self) -> None:
         """It was heard."""
-        self._pair[0].recv(4096)
+        self.ringing = False  # before it is read: who rings now, a signal handler say, may do so in vain
+        if len(self._pair[0].recv(4096)) == 4096:
+            self.ringing = True
 
     def close(self) -> None:
         for end in self._pair:
@@ -119,10 +123,13 @@ class Outside:
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """Wait at most `timeout` seconds (None: for ever) for `(fd, mask)` pairs."""
         events = self.poller.wait(timeout)
-        for fd, _ in events:
-            if fd == self._bell.fd:
-                self._bell.quiet()
-                return [event for event in events if event[0] != fd]
+        if self._bell.ringing:
+            with self._lock:
+                for event in events:
+                    if event[0] == self._bell.fd:
+                        self._bell.quiet()
+                        events.remove(event)
+                        break
         return events
 
     def watch(self, fd: int, mask: int) -> None:

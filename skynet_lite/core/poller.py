@@ -49,7 +49,8 @@ class EpollPoller:
             pass  # an adopted descriptor that its owner has closed: the kernel forgot it by itself
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        return [(fd, events & READ | events >> 1) for fd, events in self._epoll.poll(timeout)]
+        # READ alone, nearly always, is itself in both.
+        return [e if e[1] == READ else (e[0], e[1] & READ | e[1] >> 1) for e in self._epoll.poll(timeout)]
 
     def close(self) -> None:
         self._epoll.close()

@@ -436,7 +436,9 @@ class Server:
 
     def owed(self) -> bool:
         """Whether something is on its way that this node can be sure to see."""
-        return self.socket_server.connecting > 0 or any(client.unseen() for client in list(self.unsettled))
+        if self.socket_server.connecting > 0:
+            return True
+        return bool(self.unsettled) and any(client.unseen() for client in list(self.unsettled))
 
     @guarded
     def situation(self) -> str:

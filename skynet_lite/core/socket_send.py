@@ -31,15 +31,8 @@ class Sending(Slots):
     def send(self, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
         """True: taken over. False: no such socket, or it is closing. DOC: server-send"""
         s = self._sockets.get(id)
-        if s is None or s.closing:
-            return False
-        if s.state is not CONNECTED or s.writing or s.pending or low:
-            if s.udp and s.udp_peer is None:
-                self._log(f"socket-server : set udp ({id}) error: address first.")
-                return False
-            s.pending += 1
-            self._command("send_low" if low else "send", id, opaque, data)
-            return True
+        if s is None or s.state is not CONNECTED or s.writing or s.pending or low:
+            return s is not None and self._send_later(s, opaque, data, low)
         try:
             sent = self.outside.send(s.sock, data)
         except OSError:
@@ -48,6 +41,16 @@ class Sending(Slots):
         if sent != len(data):
             s.direct = memoryview(data)[sent:]
             self._enable(s, s.reading, True)
+        return True
+
+    def _send_later(self, s: Socket, opaque: int, data: bytes, low: bool) -> bool:
+        if s.closing:
+            return False
+        if s.udp and s.udp_peer is None:
+            self._log(f"socket-server : set udp ({s.id}) error: address first.")
+            return False
+        s.pending += 1
+        self._command("send_low" if low else "send", s.id, opaque, data)
         return True
 
     def _append(self, s: Socket, data: bytes, low: bool) -> None:

@@ -22,6 +22,7 @@ import errno
 import os
 import socket as pysocket
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from .errors import SocketError, error_text, shown
@@ -30,12 +31,25 @@ from .message import SOCKET_ACCEPT, SOCKET_CLOSE, SOCKET_CONNECT, SOCKET_DATA, S
 from .outside import Descriptor, is_numeric, join, reason, told
 from .poller import ERROR, HANGUP, READ, WRITE
 from .socket_send import AGAIN
-from .socket_slots import BIND, CONNECTED, CONNECTING, HALFCLOSE_READ, LISTEN, PACCEPT, PLISTEN, RESERVE, UDP, Socket
 from .socket_udp import Udp
 
-READ_SIZE = 4096, 1024 * 1024  # the least and the most that is asked for at once
+from .socket_slots import (  # isort: skip
+    BIND, CONNECTED, CONNECTING, HALFCLOSE_READ, INVALID, LISTEN, PACCEPT, PLISTEN, RESERVE, UDP, Socket,
+)  # fmt: skip
+
+MIN_READ, LARGE_READ, MAX_READ = 4096, 64 * 1024, 1024 * 1024  # what is asked for at once
 ACCEPTS_PER_POLL = 64
 _STARTED = {PACCEPT: CONNECTED, PLISTEN: LISTEN, CONNECTED: CONNECTED, UDP: UDP}
+
+
+@cache  # once is enough
+def keep_freed_memory() -> None:
+    """Have glibc keep what a large read frees for the next, which else has to fault 250 pages in for each MiB.
+
+    It gives memory back above twice the largest block that was ever freed (M_MMAP_THRESHOLD in mallopt(3)), and a
+    read of many pieces needs its size twice. So a larger block comes and goes here; nobody touches it.
+    """
+    bytes(4 * MAX_READ)
 
 
 def _order(name: str) -> Callable[[SocketServer, int, int], None]:
@@ -94,17 +108,18 @@ class SocketServer(Udp):
         events = self._wait(0 if done else timeout)
         if self.stamp is not None:
             self.stamp()
-        ready = [(s.id, mask, s) for fd, mask in events if (s := self._by_fd.get(fd)) is not None]
-        ready.sort()  # by id: the kernel's order is that of arrival, which two runs need not share
-        if ready:  # else nobody wants to know, and a replay, which finds the same, would not ask
+        socket_of = self._by_fd.get
+        ready = [(s.id, mask, s) for fd, mask in events if (s := socket_of(fd)) is not None]
+        if ready:  # else nobody wants to know the time, and a replay, which finds the same, would not ask
+            ready.sort()  # by id: the kernel's order is that of arrival, which two runs need not share
             self.time = self._now()
+            done += len(ready)
         for _, mask, s in ready:
-            if self._by_fd.get(s.fd) is s:  # an earlier event of this round may have closed it
+            if s.state is not INVALID:  # an earlier event of this round may have closed it
                 try:
                     self._ready(s, mask)
                 except Exception as e:
                     self._trouble(s, e)
-                done += 1
         for s, result in self.outside.lookups():
             try:
                 self._looked_up(s, result)
@@ -280,20 +295,23 @@ class SocketServer(Udp):
 
     def _read(self, s: Socket) -> None:
         """Whatever is there, as one DATA message. No bytes: the other side has finished. DOC: server-read"""
+        asked = s.read_size
         try:
-            data = self.outside.recv(s.sock, s.read_size)
+            data = self.outside.recv(s.sock, asked)
         except OSError as e:
             if e.errno not in AGAIN:
                 self._fail(s, reason(e))
             return
         if data:
             size = len(data)
-            if size == s.read_size < READ_SIZE[1]:
-                s.read_size *= 2
-            elif size * 2 < s.read_size > READ_SIZE[0]:
-                s.read_size //= 2
             s.read_bytes += size
             s.rtime = self.time
+            if size == asked < MAX_READ:
+                s.read_size = asked * 2
+                if s.read_size == LARGE_READ:
+                    keep_freed_memory()
+            elif asked > MIN_READ and size * 2 < asked:
+                s.read_size = asked // 2
             self._post(s.opaque, SOCKET_DATA, s.id, size, data)
         else:
             # The other side has finished writing; ours stays open until close.

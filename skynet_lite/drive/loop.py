@@ -129,7 +129,7 @@ class Loop(BaseDriver):
         Raises DriveTimeout. DOC: drive-loop
         """
         server = self._server
-        queue, since_poll = server.global_queue, 0
+        queue, since_poll, virtual = server.global_queue, 0, server.clock.virtual
         while True:
             if self._attention:
                 self._attend()
@@ -148,14 +148,15 @@ class Loop(BaseDriver):
                 continue
             if self._attention or server.aborted or until():
                 continue
-            if server.poll(0) or queue or self._attention:
-                continue
-            if server.owed():
-                server.poll(0.002)
-            elif idle_ends:
-                return
-            else:
-                self._wait(deadline, what, 60.0 if budget > 1 else 0.05)
+            if idle_ends or virtual or server.owed():  # else the poll that waits is the only one
+                if server.poll(0) or queue or self._attention:
+                    continue
+                if server.owed():
+                    server.poll(0.002)
+                    continue
+                if idle_ends:
+                    return
+            self._wait(deadline, what, 60.0 if budget > 1 else 0.05)
 
     def _wait(self, deadline: float | None, what: str, limit: float) -> None:
         """Nothing can run. Virtual time jumps; real time is waited for, at most `limit` seconds.

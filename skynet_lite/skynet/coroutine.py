@@ -42,7 +42,10 @@ def outside() -> SkynetError:
 
 def current() -> Any:
     """The current service: the one whose coroutine, or whose message, is running in this thread."""
-    s = getattr(running(), "service", None)
+    try:
+        s = running().service
+    except AttributeError:
+        s = None
     if s is None:
         raise outside()
     return s

@@ -22,7 +22,7 @@ from .waits import wait
 
 from .socketpool import (  # isort: skip
     ANY, BUFFER_LIMIT, END, Accept, PoolSocket, connect, onclose_of, open_socket, park, pause_socket, pool_of,
-    suspend, take, wakeup, whole,
+    suspend, wakeup,
 )  # fmt: skip
 
 __all__ = [
@@ -170,7 +170,7 @@ def read(id: int, size: int | None = None) -> bytes | None:
         park(s, ANY if size is None else size, "read")
         if s.size < need:
             return None
-    return take(s, s.size if size is None else size)
+    return s.take(s.size if size is None else size)
 
 
 def readline(id: int, sep: bytes = b"\n") -> bytes | None:
@@ -179,19 +179,22 @@ def readline(id: int, sep: bytes = b"\n") -> bytes | None:
     Raises SocketError for a closed id or a second reader. DOC: socket-readline
     """
     s = open_socket(id)
-    if isinstance(sep, str):
-        raise TypeError("a separator is bytes, not str: use .encode()")
+    if type(sep) is not bytes:
+        sep = bytes_of(sep)
     if not sep:
         raise SocketError("readline needs a separator of at least one byte")
-    end = whole(s).find(sep, s.pos) if s.size else -1
-    if end < 0:
+    before = s.find(sep) if s.size else -1
+    if before < 0:
         if not s.connected or s.closing is not None:
             return None
+        s.found = -1
         park(s, sep, "readline")
-        end = whole(s).find(sep, s.pos)
-        if end < 0:
+        before = s.found
+        if before < 0 and s.size:  # the end has come; or another reader was faster, and has left something
+            before = s.find(sep)
+        if before < 0:
             return None
-    return take(s, end - s.pos, len(sep))
+    return s.take(before, len(sep))
 
 
 def readall(id: int) -> bytes:
@@ -199,7 +202,7 @@ def readall(id: int) -> bytes:
     s = open_socket(id)
     if s.connected:
         park(s, END, "readall")
-    return take(s, s.size)
+    return s.take(s.size)
 
 
 def block(id: int) -> bool:

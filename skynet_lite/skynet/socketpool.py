@@ -17,6 +17,7 @@ from ..core.message import PTYPE_SOCKET
 from .coroutine import Coroutine, running
 from .protocol import register_protocol
 from .scheduler import Scheduler, current
+from .socketbuffer import SocketBuffer
 from .waits import wait, wakeup as wakeup_coroutine
 
 BUFFER_LIMIT = 128 * 1024
@@ -27,22 +28,20 @@ ANY = 0  # read_required: any byte will do
 END = object()  # read_required: no bytes will do, only the end
 
 
-class PoolSocket:
+class PoolSocket(SocketBuffer):
     """What the service knows of one socket: the value of `socket_pool[id]`."""
 
     __slots__ = (
         "buffer_limit", "callback", "closing", "co", "connected", "connecting", "id", "on_warning", "paused",
-        "pieces", "pos", "protocol", "read_required", "service", "size", "waits_in",
+        "protocol", "read_required", "service", "waits_in",
     )  # fmt: skip
 
     def __init__(self, service: Scheduler, id: int, callback: Callable[..., Any] | None, protocol: str = "TCP") -> None:
+        self.clear()
         self.service = service
         self.id = id
         self.protocol = protocol  # "TCP", "UDP"; "listen" until it is started
         self.callback = callback  # accept function of a listening socket, datagram function of UDP
-        self.pieces: list[bytes] = []  # what has come and is not read yet, as it came (socket_buffer)
-        self.pos = 0  # where that begins in the first piece
-        self.size = 0  # and how many bytes it is
         self.connected = protocol == "UDP"
         self.connecting: bool | str = protocol != "UDP"  # the error text, once there is one
         self.read_required: Any = None  # what the waiting coroutine needs: size, separator, END
@@ -113,30 +112,6 @@ def pause_socket(s: PoolSocket, size: int | None = None) -> None:
     s.paused = True
 
 
-# --------------------------------------------------------------------------- what has come, and is not read yet
-def whole(s: PoolSocket) -> bytes:
-    """All pieces as one; what is not read yet begins at `pos`."""
-    pieces = s.pieces
-    if len(pieces) == 1:
-        return pieces[0]
-    if s.pos:
-        pieces[0], s.pos = pieces[0][s.pos :], 0
-    joined = b"".join(pieces)
-    s.pieces = [joined]
-    return joined
-
-
-def take(s: PoolSocket, size: int, drop: int = 0) -> bytes:
-    """The first `size` bytes; `drop` bytes behind them are forgotten."""
-    data, begin = whole(s), s.pos
-    s.size -= size + drop
-    if s.size:
-        s.pos = begin + size + drop
-    else:
-        s.pieces, s.pos = [], 0
-    return data[begin : begin + size]
-
-
 # --------------------------------------------------------------------------- messages from the socket server
 Found = PoolSocket | None  # the socket that a message is about, if it is one of ours
 
@@ -147,17 +122,22 @@ def _on_data(service: Scheduler, s: Found, id: int, size: int, data: bytes) -> N
         service.error(f"socket: drop package from {id}")
         return
     s.pieces.append(data)
-    total = s.size = s.size + size
+    before = s.size
+    total = s.size = before + size
     needed = s.read_required
-    if type(needed) is int:
+    kind = type(needed)
+    if kind is int:
         ready = total >= needed
     elif s.buffer_limit is not None and total > s.buffer_limit:
         service.error(f"socket buffer overflow: fd={id} size={total}")
-        s.pieces, s.pos, s.size = [], 0, 0
+        s.clear()
         service.server.socket_server.close(service.handle, id)
         return
-    else:  # what was there before has been searched; a separator may lie across the seam
-        ready = type(needed) is bytes and (needed in data or (len(needed) > 1 and total > size and needed in whole(s)))
+    elif kind is bytes:
+        s.found = s.find_new(needed) if before else data.find(needed)
+        ready = s.found >= 0
+    else:
+        ready = False
     if total > BUFFER_LIMIT and (ready or needed is None):  # who waits for the end reads all there is, as in v1.1.0
         pause_socket(s, total)
     if ready:
