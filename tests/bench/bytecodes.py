@@ -51,15 +51,16 @@ def measure() -> dict[str, float]:
     package = str(Path(importlib.util.find_spec("skynet_lite").origin).parent)
 
     def spent(name: str, n: int) -> tuple[int, int]:
-        seen = []
+        told = []
         bytecodes = Bytecodes()
         with bytecodes.counted():
-            done = run(name, n, lambda: seen.append(bytecodes.files.copy()))
-        return sum(count for file, count in seen[0].items() if file.startswith(package)), done
+            run(name, n, lambda done: told.append((bytecodes.files.copy(), done)))
+        [(files, done)] = told
+        return sum(count for file, count in files.items() if file.startswith(package)), done
 
     found = {}
     for name, n in COUNTS.items():
-        run(name, n, lambda: None)  # what is imported when first used is here now
+        run(name, n, lambda _: None)  # what is imported when first used is here now
         (few, less), (many, more) = spent(name, n), spent(name, 2 * n)
         found[name] = round((many - few) / (more - less), 1)
     return found

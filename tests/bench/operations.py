@@ -1,7 +1,8 @@
 """One operation, many times, with nothing else in the process: what bytecodes.py and instructions.py count.
 
-`python operations.py NAME N`. Whoever counts does it for two N: the difference, divided by the operations
-that it is made of, is the price of one. All that happens once (imports, the boot) drops out.
+`python operations.py NAME N` does it and prints how many it has done. Whoever counts does so for two N: the
+difference, divided by the operations that it is made of, is the price of one. All that happens once (imports,
+the boot) drops out.
 
 The clock is virtual, so that no tick comes in between. The clients of servers are plain non-blocking sockets
 in the same thread: the kernel has what they sent before the node is driven, so the polls find the same each
@@ -16,31 +17,29 @@ import gc
 import os
 import socket
 from collections.abc import Callable
-from functools import partial
 
 from peer_lite import bench, serve
 from worker import BATCH, MIB, WARM, arguments
 
 from skynet_lite import Node
 
-Over = Callable[[], object]  # called when the operations are done, before anything is taken down
+Over = Callable[[int], object]
 LINE = b"x" * 63 + b"\n"
 GET = b"GET / HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\naccept: */*\r\n\r\n"
 
 
-def inside(node: Node, metric: str, n: int, over: Over, batch: int = 1) -> int:
+def inside(node: Node, metric: str, n: int, over: Over, batch: int = 1) -> None:
     """As `timed` does it (worker.py), with its tenth before the clock."""
     node.call(node.newservice(bench), "lua", metric, n)
-    over()
-    return sum(k // batch * batch for k in (n, max(1, n // WARM)))
+    over(sum(k // batch * batch for k in (n, max(1, n // WARM))))
 
 
-def recorded(node: Node, metric: str, n: int, over: Over) -> int:
+def recorded(node: Node, metric: str, n: int, over: Over) -> None:
     with node.record():
-        return inside(node, metric, n, over)
+        inside(node, metric, n, over)
 
 
-def requests(node: Node, kind: str, request: bytes, n: int, over: Over, connections: int = 50) -> int:
+def requests(node: Node, kind: str, request: bytes, n: int, over: Over, connections: int = 50) -> None:
     """A request on each connection, then the answers, and again."""
     port = serve(node, kind)
     with contextlib.ExitStack() as stack:
@@ -57,8 +56,7 @@ def requests(node: Node, kind: str, request: bytes, n: int, over: Over, connecti
             for sock in socks:
                 if not patient(node, sock.recv, 65536):
                     raise SystemExit("the server closed a connection")
-        over()
-    return n // connections * connections
+        over(n // connections * connections)
 
 
 def patient(node: Node, act: Callable[..., int | bytes], argument: object) -> int | bytes:
@@ -70,7 +68,7 @@ def patient(node: Node, act: Callable[..., int | bytes], argument: object) -> in
             node.run_until_idle()
 
 
-OPERATIONS: dict[str, Callable[[Node, int, Over], int]] = {  # each answers how many it has done
+OPERATIONS: dict[str, Callable[[Node, int, Over], None]] = {
     "call": lambda node, n, over: inside(node, "call", n, over),
     "send": lambda node, n, over: inside(node, "send", n, over, BATCH),
     "fork": lambda node, n, over: inside(node, "fork", n, over, BATCH),
@@ -84,12 +82,17 @@ OPERATIONS: dict[str, Callable[[Node, int, Over], int]] = {  # each answers how 
 }
 
 
-def run(name: str, n: int, over: Over) -> int:
-    """The operations that were done."""
+def run(name: str, n: int, over: Over) -> None:
+    """Do an operation about `n` times; `over` is told how many it were, before anything is taken down."""
     gc.disable()
     with Node(clock="virtual", log=list) as node:
-        return OPERATIONS[name](node, n, over)
+        OPERATIONS[name](node, n, over)
+
+
+def leave(done: int) -> None:
+    print(done, flush=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    run(*arguments(), partial(os._exit, 0))
+    run(*arguments(), leave)

@@ -206,11 +206,11 @@ def main() -> None:
         if metric in SERVERS:
             result(serve(node, metric))
             node.run_forever()
-        elif metric == "recorded":
+        elif metric in ("recorded", "unrecorded"):
             addr = node.newservice(bench)
             with node.record():
-                value = node.call(addr, "lua", "call", n)
-            result(value)
+                value = node.call(addr, "lua", "call", n if metric == "recorded" else 1)
+            result(value if metric == "recorded" else node.call(addr, "lua", "call", n))
         else:
             result(node.call(node.newservice(bench), "lua", metric, n))
 
