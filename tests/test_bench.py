@@ -1,7 +1,6 @@
 """The benchmark still runs: its command prints every table and every row. The figures are not looked at."""
 
 import argparse
-import importlib
 import os
 import shutil
 import subprocess
@@ -9,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import report
+import run
 
 RUN = Path(__file__).parent / "bench" / "run.py"
 ROWS = (
@@ -74,8 +75,6 @@ server.serve_forever()
 
 def test_a_server_may_log_as_much_as_it_likes(tmp_path, monkeypatch):
     """A real skynet does: it would stand still, and be measured so, if nobody read what it says."""
-    monkeypatch.syspath_prepend(RUN.parent)
-    run = importlib.import_module("run")
     program = tmp_path / "chatty.py"
     program.write_text(CHATTY)
     monkeypatch.setitem(run.PROGRAMS, "chatty", program)
@@ -90,7 +89,5 @@ def test_a_server_may_log_as_much_as_it_likes(tmp_path, monkeypatch):
         ({"at_least": True}, 0.4, "not met"), ({"at_least": True}, 0.7, "moonshot"),
     ],
 )  # fmt: skip
-def test_a_goal_is_judged_by_its_figures(goal, measured, verdict, monkeypatch):
-    monkeypatch.syspath_prepend(RUN.parent)
-    report = importlib.import_module("report")
+def test_a_goal_is_judged_by_its_figures(goal, measured, verdict):
     assert report._verdict(measured, {"goal": 1.0, "moonshot": 0.6} | goal) == verdict

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from bench.counting import Bytecodes
+from counting import Bytecodes
 
 from skynet_lite import Node, SkynetError, skynet, socket
 from skynet_lite.skynet.scheduler import current

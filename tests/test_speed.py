@@ -6,8 +6,8 @@ No clock is read, so this holds on a busy machine. A change that is meant, for b
 
 from __future__ import annotations
 
+import bytecodes
 import pytest
-from bench import bytecodes
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+import commits
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 FILE = HERE / "bytecodes.toml"
@@ -45,7 +47,7 @@ def measure() -> dict[str, float]:
 
     Those of the standard library are left out: they change with every release of it.
     """
-    from counting import Bytecodes
+    from counting import Bytecodes  # here: who only reads the figures needs no greenlet
     from operations import run
 
     package = str(Path(importlib.util.find_spec("skynet_lite").origin).parent)
@@ -149,18 +151,19 @@ def main() -> None:
     elif options.write:
         write()
     elif options.against:
-        import commits
-
         with commits.package_at(options.against) as package:
-            print(commits.beside(measured(package=package), measured(), (options.against[:12], "now")))
+            show(measured(package=package), measured(), options.against[:12])
     else:
-        import commits
-
         found = measured()
-        old = {name: row[MINOR] for name, row in stored().items() if MINOR in row}
-        print(commits.beside(old, found, ("stored", "now")))
+        show({name: row[MINOR] for name, row in stored().items() if MINOR in row}, found, "stored")
         if told := differences(found):
             sys.exit("\n".join(["", *told, "If that is meant: --write, and a sentence in the CHANGELOG."]))
+
+
+def show(before: dict[str, float], after: dict[str, float], title: str) -> None:
+    print(commits.heading(title, "now"))
+    for name, figure in after.items():
+        print(commits.row(name, before.get(name), figure, 1))
 
 
 if __name__ == "__main__":

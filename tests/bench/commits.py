@@ -24,12 +24,12 @@ def package_at(commit: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def beside(before: dict[str, float], after: dict[str, float], names: tuple[str, str], digits: int = 1) -> str:
-    """Both, operation by operation, and by how much the second is more."""
-    rows = [f"{'':14}{names[0]:>14}{names[1]:>14}"]
-    for name, figure in after.items():
-        old = before.get(name)
-        shown = f"{'–':>14}" if old is None else f"{old:>14,.{digits}f}"
-        change = "" if old is None else f"{(figure / old - 1) * 100:+8.1f} %"
-        rows.append(f"{name:14}{shown}{figure:>14,.{digits}f}{change}")
-    return "\n".join(rows)
+def heading(before: str, after: str) -> str:
+    return f"{'':14}{before:>14}{after:>14}"
+
+
+def row(name: str, before: float | None, after: float, digits: int = 0) -> str:
+    """Both figures of an operation, and by how much the second is more."""
+    if before is None:
+        return f"{name:14}{'–':>14}{after:>14,.{digits}f}"
+    return f"{name:14}{before:>14,.{digits}f}{after:>14,.{digits}f}{(after / before - 1) * 100:+8.1f} %"

@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
@@ -89,16 +90,19 @@ def main() -> None:
     if shutil.which("valgrind") is None:
         parser.error("valgrind is not here: apt-get install valgrind")
     names = options.only or list(COUNTS)
-    if options.against:
-        with commits.package_at(options.against) as package:
-            before = {name: measured(name, package) for name in names}
-        title = options.against[:12]
-    else:
-        title, (made_with, before) = "stored", stored()
-        if made_with != build():
-            print(f"Stored: with {made_with}. Here: {build()}. The figures of two builds do not compare.")
-    found = {name: measured(name, ROOT) for name in names}
-    print(commits.beside(before, found, (title, "now"), 0))
+    with commits.package_at(options.against) if options.against else nullcontext() as package:
+        before: dict[str, float] = {}
+        if package is None:
+            made_with, before = stored()
+            if made_with != build():
+                print(f"Stored: with {made_with}. Here: {build()}. The figures of two builds do not compare.")
+        print(commits.heading(options.against[:12] if package else "stored", "now"))
+        found = {}
+        for name in names:
+            if package is not None:
+                before[name] = measured(name, package)
+            found[name] = measured(name, ROOT)
+            print(commits.row(name, before.get(name), found[name]), flush=True)
     if options.write:
         write(found)
 
