@@ -8,44 +8,17 @@ A new operation is a function in OPERATIONS, a new kind of parked thing one in P
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import greenlet
 import pytest
+from counting import Bytecodes
 
 from skynet_lite import Node, SkynetError, skynet, socket
 from skynet_lite.skynet.scheduler import current
 
 FOR_EVER = 10**9  # ticks
-
-
-class Bytecodes:
-    """Counts the bytecodes of all coroutines: the tracer has to be set anew in each that is switched to."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        before = greenlet.settrace(lambda *_: sys.settrace(self._call)), sys.gettrace()
-        sys.settrace(self._call)
-        try:
-            yield
-        finally:
-            greenlet.settrace(before[0])
-            sys.settrace(before[1])
-
-    def _call(self, frame: Any, event: str, arg: Any) -> Any:
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self._opcode
-
-    def _opcode(self, frame: Any, event: str, arg: Any) -> Any:
-        self.count += event == "opcode"
-        return self._opcode
 
 
 # ---- what is parked, n of each, by and in the service that does the operations
@@ -452,10 +425,10 @@ def costs(park: Callable[[int], None], n: int) -> dict[str, int]:
             for _ in range(3):
                 work = operation()
                 skynet.sleep(1)  # what it has begun is over
-                bytecodes.count = 0
+                bytecodes.files.clear()
                 with bytecodes.counted():
                     work()
-                counts.append(bytecodes.count)
+                counts.append(bytecodes.files.total())
                 skynet.sleep(1)
             found[operation.__name__] = min(counts)
 

@@ -2,13 +2,14 @@
 
 `python load.py KIND PORT PID CONNECTIONS SIZE SECONDS CORE` prints one line of JSON.
 `echo`: lines of SIZE bytes there and back; requests a second, and microseconds of the
-server's CPU for one. `bulk`: blocks of SIZE bytes, answered by one byte; MiB a second.
+server's CPU for one. `http`: the same with GET requests, whatever SIZE. `bulk`: blocks of SIZE bytes, answered by one byte; MiB a second.
 `idle`: CONNECTIONS that have sent one line each and then say nothing; bytes of the
 server's memory for one. CORE: the core to stay on, -1 for any.
 """
 
 import json
 import os
+import re
 import select
 import socket
 import sys
@@ -83,6 +84,23 @@ class Load:
         return done
 
 
+GET = b"GET / HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\naccept: */*\r\n\r\n"
+
+
+def answer_size(port: int) -> int:
+    """Bytes of one HTTP answer, head and body."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(GET)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += sock.recv(65536)
+    head, _, _ = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: *(\d+)", head)
+    if not answer.startswith(b"HTTP/1.1 200") or length is None:
+        raise SystemExit(f"not an answer to go on with: {answer!r}")
+    return len(head) + 4 + int(length[1])
+
+
 def main() -> None:
     kind, seconds = sys.argv[1], float(sys.argv[6])
     port, pid, connections, size, _, core = (int(float(a)) for a in sys.argv[2:8])
@@ -100,7 +118,8 @@ def main() -> None:
         time.sleep(0.2)
         print(json.dumps({"bytes": (resident(pid) - before) / connections}))
         return
-    load = Load(connect(port, connections), line, 1 if kind == "bulk" else size)
+    request, answer = {"bulk": (line, 1), "http": (GET, 0)}.get(kind, (line, size))
+    load = Load(connect(port, connections), request, answer or answer_size(port))
     load.begin()
     load.run(seconds / 4)
     cpu, start = cpu_seconds(pid), time.monotonic()

@@ -1,4 +1,7 @@
-"""skynet_lite, used as a program would use it: services are functions, the clock is real."""
+"""skynet_lite, used as a program would use it: services are functions, the clock is real.
+
+What is measured here is counted by operations.py.
+"""
 
 from worker import BATCH, MIB, RING, arguments, resident, result, timed
 
@@ -116,6 +119,14 @@ def ring(n: int) -> float:
     return timed(work, n)
 
 
+def birth(n: int) -> float:
+    def work(n: int) -> None:
+        for _ in range(n):
+            skynet.newservice(idle)
+
+    return timed(work, n)
+
+
 def parked(n: int) -> float:
     def sleeper() -> None:
         skynet.wait()
@@ -146,9 +157,7 @@ def echo_server() -> None:
             socket.write(id, line + b"\n")
         socket.close(id)
 
-    lid = socket.listen("127.0.0.1", 0, 4096)
-    result(socket.sockname(lid)[1])
-    socket.start(lid, accept)
+    socket.start(socket.listen("127.0.0.1", 0, 4096), accept)
 
 
 def bulk_server() -> None:
@@ -158,15 +167,23 @@ def bulk_server() -> None:
             socket.write(id, b".")
         socket.close(id)
 
-    lid = socket.listen("127.0.0.1", 0)
-    result(socket.sockname(lid)[1])
-    socket.start(lid, accept)
+    socket.start(socket.listen("127.0.0.1", 0, 4096), accept)
+
+
+def http_server() -> None:
+    from skynet_lite.contrib import httpd  # needs h11, which nothing else here does
+
+    def accept(id: int, address: str) -> None:
+        httpd.serve(id, lambda request: "hello")
+
+    socket.start(socket.listen("127.0.0.1", 0, 4096), accept)
 
 
 METRICS = {
-    "call": call, "send": send, "fork": fork, "yield": yield_, "wait": wait, "ring": ring,
+    "call": call, "send": send, "fork": fork, "yield": yield_, "wait": wait, "ring": ring, "birth": birth,
     "parked": parked, "services": services,
 }  # fmt: skip
+SERVERS = {"echo": echo_server, "idle": echo_server, "bulk": bulk_server, "http": http_server}
 
 
 def bench() -> None:
@@ -176,17 +193,24 @@ def bench() -> None:
         skynet.retpack(value)
 
 
+def serve(node: Node, kind: str) -> int:
+    """The port of a server that was started."""
+    node.newservice(SERVERS[kind])
+    port: int = node.socket_server.sockname(1)[1]
+    return port
+
+
 def main() -> None:
     metric, n = arguments()
     with Node(log=list) as node:
-        if metric in ("echo", "idle", "bulk"):
-            node.newservice(bulk_server if metric == "bulk" else echo_server)
+        if metric in SERVERS:
+            result(serve(node, metric))
             node.run_forever()
-        elif metric == "recorded":
+        elif metric in ("recorded", "unrecorded"):
             addr = node.newservice(bench)
             with node.record():
-                value = node.call(addr, "lua", "call", n)
-            result(value)
+                value = node.call(addr, "lua", "call", n if metric == "recorded" else 1)
+            result(value if metric == "recorded" else node.call(addr, "lua", "call", n))
         else:
             result(node.call(node.newservice(bench), "lua", metric, n))
 

@@ -1,4 +1,4 @@
-"""From figures to tables: medians, ratios within a round, and the goals.
+"""From figures to tables: medians, ratios within a round, and the goals of goals.toml.
 
 All tables are Markdown, so what the terminal shows is what stands in the documentation.
 """
@@ -8,21 +8,27 @@ from __future__ import annotations
 import platform
 import re
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from bytecodes import pythons, stored as stored_bytecodes
+from instructions import stored as stored_instructions
+
 if TYPE_CHECKING:
     from run import Bench
 
 LITE, SKYNET, SKYNET_OFF = "skynet_lite", "skynet", "skynet, profile off"
+GOALS = Path(__file__).with_name("goals.toml")
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 SLACK = 1.2  # on Python 3.12 and newer, for what greenlet costs there
 
 INSIDE = {
     "call": "call + ret", "send": "send, one way", "fork": "fork (warm pool)", "yield": "yield_",
     "wait": "wait/wakeup, both turns of a round", "ring": "ring of 1,000 services, a hop",
+    "birth": "birth of a service",
 }  # fmt: skip
 MEMORY = {
     "parked": "a parked coroutine",
@@ -32,7 +38,7 @@ MEMORY = {
 
 
 LOOK = {
-    "look state": ("`state(i)` anywhere in 10,000 events, ms of CPU", 2),
+    "look state": ("`state(i)` anywhere in 100,000 events, ms of CPU", 2),
     "look timeline": ("`timeline()` of 10,000 events with its PNG, s of CPU", 2),
     "look density": ("the same of 100,000 events", 2),
     "look page": ("`to_html()` of 5,000 events, s of CPU", 2),
@@ -64,7 +70,7 @@ class Figures:
 
 def text(bench: Bench) -> str:
     figures = Figures(bench.values)
-    return "\n\n".join([*_setting(bench), *_tables(bench, figures), "### Goals", _goals(figures), *_failures(bench)])
+    return "\n\n".join([*_setting(bench), *_tables(bench, figures), *_goals(figures), *_failures(bench)])
 
 
 def replace(file: Path, text: str) -> None:
@@ -86,8 +92,9 @@ def _setting(bench: Bench) -> list[str]:
     lines = [
         f"Python {platform.python_version()}, {platform.system()}, {cores} cores ({model[1] if model else 'unknown'}), "
         f"medians of {options.rounds} interleaved round{'s' * (options.rounds > 1)}{', quick: the figures mean nothing' * options.quick}. "
-        f"{', '.join(peers)}, asyncio of this Python. Processes that wanted a core, ours included, on average: "
-        f"{median(bench.loads):.1f}."
+        f"{', '.join(peers)}, asyncio of this Python.",
+        f"The load average of the last minute before it began: {bench.load[0]:.2f}. While it ran other programs kept "
+        f"{median(bench.others):.2f} cores busy (median of the rounds; {max(bench.others):.2f} in the worst).",
     ]
     if options.skynet:
         history = options.skynet / "HISTORY.md"
@@ -98,10 +105,8 @@ def _setting(bench: Bench) -> list[str]:
         )
     else:
         lines.append("Real skynet: not measured; give the folder of a built one with `--skynet DIR`.")
-    if bench.missing:
-        lines.append(
-            f"Not installed, so not measured: {', '.join(bench.missing)} (`pip install 'skynet_lite[bench]'`)."
-        )
+    if left_out := [name for name in _INSTALLED[1:] if name not in bench.systems]:
+        lines.append(f"Left out: {', '.join(left_out)}.")
     lines.append(
         "In brackets: the figure of skynet_lite divided by this one. For times and memory less than 1 means that "
         "skynet_lite needs less; for requests a second more than 1 means that it serves more."
@@ -145,7 +150,6 @@ def _compare(
 def _tables(bench: Bench, figures: Figures) -> list[str]:
     echo = {r: f"{r.split()[1]} × {r.split()[2]} B" for r in bench.values if r.startswith("echo ")}
     servers = [s for s in bench.systems if s != "pykka"]
-    on = figures.ratio("recorder on", LITE, below="recorder off")
     return [
         "### Inside one node (ns of CPU time an operation)",
         _compare(figures, bench.systems, INSIDE),
@@ -155,6 +159,14 @@ def _tables(bench: Bench, figures: Figures) -> list[str]:
         _compare(figures, servers, echo, "rate"),
         "### Bulk: `read(1 MiB)` on one connection (MiB a second)",
         _compare(figures, servers, {"bulk": "read(n)"}, "rate"),
+        "### HTTP: GET on 50 connections that stay open (skynet_lite; h11 parses)",
+        _table(
+            ["", ""],
+            [
+                ["CPU of the server, µs a request", _shown(figures.median("http", LITE, "cpu_us"), 1)],
+                ["requests a second", _shown(figures.median("http", LITE, "rate"))],
+            ],
+        ),
         "### Memory (KiB each)",
         _compare(figures, bench.systems, {k: MEMORY[k] for k in ("parked", "services")}, None, 1 / 1024),
         _compare(figures, servers, {"connection": MEMORY["connection"]}, "bytes", 1 / 1024),
@@ -162,24 +174,40 @@ def _tables(bench: Bench, figures: Figures) -> list[str]:
         _table(
             ["", "ns", "ratio"],
             [
-                ["recorder off", _shown(figures.median("recorder off", LITE)), ""],
-                ["recorder on", _shown(figures.median("recorder on", LITE)), _shown(on, 2)],
+                ["never recorded", _shown(figures.median("recorder none", LITE)), ""],
+                *(_recorder(figures, row) for row in ("recorder off", "recorder on")),
             ],
         ),
         "### Looking at a trace (skynet_lite)",
         _table(["", ""], [[title, _shown(figures.median(row, LITE), digits)] for row, (title, digits) in LOOK.items()]),
         "### Large numbers (skynet_lite, once)",
-        _scale(bench, figures),
+        _scale(bench.many, figures),
+        "### Counted, not timed (skynet_lite)",
+        _counted(),
     ]
+
+
+def _recorder(figures: Figures, row: str) -> list[str]:
+    ratio = figures.ratio(row, LITE, below="recorder none")
+    return [row, _shown(figures.median(row, LITE)), _shown(ratio, 2)]
+
+
+def _counted() -> str:
+    """What is stored, by instructions.py and bytecodes.py: no part of a run."""
+    made_with, instructions = stored_instructions()
+    rows = []
+    for name in [*instructions, *(name for name in stored_bytecodes() if name not in instructions)]:
+        bytecodes = stored_bytecodes().get(name, {})
+        rows.append([name, _shown(instructions.get(name)), *(_shown(bytecodes.get(minor)) for minor in pythons())])
+    return _table(["", f"instructions ({made_with})", *(f"bytecodes, {minor}" for minor in pythons())], rows)
 
 
 def _shown(value: float | None, digits: int = 0) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
-def _scale(bench: Bench, figures: Figures) -> str:
-    many = _many(figures)
-    few, cpu = figures.median("scale echo 50", LITE, "cpu_us"), figures.median(f"scale echo {many}", LITE, "cpu_us")
+def _scale(many: int, figures: Figures) -> str:
+    few, cpu = (figures.median(f"scale echo {which}", LITE, "cpu_us") for which in ("few", "many"))
     return _table(
         ["", ""],
         [
@@ -194,69 +222,46 @@ def _kib(value: float | None) -> float | None:
     return None if value is None else value / 1024
 
 
-def _many(figures: Figures) -> int:
-    return max([int(r.split()[2]) for r in figures.values if r.startswith("scale echo ")], default=0)
-
-
 # ----------------------------------------------------------------- goals
 
 
-def _goals(figures: Figures) -> str:
-    """Goal by goal: what was measured, and whether it is met. Where a goal only says skynet, profile is off."""
-    newer = sys.version_info >= (3, 12)
-    rows: list[list[str]] = []
+def _goals(figures: Figures) -> list[str]:
+    """Goal by goal: what was measured, whether it is met, and why not. Where one only says skynet, profile is off."""
+    rows, reasons = [], []
+    for goal in tomllib.loads(GOALS.read_text())["goal"]:
+        measured = _measured(figures, goal)
+        verdict = _verdict(measured, goal)
+        sign = "≥" if goal.get("at_least") else "≤"
+        title = _title(goal)
+        rows.append([title, f"{sign} {goal['goal']:g}", f"{sign} {goal['moonshot']:g}", _shown(measured, 2), verdict])
+        if verdict == "not met":
+            reasons.append(f"- {title}: {goal['why'].strip()}")
+    parts = ["### Goals", _table(["", "goal", "moonshot", "measured", ""], rows)]
+    return [*parts, "Why not:", "\n".join(reasons)] if reasons else parts
 
-    def judge(
-        what: str, measured: float | None, goal: float, moonshot: float, most: bool = True, slack: bool = False
-    ) -> None:
-        wider = (SLACK if most else 1 / SLACK) if newer and slack else 1
 
-        def reached(limit: float) -> bool:
-            assert measured is not None
-            return measured <= limit * wider if most else measured >= limit * wider
+def _title(goal: dict[str, Any]) -> str:
+    beside: str | None = goal.get("beside")
+    what: str = goal.get("what") or INSIDE[goal["row"]]
+    return f"{what} / {beside}" if beside else what
 
-        met = (
-            "not measured"
-            if measured is None
-            else "moonshot"
-            if reached(moonshot)
-            else "met"
-            if reached(goal)
-            else "not met"
-        )
-        sign = "≤" if most else "≥"
-        rows.append([what, f"{sign} {goal:g}", f"{sign} {moonshot:g}", _shown(measured, 2), met])
 
-    def times(row: str, system: str, goal: float, moonshot: float) -> None:
-        judge(f"{INSIDE[row]} / {system}", figures.ratio(row, system), goal, moonshot, slack=True)
+def _measured(figures: Figures, goal: dict[str, Any]) -> float | None:
+    row, field = goal["row"], goal.get("field")
+    if "beside" in goal:
+        return figures.ratio(row, goal["beside"], field)
+    if "below" in goal:
+        return figures.ratio(row, LITE, field, goal["below"])
+    found = figures.median(row, LITE, field)
+    return None if found is None else found / goal.get("unit", 1)
 
-    def rates(what: str, row: str, system: str, goal: float, moonshot: float) -> None:
-        judge(f"{what} / {system}", figures.ratio(row, system, "rate"), goal, moonshot, most=False, slack=True)
 
-    times("call", SKYNET, 0.80, 0.65)
-    times("call", SKYNET_OFF, 1.55, 1.30)
-    times("call", "gevent", 0.9, 0.75)
-    times("call", "asyncio", 0.7, 0.6)
-    times("call", "pykka", 0.2, 0.15)
-    times("send", SKYNET_OFF, 1.25, 1.0)
-    times("fork", SKYNET_OFF, 1.1, 1.0)
-    times("yield", SKYNET_OFF, 1.0, 0.9)
-    times("wait", SKYNET_OFF, 1.5, 1.2)
-    times("wait", "gevent", 0.45, 0.36)
-    times("ring", SKYNET_OFF, 0.3, 0.17)
-    rates("echo 50 × 64 B, requests/s", "echo 50 64", "gevent", 1.0, 1.15)
-    rates("echo 50 × 64 B, requests/s", "echo 50 64", SKYNET_OFF, 1.1, 1.25)
-    rates("echo 50 × 64 B, requests/s", "echo 50 64", "asyncio", 0.85, 1.0)
-    rates("bulk read(n)", "bulk", SKYNET_OFF, 1.5, 1.8)
-    rates("bulk read(n)", "bulk", "gevent", 0.6, 1.0)
-    judge("recorder on / off", figures.ratio("recorder on", LITE, below="recorder off"), 1.35, 1.2)
-    judge("timeline of 10,000 events, s", figures.median("look timeline", LITE), 3, 2)
-    judge("5,000 events in the viewer, s", figures.median("look load", LITE), 2, 1)
-    judge("a step in the viewer, ms", figures.median("look step", LITE), 5, 3)
-    judge("parked coroutine, KiB", _kib(figures.median("parked", LITE)), 7.5, 7)
-    judge("idle service, KiB", _kib(figures.median("services", LITE)), 6, 1.5)
-    judge("connection, KiB", _kib(figures.median("connection", LITE, "bytes")), 10, 8)
-    many = _many(figures)
-    cost = figures.ratio(f"scale echo {many}", LITE, "cpu_us", below="scale echo 50")
-    judge(f"CPU a request at {many:,} busy connections / at 50", cost, 1.3, 1.3)
-    return _table(["", "goal", "moonshot", "measured", ""], rows)
+def _verdict(measured: float | None, goal: dict[str, Any]) -> str:
+    if measured is None:
+        return "not measured"
+    slack = SLACK if sys.version_info >= (3, 12) and goal.get("slack") else 1
+
+    def reached(limit: float) -> bool:
+        return measured >= limit / slack if goal.get("at_least") else measured <= limit * slack
+
+    return "moonshot" if reached(goal["moonshot"]) else "met" if reached(goal["goal"]) else "not met"

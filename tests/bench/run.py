@@ -5,8 +5,10 @@ system, so that whatever else the machine does hits all of them; the table shows
 over the rounds, and medians of the ratios within a round.
 
 `--skynet DIR` takes a built real skynet along (its binary, `lualib`, `cservice` and
-`luaclib` stand in DIR). Peers that are not installed are named: `pip install
-'skynet_lite[bench]'` brings them. It is a benchmark, not a test: nothing here passes or fails.
+`luaclib` stand in DIR). What is needed and missing is said before anything is measured.
+It is a benchmark, not a test: nothing here passes or fails. Nothing else should run
+meanwhile; what did is noted with the figures. Counts that need no quiet machine:
+bytecodes.py, instructions.py.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import report
 
@@ -36,14 +39,15 @@ PROGRAMS = {LITE: "peer_lite.py", "views": "views.py"} | {name: f"peer_{name}.py
 # metric → operations in a full run, and in a quick one
 OPERATIONS = {
     "call": (50_000, 200), "send": (100_000, 400), "fork": (100_000, 400), "yield": (100_000, 400),
-    "wait": (50_000, 200), "ring": (50_000, 2_000),
+    "wait": (50_000, 200), "ring": (50_000, 2_000), "birth": (2_000, 50),
 }  # fmt: skip
 MEMORY = {"parked": (10_000, 200), "services": (2_000, 50)}
 VIEWS = {  # row → metric of views.py, events in a full run
-    "look state": ("state", 10_000), "look timeline": ("timeline", 10_000), "look density": ("timeline", 100_000),
+    "look state": ("state", 100_000), "look timeline": ("timeline", 10_000), "look density": ("timeline", 100_000),
     "look page": ("payload", 5_000), "look load": ("load", 5_000), "look step": ("step", 5_000),
 }  # fmt: skip
 CONNECTIONS, SIZES = (1, 50, 500), (64, 4096)
+BROWSER = ("load", "step")  # metrics of views.py that need one
 PYKKA = ("call", "send", "ring", "services")  # the rest has no counterpart: its actors are threads
 PYKKA_SHARE = 10  # it is that much slower: fewer operations
 
@@ -67,8 +71,6 @@ class Bench:
     def __init__(self, options: argparse.Namespace, folder: str) -> None:
         self.options = options
         self.folder = Path(folder)  # for configurations and what servers complain of
-        self.missing = [name for name, module in PEERS.items() if importlib.util.find_spec(module) is None]
-        wanted = list(PEERS) if options.systems is None else options.systems
         self.systems = [LITE]
         if options.skynet:
             self.systems += [SKYNET, SKYNET_OFF]
@@ -78,10 +80,12 @@ class Bench:
                         threads=options.skynet_threads, profile=str(system == SKYNET).lower(), services=HERE / "skynet"
                     )
                 )
-        self.systems += [name for name in PEERS if name in wanted and name not in self.missing]
+        self.systems += [name for name in PEERS if name in options.systems]
         self.values: dict[str, dict[str, list[Any]]] = {}
         self.failed: list[str] = []
-        self.loads: list[float] = []  # of the machine, at the end of each round: was anybody else busy?
+        self.many = 100 if options.quick else 10_000  # services, and connections
+        self.load = os.getloadavg()  # before anything is measured
+        self.others: list[float] = []  # cores that other programs kept busy, in each round
 
     # ---- one figure, in processes of its own
 
@@ -103,6 +107,7 @@ class Bench:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("RESULT "):
+                threading.Thread(target=drain, args=(process.stdout,), daemon=True).start()
                 return float(line.split()[1])
         raise RuntimeError((self.folder / "complaints").read_text().strip().rpartition("\n")[2][:200])
 
@@ -112,8 +117,7 @@ class Bench:
         try:
             return self._result(process)
         finally:
-            process.kill()
-            process.communicate()
+            self._end(process)
 
     def served(self, system: str, kind: str, connections: int, size: int, seconds: float) -> dict[str, float]:
         """A server of the system under our load. One core each, but for skynet, which has threads."""
@@ -132,8 +136,11 @@ class Bench:
             answer: dict[str, float] = json.loads(out.stdout)
             return answer
         finally:
-            process.kill()
-            process.communicate()
+            self._end(process)
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.wait()
 
     # ---- a round
 
@@ -148,23 +155,35 @@ class Bench:
         return value
 
     def round(self, number: int) -> None:
+        busy, own, start = busy_seconds(), sum(os.times()[:4]), time.monotonic()
+        self._round(number)
+        busy, own = busy_seconds() - busy, sum(os.times()[:4]) - own
+        self.others.append(max(0.0, busy - own) / (time.monotonic() - start))
+
+    def has(self, system: str, metric: str) -> bool:
+        """Whether the system has a counterpart of it."""
+        if metric == "birth":
+            return system in (LITE, SKYNET, SKYNET_OFF)
+        return system != "pykka" or metric in PYKKA
+
+    def _round(self, number: int) -> None:
         quick = self.options.quick
         turn = number % len(self.systems)
         order = self.systems[turn:] + self.systems[:turn]
         for metric, (full, few) in (OPERATIONS | MEMORY).items():
             n = few if quick else full
             for system in order:
-                if system == "pykka" and metric not in PYKKA:
+                if not self.has(system, metric):
                     continue
                 share = PYKKA_SHARE if system == "pykka" and not quick else 1
                 self.note(metric, system, self.single, system, metric, n // share)
             self.say(metric)
         calls = OPERATIONS["call"][1 if quick else 0]
-        for row, metric in (("recorder off", "call"), ("recorder on", "recorded")):
+        for row, metric in (("recorder none", "call"), ("recorder off", "unrecorded"), ("recorder on", "recorded")):
             self.note(row, LITE, self.single, LITE, metric, calls)
         self.say("recorder")
         for row, (metric, full) in VIEWS.items():
-            if metric not in ("load", "step") or shutil.which("chromium"):
+            if self.options.browser or metric not in BROWSER:
                 self.note(row, LITE, self.single, "views", metric, 300 if quick else full)
         self.say("views")
         servers = [system for system in order if system != "pykka"]
@@ -179,24 +198,55 @@ class Bench:
         for system in servers:
             self.note("bulk", system, self.served, system, "bulk", 1, 1 << 20, seconds)
             self.note("connection", system, self.served, system, "idle", 50 if quick else 2_000, 64, 0)
-        self.say("bulk, connections")
+        self.note("http", LITE, self.served, LITE, "http", 50, 64, seconds)
+        self.say("bulk, connections, http")
         if number == 0:
-            self.scale(quick)
-        self.loads.append(os.getloadavg()[1])
+            self.scale()
 
-    def scale(self, quick: bool) -> None:
+    def scale(self) -> None:
         """Large numbers, once: does it work, and does a request still cost the same?"""
-        many = 100 if quick else 10_000
-        self.note("scale parked", LITE, self.single, LITE, "parked", many * 10)
-        self.note("scale services", LITE, self.single, LITE, "services", many)
-        for connections in (50, many):
-            seconds = 0.05 if quick else 4
-            self.note(f"scale echo {connections}", LITE, self.served, LITE, "echo", connections, 64, seconds)
+        self.note("scale parked", LITE, self.single, LITE, "parked", self.many * 10)
+        self.note("scale services", LITE, self.single, LITE, "services", self.many)
+        seconds = 0.05 if self.options.quick else 4
+        for row, connections in (("scale echo few", 50), ("scale echo many", self.many)):
+            self.note(row, LITE, self.served, LITE, "echo", connections, 64, seconds)
         self.say("scale")
 
     def say(self, what: str) -> None:
         if not self.options.quick:
             print(f"  {time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+
+
+def drain(pipe: IO[str]) -> None:
+    """Read to the end. A skynet logs twice a MiB: in bulk it would soon wait for room in a pipe that nobody reads."""
+    with pipe:
+        for _ in pipe:
+            pass
+
+
+def busy_seconds() -> float:
+    """What all cores have done since the machine began, for whomever."""
+    user, nice, system, _idle, _iowait, *interrupts = map(
+        int, Path("/proc/stat").read_text().split("\n")[0].split()[1:8]
+    )
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+def missing(options: argparse.Namespace) -> list[str]:
+    """What is needed for what was asked, and is not here; with what brings it, or does without."""
+    wanted = [PEERS[name] for name in options.systems] + ["matplotlib", "h11"] + ["playwright"] * options.browser
+    absent = [module for module in wanted if importlib.util.find_spec(module) is None]
+    told = []
+    if absent:
+        told.append(f"not installed: {', '.join(absent)}: pip install 'skynet_lite[bench]' (or fewer --systems)")
+    if options.browser and shutil.which("chromium") is None:
+        told.append("no chromium on the path: apt-get install chromium (or --no-browser)")
+    if options.skynet:
+        parts = ("skynet", "lualib", "cservice/snlua.so", "cservice/harbor.so", "luaclib/skynet.so")
+        lacks = [part for part in parts if not (options.skynet / part).exists()]
+        if lacks:
+            told.append(f"no built skynet in {options.skynet}: there is no {', '.join(lacks)}")
+    return told
 
 
 def main() -> None:
@@ -205,12 +255,17 @@ def main() -> None:
     parser.add_argument("--skynet", metavar="DIR", type=Path, help="folder of a built real skynet")
     parser.add_argument("--skynet-threads", metavar="N", type=int, default=1, help="its `thread` (default 1)")
     parser.add_argument("--rounds", metavar="N", type=int, help="default 5")
-    parser.add_argument("--systems", metavar="NAME", nargs="*", choices=PEERS, help="only these peers, or none")
+    parser.add_argument(
+        "--systems", metavar="NAME", nargs="*", choices=PEERS, default=list(PEERS), help="only these peers, or none"
+    )
+    parser.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="without the rows that need Chromium"
+    )
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="put the tables into FILE, between its markers")
     parser.add_argument("--json", metavar="FILE", type=Path, help="keep all figures")
     options = parser.parse_args()
-    if options.skynet and not (options.skynet / "skynet").exists():
-        parser.error(f"no built skynet in {options.skynet}: there is no file `skynet` in it")
+    if told := missing(options):
+        parser.error("\n".join(["this cannot be measured here:", *told]))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     options.rounds = options.rounds or (1 if options.quick else 5)

@@ -104,6 +104,14 @@ function bench.ring(n)
 	end, n)
 end
 
+function bench.birth(n)
+	return timed(function(n)
+		for _ = 1, n do
+			skynet.newservice("bench", "idle")
+		end
+	end, n)
+end
+
 function bench.parked(n)
 	local before = resident()
 	for _ = 1, n do
