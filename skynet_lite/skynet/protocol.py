@@ -32,7 +32,7 @@ class Protocol:
         self.id = id
         self.pack = pack  # from the tuple of arguments to the payload
         self.unpack = unpack  # and back
-        self.plain = unpack is _unpack or unpack is as_it_is  # a tuple is its arguments already
+        self.plain = tuple if unpack in (_unpack, as_it_is) else None  # payloads of this type are their arguments
         self.dispatch = dispatch
         self.trace: bool | None = None  # traceproto: trace all, or none; None: those that come with a tag
 
