@@ -163,6 +163,12 @@ class UserCoroutine(greenlet):
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
 
 
+def heir(s: Any, co: Coroutine) -> Coroutine:
+    """Who is meant by `co`: itself, or whoever has its number and its place since it was given back."""
+    found: Coroutine = s.coroutines.get(co.n, co) if co.dead and co.service is s else co
+    return found
+
+
 def inherit(co: Any, context: Context) -> None:
     """`co` begins, or goes on, with a copy of these contextvars: a fork's are its creator's, a message has none."""
     co.context = co.gr_context = context.copy()
