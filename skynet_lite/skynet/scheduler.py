@@ -86,7 +86,7 @@ class Scheduler(Ends, Tables):
         # takes it out. `dispatch_wakeup` and task.py put BREAK there; `wait`, or the late answer, takes that out.
         self.session_id_coroutine: dict[int, Any] = {}
         self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
-        self.callees: dict[int | str, set[int]] = {}  # the other way round, as far as `calls_to` has seen
+        self.callees: dict[int | str, set[int]] | None = None  # the other way round, as far as `calls_to` has seen
         self.seen_calls = 0
         self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
         self.created = 0
@@ -113,7 +113,7 @@ class Scheduler(Ends, Tables):
         self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
         # What libraries keep for the service (Python shares modules, Lua does not), and want to be done at its end.
         self.libs: dict[str, Any] = {}
-        self.at_close: list[Callable[[Scheduler], Any]] = []
+        self.at_close: tuple[Callable[[Scheduler], Any], ...] = ()
 
     def load(self, run: Callable[[Scheduler, Any], bool], message: Message) -> None:
         """The first message of all: run the code of the service, which says what is to be started (snlua_init)."""
