@@ -320,7 +320,7 @@ def test_what_is_raised_at_the_end_of_a_service_stays_in_the_log() -> None:
         def bad(s: Any) -> None:
             raise ValueError("at the end")
 
-        skynet.running().service.at_close.append(bad)
+        skynet.running().service.at_close += (bad,)
 
     with Node(clock="virtual", log=list) as node:
         addr = node.newservice(main)

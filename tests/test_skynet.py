@@ -669,3 +669,68 @@ def test_launcher_lists_and_kills() -> None:
         assert node.call(".launcher", "lua", "LIST")[":00000008"] == "snlua lambda"
         assert node.call(".launcher", "lua", "KILL", a) == {":00000008": "snlua lambda"}
         assert ":00000008" not in node.call(".launcher", "lua", "LIST")
+
+
+# ---- the coroutine of a start function
+
+
+def test_the_coroutine_of_a_start_function_is_given_back() -> None:
+    """It ends with it, for most services idle from then on. Its number waits in the pool, as in skynet."""
+
+    def main() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.retpack(skynet.running().label))
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(main)
+        s = node.service(addr)
+        assert (s.tables()["coroutine_pool"], s.pooled.frame) == (["co1"], None)
+        with node.record() as trace:
+            assert node.call(addr, "lua") == "co1"
+        assert [(e["co"], e["how"]) for e in trace if e["e"] == "co_create"] == [("co1", "pool")]
+        assert s.pooled.frame is not None, "whoever is asked once is asked again: this one is kept"
+        assert s.coroutine_pool == [s.coroutines[1]]
+
+
+def test_who_was_given_back_is_meant_by_its_place() -> None:
+    """In skynet both tasks run in the same coroutine, and so whoever kept it wakes, or ends, the second."""
+    told: list[Any] = []
+
+    def main() -> None:
+        first = skynet.running()
+
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int, what: str) -> None:
+            if what == "wait":
+                skynet.wait()
+                told.append("woken")
+                skynet.wait()
+            elif what == "wake":
+                told.append(skynet.wakeup(first))
+            else:
+                told.append(skynet.killthread(first).label)
+                told.append((skynet.wakeup(first), skynet.killthread(first)))
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(main)
+        for what in ("wait", "wake", "kill"):
+            node.newservice(skynet.send, addr, "lua", what)
+            node.run_until_idle()
+    assert told == [True, "woken", "co1", (False, None)]
+
+
+def test_a_start_function_that_is_ended_leaves_nobody_in_the_pool() -> None:
+    """It is told to end, and does so by returning: that is no reason to keep its place."""
+
+    def main() -> None:
+        me = skynet.running()
+        skynet.fork(lambda: skynet.killthread(me))
+        try:
+            skynet.wait()
+        except BaseException:
+            pass
+
+    with Node(clock="virtual", log=list) as node:
+        addr = node.newservice(main)
+        node.run_until_idle()
+        s = node.service(addr)
+        assert (s.start_state, s.tables()["coroutine_pool"], list(s.coroutines)) == ("ok", ["co2"], [2])

@@ -54,9 +54,18 @@ class Context:
 def sessions(in_use: Callable[[int], bool], first: int = 1) -> Iterator[int]:
     """Session numbers: 1 to 2**31-1, then from 1 again, skipping those in use."""
 
-    def wrapped() -> Iterator[int]:
-        while True:
-            yield from filterfalse(in_use, range(1, MAX_SESSION + 1))
-
     # Until the first wrap this is a bare range, so a number costs one C call.
-    return chain(range(first, MAX_SESSION + 1), wrapped())
+    return chain(range(first, MAX_SESSION + 1), _Wrapped(in_use))
+
+
+class _Wrapped:
+    """An iterator when it comes to that: most services never get there."""
+
+    __slots__ = ("_in_use",)
+
+    def __init__(self, in_use: Callable[[int], bool]) -> None:
+        self._in_use = in_use
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            yield from filterfalse(self._in_use, range(1, MAX_SESSION + 1))

@@ -25,6 +25,7 @@ from ..core.context import Context
 from ..core.errors import DriveTimeout, SkynetError
 from ..core.handle import address_text
 from ..core.message import mail_label
+from ..core.mq import OVERLOAD
 from ..core.ports import Call
 from ..core.server import Server
 from ..skynet.coroutine import Hub, running
@@ -94,8 +95,9 @@ class Loop(BaseDriver):
             if mailbox and len(mailbox) > mailbox.overload_threshold:
                 server.warn(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
+            callback = mailbox.callback
             try:
-                mailbox.callback(message)
+                callback(message)
             except BaseException as e:
                 server.failed(mailbox.handle, message, e)
             if stamp is not None:
@@ -104,8 +106,9 @@ class Loop(BaseDriver):
                 queue.append(mailbox)
                 if server.emit is not None:
                     server.emit(("requeue", mailbox.handle))
-            else:
-                mailbox.empty()
+            else:  # mailbox.empty(), without a call
+                mailbox.in_global = False
+                mailbox.overload_threshold = OVERLOAD
             if self._attention:
                 self._attend()
                 return

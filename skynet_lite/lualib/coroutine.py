@@ -44,7 +44,7 @@ def create(f: Callable[..., Any]) -> UserCoroutine:
     known = s.libs.get("coroutine")
     if known is None:
         known = s.libs["coroutine"] = WeakValueDictionary()
-        s.at_close.append(_close_all)
+        s.at_close += (_close_all,)
     known[id(co)] = co
     return co
 

@@ -21,7 +21,7 @@ from ..core.handle import address_text
 from ..core.places import format_error, is_ours, place_label
 from ..skynet import error, socket, wait, wakeup
 from ..skynet.coroutine import running
-from ..skynet.protocol import own_proto
+from ..skynet.protocol import own_protocol
 from ..skynet.scheduler import Scheduler
 from .console import CONTROLS
 from .inject import namespace
@@ -116,9 +116,11 @@ class Debugger:
 
     def watch(self, protoname: str, cond: Callable[..., Any] | None = None) -> str | None:
         """Stop in the handler of the next message of that type (for which `cond(session, source, *args)` holds)."""
-        p = own_proto(self.s).get(protoname)
-        if p is None or p.dispatch is None:
-            return f"No {protoname}" if p is None else "No dispatch"
+        if protoname not in self.s.proto:
+            return f"No {protoname}"
+        p = own_protocol(self.s, protoname)
+        if p.dispatch is None:
+            return "No dispatch"
         handler = self._watched.setdefault(protoname, p.dispatch)
 
         def dispatch(*args: Any) -> None:

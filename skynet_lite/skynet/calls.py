@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.codec import Coded
 from ..core.errors import AddressError, CallError, PackError, SkynetError
-from ..core.message import PTYPE_LUA, Packed, pack as _pack, unpack as _unpack
+from ..core.message import Packed, pack as _pack, unpack as _unpack
 from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, running
 from .protocol import Protocol, own_pack, payload_of, protocol_of, unknown_protocol
 from .response import Response
@@ -61,7 +61,7 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
     if not s.server.send(s.handle, addr, p.id, session, payload):
         raise unreachable(addr)
     values = yield_call(s, hub, addr, session, p)
-    if type(values) is not tuple or p.id != PTYPE_LUA:
+    if type(values) is not p.plain:
         values = p.unpack(values)
     if len(values) == 1:
         return values[0]

@@ -34,6 +34,8 @@ BREAK = "BREAK"
 """In session_id_coroutine: whoever waited has gone on, throw the response away. Handed to a resume: you were woken."""
 DONE = object()
 """Handed to a resume behind the result of a command that was done at once."""
+GIVE_BACK = object()
+"""Returned by a task: its coroutine shall not wait in the pool with a stack. A start function is mostly the last."""
 
 
 def outside() -> SkynetError:
@@ -85,7 +87,7 @@ class Coroutine(greenlet):
         self.tag: str | bool | None = None  # session_coroutine_tracetag; False: not to be traced
         self.inner: greenlet | None = None  # the coroutine of the user that blocks inside it (lualib/coroutine.py)
 
-    def run(self, *_: Any) -> None:  # a timer's first resume hands in what nobody wants
+    def run(self, *_: Any) -> Any:  # a timer's first resume hands in what nobody wants
         """The body of every coroutine (co_create): a task, then the pool, then the next. DOC: coroutine-body"""
         service, hub = self.service, self.hub
         while True:
@@ -94,6 +96,8 @@ class Coroutine(greenlet):
             except GreenletExit as e:
                 raise leaves(e) from None
             if made is not None:
+                if made is GIVE_BACK:
+                    return self.give_back()
                 has_run(made)
                 made = None
             self.args = ()  # let go of the message
@@ -104,6 +108,17 @@ class Coroutine(greenlet):
                 forgotten, self.responded = 0, False
             self.pooled, service.pooled = service.pooled, self
             coroutine_yield(hub, EXIT, forgotten)
+
+    def give_back(self) -> tuple[str, int]:
+        """End for good, which is the last yield; one of the same number, not begun yet, waits in the pool instead.
+
+        What has begun keeps 5 KiB of stacks and frames, most of what a service takes that nobody calls.
+        """
+        s, n = self.service, self.n
+        if s.coroutines.get(n) is self:  # else it is being killed
+            co = s.coroutines[n] = s.coroutine(s, self.hub, n)
+            co.pooled, s.pooled = s.pooled, co
+        return EXIT, 0
 
     def __bool__(self) -> bool:
         return True  # a greenlet is false before it has begun, and after its end
@@ -152,6 +167,12 @@ class UserCoroutine(greenlet):
 
     def __repr__(self) -> str:
         return f"<coroutine of {self.thread!r}>" if self.thread is not None else "<coroutine>"
+
+
+def heir(s: Any, co: Coroutine) -> Coroutine:
+    """Who is meant by `co`: itself, or whoever has its number and its place since it was given back."""
+    found: Coroutine = s.coroutines.get(co.n, co) if co.dead and co.service is s else co
+    return found
 
 
 def inherit(co: Any, context: Context) -> None:

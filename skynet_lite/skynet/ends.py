@@ -20,16 +20,17 @@ class Ends:
     def calls_to(self: Any, source: int | str) -> list[int]:
         """The sessions of the calls that wait for `source`. No end of a service looks at a call that one has seen."""
         watching = self.watching_session
+        callees = self.callees = self.callees or {}
         if self.seen_calls > 64 + 2 * len(watching):
-            self.callees.clear()
+            callees.clear()
             self.seen_calls = 0
         for session in reversed(watching):
-            calls = self.callees.setdefault(watching[session], set())
+            calls = callees.setdefault(watching[session], set())
             if session in calls:
                 break  # and so are all before it
             calls.add(session)
             self.seen_calls += 1
-        return sorted(s for s in self.callees.pop(source, ()) if watching.get(s) == source)
+        return sorted(s for s in callees.pop(source, ()) if watching.get(s) == source)
 
     def bury(self: Any, source: int) -> None:
         """`source` has ended: what it has asked so far is not answered any more."""

@@ -32,7 +32,7 @@ class Protocol:
         self.id = id
         self.pack = pack  # from the tuple of arguments to the payload
         self.unpack = unpack  # and back
-        self.plain = unpack is _unpack or unpack is as_it_is  # a tuple is its arguments already
+        self.plain = tuple if unpack in (_unpack, as_it_is) else None  # payloads of this type are their arguments
         self.dispatch = dispatch
         self.trace: bool | None = None  # traceproto: trace all, or none; None: those that come with a tag
 
@@ -84,13 +84,15 @@ for _p in (
     PROTO[_p.name] = PROTO[_p.id] = _p
 
 
-def own_proto(s: Any) -> dict[str | int, Protocol]:
-    """The service's own table of protocols, made before its first change."""
-    proto: dict[str | int, Protocol] = s.proto
-    if proto is PROTO:
-        copies = {p.id: Protocol(p.name, p.id, p.pack, p.unpack, p.dispatch) for p in PROTO.values()}
-        proto = s.proto = {key: p for p in copies.values() for key in (p.name, p.id)}
-    return proto
+def own_protocol(s: Any, typename: str | int) -> Protocol:
+    """One that is the service's own, a copy made before its first change. Raises SkynetError if it is unknown."""
+    p = protocol_of(s, typename)
+    return p if p is not PROTO.get(p.name) else _enter(s, Protocol(p.name, p.id, p.pack, p.unpack, p.dispatch))
+
+
+def _enter(s: Any, p: Protocol) -> Protocol:
+    s.proto = {**s.proto, p.name: p, p.id: p}
+    return p
 
 
 def protocol_of(s: Any, typename: str | int) -> Protocol:
@@ -125,8 +127,7 @@ def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> N
         known = "it takes name, id, pack, unpack, dispatch"
         raise SkynetError(f"register_protocol: unknown field {min(fields)!r}; {known}")
     unpacker = as_it_is if unpack is None else lambda payload: as_it_is(unpack(payload))
-    proto = own_proto(s)
-    proto[name] = proto[id] = Protocol(name, id, own_pack(pack), unpacker, dispatch)
+    _enter(s, Protocol(name, id, own_pack(pack), unpacker, dispatch))
 
 
 @overload
@@ -140,8 +141,7 @@ def dispatch(typename: str, func: Callable[..., Any]) -> Callable[..., Any] | No
 def dispatch(typename: str, func: Callable[..., Any] | None = None) -> Any:
     """Set the handler `f(session, source, *args)` of a type; returns the one before. Without `func` it decorates."""
     s = current()
-    own_proto(s)
-    p = protocol_of(s, typename)
+    p = own_protocol(s, typename)
     if func is None:
 
         def decorate(f: F) -> F:

@@ -65,7 +65,7 @@ class Scheduler(Ends, Tables):
     __slots__ = (
         "at_close", "callees", "coroutines", "created", "ctx", "dead_service", "emit", "error_queue", "file",
         "fork_queue", "handle", "hub", "init_functions", "init_thread", "launch_args", "libs", "mailbox", "main",
-        "name", "namespace", "pooled", "proto", "queues", "resume", "running", "seen_calls", "server",
+        "name", "namespace", "pooled", "proto", "queues", "resume", "seen_calls", "server",
         "session_id_coroutine", "sessions", "sleep_tokens", "socket_pool", "start_state", "timeout_traceback",
         "unknown_request", "unknown_response", "unresponse", "wakeup_queue", "watching_session",
     )  # fmt: skip
@@ -86,12 +86,11 @@ class Scheduler(Ends, Tables):
         # takes it out. `dispatch_wakeup` and task.py put BREAK there; `wait`, or the late answer, takes that out.
         self.session_id_coroutine: dict[int, Any] = {}
         self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
-        self.callees: dict[int | str, set[int]] = {}  # the other way round, as far as `calls_to` has seen
+        self.callees: dict[int | str, set[int]] | None = None  # the other way round, as far as `calls_to` has seen
         self.seen_calls = 0
         self.coroutines: dict[int, Coroutine] = {}  # all alive, in the order of their creation
         self.created = 0
         self.pooled: Coroutine | None = None  # coroutine_pool: the one that ended last; each knows the one before
-        self.running: Coroutine | None = None
         # Made when first used: most services never need them.
         self.wakeup_queue: deque[Any] = NOTHING
         self.fork_queue: deque[Coroutine] = NOTHING
@@ -114,7 +113,7 @@ class Scheduler(Ends, Tables):
         self.start_state = "loading"  # then "starting", then "ok", "failed" or "gone"
         # What libraries keep for the service (Python shares modules, Lua does not), and want to be done at its end.
         self.libs: dict[str, Any] = {}
-        self.at_close: list[Callable[[Scheduler], Any]] = []
+        self.at_close: tuple[Callable[[Scheduler], Any], ...] = ()
 
     def load(self, run: Callable[[Scheduler, Any], bool], message: Message) -> None:
         """The first message of all: run the code of the service, which says what is to be started (snlua_init)."""
@@ -145,21 +144,18 @@ class Scheduler(Ends, Tables):
     def dispatch_message(self, message: Message) -> None:
         """The callback of the service: one message, then all forks. DOC: dispatch-message"""
         self.hub.service = self
-        self.running = None
-        errors: tuple[BaseException, ...] = ()
+        errors: list[BaseException] | None = None
         try:
             self.raw_dispatch_message(message)
         except BaseException as e:
-            self.failed(e)
-            errors = (e,)
+            errors = [e]
         forks = self.fork_queue
         while forks:
             try:
                 self.suspend(forks.popleft(), None, None)
             except BaseException as e:
-                self.failed(e)
-                errors += (e,)
-        if errors:
+                errors = [*(errors or ()), e]
+        if errors is not None:
             self.dispatch_failed(message, errors)
             del errors  # their tracebacks hold this frame
 
@@ -178,7 +174,7 @@ class Scheduler(Ends, Tables):
             self.not_dispatched(message)
             return
         try:
-            args = payload if type(payload) is tuple and p.plain else p.unpack(payload)
+            args = payload if type(payload) is p.plain else p.unpack(payload)
         except BaseException as e:  # a function of the user's
             if session != 0:
                 self.server.send(self.handle, source, PTYPE_ERROR, session, self.failure(f"raised {brief(e)}", e))
@@ -197,9 +193,12 @@ class Scheduler(Ends, Tables):
         of any coroutine leaves by here, and what was still queued waits for the next `suspend`. DOC: suspend
         """
         while True:
-            self.running = co
-            resume = self.resume
-            command, param = resume(co, ok, value)
+            resume = self.resume  # tracing may begin or end at any command
+            try:
+                command, param = resume(co, ok, value)
+            except BaseException as e:
+                self.failed(co, e)
+                raise
             if command is EXIT:
                 if param:
                     whose = f"{address_text(co.address)} : {co.label}"
@@ -210,14 +209,14 @@ class Scheduler(Ends, Tables):
             elif command is SLEEP:
                 self.session_id_coroutine[param] = co
                 co.sleeping = param
-            elif command is QUIT:
-                return
             elif command is RETURN:  # done at once, as those that follow: nobody else comes in between
                 ok, value = self.answer(co, param), DONE
                 continue
             elif command is RESPONSE:
                 ok, value = self.respond_later(co, param), DONE
                 continue
+            elif command is QUIT:
+                return
             elif command is not SUSPEND:  # KILL, TRACE: a function for the hub
                 ok, value = param(), DONE
                 continue
@@ -254,7 +253,7 @@ class Scheduler(Ends, Tables):
     def answer(self, co: Coroutine, payload: Any) -> bool:
         """RETURN: send the answer. False if nobody waits for one. DOC: command-return"""
         session = co.session
-        if session == 0:
+        if not session:
             return False
         if co.responded:
             self.end_wrong(co)
@@ -265,7 +264,7 @@ class Scheduler(Ends, Tables):
         co.responded = True
         if co.address in self.dead_service and self.gone(co):
             return False
-        return self.server.send(self.handle, co.address, PTYPE_RESPONSE, session or 0, payload)
+        return self.server.send(self.handle, co.address, PTYPE_RESPONSE, session, payload)
 
     def respond_later(self, co: Coroutine, pack: Callable[[tuple[Any, ...]], Any]) -> Response:
         """RESPONSE: a function that answers later. DOC: command-response"""
@@ -300,18 +299,16 @@ class Scheduler(Ends, Tables):
 
     # ---- failure and end
 
-    def failed(self, error: BaseException) -> None:
-        """Something was raised, by a handler mostly: tell its caller; it will be logged. DOC: handler-failed"""
-        co = self.running
-        self.running = None
-        if co is not None and co.dead:
+    def failed(self, co: Coroutine, error: BaseException) -> None:
+        """What `co` runs has raised: tell its caller. `dispatch_message` will log it. DOC: handler-failed"""
+        if co.dead:
             session = co.session
             self.died(co, error)
             if session:
                 failure = self.failure(f"raised {brief(error)}", error)
                 self.server.send(self.handle, co.address, PTYPE_ERROR, session, failure)
 
-    def dispatch_failed(self, message: Message, errors: tuple[BaseException, ...]) -> None:
+    def dispatch_failed(self, message: Message, errors: list[BaseException]) -> None:
         _, session, source, _ = message
         self.report(f"lua call [{source:x} to :{self.handle:x} : {session}] error : ", *errors)
 
@@ -329,7 +326,6 @@ class Scheduler(Ends, Tables):
         """End a coroutine that answered twice. What is raised then is an error of the dispatch, not of its task."""
         coroutine_close(co)
         self.forget(co)
-        self.running = None
 
     def forget(self, co: Coroutine) -> None:
         """It has ended otherwise than by returning. Tables by session are cleaned by who ended it (task.py)."""

@@ -17,7 +17,7 @@ from ..core.errors import CallError, Failure, SkynetError, brief, shown
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from .calls import call, send
-from .coroutine import QUIT, GreenletExit, coroutine_yield, running
+from .coroutine import GIVE_BACK, QUIT, GreenletExit, coroutine_yield, running
 from .runnable import has_run, leaves, runnable
 from .scheduler import Scheduler, current
 from .waits import timeout
@@ -58,7 +58,7 @@ def init(func: F) -> F:
     return func
 
 
-def init_service(func: Callable[[], Any]) -> None:
+def init_service(func: Callable[[], Any]) -> object:
     """Run the init functions and then `func`, and tell the launcher how it went: what `start` does in its timer."""
     s = current()
     try:
@@ -75,6 +75,7 @@ def init_service(func: Callable[[], Any]) -> None:
         exit()
     s.start_state, s.init_thread = "ok", None
     send(".launcher", "lua", "LAUNCHOK")
+    return GIVE_BACK
 
 
 def dispatch_message(ptype: int, session: int, source: int, message: Any) -> None:

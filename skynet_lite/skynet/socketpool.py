@@ -217,7 +217,7 @@ def _dispatch(session: int, source: int, type: int, id: int, ud: int, data: Any)
 def pool_of(service: Scheduler) -> dict[int, PoolSocket]:
     if service.socket_pool is None:
         service.socket_pool = {}
-        service.at_close.append(_close_all)
+        service.at_close += (_close_all,)
         register_protocol(name="socket", id=PTYPE_SOCKET, dispatch=_dispatch)
     return service.socket_pool
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.message import PTYPE_ERROR
 from ..core.places import format_stack
-from .coroutine import BREAK, KILL, Coroutine, coroutine_close, coroutine_yield, drop_token, running
+from .coroutine import BREAK, KILL, Coroutine, coroutine_close, coroutine_yield, drop_token, heir, running
 from .scheduler import Scheduler, current
 
 _SHOWN = 9  # sessions that uniqtask lists for one stack
@@ -127,8 +127,10 @@ def _find(s: Scheduler, thread: Coroutine | str) -> Coroutine | None:
         named = [co for _, co in waiting if co.label == thread]
         named += [co for session, co in waiting if thread in _name(session, co)]
         return named[0] if named else None
-    parked = isinstance(thread, Coroutine) and _parked(s, thread) is not None
-    return thread if parked or thread in s.fork_queue else None
+    if not isinstance(thread, Coroutine):
+        return None
+    thread = heir(s, thread)
+    return thread if _parked(s, thread) is not None or thread in s.fork_queue else None
 
 
 def _parked(s: Scheduler, co: Coroutine) -> int | None:

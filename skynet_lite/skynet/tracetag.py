@@ -25,7 +25,7 @@ from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE, PTYPE_TRACE, Message
 from ..core.places import is_ours, place_label
 from .calls import rawcall
 from .coroutine import BREAK, DONE, EXIT, RETURN, SLEEP, TRACE, Coroutine, coroutine_yield, running
-from .protocol import own_proto, protocol_of
+from .protocol import own_protocol
 from .scheduler import Scheduler, current, dress, undispatched
 
 _MAX_LEVEL = 3  # places in a line
@@ -74,8 +74,7 @@ def tracecall(tag: str, addr: int | str, typename: str, message: Any) -> Any:
 def traceproto(typename: str, flag: bool | None) -> None:
     """Whether requests of a type are traced: True all, False none, None those that come with a tag."""
     s = _traced(current())
-    protocol_of(s, typename)
-    own_proto(s)[typename].trace = flag
+    own_protocol(s, typename).trace = flag
 
 
 def _log(s: Scheduler, tag: Any, text: str) -> None:

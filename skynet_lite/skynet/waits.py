@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Any
 
 from ..core.timer import ticks
-from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, inherit, outside, running
+from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, heir, hold_token, inherit, outside, running
 from .scheduler import NOTHING, current
 from .task import traced_timeout
 
@@ -104,8 +104,12 @@ def wakeup(token: Any) -> bool:
         entry = token, co
         sleeps = co is not None and co.sleeping is not None
     if not sleeps:
-        s.sleeps_not(co)
-        return False
+        if isinstance(token, Coroutine):
+            entry = co = heir(s, token)
+            sleeps = co.sleeping is not None and co.token is None
+        if not sleeps:
+            s.sleeps_not(co)
+            return False
     if s.wakeup_queue is NOTHING:
         s.wakeup_queue = deque()
     s.wakeup_queue.append(entry)

@@ -122,7 +122,7 @@ class Telling:
 
     socket_pool = property(_POOL.__get__, _set_pool)
 
-    def dispatch_failed(self: Any, message: Message, errors: tuple[BaseException, ...]) -> None:
+    def dispatch_failed(self: Any, message: Message, errors: list[BaseException]) -> None:
         self.emit(("dispatch_failed", self.handle, brief(errors[-1]), stack_of_error(errors[-1])))
         super().dispatch_failed(message, errors)  # type: ignore[misc]
 
