@@ -97,6 +97,8 @@ def rawcall(addr: int | str, typename: str, message: Any) -> Any:
 def redirect(dest: int | str, source: int, typename: str, session: int, message: Any) -> int | None:
     """Send on behalf of another: `dest` sees `source` (0: this service) as the sender (c.redirect)."""
     s = current()
+    if not isinstance(session, int):
+        raise SkynetError(f"redirect takes the session as a number, 0 for none, not {session!r:.80}")
     target = s.server.contexts.get(s.server.resolve(dest))  # type: ignore[arg-type]  # a global name is no key
     if target is None:
         return None
