@@ -119,12 +119,12 @@ class _Short(Repr):
         return super().repr_int(x, level) if x.bit_length() < 999 else "…"  # Python refuses the longest
 
 
-_short = _Short()
+_SHORT = _Short()
 
 
 def shown(value: object) -> str:
     """`repr(value)` for an error or a log line, never long and never slow, whatever somebody has given or sent."""
-    return text_of(value, _short.repr)[:200]
+    return text_of(value, _SHORT.repr)[:200]
 
 
 def told(value: object) -> str:
