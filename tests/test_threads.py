@@ -731,6 +731,30 @@ def test_virtual_time_jumps_only_when_everything_is_at_rest() -> None:
         assert node.clock.now() == 210
 
 
+def test_who_waits_outside_leaves_the_interpreter_to_the_workers() -> None:
+    """It is told when something has come, or all stand; else it asks again now and then, not after every message."""
+    calls, asked, over = 3000, [0], threading.Event()
+
+    def caller(to: int) -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int) -> None:
+            for n in range(calls):
+                skynet.call(to, "lua", n)
+            skynet.timeout(20, over.set)  # then there is nothing to do, for a while
+
+    def until_over() -> bool:
+        asked[0] += 1
+        return over.is_set()
+
+    with node_of(3, clock="real") as node:
+        to = node.newservice(echo)
+        address = node.newservice(caller, to)
+        assert node.worker(to) is not node.worker(address)
+        node.server.call(address, PTYPE_LUA, ())
+        node.run(until=until_over, timeout=LIMIT)
+        assert 0 < asked[0] < calls // 4, asked
+
+
 def test_what_has_no_meaning_with_several_workers_says_what_does() -> None:
     """`step`; driving from inside a service; waiting for what cannot come."""
 
