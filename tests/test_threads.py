@@ -26,7 +26,8 @@ from skynet_lite.core.message import PTYPE_LUA
 from skynet_lite.core.mq import OVERLOAD, MessageQueue
 from skynet_lite.core.server import Server
 from skynet_lite.core.socket_server import SocketServer
-from skynet_lite.drive.shared import SharedServer, SharedSocketServer, SharedTimer
+from skynet_lite.core.timer import Timer
+from skynet_lite.drive.shared import SharedServer, SharedSocketServer
 from skynet_lite.drive.worker import WEIGHTS, Worker
 from skynet_lite.drive.workers import Workers
 
@@ -221,7 +222,7 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
             self.held("handles.name")
             super().name(name, handle)
 
-    class Clockwork(SharedTimer, Watched):
+    class Clockwork(Timer, Watched):
         def add(self, deadline: int, handle: int, session: int) -> None:
             self.held("timer.add")
             super().add(deadline, handle, session)
@@ -241,7 +242,7 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
         server = node.server
         server.handles = node.handles = Handles()
         server.contexts, server.handles.lock = server.handles.contexts, server.lock
-        server.timer = Clockwork(server.alarm.notify)
+        server.timer = Clockwork()
         server.timer.lock = server.lock
         for _ in range(8):
             node.newservice(sleeper)

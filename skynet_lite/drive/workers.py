@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 from ..core.context import Context
@@ -64,7 +65,8 @@ class Workers(BaseDriver):
         self._halted = False  # `stop` was called
         self._stopper: int | None = None  # the thread that looks at the world
         self._polls = self._polled = self._asked = 0  # polls begun, over; one that was asked for does not wait
-        self.news = 0  # counts all that somebody may wait for, or that is the reason for it
+        self.news = 0  # counts what somebody may wait for
+        self.tickets = count()  # for the queues of the workers
 
     # ---- what the server asks
 
@@ -250,7 +252,7 @@ class Workers(BaseDriver):
                 tick = server.timer.next_deadline()
                 wait = None if tick is None or self.held() else server.clock.seconds_until(tick)
                 if wait == 0:
-                    self.news += server.fire()
+                    server.fire()
                 else:
                     self._alarm.wait(wait)
 
