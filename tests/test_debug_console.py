@@ -462,6 +462,7 @@ def test_it_listens_on_this_machine_only_unless_told(node: Node) -> None:
     """And where it is told otherwise, the log says what that means."""
     assert node.socket_server.sockname(1)[0] == "127.0.0.1"
     node.newservice("debug_console", "0.0.0.0", 0)
+    node.run_until_idle()  # the logger may be on another worker
     assert "who hears the token can run any code in this node" in node.log_lines[-1]
     with pytest.raises(CallError, match=r"debug_console takes \[ip,\] port"):
         node.newservice("debug_console")

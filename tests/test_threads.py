@@ -26,7 +26,8 @@ from skynet_lite.core.message import PTYPE_LUA
 from skynet_lite.core.mq import OVERLOAD, MessageQueue
 from skynet_lite.core.server import Server
 from skynet_lite.core.socket_server import SocketServer
-from skynet_lite.drive.shared import SharedServer, SharedSocketServer, SharedTimer
+from skynet_lite.core.timer import Timer
+from skynet_lite.drive.shared import SharedServer, SharedSocketServer
 from skynet_lite.drive.worker import WEIGHTS, Worker
 from skynet_lite.drive.workers import Workers
 
@@ -221,7 +222,7 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
             self.held("handles.name")
             super().name(name, handle)
 
-    class Clockwork(SharedTimer, Watched):
+    class Clockwork(Timer, Watched):
         def add(self, deadline: int, handle: int, session: int) -> None:
             self.held("timer.add")
             super().add(deadline, handle, session)
@@ -241,7 +242,7 @@ def test_every_change_of_what_is_shared_is_made_under_its_lock() -> None:
         server = node.server
         server.handles = node.handles = Handles()
         server.contexts, server.handles.lock = server.handles.contexts, server.lock
-        server.timer = Clockwork(server.alarm.notify)
+        server.timer = Clockwork()
         server.timer.lock = server.lock
         for _ in range(8):
             node.newservice(sleeper)
@@ -733,6 +734,30 @@ def test_virtual_time_jumps_only_when_everything_is_at_rest() -> None:
         for step, address in addresses.items():
             assert ticks[address] == [step * n for n in range(1, 11)]
         assert node.clock.now() == 210
+
+
+def test_who_waits_outside_leaves_the_interpreter_to_the_workers() -> None:
+    """It is told when something has come, or all stand; else it asks again now and then, not after every message."""
+    calls, asked, over = 3000, [0], threading.Event()
+
+    def caller(to: int) -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int) -> None:
+            for n in range(calls):
+                skynet.call(to, "lua", n)
+            skynet.timeout(20, over.set)  # then there is nothing to do, for a while
+
+    def until_over() -> bool:
+        asked[0] += 1
+        return over.is_set()
+
+    with node_of(3, clock="real") as node:
+        to = node.newservice(echo)
+        address = node.newservice(caller, to)
+        assert node.worker(to) is not node.worker(address)
+        node.server.call(address, PTYPE_LUA, ())
+        node.run(until=until_over, timeout=LIMIT)
+        assert 0 < asked[0] < calls // 4, asked
 
 
 def test_what_has_no_meaning_with_several_workers_says_what_does() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,9 +80,13 @@ def stop_signals(driver: Any) -> Iterator[None]:
             signal.signal(s, handler)
 
 
-def raise_in(thread: int | None, error: type[BaseException]) -> None:
-    """Have `error` raised in a thread, at its next function call, jump back, or return from C."""
+def raise_in(thread: int | None, error: type[BaseException]) -> bool:
+    """Have `error` raised in a thread, at its next function call, jump back, or return from C; False if it is in none
+    of the user's code."""
+    if not in_user_code(sys._current_frames().get(thread or 0)):
+        return False
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread or 0), ctypes.py_object(error))
+    return True
 
 
 def in_user_code(frame: FrameType | None) -> bool:

@@ -7,7 +7,6 @@ others want is left there as a job, also while the loop is stopped.
 from __future__ import annotations
 
 import atexit
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..core.errors import DriveTimeout, NodeClosed, SkynetError, error_text
 from ..core.ports import Call
-from .breaking import in_user_code, raise_in
+from .breaking import raise_in
 from .driver import MESSAGES_PER_POLL, Job
 from .loop import Loop
 
@@ -182,6 +181,6 @@ class Served(Loop):
         """Wait until `thread` has come to it; after `patience` seconds break off what it is in, for as long again."""
         late = time.monotonic() + self.patience
         while not event.wait(0.02) and thread.is_alive() and time.monotonic() < late + self.patience:
-            if time.monotonic() > late and in_user_code(sys._current_frames().get(thread.ident or 0)):
+            if time.monotonic() > late:
                 raise_in(thread.ident, NodeClosed)
         return event.is_set()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,20 +55,6 @@ def home(handle: int, workers: Sequence[Worker]) -> Worker:
     near = [worker for worker in workers if worker.living <= least + 2]
     next, turn = min(near, key=lambda worker: worker.births), workers[handle % len(workers)]
     return turn if turn in near and turn.births <= next.births + 1 else next
-
-
-class SharedTimer(Timer):
-    """`earlier()` is called when a timer comes before all others. To be used under the lock of the node."""
-
-    def __init__(self, earlier: Callable[[], Any]) -> None:
-        super().__init__()
-        self._earlier = earlier
-
-    def add(self, deadline: int, handle: int, session: int) -> None:
-        first = self.next_deadline()
-        super().add(deadline, handle, session)
-        if first is None or deadline < first:
-            self._earlier()
 
 
 class SharedSocketServer(SocketServer):
@@ -110,7 +96,7 @@ class SharedServer(Server):
     def share(self) -> None:
         self.lock = threading.RLock()
         self.alarm = threading.Condition(self.lock)  # the next deadline is another
-        self.timer = SharedTimer(self.alarm.notify)
+        self.timer = Timer()
         self.global_queue = SharedQueue(self)
         self.socket_server = SharedSocketServer(self.outside, self.post_socket, partial(self.log, 0), self.clock.now)
 
@@ -121,6 +107,13 @@ class SharedServer(Server):
         worker.births += 1
         ctx.mailbox.global_queue = worker  # type: ignore[assignment]  # all that a mailbox does is to append itself
         return super().create(maker, ctx)
+
+    @guarded
+    def set_timer(self, ctx: Context, session: int, ti: int) -> None:
+        before = self.timer.next_deadline()
+        super().set_timer(ctx, session, ti)
+        if self.timer.next_deadline() != before:
+            self.alarm.notify()
 
     @guarded
     def push(self, target: Context, message: Message, by: str) -> None:

@@ -6,7 +6,6 @@ worker says. Then it goes to the end of the queue, and the next one has its turn
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
@@ -20,7 +19,7 @@ from ..core.monitor import Monitor
 from ..core.mq import MessageQueue
 from ..core.server import Server
 from ..skynet.coroutine import Hub
-from .breaking import in_user_code, raise_in
+from .breaking import raise_in
 from .driver import Job
 
 Work = tuple[Callable[[Any], Any], Any]
@@ -65,11 +64,9 @@ class Worker(threading.Thread):
     def append(self, mailbox: MessageQueue) -> None:
         """A mailbox of ours has something in it; we are its global queue (skynet_globalmq_push).
 
-        Its ticket grows through the node, so that the queues of all workers have one order, too.
+        Its ticket grows from one to the next, so that the queues of all workers have one order, too.
         """
-        driver = self.driver
-        driver.news = ticket = driver.news + 1
-        self.queue.append((ticket, mailbox))
+        self.queue.append((next(self.driver.tickets), mailbox))
         if self.standing:
             self.ring()
 
@@ -78,7 +75,6 @@ class Worker(threading.Thread):
         if self.standing:
             self.standing = False
             self.driver.moving += 1
-            self.driver.news += 1
             self._bell.release()
 
     def look_up(self) -> None:
@@ -206,8 +202,7 @@ class Worker(threading.Thread):
             with self.driver.lock:
                 if self.monitor.version != version or self.monitor.destination != handle:
                     return False
-                if in_user_code(sys._current_frames().get(self.ident or 0)):
-                    raise_in(self.ident, error)
+                if raise_in(self.ident, error):
                     return True
             if time.monotonic() > end:
                 return False

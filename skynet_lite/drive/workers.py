@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 from ..core.context import Context
@@ -64,8 +65,8 @@ class Workers(BaseDriver):
         self._halted = False  # `stop` was called
         self._stopper: int | None = None  # the thread that looks at the world
         self._polls = self._polled = self._asked = 0  # polls begun, over; one that was asked for does not wait
-        self.news = 0  # counts what may have changed anything: workers that began to move, polls and timers that did
-        self._told = 0  # counts what was told to those who wait for `moved`
+        self.news = 0  # counts what somebody may wait for
+        self.tickets = count()  # for the queues of the workers
 
     # ---- what the server asks
 
@@ -117,7 +118,7 @@ class Workers(BaseDriver):
 
     def tell(self) -> None:
         """Something has happened that somebody may wait for."""
-        self._told += 1
+        self.news += 1
         self.moved.notify_all()
 
     def _rouse(self) -> None:
@@ -241,7 +242,7 @@ class Workers(BaseDriver):
             with self.lock:
                 self._polled = self._polls
                 self.news += done > 0
-                self.tell()
+                self.moved.notify_all()  # a poll that has found nothing is no news, but may have been asked for
 
     def _fire_timers(self) -> None:
         """The timer thread."""
@@ -251,7 +252,7 @@ class Workers(BaseDriver):
                 tick = server.timer.next_deadline()
                 wait = None if tick is None or self.held() else server.clock.seconds_until(tick)
                 if wait == 0:
-                    self.news += server.fire()
+                    server.fire()
                 else:
                     self._alarm.wait(wait)
 
@@ -308,7 +309,7 @@ class Workers(BaseDriver):
     ) -> None:  # fmt: skip
         """Wait until `until()`, asked now and then in the thread of the caller; see Loop.loop."""
         while True:
-            told = self._told
+            seen = self.news
             if self.ctrl_c.asked and threading.current_thread() is threading.main_thread():
                 raise KeyboardInterrupt
             if until() or self._server.aborted:
@@ -327,7 +328,7 @@ class Workers(BaseDriver):
                     return
                 nap = self._at_the_end(deadline, what)
             with self.lock:
-                if nap > 0 and told == self._told:
+                if nap > 0 and seen == self.news:
                     self.moved.wait(nap)
 
     def _at_the_end(self, deadline: float | None, what: str) -> float:
