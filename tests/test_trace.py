@@ -14,7 +14,7 @@ from typing import Any
 from unicodedata import category
 
 import pytest
-from harness import EXAMPLES, TRACES, Play, echo_trace
+from harness import EXAMPLES, TRACES, Play, Watched, assert_live, echo_trace, watch
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from programs import PLAN_INSIDE, busy
 
@@ -25,20 +25,12 @@ from skynet_lite.trace.kinds import KINDS
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 
 
-def watch(node: Node) -> list[dict[str, Any]]:
-    """The live tables of a node after each event from now on."""
-    states: list[dict[str, Any]] = []
-    node.attach(lambda event: states.append(node.tables()))
-    return states
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_tables_rebuilt_from_the_trace_are_the_live_ones(name: str, tmp_path: Path) -> None:
     """After every single event of every recording: Trace.state(i) is what Node.tables() was."""
     play = Play(name, tmp_path, watch=watch)
     assert len(play.trace) > 10
-    for i in range(len(play.trace)):
-        assert play.trace.state(i) == play.watched[i], play.trace.text().splitlines()[i]
+    assert_live(play.trace, play.watched)
 
 
 @pytest.mark.parametrize("name", ["accept_echo_line", "call_back_nested", "exit_with_kept_response"])
@@ -374,19 +366,18 @@ def test_recording_from_birth_shows_the_boot() -> None:
 def test_random_programs_rebuild_and_repeat(first: list[list[str]], second: list[list[str]]) -> None:
     """Any program: the rebuilt tables are the live ones at every event, and a second run is the same."""
 
-    def run() -> tuple[Trace, list[dict[str, Any]]]:
+    def run() -> tuple[Trace, Watched]:
         with Node(clock="virtual", log=list) as node:
             node.run_until_idle()
             with node.record() as trace:
-                states = watch(node)
+                seen = watch(node)
                 peer = node.newservice(busy, second)
                 node.newservice(busy, first, peer)
                 node.run()
-            return trace, states
+            return trace, seen
 
-    trace, states = run()
-    for i in range(len(trace)):
-        assert trace.state(i) == states[i], trace.text().splitlines()[i]
+    trace, seen = run()
+    assert_live(trace, seen)
     assert run()[0].text() == trace.text()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..doors import door
 from . import chrome, export, files, text
 from .diff import Diff
-from .film import Film, Stamps as Stamps
+from .film import Film
 from .golden import golden
 from .kinds import Event
 from .verdicts import SLOW, Verdicts, judge
