@@ -33,7 +33,7 @@ class Recording:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._sinks: list[Sink] = []
-        self._stamps: dict[Recorder, Callable[[], None]] = {}  # what notes the time for it, under the real clock
+        self._stamps: list[tuple[Recorder, Callable[[], None]]] = []  # what it wants done between two messages
         self._waiting: list[Recorder] = []  # for the boot to be over
         self.world: World | None = None  # recorded from birth
 
@@ -58,11 +58,18 @@ class Recording:
     def begin(self, recorder: Recorder) -> None:
         recorder.begin()
         if not self._server.clock.virtual:
-            self._stamps[recorder] = recorder.stamper(self._server.outside.monotonic_ns)
+            self._stamps.append((recorder, recorder.stamper(self._server.outside.monotonic_ns)))
+        if recorder.ring:
+            turn = partial(self._server.driver.between, partial(self._turn, recorder))
+            self._stamps.append((recorder, recorder.turner(turn)))
         self.add(recorder.sink)
 
+    def _turn(self, recorder: Recorder) -> None:
+        with self._server.driver.still():
+            recorder.turn()
+
     def finish(self, recorder: Recorder) -> None:
-        self._stamps.pop(recorder, None)
+        self._stamps = [(who, stamp) for who, stamp in self._stamps if who is not recorder]
         self.remove(recorder.sink)
 
     def born(self) -> None:
@@ -152,8 +159,8 @@ class Recording:
         return fan_out
 
     def _stamper(self) -> Callable[[], None] | None:
-        """Tells the recorders the time: events carry none, so that the same program makes the same trace."""
-        stamps, lock = list(self._stamps.values()), self._server.lock
+        """Has recorders note the time: events carry none, so that the same program makes the same trace."""
+        stamps, lock = [stamp for _, stamp in self._stamps], self._server.lock
         if len(stamps) == 1 and self._server.driver.workers == 1:
             return stamps[0]
 

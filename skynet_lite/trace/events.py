@@ -110,7 +110,8 @@ class Builder:
         place = self._places.function(handle, f)
         if place is not None:
             event["runs"] = place
-            self.sources |= self._places.source(handle, f)
+            if place.rpartition(":")[0] not in self.sources:
+                self.sources |= self._places.source(handle, f)
         return self._current.get(service) if event["for"] == "message" else None
 
     def _resume(self, event: Event, service: str, rest: list[Any]) -> int | None:

@@ -24,6 +24,7 @@ class Film:
     `sources`: label of a file or cell → its text. `origin`: "" for a run of ours, else
     what it was recorded from (a recording of the real skynet). `world`: what came from
     outside, if it was recorded from birth (world.py); it can then be played again.
+    `missing`: how many events came before the first, of a ring, which does not keep its beginning.
     `services`, `coroutines`: what a part was narrowed to, None for all.
     """
 
@@ -39,11 +40,13 @@ class Film:
         stamps: Stamps | None = None,
         world: World | None = None,
         tape: Tape | None = None,
+        missing: int = 0,
     ) -> None:
         self.snapshot: dict[str, Any] = snapshot if snapshot is not None else {}
         self._events: list[Event] = list(events)
         self.sources: dict[str, str] = dict(sources or {})
         self.origin = origin
+        self.missing = missing
         self.world = world
         self._stamps: Stamps = stamps if stamps is not None else ([], [], [])
         self.services: set[str] | None = None
@@ -60,7 +63,10 @@ class Film:
         """All events so far; index i is the i of `text` and `state`. A `cause` is a number in the whole."""
         if self._tape is not None:
             sent = None if self.world is None else self.world.sent
-            self._events, self.sources = self._tape.develop(self.snapshot, sent)
+            self._events, self.sources = self._tape.develop(sent)
+            if self.missing != self._tape.missing:  # a ring that has been turned
+                self.missing, self.snapshot = self._tape.missing, self._tape.snapshot
+                self._states.clear()
         return self._events
 
     def settle(self) -> None:
@@ -279,7 +285,8 @@ class Film:
         if self._whole is not None:
             return f"<Part of a trace: {len(self)} of {len(self._whole)} events>"
         services = {e["service"] for e in self.events if "service" in e}
-        return f"<Trace of {len(self.events)} events, {len(services)} services>"
+        before = f", behind {self.missing} that were not kept" if self.missing else ""
+        return f"<Trace of {len(self.events)} events, {len(services)} services{before}>"
 
 
 Film.part_type = Film

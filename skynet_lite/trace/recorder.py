@@ -18,19 +18,27 @@ class Recorder:
     """`sink` takes what a node tells, `count()` says how many events came, `stamper(time)` makes what notes the time.
 
     `begin` notes the tables the recording starts from.
-    `tables()` answers all tables of the node, `places` names for places of code.
+    `tables()` answers all tables of the node, `places` names for places of code. `ring`: see Tape; it is turned by
+    `turn`, for which `turner(ask)` makes what asks when it is due. Raises ValueError.
     """
 
-    def __init__(self, tables: Callable[[], dict[str, Any]], places: Places) -> None:
-        tape = Tape(places)
+    def __init__(self, tables: Callable[[], dict[str, Any]], places: Places, ring: int | None = None) -> None:
+        if ring is not None and (type(ring) is not int or ring < 1):
+            raise ValueError(f"ring is a number of events to be kept, from 1, not {ring!r}")
+        self.ring = ring
+        self._tape = tape = Tape(places, ring)
         self._tables: Callable[[], dict[str, Any]] | None = tables
         self.sink = tape.told.extend
-        self.count, self.stamper = tape.count, tape.stamper
+        self.count, self.stamper, self.turner = tape.count, tape.stamper, tape.turner
         self.trace = Trace(tape=tape)
 
     def begin(self) -> None:
         if self._tables is not None:
-            self.trace.snapshot = self._tables()
+            self.trace.snapshot = self._tape.snapshot = self._tables()
+
+    def turn(self) -> None:
+        if self._tables is not None:
+            self._tape.turn(self._tables())
 
     def end(self) -> None:
         """Build what was recorded now, so that the node can go."""

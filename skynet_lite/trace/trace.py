@@ -64,7 +64,7 @@ class Trace(Film):
         found = judge(self.whole, slow)
         if self.whole is not self:
             shown = set(self.numbers)
-            found = Verdicts(v for v in found if v.event in shown)
+            found[:] = [v for v in found if v.event in shown]
         return found
 
     def waits(self, i: int = -1) -> Waits:
