@@ -19,6 +19,7 @@ import pytest
 from scenarios import SCENARIOS, Chunk
 
 from skynet_lite import Node, Trace, socket
+from skynet_lite.trace.kinds import each
 
 TRACES = Path(__file__).parent / "golden" / "traces"
 EXAMPLES = int(os.environ.get("FUZZ", 100))
@@ -57,6 +58,31 @@ def comparable(event: dict[str, Any]) -> dict[str, Any]:
     if event["e"] == "message" and event.get("type") == "ERROR":
         return {k: v for k, v in event.items() if k != "info"}
     return event
+
+
+Watched = list[tuple[int, dict[str, Any]]]
+
+
+def watch(node: Node) -> Watched:
+    """The live tables of a node after each time that it tells something from now on, and how many events that was."""
+    seen: Watched = []
+    node.look(lambda: node.recording.add(lambda told: seen.append((len(list(each(told))), node.tables()))))
+    return seen
+
+
+def assert_live(trace: Trace, seen: Watched) -> None:
+    """Trace.state(i) is what Node.tables() was.
+
+    An event is told when it has happened, or is about to; several are told at once if they come at once. Nothing
+    comes in between, so what was not right then shows when the next one is told.
+    """
+    first, states = 0, [trace.tables().view(), *(trace.state(i) for i in range(len(trace)))]
+    for count, live in seen:
+        if first >= len(trace):  # the recording is over, and we still look
+            break
+        assert live in states[first : first + count + 1], "\n".join(trace.text().splitlines()[first : first + count])
+        first += count
+    assert first == len(trace)
 
 
 class Play:

@@ -14,7 +14,7 @@ from typing import Any
 from unicodedata import category
 
 import pytest
-from harness import EXAMPLES, TRACES, Play, echo_trace
+from harness import EXAMPLES, TRACES, Play, Watched, assert_live, echo_trace, watch
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from programs import PLAN_INSIDE, busy
 
@@ -25,20 +25,12 @@ from skynet_lite.trace.kinds import KINDS
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 
 
-def watch(node: Node) -> list[dict[str, Any]]:
-    """The live tables of a node after each event from now on."""
-    states: list[dict[str, Any]] = []
-    node.attach(lambda event: states.append(node.tables()))
-    return states
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_tables_rebuilt_from_the_trace_are_the_live_ones(name: str, tmp_path: Path) -> None:
     """After every single event of every recording: Trace.state(i) is what Node.tables() was."""
     play = Play(name, tmp_path, watch=watch)
     assert len(play.trace) > 10
-    for i in range(len(play.trace)):
-        assert play.trace.state(i) == play.watched[i], play.trace.text().splitlines()[i]
+    assert_live(play.trace, play.watched)
 
 
 @pytest.mark.parametrize("name", ["accept_echo_line", "call_back_nested", "exit_with_kept_response"])
@@ -374,19 +366,18 @@ def test_recording_from_birth_shows_the_boot() -> None:
 def test_random_programs_rebuild_and_repeat(first: list[list[str]], second: list[list[str]]) -> None:
     """Any program: the rebuilt tables are the live ones at every event, and a second run is the same."""
 
-    def run() -> tuple[Trace, list[dict[str, Any]]]:
+    def run() -> tuple[Trace, Watched]:
         with Node(clock="virtual", log=list) as node:
             node.run_until_idle()
             with node.record() as trace:
-                states = watch(node)
+                seen = watch(node)
                 peer = node.newservice(busy, second)
                 node.newservice(busy, first, peer)
                 node.run()
-            return trace, states
+            return trace, seen
 
-    trace, states = run()
-    for i in range(len(trace)):
-        assert trace.state(i) == states[i], trace.text().splitlines()[i]
+    trace, seen = run()
+    assert_live(trace, seen)
     assert run()[0].text() == trace.text()
 
 
@@ -541,3 +532,74 @@ def test_a_mark_is_what_was_said_when_it_was_made() -> None:
     with Node(clock="virtual", log=list) as node, node.record() as trace:
         node.newservice(main)
     assert trace[trace.find("mark")]["text"] == "[1]"
+
+
+# ---- a ring
+
+
+def counting(n: int, ticks: int = 1) -> Callable[[], None]:
+    def main() -> None:
+        @skynet.dispatch("lua")
+        def count(session: int, source: int, value: int) -> None:
+            skynet.retpack(value + 1)
+
+        for i in range(n):
+            mark(f"round {i}")
+            skynet.call(skynet.self(), "lua", i)
+            skynet.sleep(ticks)
+
+    return main
+
+
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_a_ring_keeps_the_end_and_all_its_tables(clock: Any, tmp_path: Path) -> None:
+    """Memory is bounded: of a long run the last events, and what stands in the tables at each of them."""
+    with Node(clock=clock, log=list, thread=1) as node:
+        node.run_until_idle()
+        with node.record() as whole, node.record(ring=100) as ring:
+            seen: list[int] = []
+            node.look(
+                lambda: node.recording.add(lambda told: seen.append(len(ring._tape.told)) if ring._tape else None)
+            )
+            node.newservice(counting(60, ticks=int(clock == "virtual")))
+            middle = len(ring), ring.missing  # one may look while it turns
+            node.mark("end")
+    assert ring.missing > 0 and len(ring) + ring.missing == len(whole) == sum(middle) + 1
+    assert 100 <= len(ring) < 600 and max(seen) < 3 * 100 * max(kind.width for kind in KINDS.values())
+    tail = [{k: v for k, v in e.items() if k != "cause"} for e in whole.events[ring.missing :]]
+    assert [{k: v for k, v in e.items() if k != "cause"} for e in ring.events] == tail
+    for i in range(len(ring)):
+        assert ring.state(i) == whole.state(ring.missing + i)
+        assert (ring.took(i) is None) == (whole.took(ring.missing + i) is None)
+    causes = [(i, e["cause"]) for i, e in enumerate(ring.events) if "cause" in e]
+    assert causes and all(whole[ring.missing + i]["cause"] == ring.missing + cause for i, cause in causes)
+    ring.save(tmp_path / "ring.json")
+    for told in (ring, Trace.load(tmp_path / "ring.json")):
+        assert told.text().splitlines()[0] == f"   … {ring.missing} events before these were not kept"
+        assert f"{ring.missing} events before these were not kept" in str(told.verdicts())
+        assert f"behind {ring.missing} that were not kept" in repr(told)
+    assert "not kept" not in f"{whole.text()}{whole.verdicts()}{whole!r}{ring[-5:].text()}"
+
+
+def test_a_short_run_fits_into_a_ring() -> None:
+    """Nothing is missing, and nothing says so."""
+    with Node(clock="virtual", log=list) as node:
+        node.run_until_idle()
+        with node.record() as whole, node.record(ring=5000) as ring:
+            node.newservice(counting(3))
+    assert ring.text() == whole.text() and ring.missing == 0
+
+
+def test_a_ring_of_many_workers_turns_while_they_stand_still() -> None:
+    """The tables that it begins with are those of one moment."""
+    with Node(thread=2, log=list) as node, node.record(ring=50) as ring:
+        for _ in range(4):
+            node.newservice(counting(12))
+    assert ring.missing > 0
+    assert ring.state(-1)["services"].keys() >= {e["service"] for e in ring.events if e["e"] == "birth"}
+
+
+@pytest.mark.parametrize("ring", [0, -1, 2.0, True])
+def test_a_ring_is_a_number_of_events(ring: Any) -> None:
+    with Node(log=list) as node, pytest.raises(ValueError, match="ring is a number of events to be kept, from 1"):
+        node.record(ring=ring)

@@ -32,22 +32,26 @@ looks. Flat, for a recording keeps many, and what the garbage collector has to v
 _USERS, _OURS, _AROUND = range(3)
 
 
-@functools.cache  # asked at every yield
-def _whose(name: str) -> int:
-    """Whose a file is. What only stands around the runtime is no part of what is watched."""
-    if name.startswith((_TELL, _LOCKS)):
-        return _AROUND
-    return _OURS if name.startswith(PACKAGE) and not name.startswith(SERVICES) else _USERS
+class _Whose(dict[str, int]):
+    """Whose a file is, by its name. What only stands around the runtime is no part of what is watched."""
+
+    def __missing__(self, name: str) -> int:  # once for each file: it is asked at every yield
+        ours = name.startswith(PACKAGE) and not name.startswith(SERVICES)
+        whose = self[name] = _AROUND if name.startswith((_TELL, _LOCKS)) else _OURS if ours else _USERS
+        return whose
+
+
+_whose = _Whose()
 
 
 def file_is_ours(name: str) -> bool:
     """Whether this is a file of the runtime (the services that come with it are not)."""
-    return _whose(name) != _USERS
+    return _whose[name] != _USERS
 
 
 def is_ours(code: CodeType) -> bool:
     """Whether this is the runtime's own code."""
-    return _whose(code.co_filename) != _USERS
+    return _whose[code.co_filename] != _USERS
 
 
 def short_path(name: str) -> str:
@@ -57,13 +61,24 @@ def short_path(name: str) -> str:
 
 def stack_of(frame: FrameType | None) -> Stack:
     """From `frame` outwards to the first line of the user's own code, or to the end if there is none."""
+    # Most stacks of a recording end with the second or third frame. Those are put together at once, for two
+    # thirds of the price; and by f_lasti, for f_lineno reads the code's line table through.
+    if frame is not None and (second := frame.f_back) is not None:
+        a, b = frame.f_code, second.f_code
+        if _whose[a.co_filename] == _OURS:
+            whose = _whose[b.co_filename]
+            if whose == _USERS:
+                return a, frame.f_lasti, b, second.f_lasti
+            if whose == _OURS and (third := second.f_back) is not None:
+                c = third.f_code
+                if _whose[c.co_filename] == _USERS:
+                    return a, frame.f_lasti, b, second.f_lasti, c, third.f_lasti
     found: Stack = ()
     while frame is not None:
         code = frame.f_code
-        whose = _whose(code.co_filename)
+        whose = _whose[code.co_filename]
         if whose != _AROUND:
-            # f_lasti, for f_lineno reads the code's line table through: several times the price.
-            found += (code, frame.f_lasti)
+            found += code, frame.f_lasti
             if whose == _USERS:
                 break
         frame = frame.f_back

@@ -311,13 +311,12 @@ class Node(metaclass=Shown):
 
     # ----------------------------------------------------------------- recording
 
-    def record(self, boot: bool = False) -> AbstractContextManager[Trace]:
-        """Record what happens inside the `with` block.
+    def record(self, boot: bool = False, ring: int | None = None) -> AbstractContextManager[Trace]:
+        """Record what happens inside the `with` block; with `ring` at least the last so many events, and few more.
 
-        The boot is left out unless `boot`: on a node that has not been driven yet the
-        recording then begins when its boot is over.
+        The boot is left out unless `boot`: on a node that was not driven yet it then begins when that is over.
         """
-        recorder = Recorder(self.tables, self.places())
+        recorder = Recorder(self.tables, self.places(), ring)
         return self.recording.record(recorder, self.driver.booted or boot)
 
     def _recorded(self) -> World:

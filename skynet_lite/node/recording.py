@@ -1,4 +1,4 @@
-"""Who listens to a node: sinks that get every raw event, and the time beside them.
+"""Who listens to a node: sinks that get all that it tells, and the time beside it.
 
 One idea: while nobody listens the node has no line that asks. The first sink has its classes
 exchanged for ones that tell (tell/), the last one takes them back; always between two messages.
@@ -19,6 +19,7 @@ from ..skynet.coroutine import running
 from ..tell.server import tell
 from ..tell.services import leave, observe
 from ..trace import Recorder, Trace
+from ..trace.kinds import each
 from ..trace.world import World
 
 Sink = Callable[[tuple[Any, ...]], Any]
@@ -32,7 +33,7 @@ class Recording:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._sinks: list[Sink] = []
-        self._stamps: list[Callable[[int], None]] = []  # of recorders, under the real clock
+        self._stamps: list[tuple[Recorder, Callable[[], None]]] = []  # what it wants done between two messages
         self._waiting: list[Recorder] = []  # for the boot to be over
         self.world: World | None = None  # recorded from birth
 
@@ -57,11 +58,18 @@ class Recording:
     def begin(self, recorder: Recorder) -> None:
         recorder.begin()
         if not self._server.clock.virtual:
-            self._stamps.append(recorder.stamp)
+            self._stamps.append((recorder, recorder.stamper(self._server.outside.monotonic_ns)))
+        if recorder.ring:
+            turn = partial(self._server.driver.between, partial(self._turn, recorder))
+            self._stamps.append((recorder, recorder.turner(turn)))
         self.add(recorder.sink)
 
+    def _turn(self, recorder: Recorder) -> None:
+        with self._server.driver.still():
+            recorder.turn()
+
     def finish(self, recorder: Recorder) -> None:
-        self._stamps = [stamp for stamp in self._stamps if stamp != recorder.stamp]
+        self._stamps = [(who, stamp) for who, stamp in self._stamps if who is not recorder]
         self.remove(recorder.sink)
 
     def born(self) -> None:
@@ -73,11 +81,12 @@ class Recording:
         """Hand every raw event to `sink`; returns what detaches it. One that raises is reported, and detached."""
         server, whole = self._server, True
 
-        def guarded(event: tuple[Any, ...]) -> None:
+        def guarded(told: tuple[Any, ...]) -> None:
             nonlocal whole
             if whole:
                 try:
-                    sink(event)
+                    for event in each(told):
+                        sink(event)
                 except BaseException as e:
                     whole = False
                     server.driver.between(lambda: self.remove(guarded))
@@ -117,12 +126,13 @@ class Recording:
     def close(self) -> None:
         self._sinks.clear()
         self._stamps.clear()
+        self._server.stamp = self._server.socket_server.stamp = None
         self._list(False)
 
     def _change(self) -> None:
         server, emit = self._server, self._emitter()
         tell(server, emit)
-        server.stamp = server.socket_server.stamp = self._stamp if self._stamps else None
+        server.stamp = server.socket_server.stamp = self._stamper()
         for ctx in [*server.contexts.values(), *server.driver.ending_services()]:
             if ctx.state is not None:
                 change = partial(leave, ctx.state) if emit is None else partial(observe, ctx.state, emit)
@@ -141,19 +151,25 @@ class Recording:
         if len(sinks) == 1 and self._server.driver.workers == 1:
             return sinks[0]
 
-        def fan_out(event: tuple[Any, ...]) -> None:
+        def fan_out(told: tuple[Any, ...]) -> None:
             with lock:
                 for sink in sinks:
-                    sink(event)
+                    sink(told)
 
         return fan_out
 
-    def _stamp(self) -> None:
-        """Tell the recorders the time: events carry none, so that the same program makes the same trace."""
-        now = self._server.outside.monotonic_ns()
-        with self._server.lock:
-            for stamp in self._stamps:
-                stamp(now)
+    def _stamper(self) -> Callable[[], None] | None:
+        """Has recorders note the time: events carry none, so that the same program makes the same trace."""
+        stamps, lock = [stamp for _, stamp in self._stamps], self._server.lock
+        if len(stamps) == 1 and self._server.driver.workers == 1:
+            return stamps[0]
+
+        def stamp_all() -> None:
+            with lock:
+                for stamp in stamps:
+                    stamp()
+
+        return stamp_all if stamps else None
 
 
 def listened() -> list[Recording]:

@@ -38,7 +38,7 @@ from ..node.loader import Registry, StartFunction
 from ..skynet.coroutine import Coroutine, running
 from ..tell.record import DRIVER, WRITING, Asked, Position, usual
 from ..trace import Trace
-from ..trace.kinds import Event
+from ..trace.kinds import Event, each
 from ..trace.text import line, printable
 from ..trace.values import plain, values_of
 from ..trace.world import INPUTS, TELLING, Failure, World, said
@@ -251,8 +251,12 @@ class _Run:
 
     # ---- comparing
 
-    def _judge(self, raw: tuple[Any, ...]) -> None:
+    def _judge(self, told: tuple[Any, ...]) -> None:
         """The sink: record, and look at each event as it comes."""
+        for raw in each(told):
+            self._judge_one(raw)
+
+    def _judge_one(self, raw: tuple[Any, ...]) -> None:
         if self._divergence is not None:
             raise _Stop  # somebody has caught it
         self._record(raw)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import cache
+from sys import _getframe
 from typing import Any
 
 from ..core.context import Context
 from ..core.locks import guarded, with_lock
-from ..core.message import PTYPE_RESPONSE, PTYPE_SOCKET, SOCKET_NAMES, Message
-from ..core.places import here, stack_of_error
+from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE, PTYPE_SOCKET, SOCKET_NAMES, Message
+from ..core.places import here, stack_of, stack_of_error
 from ..core.server import Server
+from ..core.timer import ticks
 from ..skynet.coroutine import running
 from .services import content, observe
 from .tables import Emit
@@ -19,21 +21,22 @@ _NO_LOCK: Any = nullcontext()
 
 
 class TellingServer:
-    """The class of a server that tells; each method what it is about to do, or has done."""
+    """The class of a server that tells; each method what it is about to do, or has done. `plain`: the class below."""
 
     def create(self: Any, maker: Any, ctx: Context) -> Message | None:
-        first: Message | None = super().create(maker, ctx)  # type: ignore[misc]  # of the server below, here and below
+        first: Message | None = self.plain.create(self, maker, ctx)
         if ctx.state is not None:
             observe(ctx.state, self.emit)
-        self.emit(("birth", ctx.handle, ctx.label, *self.driver.worker_of(ctx.handle)))
+        (worker,) = self.driver.worker_of(ctx.handle) or (None,)
+        self.emit(("birth", ctx.handle, ctx.label, worker))
         return first
 
     def handled(self: Any, ctx: Context, callback: Any, message: Message) -> None:
         self.emit(("handled", ctx.handle, *message[:3]))
-        super().handled(ctx, callback, message)  # type: ignore[misc]
+        self.plain.handled(self, ctx, callback, message)
 
     def unregister(self: Any, ctx: Context) -> None:
-        super().unregister(ctx)  # type: ignore[misc]
+        self.plain.unregister(self, ctx)
         how: Any = ctx.failure
         self.emit(("exit", ctx.handle, ctx.label, how.reason, how.cause and stack_of_error(how.cause)))
 
@@ -41,12 +44,16 @@ class TellingServer:
     def send(self: Any, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:
         target = self.contexts.get(to) if type(to) is int else None
         if target is None:
-            return bool(super().send(source, to, ptype, session, payload))  # type: ignore[misc]
-        n, emit = getattr(running(), "n", 0), self.emit
-        emit(("send", source, to, ptype, session, n, content(ptype, payload), here() if n else None))
-        queued = not target.mailbox.in_global
-        super().send(source, to, ptype, session, payload)  # type: ignore[misc]
-        emit(("push", to, ptype, session, source, "send", queued, 0))
+            return bool(self.plain.send(self, source, to, ptype, session, payload))
+        n, mailbox = getattr(running(), "n", 0), target.mailbox
+        queued = not mailbox.in_global
+        mailbox.push((ptype, session, source, payload))  # as the plain one does
+        if ptype == PTYPE_ERROR:
+            payload = content(ptype, payload)
+        self.emit((
+            "send", source, to, ptype, session, n, payload, stack_of(_getframe(1)) if n else None,
+            "push", to, ptype, session, source, "send", queued, 0,
+        ))  # fmt: skip
         return True
 
     def _told(self: Any, source: int, to: Any, ptype: int, session: int | None, payload: Any) -> None:
@@ -55,7 +62,7 @@ class TellingServer:
 
     def send_out(self: Any, source: int, ptype: int, session: int, payload: Any) -> bool:
         self._told(source, 0, ptype, session, payload)
-        return bool(super().send_out(source, ptype, session, payload))  # type: ignore[misc]
+        return bool(self.plain.send_out(self, source, ptype, session, payload))
 
     def send_nobody(self: Any, source: int, to: Any, ptype: int) -> bool:
         self._told(source, to, ptype, None, None)
@@ -63,17 +70,17 @@ class TellingServer:
 
     def send_harbor(self: Any, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:
         self._told(source, to, ptype, session, payload)
-        return bool(super().send_harbor(source, to, ptype, session, payload))  # type: ignore[misc]
+        return bool(self.plain.send_harbor(self, source, to, ptype, session, payload))
 
     @guarded
     def redirect(self: Any, source: int, target: Context, message: Message) -> None:
         self._told(source, target.handle, *message[:2], message[3])
-        super().redirect(source, target, message)  # type: ignore[misc]
+        self.plain.redirect(self, source, target, message)
 
     @guarded
     def push(self: Any, target: Context, message: Message, by: str) -> None:
         queued, here = not target.mailbox.in_global, self.contexts.get(target.handle) is target
-        super().push(target, message, by)  # type: ignore[misc]
+        self.plain.push(self, target, message, by)
         if here:
             type, id = message[3][:2] if message[0] == PTYPE_SOCKET else (0, 0)
             self.emit(("push", target.handle, *message[:3], SOCKET_NAMES[type] or by, queued, id))
@@ -81,19 +88,21 @@ class TellingServer:
     @guarded
     def log(self: Any, source: int, text: str) -> None:
         self.emit(("log", source, str(text)))  # a Report is more than that, and holds exceptions
-        super().log(source, text)  # type: ignore[misc]
+        self.plain.log(self, source, text)
 
     @guarded
     def set_timer(self: Any, ctx: Context, session: int, ti: int) -> None:
         n = running().n
-        at = here() if n else None
+        ti, at = ticks(ti), here() if n else None
         if ti <= 0:
-            self.emit(("timer_set", ctx.handle, session, 0, n, at))
             queued = not ctx.mailbox.in_global
-            super().set_timer(ctx, session, ti)  # type: ignore[misc]
-            self.emit(("push", ctx.handle, PTYPE_RESPONSE, session, 0, "timer", queued, 0))
+            self.plain.set_timer(self, ctx, session, ti)
+            self.emit((
+                "timer_set", ctx.handle, session, 0, n, at,
+                "push", ctx.handle, PTYPE_RESPONSE, session, 0, "timer", queued, 0,
+            ))  # fmt: skip
         else:
-            super().set_timer(ctx, session, ti)  # type: ignore[misc]
+            self.plain.set_timer(self, ctx, session, ti)
             due = self.clock.now() + ti if self.clock.virtual else ti
             self.emit(("timer_set", ctx.handle, session, due, n, at))
 
@@ -101,14 +110,14 @@ class TellingServer:
     def fire(self: Any) -> int:
         if self.stamp is not None:
             self.stamp()
-        return int(super().fire())  # type: ignore[misc]
+        return int(self.plain.fire(self))
 
     def expire(self: Any, handle: int, session: int, tick: int) -> None:
         self.emit(("timer_fired", handle, session, tick))
-        super().expire(handle, session, tick)  # type: ignore[misc]
+        self.plain.expire(self, handle, session, tick)
 
     def set_clock(self: Any, tick: int) -> None:
-        super().set_clock(tick)  # type: ignore[misc]
+        self.plain.set_clock(self, tick)
         self.emit(("clock", 0, self.clock.ticks))
 
 
@@ -119,39 +128,39 @@ class TellingSockets:
     _writer: tuple[int, Any] | None = None
 
     def _command(self: Any, name: str, id: int, opaque: int, *rest: Any) -> None:
-        super()._command(name, id, opaque, *rest)  # type: ignore[misc]
+        self.plain._command(self, name, id, opaque, *rest)
         self.emit(("driver", opaque, name, id, here()))
 
     def _carry_out(self: Any, command: tuple[Any, ...]) -> None:
         name, id, opaque, *_ = command
         self.emit(("command", opaque, name, id))
-        super()._carry_out(command)  # type: ignore[misc]
+        self.plain._carry_out(self, command)
 
     def _reserve(self: Any, opaque: int, sock: Any) -> Any:
-        s = super()._reserve(opaque, sock)  # type: ignore[misc]
+        s = self.plain._reserve(self, opaque, sock)
         self.emit(("socket", opaque, s.id, s.state))
         return s
 
     def _set_state(self: Any, s: Any, state: str) -> None:
-        super()._set_state(s, state)  # type: ignore[misc]
+        self.plain._set_state(self, s, state)
         self.emit(("socket", s.opaque, s.id, state))
 
     def _ready(self: Any, s: Any, mask: int) -> None:
         self.emit(("ready", s.opaque, s.id, mask))
-        super()._ready(s, mask)  # type: ignore[misc]
+        self.plain._ready(self, s, mask)
 
     def send(self: Any, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
         with getattr(self, "lock", _NO_LOCK):
             self._writer = opaque, here()
             try:
-                return bool(super().send(opaque, id, data, low))  # type: ignore[misc]
+                return bool(self.plain.send(self, opaque, id, data, low))
             finally:
                 self._writer = None
 
     def _wrote(self: Any, s: Any, sent: int, data: Any) -> None:
         opaque, at = self._writer or (s.opaque, None)
         self.emit(("write", opaque, s.id, sent, len(data), at))
-        super()._wrote(s, sent, data)  # type: ignore[misc]
+        self.plain._wrote(self, s, sent, data)
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from ..core.errors import brief, text_of
@@ -24,93 +23,91 @@ def content(ptype: int, payload: Any) -> Any:
     return getattr(payload, "reason", None) if ptype == PTYPE_ERROR else payload
 
 
-class TellingCoroutine:
-    """A coroutine that tells of `sleep_session` and `session_response`, which stand on it."""
-
-    __slots__ = ()
-    _sleeping, _responded = Coroutine.__dict__["sleeping"], Coroutine.__dict__["responded"]
-
-    def _sleeps(self: Any, session: int | None) -> None:
-        s, before = self.service, getattr(self, "sleeping", None)
-        TellingCoroutine._sleeping.__set__(self, session)
-        if session is not None:
-            s.emit(("table", s.handle, "sleep_session", "set", session, self.n))
-        elif before is not None and running() is not self.hub:  # else it is being killed
-            s.emit(("table", s.handle, "sleep_session", "clear", before, self.n))
-
-    def _responds(self: Any, yes: bool) -> None:
-        TellingCoroutine._responded.__set__(self, yes)
-        if yes:
-            self.service.emit(("table", self.service.handle, "session_response", "set", None, self.n))
-
-    sleeping = property(_sleeping.__get__, _sleeps)
-    responded = property(_responded.__get__, _responds)
-
-
-@cache
-def telling(plain: type) -> type:
-    return type(plain.__name__, (TellingCoroutine, plain), {"__slots__": (), "plain": plain})
-
-
-_REQUEST, _RESPONSE, _TRUE, _FALSE, _BROKEN = ("request",), ("response",), (True,), (False,), (False, BREAK)
-_CREATED_FOR = {"timeout": "timeout", "fork": "fork"}
+_RESPONSE, _TRUE, _FALSE = ("response",), (True,), (False,)
+# By whom a coroutine is resumed, and which the values say that it is given.
+_FORKED: tuple[str, Any] = ("fork", ())
+_REQUESTED: tuple[str, Any] = ("raw_dispatch_message", ("request",))
+_ANSWERED: tuple[str, Any] = ("raw_dispatch_message", _TRUE)
+_WOKEN: tuple[str, Any] = ("dispatch_wakeup", (False, BREAK))
+_FAILED: tuple[str, Any] = ("dispatch_error_queue", _FALSE)
 _POOL = Scheduler.__dict__["socket_pool"]
 
 
 class Telling:
-    """The mixin of a scheduler that tells what no table shows."""
+    """The mixin of a scheduler that tells what no table shows. It is the innermost: below it is Scheduler."""
 
     __slots__ = ()
-    coroutine = telling(Coroutine)
 
     @staticmethod
     def around(s: Any, below: Callable[..., Any]) -> Callable[..., Any]:
-        """By whom a coroutine is resumed, which the values say that it is given, and what it yields."""
-        emit, handle = s.emit, s.handle
+        """By whom a coroutine is resumed, which the values say that it is given, and what it yields.
+
+        What it sleeps with stands on the coroutine (sleep_session): what it does first when it goes on is to clear
+        that. `suspend` enters it behind session_id_coroutine, and so there it is told (Sessions).
+        """
+        emit, handle, sessions = s.emit, s.handle, s.session_id_coroutine
 
         def resume(co: Any, ok: Any, value: Any) -> Any:
             n = co.n
             if value is DONE:
-                shown = _FALSE if ok is False else _RESPONSE if type(ok) is Response else _TRUE
+                shown = _TRUE if ok is True else _FALSE if ok is False else _RESPONSE if type(ok) is Response else _TRUE
                 emit(("resume", handle, n, "suspend", shown))
             elif ok is None:
-                by, what = ("fork", ()) if co.session is None else ("raw_dispatch_message", _REQUEST)
+                by, what = _FORKED if co.session is None else _REQUESTED
                 emit(("resume", handle, n, by, what))
-            elif ok:
-                emit(("resume", handle, n, "raw_dispatch_message", _TRUE))
-            elif value is BREAK:
-                emit(("resume", handle, n, "dispatch_wakeup", _BROKEN))
             else:
-                emit(("resume", handle, n, "dispatch_error_queue", _FALSE))
+                by, what = _ANSWERED if ok else _WOKEN if value is BREAK else _FAILED
+                sleeping = co.sleeping
+                if sleeping is None:
+                    emit(("resume", handle, n, by, what))
+                else:
+                    emit(("resume", handle, n, by, what, "table", handle, "sleep_session", "clear", sleeping, n))
             yielded = below(co, ok, value)
             command, param = yielded
             if command is EXIT or command is QUIT or command is SUSPEND:
                 emit(("yield", handle, n, command, None, None))
-            else:
-                at = stack_of((co if co.inner is None else co.inner).gr_frame)
-                emit(("yield", handle, n, command, param if command is CALL or command is SLEEP else None, at))
+                return yielded
+            at = stack_of((co if co.inner is None else co.inner).gr_frame)
+            if command is SLEEP:
+                sessions.sleeps = param
+            emit(("yield", handle, n, command, param if command is CALL or command is SLEEP else None, at))
             return yielded
 
         return resume
 
     def load(self: Any, run: Callable[..., bool], message: Message) -> None:
         self.emit(("load", self.handle, self.name))
-        super().load(run, message)  # type: ignore[misc]  # of the scheduler below, here and in all that follow
+        Scheduler.load(self, run, message)
 
     def raw_dispatch_message(self: Any, message: Message) -> None:
         ptype, session, source, payload = message
-        self.emit(("message", self.handle, ptype, session, source, content(ptype, payload)))
-        super().raw_dispatch_message(message)  # type: ignore[misc]
+        if ptype == PTYPE_ERROR:
+            payload = content(ptype, payload)
+        self.emit(("message", self.handle, ptype, session, source, payload))
+        Scheduler.raw_dispatch_message(self, message)
 
     def co_create(self: Any, f: Callable[..., Any], args: tuple[Any, ...]) -> Coroutine:
         new = self.pooled is None
-        co: Coroutine = super().co_create(f, args)  # type: ignore[misc]
-        caller: Any = sys._getframe(1)
-        if caller.f_code.co_name == "co_create":  # of another mixin
-            caller = caller.f_back
-        what = _CREATED_FOR.get(caller.f_code.co_name, "message")
+        co: Coroutine = Scheduler.co_create(self, f, args)
+        by = sys._getframe(1).f_code.co_name
+        if by == "co_create":  # of another mixin
+            by = sys._getframe(2).f_code.co_name
+        what = "message" if by == "raw_dispatch_message" else by  # fork, timeout
         self.emit(("co_create", self.handle, co.n, new, what, running().n, task_of(f)))
         return co
+
+    def answer(self: Any, co: Coroutine, payload: Any) -> bool:
+        self.responds(co, co.session != 0)
+        return Scheduler.answer(self, co, payload)
+
+    def respond_later(self: Any, co: Coroutine, pack: Callable[[tuple[Any, ...]], Any]) -> Response:
+        self.responds(co, True)
+        return Scheduler.respond_later(self, co, pack)
+
+    def responds(self: Any, co: Coroutine, will: bool) -> None:
+        """session_response stands on the coroutine, too."""
+        if will and not co.responded:  # else it is refused
+            self.emit(("table", self.handle, "session_response", "set", None, co.n))
 
     def joined(self: Any, co: Coroutine, by: int) -> None:
         self.emit(("co_create", self.handle, co.n, True, "request", by, None))
@@ -124,22 +121,22 @@ class Telling:
 
     def dispatch_failed(self: Any, message: Message, errors: list[BaseException]) -> None:
         self.emit(("dispatch_failed", self.handle, brief(errors[-1]), stack_of_error(errors[-1])))
-        super().dispatch_failed(message, errors)  # type: ignore[misc]
+        Scheduler.dispatch_failed(self, message, errors)
 
     def died(self: Any, co: Coroutine, error: BaseException) -> None:
-        super().died(co, error)  # type: ignore[misc]
+        Scheduler.died(self, co, error)
         self.emit(("co_error", self.handle, co.n, text_of(error).split("\n")[0], stack_of_error(error)))
 
     def killed(self: Any, co: Coroutine, by: int) -> None:
-        super().killed(co, by)  # type: ignore[misc]
+        Scheduler.killed(self, co, by)
         self.emit(("kill", self.handle, co.n, by))
 
     def end_wrong(self: Any, co: Coroutine) -> None:
-        super().end_wrong(co)  # type: ignore[misc]
+        Scheduler.end_wrong(self, co)
         self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
 
     def ignore(self: Any, co: Coroutine) -> None:
-        super().ignore(co)  # type: ignore[misc]
+        Scheduler.ignore(self, co)
         self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
 
     def sleeps_not(self: Any, co: Coroutine | None) -> None:
@@ -150,7 +147,7 @@ class Telling:
         self.emit(("tracetag", self.handle, co.n, tag, text))
 
     def queue_changed(self: Any, number: int, section: CriticalSection, op: str, co: Any) -> None:
-        super().queue_changed(number, section, op, co)  # type: ignore[misc]
+        Scheduler.queue_changed(self, number, section, op, co)
         self.emit(("table", self.handle, "queue", op, number, getattr(co, "n", 0)))
 
 
@@ -164,11 +161,9 @@ def observe(s: Any, emit: Emit) -> None:
     """Have service `s` tell `emit` what happens in it. Between two of its messages."""
     leave(s)
     s.emit = emit
-    dress(s, *getattr(s, "mixins", ()), Telling)
     for name, kind in {**_TABLES, **_QUEUES}.items():
         setattr(s, name, kind(s, name, emit))
-    for co in s.coroutines.values():
-        co.__class__ = telling(co.__class__)
+    dress(s, *getattr(s, "mixins", ()), Telling)
     if s.socket_pool is not None:
         s.socket_pool = dict(s.socket_pool)
         for socket in s.socket_pool.values():
@@ -185,8 +180,6 @@ def leave(s: Any) -> None:
         setattr(s, name, dict(getattr(s, name)))
     for name in _QUEUES:
         setattr(s, name, deque(getattr(s, name)) if getattr(s, name) else NOTHING)
-    for co in s.coroutines.values():
-        co.__class__ = getattr(co, "plain", type(co))
     if s.socket_pool is not None:
         for socket in s.socket_pool.values():
             socket.__class__ = PoolSocket

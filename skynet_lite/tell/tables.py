@@ -9,7 +9,6 @@ from typing import Any
 
 from ..core.places import stack_of
 from ..skynet.coroutine import BREAK, Coroutine, running
-from ..skynet.response import Response
 from ..skynet.scheduler import Scheduler
 from ..skynet.socketpool import PoolSocket
 
@@ -26,36 +25,46 @@ class Table(dict[Any, Any]):
         super().__init__(getattr(s, name) or {})
         self.name, self.handle, self.emit = name, s.handle, emit
 
-    def tell(self, op: str, key: Any, value: Any) -> None:
-        self.emit(("table", self.handle, self.name, op, key, value))
-
     def __setitem__(self, key: Any, value: Any) -> None:
         _set(self, key, value)
-        self.tell("set", key, value)
+        self.emit(("table", self.handle, self.name, "set", key, value))
 
     def __delitem__(self, key: Any) -> None:
         _del(self, key)
-        self.tell("clear", key, 0)
+        self.emit(("table", self.handle, self.name, "clear", key, 0))
 
     def pop(self, key: Any, default: Any = None) -> Any:
         value = _pop(self, key, default)
         if value is not default:
-            self.tell("clear", key, 0)
+            self.emit(("table", self.handle, self.name, "clear", key, 0))
         return value
 
 
 class Sessions(Table):
-    """session_id_coroutine."""
+    """session_id_coroutine. `sleeps`: the session that `suspend` is about to enter, and then in sleep_session, too."""
 
-    __slots__ = ()
+    __slots__ = ("sleeps",)
+
+    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
+        super().__init__(s, name, emit)
+        self.sleeps = 0
 
     def __setitem__(self, session: Any, co: Any) -> None:
-        before: Any = self.get(session)
-        _set(self, session, co)
-        if co is not BREAK:
-            self.tell("set", session, co.n)
-        else:  # woken, or given up
-            self.tell("break" if before.sleeping == session else "abandon", session, 0)
+        if co is BREAK:  # woken, or given up
+            before: Any = self.get(session)
+            _set(self, session, co)
+            op = "break" if before.sleeping == session else "abandon"
+            self.emit(("table", self.handle, self.name, op, session, 0))
+        elif session == self.sleeps:
+            _set(self, session, co)
+            self.sleeps = 0
+            self.emit((
+                "table", self.handle, self.name, "set", session, co.n,
+                "table", self.handle, "sleep_session", "set", session, co.n,
+            ))  # fmt: skip
+        else:
+            _set(self, session, co)
+            self.emit(("table", self.handle, self.name, "set", session, co.n))
 
 
 class Pool(Table):
@@ -72,10 +81,7 @@ class Pool(Table):
     def tell_words(self, s: Any) -> None:
         here: Any = self.get(s.id)
         if here is s:
-            self.tell("set", s.id, s.label())
-
-    def tell(self, op: str, id: int, words: Any) -> None:
-        super().tell(op, id, words or None)
+            self.emit(("table", self.handle, self.name, "set", s.id, s.label()))
 
 
 class TellingSocket(PoolSocket):
@@ -103,8 +109,8 @@ class Unresponse(Table):
 
     __slots__ = ()
 
-    def tell(self, op: str, r: Response, value: Any) -> None:
-        super().tell(op, r.session, r.address)
+    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
+        super().__init__(s, name, lambda told: emit((*told[:4], told[4].session, told[4].address)))
 
 
 class Dead(Table):
@@ -112,8 +118,8 @@ class Dead(Table):
 
     __slots__ = ()
 
-    def tell(self, op: str, source: int, value: Any) -> None:
-        super().tell(op, None, source)
+    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
+        super().__init__(s, name, lambda told: emit((*told[:4], None, told[4])))
 
 
 class Queue(deque[Any]):

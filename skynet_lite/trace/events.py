@@ -1,4 +1,4 @@
-"""From raw tuples to events: names for numbers, and who caused what.
+"""From what was told to events: names for numbers, and who caused what.
 
 `cause` is the index of the event that made this one due. It is taken from queues that
 run in step with those of the node: what is queued first is taken first, here as there.
@@ -9,6 +9,7 @@ runtime's innermost line out to that one.
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine
@@ -30,10 +31,10 @@ class Places(Protocol):
 
 
 class Builder:
-    """Turns raw tuples into events, one by one, in order.
+    """Turns what a node has told into events, one by one, in order.
 
     A method `_kind(event, service, rest)` notes what its kind is the cause of, and returns
-    its cause; `rest` are the values of the raw tuple beyond its fields.
+    its cause; `rest` are the values that were told beyond its fields.
     """
 
     def __init__(self, snapshot: dict[str, Any], places: Places, sent: list[int] | None = None) -> None:
@@ -56,9 +57,11 @@ class Builder:
             self._woken[name] = deque([None] * len(tables.get("wakeup_queue", ())))
             self._forked[name] = deque([None] * len(tables.get("fork_queue", ())))
 
-    def add(self, raw: tuple[Any, ...]) -> None:
-        name, handle, *values = raw
-        kind = KINDS[name]
+    def add(self, told: Sequence[Any], i: int = 0) -> int:
+        """The event that begins at `i`. Returns where the next one does."""
+        kind = KINDS[told[i]]
+        end = i + kind.width
+        name, handle, *values = told[i:end]
         event: Event = {"e": name}
         service = ""
         if handle:
@@ -73,6 +76,7 @@ class Builder:
         if cause is not None:
             event["cause"] = cause
         self.events.append(event)
+        return end
 
     def forget(self) -> None:
         """Let go of what causes are found by: what was due before now has none."""
@@ -106,7 +110,8 @@ class Builder:
         place = self._places.function(handle, f)
         if place is not None:
             event["runs"] = place
-            self.sources |= self._places.source(handle, f)
+            if place.rpartition(":")[0] not in self.sources:
+                self.sources |= self._places.source(handle, f)
         return self._current.get(service) if event["for"] == "message" else None
 
     def _resume(self, event: Event, service: str, rest: list[Any]) -> int | None:

@@ -51,7 +51,7 @@ def _data(trace: Film, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
     return {
         "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": trace.snapshot,
         "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events),
-        "world": encode(trace.world), "events": events,
+        "world": encode(trace.world), **({"missing": trace.missing} if trace.missing else {}), "events": events,
     }  # fmt: skip
 
 
@@ -92,15 +92,15 @@ def _read(path: Path) -> dict[str, Any]:
         snapshot = _keys_as_numbers(data.get("snapshot", {}))
     except ValueError:
         raise TraceError("was edited: a number of its tables is none") from None
-    sources, origin = data.get("sources", {}), data.get("origin", "")
+    sources, origin, missing = data.get("sources", {}), data.get("origin", ""), data.get("missing", 0)
     stamps: Any = data.get("stamps") or ([], [], [])
     odd = wrong_tables(snapshot)
-    wrong = wrong_extras(sources, stamps, origin) or (odd and f"its tables are not those of a node: {odd}")
+    wrong = wrong_extras(sources, stamps, origin, missing) or (odd and f"its tables are not those of a node: {odd}")
     if wrong := wrong or _wrong_events(events, data.get("stacks")):
         raise TraceError(f"was edited: {wrong}")
     return {
         "events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps),
-        "world": decode(data.get("world")),
+        "world": decode(data.get("world")), "missing": missing,
     }  # fmt: skip
 
 

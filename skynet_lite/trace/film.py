@@ -10,13 +10,11 @@ import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self, overload
 
-from .events import Builder, Places
 from .kinds import Event, full_address
 from .state import Tables
+from .tape import Stamps, Tape
 from .world import World
 
-Stamps = tuple[list[int], list[int], list[int]]
-"""Real times in ns: before event n[k] all was over at ended[k], and what came did not begin before began[k]."""
 _CHECKPOINT = 512  # events between two states that are kept for `state`
 
 
@@ -26,6 +24,7 @@ class Film:
     `sources`: label of a file or cell → its text. `origin`: "" for a run of ours, else
     what it was recorded from (a recording of the real skynet). `world`: what came from
     outside, if it was recorded from birth (world.py); it can then be played again.
+    `missing`: how many events came before the first, of a ring, which does not keep its beginning.
     `services`, `coroutines`: what a part was narrowed to, None for all.
     """
 
@@ -40,23 +39,21 @@ class Film:
         origin: str = "",
         stamps: Stamps | None = None,
         world: World | None = None,
-        raw: list[tuple[Any, ...]] | None = None,
-        places: Places | None = None,
+        tape: Tape | None = None,
+        missing: int = 0,
     ) -> None:
         self.snapshot: dict[str, Any] = snapshot if snapshot is not None else {}
         self._events: list[Event] = list(events)
         self.sources: dict[str, str] = dict(sources or {})
         self.origin = origin
+        self.missing = missing
         self.world = world
-        self.stamps: Stamps = stamps if stamps is not None else ([], [], [])
+        self._stamps: Stamps = stamps if stamps is not None else ([], [], [])
         self.services: set[str] | None = None
         self.coroutines: set[str] | None = None
         self._whole: Self | None = None
         self._numbers: Sequence[int] | None = None  # of a part
-        self._raw = raw
-        self._read = 0
-        self._build: Builder | None = None
-        self._places = places
+        self._tape = tape  # while it is recorded
         self._states: list[Tables] = []  # Tables after 0, 512, 1024, ... events
 
     # ---- what is in it
@@ -64,23 +61,30 @@ class Film:
     @property
     def events(self) -> list[Event]:
         """All events so far; index i is the i of `text` and `state`. A `cause` is a number in the whole."""
-        if self._raw is not None and self._read < len(self._raw):
-            if self._build is None:
-                assert self._places is not None
-                self._build = Builder(self.snapshot, self._places, None if self.world is None else self.world.sent)
-                self._events = self._build.events
-                self.sources = self._build.sources
-            # By index: the node may go on recording while we read.
-            end = len(self._raw)
-            for i in range(self._read, end):
-                self._build.add(self._raw[i])
-            self._read = end
+        if self._tape is not None:
+            sent = None if self.world is None else self.world.sent
+            self._events, self.sources = self._tape.develop(sent)
+            if self.missing != self._tape.missing:  # a ring that has been turned
+                self.missing, self.snapshot = self._tape.missing, self._tape.snapshot
+                self._states.clear()
         return self._events
 
     def settle(self) -> None:
         """Build all events and let go of what the recording held on to."""
-        _ = self.events
-        self._raw = self._build = self._places = None
+        self._stamps = self.stamps
+        self._tape = None
+
+    @property
+    def stamps(self) -> Stamps:
+        """When it was, see Stamps; empty under the virtual clock."""
+        if self._tape is not None:
+            _ = self.events
+            self._stamps = self._tape.stamps()
+        return self._stamps
+
+    @stamps.setter
+    def stamps(self, stamps: Stamps) -> None:
+        self._stamps = stamps
 
     @property
     def whole(self) -> Self:
@@ -281,7 +285,8 @@ class Film:
         if self._whole is not None:
             return f"<Part of a trace: {len(self)} of {len(self._whole)} events>"
         services = {e["service"] for e in self.events if "service" in e}
-        return f"<Trace of {len(self.events)} events, {len(services)} services>"
+        before = f", behind {self.missing} that were not kept" if self.missing else ""
+        return f"<Trace of {len(self.events)} events, {len(services)} services{before}>"
 
 
 Film.part_type = Film

@@ -6,15 +6,16 @@ fields of the scheduler are those of the recordings of the real skynet
 came about. From here follow how events are made of raw tuples (events.py), what a file
 may hold (schema.py), the canonical text (text.py) and the tables (state.py).
 
-Fields are written `name:types`, with `?` if one may be absent; what stands before `|`
-is in the raw tuple, in this order, and with `@` the place of code is its last value.
+Fields are written `name:types`, with `?` if one may be absent. What stands before `|` is
+told while the node runs, in this order, behind the kind and the handle of the service; for a `+`
+then comes a value from which other fields are made, for an `@` the place of code.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -78,7 +79,7 @@ COMMON = fields("service:s? cause:i? at:s? stack:l?")
 
 
 class Kind:
-    """`raw`: the fields that a raw tuple has, `placed`: whether a place follows.
+    """`raw`: the fields that are told, `placed`: whether a place follows, `width`: how many values that is in all.
 
     `actor`: the field that says who did it. `words`: the line of an event, without who.
     `rule(tables, service, event)`: what the runtime did at the place where it emitted
@@ -97,10 +98,20 @@ class Kind:
         self.fields = fields(spec)
         self.raw = [field for field in fields(raw) if field.name != "service"]
         self.placed = "@" in raw
+        self.width = 2 + len(self.raw) + raw.count("+") + self.placed
         names = {field.name for field in self.fields}
         self.actor = "in" if {"co", "in"} <= names else "co" if "co" in names else ""
         self.words = line.format_map if isinstance(line, str) else line
         self.rule = rule
+
+
+def each(told: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """The events of what a node tells at once, one by one: they came together."""
+    i = 0
+    while i < len(told):
+        end = i + KINDS[told[i]].width
+        yield told[i:end]
+        i = end
 
 
 def rule_for(reader: object, event: Event, prefix: str = "_") -> Any:
@@ -299,9 +310,9 @@ def _socket(t: Steps, service: str, e: Event) -> None:
 # --------------------------------------------------------------------------- the kinds
 
 KINDS = {kind.name: kind for kind in (
-    Kind("message", "service:s ptype:ptype session:i source:address | type:s? id:i? new:is? size:i? data:s? info:s? "
+    Kind("message", "service:s ptype:ptype session:i source:address + | type:s? id:i? new:is? size:i? data:s? info:s? "
          "body:l? reason:s?", _message, _taken),
-    Kind("co_create", "service:s co:co how:from for:s in:co | runs:s?", "co_create {co} {how} for {for}", _created),
+    Kind("co_create", "service:s co:co how:from for:s in:co + | runs:s?", "co_create {co} {how} for {for}", _created),
     Kind("resume", "service:s co:co by:s args:l", lambda e: f"resume    by {e['by']} {_json(e['args'])}", _resumed),
     Kind("yield", "service:s co:co command:sn session:i? @", _yield, _ended),
     Kind("wakeup", "service:s co:token queued:b in:co @",
@@ -314,8 +325,8 @@ KINDS = {kind.name: kind for kind in (
     Kind("kill", "service:s co:co in:co", "kill      {co}", _ended),
     Kind("tracetag", "service:s co:co tag:sn text:s",
          lambda e: f"tracetag  {e['tag'] or 'ends'} {e['text']}".rstrip(), _tagged),
-    Kind("send", "service:s to:address ptype:ptype session:in in:co @", _send),
-    Kind("table", "service:s table:s op:s session:i? | co:s? address:s? value:s?", _table, _changed),
+    Kind("send", "service:s to:address ptype:ptype session:in in:co + @", _send),
+    Kind("table", "service:s table:s op:s session:i? + | co:s? address:s? value:s?", _table, _changed),
     Kind("dispatch_failed", "service:s reason:s? @", "failed    this dispatch had an error"),
     # Of the node.
     Kind("birth", "service:s label:s worker:i?",
@@ -323,7 +334,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("exit", "service:s label:s reason:s? @", "exit      {label}", _gone),
     Kind("load", "service:s name:s", "load      {name}", _taken),
     Kind("handled", "service:s ptype:ptype session:i source:address", "handled   {ptype} from {source}", _taken),
-    Kind("push", "service:s ptype:ptype session:i source:address by:s queued:b | type:s? id:i?", _push, _pushed),
+    Kind("push", "service:s ptype:ptype session:i source:address by:s queued:b + | type:s? id:i?", _push, _pushed),
     Kind("requeue", "service:s", "requeue   the mailbox has more", _requeued),
     Kind("fork", "service:s co:co in:co @", "fork      {co}",
          lambda t, service, e: t.push(service, "fork_queue", e["co"])),

@@ -17,7 +17,7 @@ FORGET = 4096  # events after which the builder's notes for causes are thrown aw
 
 
 class Live:
-    """`sink` takes raw events of a node; `lines` holds those of service `handle`, until somebody takes them.
+    """`sink` takes the events of a node, as told; `lines` holds those of service `handle`, until somebody takes them.
 
     `ready()` is called when a line stands there after `take` has taken all.
     """
@@ -30,7 +30,7 @@ class Live:
         self._builder = Builder({}, places)
 
     def sink(self, raw: tuple[Any, ...]) -> None:
-        """One raw event of the node: a line, if it is this service's. DOC: live-sink"""
+        """One event of the node, as it was told: a line, if it is this service's. DOC: live-sink"""
         if raw[1] != self.handle:
             return
         builder = self._builder

@@ -1,9 +1,7 @@
-"""The recorder: a list to which the node appends raw tuples while it runs.
+"""The recorder: what a node tells while it runs goes onto a tape, and that is all.
 
-That is all it does during the run: one append for each event. What the tuples mean
-is worked out when somebody looks (events.py). The time is noted beside them, once
-before and once after each message and never in them: the same program makes the
-same events.
+The time is noted beside it, once before and once after each message and never in it: the
+same program makes the same events.
 """
 
 from __future__ import annotations
@@ -12,40 +10,35 @@ from collections.abc import Callable
 from typing import Any
 
 from .events import Places
-from .film import Stamps
+from .tape import Tape
 from .trace import Trace
-
-Raw = tuple[Any, ...]
 
 
 class Recorder:
-    """`sink` takes raw events, `count()` says how many came, `stamp` takes the time in ns.
+    """`sink` takes what a node tells, `count()` says how many events came, `stamper(time)` makes what notes the time.
 
     `begin` notes the tables the recording starts from.
-    `tables()` answers all tables of the node, `places` names for places of code.
+    `tables()` answers all tables of the node, `places` names for places of code. `ring`: see Tape; it is turned by
+    `turn`, for which `turner(ask)` makes what asks when it is due. Raises ValueError.
     """
 
-    def __init__(self, tables: Callable[[], dict[str, Any]], places: Places) -> None:
-        self._raw: list[Raw] = []
-        self._stamps: Stamps = ([], [], [])
+    def __init__(self, tables: Callable[[], dict[str, Any]], places: Places, ring: int | None = None) -> None:
+        if ring is not None and (type(ring) is not int or ring < 1):
+            raise ValueError(f"ring is a number of events to be kept, from 1, not {ring!r}")
+        self.ring = ring
+        self._tape = tape = Tape(places, ring)
         self._tables: Callable[[], dict[str, Any]] | None = tables
-        self.sink = self._raw.append
-        self.count = self._raw.__len__
-        self.trace = Trace(raw=self._raw, places=places, stamps=self._stamps)
-
-    def stamp(self, ns: int) -> None:
-        """What was recorded so far was over at `ns`, what comes did not begin before."""
-        (numbers, ended, began), n = self._stamps, len(self._raw)
-        if numbers and numbers[-1] == n:
-            began[-1] = ns  # nothing happened in between: idle time belongs to nobody
-        else:
-            numbers.append(n)
-            ended.append(ns)
-            began.append(ns)
+        self.sink = tape.told.extend
+        self.count, self.stamper, self.turner = tape.count, tape.stamper, tape.turner
+        self.trace = Trace(tape=tape)
 
     def begin(self) -> None:
         if self._tables is not None:
-            self.trace.snapshot = self._tables()
+            self.trace.snapshot = self._tape.snapshot = self._tables()
+
+    def turn(self) -> None:
+        if self._tables is not None:
+            self._tape.turn(self._tables())
 
     def end(self) -> None:
         """Build what was recorded now, so that the node can go."""

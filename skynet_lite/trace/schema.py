@@ -87,7 +87,7 @@ def wrong_tables(snapshot: Any) -> str | None:
     return None
 
 
-def wrong_extras(sources: Any, stamps: Any, origin: Any) -> str | None:
+def wrong_extras(sources: Any, stamps: Any, origin: Any, missing: Any) -> str | None:
     """What is wrong with the rest of a trace, or None."""
     if not fits(sources, {str: str}):
         return "its sources are odd"
@@ -96,4 +96,6 @@ def wrong_extras(sources: Any, stamps: Any, origin: Any) -> str | None:
         return "its times are odd"
     if any(a >= b for a, b in pairwise(columns[0])):
         return "its times are not in order"
+    if type(missing) is not int or missing < 0:
+        return "it is odd how many events are missing"
     return None if isinstance(origin, str) else "its origin is odd"

@@ -15,13 +15,18 @@ _DETAIL = frozenset(("table", "push", "requeue", "socket", "timer_set"))
 
 
 def text(film: Film, detail: bool = True, service: int | str | None = None) -> str:
-    """The lines of all events, or of one service's; without `detail` no tables and no bookkeeping."""
+    """The lines of all events, or of one service's; without `detail` no tables and no bookkeeping.
+
+    Of a ring, a line before them says how many events were not kept.
+    """
     wanted = None if service is None else full_address(service)
-    return "\n".join(
+    lines = [f"   … {film.missing} events before these were not kept"] if film.missing else []
+    lines += (
         f"{n:4} {line(event)}"
         for n, event in film.numbered()
         if (wanted is None or event.get("service") == wanted) and (detail or event["e"] not in _DETAIL)
     )
+    return "\n".join(lines)
 
 
 def line(event: Event) -> str:

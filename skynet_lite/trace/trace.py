@@ -11,7 +11,7 @@ from typing import Any
 from ..doors import door
 from . import chrome, export, files, text
 from .diff import Diff
-from .film import Film, Stamps as Stamps
+from .film import Film
 from .golden import golden
 from .kinds import Event
 from .verdicts import SLOW, Verdicts, judge
@@ -64,7 +64,7 @@ class Trace(Film):
         found = judge(self.whole, slow)
         if self.whole is not self:
             shown = set(self.numbers)
-            found = Verdicts(v for v in found if v.event in shown)
+            found[:] = [v for v in found if v.event in shown]
         return found
 
     def waits(self, i: int = -1) -> Waits:

@@ -61,7 +61,9 @@ class Verdict:
 
 
 class Verdicts(list[Verdict]):
-    """Findings in the order of their events; prints one a line."""
+    """Findings in the order of their events; prints one a line. `missing`: events that could not be looked at."""
+
+    missing = 0
 
     @property
     def faults(self) -> list[Verdict]:
@@ -76,7 +78,8 @@ class Verdicts(list[Verdict]):
         return [f"{v.grade} {v.kind}" for v in self]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self)) if self else told("found.nothing")
+        unseen = [told("found.missing", n=self.missing)] if self.missing else []
+        return "\n".join([*map(str, self), *unseen] if self else [told("found.nothing"), *unseen])
 
     __repr__ = __str__
 
@@ -97,15 +100,14 @@ def _close(text: str) -> str:
 
 
 def judge(trace: Film, slow: float = SLOW) -> Verdicts:
-    """All findings in a trace. `slow`: seconds after which the dispatch of a message is too long.
-
-    DOC: judge
-    """
+    """All findings in a trace. `slow`: seconds after which the dispatch of a message is too long. DOC: judge"""
     walk = _Walk(trace, slow)
     found = list(walk.happened())
     found += standing(walk.tables.view(), walk.places, behind(trace.events, walk.names), walk)
     found.sort(key=lambda v: (v.event is None, v.event or 0))
-    return Verdicts(found)
+    verdicts = Verdicts(found)
+    verdicts.missing = trace.missing
+    return verdicts
 
 
 class _Walk:
