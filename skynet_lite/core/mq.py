@@ -44,6 +44,7 @@ class MessageQueue(deque[Message]):
         self.append(message)
         if not self.in_global:
             self.in_global = True
+            self.overload_threshold = OVERLOAD  # it was found empty: an overload is news again (skynet_mq_pop)
             self.global_queue.append(self)
 
     def overload(self) -> int:
@@ -56,9 +57,8 @@ class MessageQueue(deque[Message]):
         return length
 
     def empty(self) -> None:
-        """Nothing is left: it is in no queue, and an overload is news again (skynet_mq_pop)."""
+        """Nothing is left: it is in no queue."""
         self.in_global = False
-        self.overload_threshold = OVERLOAD
 
 
 GlobalQueue = deque[MessageQueue]

@@ -25,7 +25,6 @@ from ..core.context import Context
 from ..core.errors import DriveTimeout, SkynetError
 from ..core.handle import address_text
 from ..core.message import mail_label
-from ..core.mq import OVERLOAD
 from ..core.ports import Call
 from ..core.server import Server
 from ..skynet.coroutine import Hub, running
@@ -88,14 +87,13 @@ class Loop(BaseDriver):
                 return
             mailbox = queue.popleft()
             try:
-                message = mailbox.popleft()
+                message, callback = mailbox.popleft(), mailbox.callback
             except IndexError:  # its service has gone
                 mailbox.in_global = False
                 continue
             if mailbox and len(mailbox) > mailbox.overload_threshold:
                 server.warn(mailbox.handle, f"error: May overload, message queue length = {mailbox.overload()}")
             mailbox.popped += 1
-            callback = mailbox.callback
             try:
                 callback(message)
             except BaseException as e:
@@ -108,7 +106,6 @@ class Loop(BaseDriver):
                     server.emit(("requeue", mailbox.handle))
             else:  # mailbox.empty(), without a call
                 mailbox.in_global = False
-                mailbox.overload_threshold = OVERLOAD
             if self._attention:
                 self._attend()
                 return

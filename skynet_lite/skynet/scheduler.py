@@ -49,7 +49,7 @@ from .coroutine import (  # isort: skip
 )  # fmt: skip
 
 current: Callable[[], Scheduler] = current_service
-NOTHING: deque[Any] = deque(maxlen=0)  # stands for every queue that was never used
+NOTHING: Any = ()  # stands for every queue that was never used
 undispatched: dict[int, Callable[[Scheduler, Message], Any]] = {}
 """By type: who takes a message that no protocol dispatches (tracetag.py)."""
 

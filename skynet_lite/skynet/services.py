@@ -87,7 +87,8 @@ def exit() -> None:
     s = current()
     hub = running().hub
     failure = s.ctx.failure = s.ctx.failure or s.failure("exited")
-    s.fork_queue.clear()
+    if s.fork_queue:
+        s.fork_queue.clear()
     send(".launcher", "lua", "REMOVE", s.handle, False)
     serving = [c for c in s.coroutines.values() if c.session]
     for c in sorted(serving, key=lambda c: c.serial):

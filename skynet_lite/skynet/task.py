@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.message import PTYPE_ERROR
 from ..core.places import format_stack
-from .coroutine import BREAK, KILL, Coroutine, coroutine_close, coroutine_yield, drop_token, heir, running
+from .coroutine import BREAK, KILL, Coroutine, coroutine_close, coroutine_yield, drop_token, running
 from .scheduler import Scheduler, current
 
 _SHOWN = 9  # sessions that uniqtask lists for one stack
@@ -131,6 +131,11 @@ def _find(s: Scheduler, thread: Coroutine | str) -> Coroutine | None:
         return None
     thread = heir(s, thread)
     return thread if _parked(s, thread) is not None or thread in s.fork_queue else None
+
+
+def heir(s: Scheduler, co: Coroutine) -> Coroutine:
+    """Who is meant by `co`: itself, or whoever has its number and its place since it was given back."""
+    return s.coroutines.get(co.n, co) if co.dead and co.service is s else co
 
 
 def _parked(s: Scheduler, co: Coroutine) -> int | None:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.timer import ticks
-from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, heir, hold_token, inherit, outside, running
-from .scheduler import NOTHING, current
-from .task import traced_timeout
+from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, inherit, outside, running
+from .scheduler import current
+from .task import heir, traced_timeout
 
 
 def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
@@ -94,24 +94,19 @@ def wakeup(token: Any) -> bool:
         s = me.service
     except AttributeError:
         raise outside() from None
-    if isinstance(token, Coroutine):
-        entry: Any = token
-        co: Coroutine | None = token
-        sleeps = token.sleeping is not None and token.token is None
-    else:
+    entry = co = token
+    if not isinstance(token, Coroutine):
         co = s.sleep_tokens.get(token)
         entry = token, co
-        sleeps = co is not None and co.sleeping is not None
-    if not sleeps:
-        if isinstance(token, Coroutine):
-            entry = co = heir(s, token)
-            sleeps = co.sleeping is not None and co.token is None
-        if not sleeps:
-            s.sleeps_not(co)
-            return False
-    if s.wakeup_queue is NOTHING:
-        s.wakeup_queue = deque()
-    s.wakeup_queue.append(entry)
+    elif token.sleeping is None:
+        entry = co = heir(s, token)
+    if co is None or co.sleeping is None or (co.token is not None and entry is co):  # a token of its own wakes it
+        s.sleeps_not(co)
+        return False
+    try:
+        s.wakeup_queue.append(entry)
+    except AttributeError:  # the first: it is NOTHING until then
+        s.wakeup_queue = deque((entry,))
     return True
 
 
@@ -125,9 +120,10 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
     co: Coroutine = s.co_create(func, args)
     if me.context:
         inherit(co, me.context)
-    if s.fork_queue is NOTHING:
-        s.fork_queue = deque()
-    s.fork_queue.append(co)
+    try:
+        s.fork_queue.append(co)
+    except AttributeError:  # the first
+        s.fork_queue = deque((co,))
     return co
 
 
