@@ -28,8 +28,8 @@ from . import tls
 from .internal import Header, collect, complain, h11, next_event, pairs
 from .stream import LINGER, TIMEOUT, Stream
 
-HEADER_LIMIT = 8192
-BODY_LIMIT = 1024 * 1024
+HEADER_LIMIT, BODY_LIMIT = 8192, 1024 * 1024
+REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(slots=True)
@@ -109,9 +109,9 @@ def read_request(
         return None
     if event.http_version not in (b"1.0", b"1.1"):
         raise h11.RemoteProtocolError(f"HTTP/{event.http_version.decode()} is not spoken here", 505)
-    if len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers) > header_limit:
+    header = collect(lines := list(event.headers))  # h11 makes each pair anew
+    if len(event.target) + sum([len(name) + len(value) + 4 for name, value in lines]) > header_limit:
         raise h11.RemoteProtocolError(f"a header of more than {header_limit} bytes", 431)  # h11 minds unfinished ones
-    header = collect(event.headers)
     body, size = bytearray(), int(header.get("content-length", 0))
     while size <= body_limit:
         if conn.they_are_waiting_for_100_continue:
@@ -146,8 +146,7 @@ def write_response(
         pieces = body
     else:
         raise TypeError(f"a body is str, bytes, None or an iterable of them, not {type(body).__name__}")
-    reason = HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else ""
-    begin = conn.send(h11.Response(status_code=code, headers=lines, reason=reason)) or b""
+    begin = conn.send(h11.Response(status_code=code, headers=lines, reason=REASONS.get(code, ""))) or b""
     if pieces is not body:
         stream.write(begin + b"".join(conn.send(h11.Data(data=data)) or b"" for data in pieces) + _end(conn))
         return

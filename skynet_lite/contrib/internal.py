@@ -46,7 +46,7 @@ def next_event(stream: Stream, conn: h11.Connection) -> Any:
             break
         conn.receive_data(stream.read() or b"")  # no bytes: the end, and h11 knows whether it comes too early
     if isinstance(event, (h11.Request, h11.Response)):
-        names = [name for name, _ in event.headers]
+        names = [name.lower() for name, _ in event.headers.raw_items()]
         if b"transfer-encoding" in names and (b"content-length" in names or event.http_version == b"1.0"):
             raise h11.RemoteProtocolError("transfer-encoding with a content-length, or in HTTP/1.0")
     return event
@@ -56,7 +56,8 @@ def collect(pairs: Iterable[tuple[Any, Any]]) -> Header:
     """Pairs as a dict; what comes several times is a list."""
     found: Header = {}
     for name, value in pairs:
-        name, value = (x.decode("latin-1") if isinstance(x, bytes) else x for x in (name, value))
+        if isinstance(name, bytes):
+            name, value = name.decode("latin-1"), value.decode("latin-1")
         if name not in found:
             found[name] = value
         elif isinstance(found[name], list):

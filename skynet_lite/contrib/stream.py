@@ -11,7 +11,7 @@ After lualib/http/sockethelper.lua.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
@@ -46,6 +46,7 @@ class Stream:
     def __init__(self, id: int) -> None:
         self.id = id
         self.timed_out = False
+        self._deadlines = _deadlines()
         self._patience: int | None = None  # in how many ticks the socket is cut, see within
         self._backlog = 0  # kilobytes that the other side has not taken, once they are many
         self._flushing: list[Coroutine] = []
@@ -100,12 +101,11 @@ class Stream:
         The coroutine that reads then gets TimedOut.
         """
         ticks = None if ticks is None else whole(ticks)
-        deadlines = _deadlines()
         if self._patience is not None:
-            deadlines.drop(self._patience, self._cut)
+            self._deadlines.drop(self._patience, self._cut)
         self._patience = ticks
         if ticks is not None:
-            deadlines.put(ticks, self._cut)
+            self._deadlines.put(ticks, self._cut)
 
     def _cut(self) -> None:
         self.timed_out = True
@@ -145,13 +145,13 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        self._queues: dict[int, OrderedDict[Callable[[], Any], int]] = {}  # ticks → what is called then, and when
+        self._queues: dict[int, OrderedDict[Any, int]] = defaultdict(OrderedDict)  # ticks → what is called then, when
         self._alarm: int | None = None  # tick at which the guard looks; None: there is no guard
 
     def put(self, ticks: int, late: Callable[[], Any]) -> None:
         """Call `late`, which may not block, in so many ticks, unless it is dropped before."""
         due = skynet.now() + ticks
-        self._queues.setdefault(ticks, OrderedDict())[late] = due
+        self._queues[ticks][late] = due
         if self._alarm is None:
             skynet.fork(self._guard)
         elif due < self._alarm:
