@@ -262,7 +262,7 @@ def main() -> None:
         "--no-browser", dest="browser", action="store_false", help="without the rows that need Chromium"
     )
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="put the tables into FILE, between its markers")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="keep all figures")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="keep all figures, after each round")
     options = parser.parse_args()
     if told := missing(options):
         parser.error("\n".join(["this cannot be measured here:", *told]))
@@ -274,10 +274,10 @@ def main() -> None:
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
             bench.round(number)
+            if options.json:
+                options.json.write_text(json.dumps(bench.values, indent=1))
     text = report.text(bench)
     print(text)
-    if options.json:
-        options.json.write_text(json.dumps(bench.values, indent=1))
     if options.markdown:
         report.replace(options.markdown, text)
 
