@@ -24,7 +24,6 @@ def content(ptype: int, payload: Any) -> Any:
 
 
 _RESPONSE, _TRUE, _FALSE = ("response",), (True,), (False,)
-# By whom a coroutine is resumed, and which the values say that it is given.
 _FORKED: tuple[str, Any] = ("fork", ())
 _REQUESTED: tuple[str, Any] = ("raw_dispatch_message", ("request",))
 _ANSWERED: tuple[str, Any] = ("raw_dispatch_message", _TRUE)

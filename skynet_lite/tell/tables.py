@@ -13,8 +13,7 @@ from ..skynet.scheduler import Scheduler
 from ..skynet.socketpool import PoolSocket
 
 Emit = Callable[[tuple[Any, ...]], Any]
-_set, _del, _pop = dict.__setitem__, dict.__delitem__, dict.pop
-_new = dict.setdefault  # sets what is not there yet for less than `_set`
+_set, _del, _pop, _new = dict.__setitem__, dict.__delitem__, dict.pop, dict.setdefault  # the last costs less than _set
 
 
 class Table(dict[Any, Any]):
@@ -45,11 +44,7 @@ class Table(dict[Any, Any]):
 class Sessions(Table):
     """session_id_coroutine. `sleeps`: the session that `suspend` is about to enter, and then in sleep_session, too."""
 
-    __slots__ = ("sleeps",)
-
-    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
-        super().__init__(s, name, emit)
-        self.sleeps = 0
+    sleeps = 0
 
     def __setitem__(self, session: Any, co: Any) -> None:
         if co is BREAK:  # woken, or given up
