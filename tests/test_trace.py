@@ -18,7 +18,7 @@ from harness import EXAMPLES, TRACES, Play, Watched, assert_live, echo_trace, wa
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from programs import PLAN_INSIDE, busy
 
-from skynet_lite import Node, Trace, doors, mark, skynet, socket
+from skynet_lite import Node, SkynetError, Trace, doors, mark, skynet, socket
 from skynet_lite.trace import TraceError
 from skynet_lite.trace.kinds import KINDS
 
@@ -603,3 +603,18 @@ def test_a_ring_of_many_workers_turns_while_they_stand_still() -> None:
 def test_a_ring_is_a_number_of_events(ring: Any) -> None:
     with Node(log=list) as node, pytest.raises(ValueError, match="ring is a number of events to be kept, from 1"):
         node.record(ring=ring)
+
+
+def test_a_recorded_sleep_takes_what_any_sleep_takes() -> None:
+    """A recording changes no answer: 2.0 is two ticks, in its events too, and a text is refused as ever."""
+
+    def main() -> None:
+        skynet.sleep(2.0)
+        with pytest.raises(SkynetError, match="whole number of ticks"):
+            skynet.sleep("2")  # type: ignore[arg-type]
+
+    with Node(clock="virtual", log=list) as node:
+        node.run_until_idle()
+        with node.record() as trace:
+            node.newservice(main)
+        assert trace[trace.find("timer_set", after=trace.find("timer_set"))]["tick"] == node.clock.now() == 2

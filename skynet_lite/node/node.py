@@ -312,7 +312,7 @@ class Node(metaclass=Shown):
     # ----------------------------------------------------------------- recording
 
     def record(self, boot: bool = False, ring: int | None = None) -> AbstractContextManager[Trace]:
-        """Record what happens inside the `with` block; with `ring` at least the last so many events, and few more.
+        """Record what happens inside the `with` block; with `ring` (thousands, best) the last events, at least so many.
 
         The boot is left out unless `boot`: on a node that was not driven yet it then begins when that is over.
         """

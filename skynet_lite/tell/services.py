@@ -24,7 +24,6 @@ def content(ptype: int, payload: Any) -> Any:
 
 
 _RESPONSE, _TRUE, _FALSE = ("response",), (True,), (False,)
-# By whom a coroutine is resumed, and which the values say that it is given.
 _FORKED: tuple[str, Any] = ("fork", ())
 _REQUESTED: tuple[str, Any] = ("raw_dispatch_message", ("request",))
 _ANSWERED: tuple[str, Any] = ("raw_dispatch_message", _TRUE)
@@ -96,18 +95,17 @@ class Telling:
         self.emit(("co_create", self.handle, co.n, new, what, running().n, task_of(f)))
         return co
 
+    # session_response stands on the coroutine, too. A second answer is refused.
+
     def answer(self: Any, co: Coroutine, payload: Any) -> bool:
-        self.responds(co, co.session != 0)
+        if co.session != 0 and not co.responded:
+            self.emit(("table", self.handle, "session_response", "set", None, co.n))
         return Scheduler.answer(self, co, payload)
 
     def respond_later(self: Any, co: Coroutine, pack: Callable[[tuple[Any, ...]], Any]) -> Response:
-        self.responds(co, True)
-        return Scheduler.respond_later(self, co, pack)
-
-    def responds(self: Any, co: Coroutine, will: bool) -> None:
-        """session_response stands on the coroutine, too."""
-        if will and not co.responded:  # else it is refused
+        if not co.responded:
             self.emit(("table", self.handle, "session_response", "set", None, co.n))
+        return Scheduler.respond_later(self, co, pack)
 
     def joined(self: Any, co: Coroutine, by: int) -> None:
         self.emit(("co_create", self.handle, co.n, True, "request", by, None))

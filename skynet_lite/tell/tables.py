@@ -13,7 +13,7 @@ from ..skynet.scheduler import Scheduler
 from ..skynet.socketpool import PoolSocket
 
 Emit = Callable[[tuple[Any, ...]], Any]
-_set, _del, _pop = dict.__setitem__, dict.__delitem__, dict.pop
+_set, _del, _pop, _new = dict.__setitem__, dict.__delitem__, dict.pop, dict.setdefault  # the last costs less than _set
 
 
 class Table(dict[Any, Any]):
@@ -26,7 +26,8 @@ class Table(dict[Any, Any]):
         self.name, self.handle, self.emit = name, s.handle, emit
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _set(self, key, value)
+        if _new(self, key, value) is not value:
+            _set(self, key, value)
         self.emit(("table", self.handle, self.name, "set", key, value))
 
     def __delitem__(self, key: Any) -> None:
@@ -43,11 +44,7 @@ class Table(dict[Any, Any]):
 class Sessions(Table):
     """session_id_coroutine. `sleeps`: the session that `suspend` is about to enter, and then in sleep_session, too."""
 
-    __slots__ = ("sleeps",)
-
-    def __init__(self, s: Scheduler, name: str, emit: Emit) -> None:
-        super().__init__(s, name, emit)
-        self.sleeps = 0
+    sleeps = 0
 
     def __setitem__(self, session: Any, co: Any) -> None:
         if co is BREAK:  # woken, or given up
@@ -55,15 +52,16 @@ class Sessions(Table):
             _set(self, session, co)
             op = "break" if before.sleeping == session else "abandon"
             self.emit(("table", self.handle, self.name, op, session, 0))
-        elif session == self.sleeps:
+            return
+        if _new(self, session, co) is not co:
             _set(self, session, co)
+        if session == self.sleeps:
             self.sleeps = 0
             self.emit((
                 "table", self.handle, self.name, "set", session, co.n,
                 "table", self.handle, "sleep_session", "set", session, co.n,
             ))  # fmt: skip
         else:
-            _set(self, session, co)
             self.emit(("table", self.handle, self.name, "set", session, co.n))
 
 

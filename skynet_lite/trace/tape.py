@@ -35,7 +35,8 @@ class Tape:
         self._places = places
         self._ring = ring
         self._due = _WIDEST * (ring or 0)  # how long `told` is when the ring is to be turned
-        self._next: tuple[int, dict[str, Any]] | None = None  # where it may begin then, and the tables there
+        # Where it may begin then: how long `told` was there, how many events that were, and the tables.
+        self._next: tuple[int, int, dict[str, Any]] | None = None
         self._reading = threading.Lock()
         self._lengths: list[int] = []  # of `told` when a time was noted
         self._numbers: list[int] = []  # and how many events that were; see Stamps
@@ -83,18 +84,19 @@ class Tape:
     def turn(self, tables: dict[str, Any]) -> None:
         """Let the beginning go; `tables` are those of now. Nothing may be told meanwhile."""
         with self._reading:
+            count = self.count()
             if self._next is not None:
-                begin, self.snapshot = self._next
-                kept = self.count()
+                begin, gone, self.snapshot = self._next
                 del self.told[:begin]
-                self._counted = self._count = self._read = 0
-                self.missing += kept - self.count()
+                count -= gone
+                self.missing += gone
+                self._counted, self._count, self._read = len(self.told), count, 0
                 first = bisect.bisect_left(self._lengths, begin)
                 for column in (self._ended, self._began):
                     del column[:first]
                 self._lengths[:] = [n - begin for n in self._lengths[first:]]
                 self._numbers, self._builder = [], None
-            self._next = len(self.told), tables
+            self._next = len(self.told), count, tables
             self._due = len(self.told) + _WIDEST * (self._ring or 0)
 
     def develop(self, sent: list[int] | None) -> tuple[list[Event], dict[str, str]]:
