@@ -156,7 +156,7 @@ class Deadlines:
             skynet.fork(self._guard)
         elif due < self._alarm:
             skynet.wakeup(self)
-        self._alarm = due if self._alarm is None else min(due, self._alarm)
+        self._alarm = min(due, self._alarm or due)
 
     def drop(self, ticks: int, late: Callable[[], Any]) -> None:
         if ticks in self._queues:
@@ -187,8 +187,7 @@ def connect(host: str, port: int, timeout: int | None = None) -> int:
         return socket.open(host, port)
     timeout = whole(timeout)  # refused before anything is opened
     token = object()
-    found: list[int | SocketError] = []
-    waiting = True
+    found, waiting = list[int | SocketError](), True
 
     def opening() -> None:
         try:
@@ -208,8 +207,7 @@ def connect(host: str, port: int, timeout: int | None = None) -> int:
     finally:
         waiting = False
         _deadlines().drop(timeout, late)
-    if not found:
-        raise TimedOut(f"{host}:{port} could not be reached within {timeout} ticks")
-    if isinstance(found[0], SocketError):
-        raise found[0]
-    return found[0]
+    (end,) = found or [TimedOut(f"{host}:{port} could not be reached within {timeout} ticks")]
+    if isinstance(end, SocketError):
+        raise end
+    return end

@@ -56,9 +56,5 @@ class MessageQueue(deque[Message]):
             self.overload_threshold *= 2
         return length
 
-    def empty(self) -> None:
-        """Nothing is left: it is in no queue."""
-        self.in_global = False
-
 
 GlobalQueue = deque[MessageQueue]

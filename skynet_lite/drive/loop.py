@@ -104,7 +104,7 @@ class Loop(BaseDriver):
                 queue.append(mailbox)
                 if server.emit is not None:
                     server.emit(("requeue", mailbox.handle))
-            else:  # mailbox.empty(), without a call
+            else:
                 mailbox.in_global = False
             if self._attention:
                 self._attend()

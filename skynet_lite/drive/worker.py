@@ -156,7 +156,7 @@ class Worker(threading.Thread):
                 if server.emit is not None:
                     server.emit(("requeue", mailbox.handle))
             else:
-                mailbox.empty()
+                mailbox.in_global = False
             mailbox = None
         if server.stamp is not None:
             server.stamp()

@@ -386,8 +386,7 @@ class Node(metaclass=Shown):
     def dashboard(self, every: float = 0.5) -> Any:
         """A table of this node for a notebook: services, mailboxes, CPU, tasks, sockets, verdicts.
 
-        While a thread drives the node it looks every so many seconds, until `stop` or `close`;
-        else only at `refresh()`. Needs the extra `notebooks`.
+        Looks every so many seconds while a thread drives the node, else at `refresh()`. Needs the extra `notebooks`.
         """
         found = door("dashboard")(self._overview, every if self.served() else None)
         self._dashboards.append(found)
@@ -425,7 +424,7 @@ class Node(metaclass=Shown):
         while (logger := self.server.logger) is not None and logger.mailbox:
             logger.mailbox.callback(logger.mailbox.popleft())
         while self.server.calls:
-            call = self.server.calls.popitem()[1]
+            _, call = self.server.calls.popitem()
             call.settle(False, Failure(call.to, "", "this node was closed before it had answered"))
         self.recording.close()
 

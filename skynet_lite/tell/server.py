@@ -17,8 +17,6 @@ from ..skynet.coroutine import running
 from .services import content, observe
 from .tables import Emit
 
-_NO_LOCK: Any = nullcontext()
-
 
 class TellingServer:
     """The class of a server that tells; each method what it is about to do, or has done. `plain`: the class below."""
@@ -93,16 +91,14 @@ class TellingServer:
     @guarded
     def set_timer(self: Any, ctx: Context, session: int, ti: int) -> None:
         n = running().n
-        ti, at = ticks(ti), here() if n else None
+        ti, at, queued = ticks(ti), here() if n else None, not ctx.mailbox.in_global
+        self.plain.set_timer(self, ctx, session, ti)
         if ti <= 0:
-            queued = not ctx.mailbox.in_global
-            self.plain.set_timer(self, ctx, session, ti)
             self.emit((
                 "timer_set", ctx.handle, session, 0, n, at,
                 "push", ctx.handle, PTYPE_RESPONSE, session, 0, "timer", queued, 0,
             ))  # fmt: skip
         else:
-            self.plain.set_timer(self, ctx, session, ti)
             due = self.clock.now() + ti if self.clock.virtual else ti
             self.emit(("timer_set", ctx.handle, session, due, n, at))
 
@@ -150,7 +146,7 @@ class TellingSockets:
         self.plain._ready(self, s, mask)
 
     def send(self: Any, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
-        with getattr(self, "lock", _NO_LOCK):
+        with getattr(self, "lock", nullcontext()):
             self._writer = opaque, here()
             try:
                 return bool(self.plain.send(self, opaque, id, data, low))
