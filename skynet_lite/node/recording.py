@@ -89,7 +89,7 @@ class Recording:
                         sink(event)
                 except BaseException as e:
                     whole = False
-                    server.driver.between(lambda: self.remove(guarded))
+                    server.driver.between(lambda: server.driver.look(lambda: self.remove(guarded)))
                     server.log(0, f"a recorder raised {error_text(e)}; it is detached")
 
         self._between(lambda: self.add(guarded))
@@ -97,8 +97,11 @@ class Recording:
 
     def _between(self, job: Callable[[], Any]) -> None:
         """Now if nothing runs; for a service, when its message is over."""
-        inside = getattr(running(), "service", None) is not None
-        (self._server.driver.between if inside else self._server.driver.look)(job)
+        driver = self._server.driver
+        if getattr(running(), "service", None) is None:
+            driver.look(job)
+        else:  # a look, too: of several workers, the others may be in a method of the class that is exchanged
+            driver.between(lambda: driver.look(job))
 
     def tell(self, event: tuple[Any, ...]) -> None:
         """An event that the driver makes: a mark, or what a client does. From any thread."""
