@@ -72,15 +72,15 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3270,
-    "skynet": 3157,
-    "trace": 3499,
+    "core": 3346,
+    "skynet": 3237,
+    "trace": 3640,
     "drive": 1696,
-    "lualib": 2684,
-    "node": 1550,
-    "service": 1368,
-    "the runtime": 9651,
-    "the tools": 1413,
+    "lualib": 2692,
+    "node": 1556,
+    "service": 1370,
+    "the runtime": 9834,
+    "the tools": 1417,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it
