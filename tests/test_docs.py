@@ -61,7 +61,7 @@ def test_every_table_is_described() -> None:
 def test_the_file_is_described() -> None:
     """Every key of a stored trace, the version, and every suffix that can be saved to."""
     told = rows("The file")
-    assert {key.strip("`") for key in told} == set(json.loads(dumps(Trace([]))))
+    assert {key.strip("`") for key in told} == set(json.loads(dumps(Trace([], missing=1))))
     assert told["`version`"][0].startswith(f"`{VERSION}`")
     suffixes = [suffix for cell in rows("Exports") for suffix in names(cell)]
     assert all(kind_of("x" + suffix) == suffix for suffix in suffixes)

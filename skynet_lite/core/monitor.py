@@ -25,7 +25,8 @@ class Monitor:
     __slots__ = ("check_version", "destination", "message", "since", "source", "version")
 
     def __init__(self) -> None:
-        self.version = self.check_version = self.source = self.destination = 0
+        self.version = self.check_version = -1
+        self.source = self.destination = 0
         self.message: Message | None = None
         self.since = 0.0  # when it was taken, in seconds of time.monotonic
 
@@ -35,7 +36,8 @@ class Monitor:
         self.destination = destination
         self.message = message
         self.since = time.monotonic()
-        self.version += 1
+        if destination:
+            self.version += 2  # in skynet the end of each counts, too; how often a worker stands is the system's affair
 
     def check(self) -> bool:
         """Whether the worker has been in one message since the last check (skynet_monitor_check). DOC: monitor-check"""
