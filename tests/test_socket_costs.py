@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -76,17 +77,28 @@ def test_what_is_left_is_not_copied() -> None:
     assert s.pieces[0] is last and (s.pos, s.size) == (1, 999)
 
 
+def connected(id: int) -> Callable[[bytes], socketpool.PoolSocket]:
+    """A connection without a network, of the current service: what it returns has bytes come on it."""
+    service = current()
+    s = socketpool.pool_of(service)[id] = socketpool.PoolSocket(service, id, None)
+    s.connected, s.connecting = True, False
+
+    def come(data: bytes) -> socketpool.PoolSocket:
+        socketpool._on_data(service, s, id, len(data), data)
+        return s
+
+    return come
+
+
 def test_a_reader_that_is_woken_finds_what_another_has_left() -> None:
     """Between the message that wakes a reader and its turn, somebody else may read: then it looks for itself."""
     got: list[Any] = []
 
     def body() -> None:
-        service = current()
-        s = socketpool.pool_of(service)[99] = socketpool.PoolSocket(service, 99, None)
-        s.connected, s.connecting = True, False
+        come = connected(99)
         skynet.fork(lambda: got.append(socket.readline(99)))
         skynet.yield_()
-        socketpool._on_data(service, s, 99, 9, b"one\ntwo\n3")
+        s = come(b"one\ntwo\n3")
         got.append(socket.readline(99))
         skynet.yield_()
         assert got == [b"one", b"two"] and s.size == 1
@@ -100,12 +112,10 @@ def test_a_separator_may_be_any_kind_of_bytes() -> None:
     got: list[Any] = []
 
     def body() -> None:
-        service = current()
-        s = socketpool.pool_of(service)[99] = socketpool.PoolSocket(service, 99, None)
-        s.connected, s.connecting = True, False
+        come = connected(99)
         skynet.fork(lambda: got.append(socket.readline(99, bytearray(b"\r\n"))))  # type: ignore[arg-type]
         skynet.yield_()
-        socketpool._on_data(service, s, 99, 4, b"on\r\n")
+        come(b"on\r\n")
         skynet.yield_()
         assert got == [b"on"]
 
