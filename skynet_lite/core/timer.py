@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from operator import index
 from typing import Any
 
-from .errors import SkynetError
+from .errors import SkynetError, shown
 
 
 def ticks(ti: Any) -> int:
@@ -22,7 +22,7 @@ def ticks(ti: Any) -> int:
     try:
         return index(int(ti) if isinstance(ti, float) and ti.is_integer() else ti)
     except TypeError:
-        raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {ti!r:.80}") from None
+        raise SkynetError(f"a time is a whole number of ticks (10 ms each), not {shown(ti)}") from None
 
 
 class Timer:

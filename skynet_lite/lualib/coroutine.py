@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..core.errors import SkynetError
+from ..core.errors import SkynetError, shown
 from ..skynet.coroutine import (
     SLEEP,
     Coroutine,
@@ -132,7 +132,7 @@ def wrap(f: Callable[..., Any]) -> Callable[..., Any]:
 def status(co: Any) -> str:
     """ "running"; "normal": it has resumed another; "suspended"; "blocked": parked in skynet; "dead"."""
     if not hasattr(co, "thread"):
-        raise SkynetError(f"{co!r:.80} is no coroutine")
+        raise SkynetError(f"{shown(co)} is no coroutine")
     if co.dead or co.f is None:
         return "dead"
     me = running()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.codec import Coded
-from ..core.errors import AddressError, CallError, PackError, SkynetError
+from ..core.errors import AddressError, CallError, PackError, SkynetError, shown
 from ..core.message import Packed, pack as _pack, unpack as _unpack
 from .coroutine import CALL, RESPONSE, RETURN, Coroutine, Hub, coroutine_yield, running
 from .protocol import Protocol, own_pack, payload_of, protocol_of, unknown_protocol
@@ -98,7 +98,7 @@ def redirect(dest: int | str, source: int, typename: str, session: int, message:
     """Send on behalf of another: `dest` sees `source` (0: this service) as the sender (c.redirect)."""
     s = current()
     if not isinstance(session, int):
-        raise SkynetError(f"redirect takes the session as a number, 0 for none, not {session!r:.80}")
+        raise SkynetError(f"redirect takes the session as a number, 0 for none, not {shown(session)}")
     target = s.server.contexts.get(s.server.resolve(dest))  # type: ignore[arg-type]  # a global name is no key
     if target is None:
         return None
