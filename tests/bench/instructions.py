@@ -7,7 +7,8 @@ python tests/bench/instructions.py --only call echo  # these operations only; go
 
 A change of one per cent is seen on a machine on which times scatter by thirty: the same binary does the
 same each time. Another build of Python or greenlet does something else, so the figures are stored with
-the names of both. What the kernel does is not in them. It takes some minutes.
+the names of both. What the kernel does is not in them, but `bulk` depends on the pieces in which it hands a MiB
+over: the same program has needed 250,000 or 500,000. It takes some minutes.
 """
 
 from __future__ import annotations
