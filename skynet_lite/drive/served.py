@@ -31,6 +31,7 @@ class Served(Loop):
         self._up = threading.Event()  # its boot is over: before that nobody else has anything to ask
         self._failure: BaseException | None = None  # what came out of the boot
         self._closing = threading.Lock()  # only one of the other threads closes the node
+        self._ending = False  # it does, so that standing still is the end and no pause
 
     def served(self) -> bool:
         """Whether a thread drives this node, so that waiting is enough."""
@@ -137,7 +138,7 @@ class Served(Loop):
         if self._other() is None:
             return super().run_until(until, timeout, what, call, budget)
         deadline = None if timeout is None else time.monotonic() + timeout
-        if not self.serving:
+        if not self.serving and not self._ending:
             return self.look(lambda: self.loop(until, deadline, what))
         if call is not None:
             return self._wait_for(call.done, deadline, what)
@@ -157,6 +158,7 @@ class Served(Loop):
         with self._closing:
             if self.closed:
                 return
+            self._ending = True  # before `stop`: who finds the loop stopped must see why
             self.stop()
             self.monitor.end()
             begun = threading.Event()
