@@ -72,14 +72,14 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3348,
+    "core": 3353,
     "skynet": 3237,
     "trace": 3640,
     "drive": 1697,
     "lualib": 2692,
     "node": 1556,
     "service": 1370,
-    "the runtime": 9838,
+    "the runtime": 9843,
     "the tools": 1417,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

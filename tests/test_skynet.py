@@ -222,6 +222,20 @@ def test_raw_messages_and_redirect() -> None:
     assert got == [(me, ("a", {"b": [1]})), (me, ("a", {"b": [1]})), (99, ("a", {"b": [1]}))]
 
 
+@pytest.mark.parametrize("raw", [b"(\xff\xff\xff\x7f", b"\xa8\xff\xff\xff\x7f", b"(abcd"])
+def test_bytes_that_promise_more_than_they_hold(raw: bytes) -> None:
+    """Four bytes of length would have marshal make room for 2^31 values before it reads the first."""
+
+    def main() -> None:
+        skynet.dispatch("lua", lambda session, source, *values: skynet.error(*values))
+        skynet.rawsend(skynet.self(), "lua", raw)
+
+    with Node(clock="virtual", log=list) as node:
+        node.newservice(main)
+        node.run_until_idle()
+        assert "these bytes are not what skynet.pack makes" in "\n".join(node.log_lines)
+
+
 def test_context_and_ignoreret() -> None:
     """A request's coroutine knows whom it serves; ignoreret says that nobody is to be told."""
     seen: list[Any] = []

@@ -66,10 +66,15 @@ def pack(args: tuple[Any, ...]) -> tuple[Any, ...] | bytes:
     return args
 
 
+_LONG = b"(", b"\xa8"  # how a marshalled tuple of more than 255 begins
+
+
 def unpack(payload: tuple[Any, ...] | bytes) -> tuple[Any, ...]:
     """Thaw what `pack` made; a fresh copy of every list and dict each time."""
     if type(payload) is tuple:
         return payload
+    if payload[:1] in _LONG and int.from_bytes(payload[1:5], "little") >= len(payload):
+        raise ValueError("these bytes are not what skynet.pack makes")  # marshal would make room for so many first
     values: tuple[Any, ...] = marshal.loads(payload)  # type: ignore[arg-type]  # bytes: not a tuple
     return values if type(payload) is not Coded else revived(values, payload.types, {})
 
