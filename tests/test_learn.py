@@ -69,7 +69,7 @@ def test_the_wheel_is_complete_and_small(bare: Path) -> None:
     """Types, every service, every text of an exercise; no notebook; greenlet is all that it requires."""
     package = bare / "skynet_lite"
     assert (package / "py.typed").exists()
-    for files in ("*.py", "check/texts/*.toml"):
+    for files in ("*.py", "check/texts/*.toml", "examples/*/*.*"):
         ours = {str(p.relative_to(ROOT / "skynet_lite")) for p in (ROOT / "skynet_lite").rglob(files)}
         assert ours and ours <= {str(p.relative_to(package)) for p in package.rglob(files)}
     assert {p.name for p in bare.iterdir() if p.is_dir()} == {"skynet_lite", f"skynet_lite-{__version__}.dist-info"}
