@@ -20,7 +20,7 @@ from typing import Any
 import nbformat
 import skynet_api
 
-from skynet_lite.course.learn import INDEX, numbered
+from skynet_lite.course.learn import INDEX, KEEPERS, numbered
 from skynet_lite.view.page import standalone
 from skynet_lite.view.payload import unpack
 
@@ -58,7 +58,7 @@ class Gathering:
         notebooks = self.root / "notebooks"
         for file in sorted(notebooks.rglob("*")):
             name = file.relative_to(notebooks)
-            if not file.is_file() or file.suffix == ".py" or any(part.startswith((".", "__")) for part in name.parts):
+            if not file.is_file() or file.suffix in KEEPERS or any(part.startswith((".", "__")) for part in name.parts):
                 continue
             if file.suffix == ".ipynb":
                 self._write(Path("course") / name, self.notebook(file, name))

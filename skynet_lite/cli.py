@@ -1,4 +1,4 @@
-"""The command skynet-lite: run a program, see its trace, compare two, talk to a node, open the course.
+"""The command skynet-lite: run a program, see its trace, compare two, talk to a node, begin one, open the course.
 
 What a user gets wrong on the command line is answered by one line on stderr and
 exit status 2. The log of a node goes to stderr too; it is held back for as long as
@@ -86,6 +86,9 @@ _COMMANDS = {
     "console": ("talk to the debug console of a running node",
         "Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says "
         "the lines of its input, and ends with status 1 if one was answered with <CMD Error>."),
+    "new": ("begin a project", "Writes a project that runs into the new folder NAME: services, test, configuration."),
+    "examples": ("list the examples, or write one into a folder",
+        "Lists the programs that come with skynet_lite, or writes one into ./NAME (or FOLDER), to be run and changed."),
     "learn": ("open the course in JupyterLab", "Opens the notebooks in JupyterLab, on a free port and with a token."),
 }  # fmt: skip
 """What the help says of each command: in the list of all, and on its own page."""
@@ -132,6 +135,15 @@ def _parser() -> argparse.ArgumentParser:
     sub = made["console"]
     sub.set_defaults(do=lambda options: console(options.address))
     sub.add_argument("address", metavar="[HOST:]PORT")
+
+    sub = made["new"]
+    sub.set_defaults(do=lambda options: new(options.name))
+    sub.add_argument("name", metavar="NAME")
+
+    sub = made["examples"]
+    sub.set_defaults(do=lambda options: examples(options.name, options.folder))
+    sub.add_argument("name", metavar="NAME", nargs="?")
+    sub.add_argument("folder", metavar="FOLDER", nargs="?")
 
     sub = made["learn"]
     sub.set_defaults(do=learn)
@@ -266,6 +278,24 @@ def learn(options: argparse.Namespace) -> int:
     if options.student is not None:
         return learn.student_copies(options.student)
     return learn.open_course(options.dir, options.port, options.browser)
+
+
+def new(name: str) -> int:
+    """Write a project. Raises SkynetError, UsageError."""
+    from .course import begin
+
+    with _told(f"cannot write {name}"):
+        begin.new(name)
+    return 0
+
+
+def examples(name: str | None, folder: str | None) -> int:
+    """Name the examples, or write one. Raises SkynetError, UsageError."""
+    from .course import begin
+
+    with _told(f"cannot write {folder or name}"):
+        begin.copy(name, folder) if name else print(begin.listing())
+    return 0
 
 
 def diff(options: argparse.Namespace) -> int:

@@ -1,10 +1,11 @@
-"""skynet-lite learn: the course is found, opened and proved, from a checkout and from a wheel."""
+"""skynet-lite learn: the course is found, opened and proved, from a checkout and from its wheel."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,21 +21,39 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from skynet_lite import __version__
 from skynet_lite.course import learn
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the unpacked wheel, to be put first on the path: an installed skynet_lite."""
-    folder = tmp_path_factory.mktemp("site")
+def wheel_of(project: Path, folder: Path) -> Path:
+    """Its wheel, built without a network, and unpacked beside itself: `folder` is what site-packages would be."""
     build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
-    done = subprocess.run([sys.executable, "-c", build, folder], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", build, folder], cwd=project, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("*.whl")
+    wheel = folder / done.stdout.strip()
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to be put first on the path: skynet_lite as it is installed, without its course."""
+    folder = tmp_path_factory.mktemp("bare")
+    wheel_of(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the course."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(bare, folder, dirs_exist_ok=True)
+    wheel_of(ROOT / "notebooks", folder)
     return folder
 
 
@@ -46,22 +65,47 @@ def installed(site: Path, cwd: Path, *args: object) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
-def test_the_wheel_is_complete(site: Path) -> None:
-    """Types, every service, every text of an exercise, every notebook; greenlet is all that it requires."""
-    package = site / "skynet_lite"
+def test_the_wheel_is_complete_and_small(bare: Path) -> None:
+    """Types, every service, every text of an exercise; no notebook; greenlet is all that it requires."""
+    package = bare / "skynet_lite"
     assert (package / "py.typed").exists()
-    for files in ("*.py", "check/texts/*.toml"):
+    for files in ("*.py", "check/texts/*.toml", "examples/*/*.*"):
         ours = {str(p.relative_to(ROOT / "skynet_lite")) for p in (ROOT / "skynet_lite").rglob(files)}
         assert ours and ours <= {str(p.relative_to(package)) for p in package.rglob(files)}
-    course = ROOT / "notebooks"
-    stored = {p.relative_to(course) for p in course.rglob("*.*") if p.suffix in (".ipynb", ".json", ".svg", ".png")}
-    assert stored <= {p.relative_to(package / "notebooks") for p in (package / "notebooks").rglob("*")}
-    for folder in ("data", "images", "zh"):  # recordings that notebooks show, the map, the Chinese course
-        ours = {p.name for p in (ROOT / "notebooks" / folder).iterdir() if p.is_file()}
-        assert ours and ours == {p.name for p in (package / "notebooks" / folder).iterdir() if p.is_file()}
-    (metadata,) = site.glob("*.dist-info/METADATA")
+    assert {p.name for p in bare.iterdir() if p.is_dir()} == {"skynet_lite", f"skynet_lite-{__version__}.dist-info"}
+    (wheel,) = bare.glob("*.whl")
+    assert wheel.stat().st_size < 1_000_000
+    (metadata,) = bare.glob("*.dist-info/METADATA")
     required = re.findall(r"^Requires-Dist: (.*)$", metadata.read_text(), re.MULTILINE)
     assert [r for r in required if "extra ==" not in r] == ["greenlet>=3.0"]
+
+
+def test_the_wheel_of_the_course_is_complete(site: Path) -> None:
+    """Every notebook and what they show, nothing of what makes them; of the same version, and with Jupyter."""
+    ours, theirs = ROOT / "notebooks", site / "skynet_lite_course"
+    files = [p for p in ours.rglob("*") if p.is_file() and not any(part.startswith((".", "__")) for part in p.parts)]
+    assert {p.relative_to(theirs) for p in theirs.rglob("*") if p.is_file()} == {
+        p.relative_to(ours) for p in files if p.suffix not in learn.KEEPERS
+    }
+    for folder in ("data", "images", "zh"):  # recordings that notebooks show, the map, the Chinese course
+        assert any((theirs / folder).iterdir())
+    metadata = (site / f"skynet_lite_course-{__version__}.dist-info" / "METADATA").read_text()
+    assert re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE) == [f"skynet-lite[notebooks]=={__version__}"]
+
+
+def test_without_the_course_the_remedy_is_named(bare: Path, tmp_path: Path) -> None:
+    """One line that says where the notebooks are; the doctor says the same."""
+    for option in ("--no-browser", "--check", "--student=class"):
+        done = installed(bare, tmp_path, "learn", option)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert "in a clone of skynet_lite, pip install ./notebooks" in done.stderr
+    code = "from skynet_lite.course import doctor; print(*doctor.notebooks())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(bare)},
+    )  # fmt: skip
+    assert "grade='missing'" in done.stdout and "pip install ./notebooks   (in a clone of skynet_lite)" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_check_from_a_wheel(site: Path, tmp_path: Path) -> None:
@@ -93,7 +137,7 @@ def test_what_the_reader_changed_is_kept(tmp_path: Path) -> None:
     (source / "zh").mkdir()
     (source / "images").mkdir()
     theirs = ["00_a.ipynb", "01_b.ipynb", "data/d.json", "images/map.svg", "index.ipynb", "zh/00_a.ipynb"]
-    for name in (*theirs, "regenerate.py", "__pycache__/x.pyc", ".hidden"):
+    for name in (*theirs, "regenerate.py", "pyproject.toml", "__pycache__/x.pyc", ".hidden"):
         (source / name).write_text("theirs")
     assert learn.lay_out(source, folder) == []
     assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == theirs
@@ -136,7 +180,7 @@ def test_student_copies_of_the_course(tmp_path: Path) -> None:
     source = ROOT / "notebooks"
     names = {
         p.relative_to(source) for p in source.rglob("*")
-        if p.is_file() and p.suffix != ".py" and not p.parent.name.startswith((".", "__"))
+        if p.is_file() and p.suffix not in learn.KEEPERS and not p.parent.name.startswith((".", "__"))
     }  # fmt: skip
     assert {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()} == names
     removed = 0
@@ -218,7 +262,11 @@ def test_a_clone_called_as_git_calls_it_is_no_installation(tmp_path: Path, monke
     assert learn.course() == clone / "notebooks"
     assert learn.folder_of_reader(None) == clone / "notebooks"
     assert learn.folder_of_reader("mine") == Path("mine").resolve()
-    monkeypatch.setattr(learn, "PACKAGE", clone)  # as in a wheel, which carries them inside
+    monkeypatch.setattr(learn, "PACKAGE", tmp_path / "elsewhere" / "skynet_lite")
+    monkeypatch.setattr(learn, "COURSE", "a_course_that_is_installed")
+    shutil.copytree(clone / "notebooks", tmp_path / "a_course_that_is_installed")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert learn.course() == tmp_path / "a_course_that_is_installed"
     assert learn.folder_of_reader(None) == Path(learn.DEFAULT_FOLDER).resolve()
 
 

@@ -6,10 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
 import pytest
+
+import skynet_lite
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -56,6 +59,31 @@ def test_environment_yml_agrees_with_pyproject() -> None:
     listed = {line.strip()[2:] for line in lines if re.match(r"\s+- \w+>=", line)}
     assert listed == wanted
     assert "  - python=3.12" in lines
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no git repository: this is an sdist, and its tests run")
+def test_the_sdist_is_what_git_keeps(tmp_path: Path) -> None:
+    """So whoever unpacks it has all that the tests read, and can build both wheels of it; nothing made is in it."""
+    build = "import sys; from hatchling.build import build_sdist; print(build_sdist(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", build, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tmp_path / done.stdout.strip()) as archive:
+        stored = {name.partition("/")[2] for name in archive.getnames()}
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    kept = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout.split("\0")
+    assert stored == {name for name in kept if name and (ROOT / name).exists()} | {"PKG-INFO"}
+
+
+def test_versions_agree() -> None:
+    """The package, its course, and the skynet_lite that the course asks for."""
+    ours, course = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"] for folder in (".", "notebooks")
+    )
+    assert ours["version"] == course["version"] == skynet_lite.__version__
+    assert course["dependencies"] == [f"skynet_lite[notebooks]=={skynet_lite.__version__}"]
+    assert course["requires-python"] == ours["requires-python"]
 
 
 def test_only_one_file_switches() -> None:

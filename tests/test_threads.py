@@ -297,7 +297,7 @@ def variables(f: Path) -> set[str]:
 def test_modules_share_no_more_than_the_design_says() -> None:
     """A variable of a module is seen by all services of all nodes; docs/design.md says why each is safe."""
     own = ("check", "service", "examples")  # services have their variables each for itself
-    found = set().union(*(variables(f) for f in HOME.rglob("*.py") if f.parent.name not in own))
+    found = set().union(*(variables(f) for f in HOME.rglob("*.py") if f.relative_to(HOME).parts[0] not in own))
     made = {
         name
         for name in found

@@ -1,9 +1,9 @@
 """The course: where its notebooks are, opening them in JupyterLab, and proving a set-up.
 
-In a source checkout the notebooks are opened where they are. A wheel carries them
-inside the package, which is no place to work in: there they are copied into a
-folder of the reader's, and what the reader has changed is never overwritten. A student
-copy is such a copy without solutions.
+In a source checkout the notebooks are opened where they are. Elsewhere they are those of
+the package skynet_lite_course, which is made from the same folder and is no place to work
+in: they are copied into a folder of the reader's, and what the reader has changed is never
+overwritten. A student copy is such a copy without solutions.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from typing import Any
 
 from ..core.errors import SkynetError
 
+COURSE = "skynet_lite_course"  # see notebooks/pyproject.toml
 DEFAULT_FOLDER = "skynet_lite_notebooks"
 INDEX = "index.ipynb"
+KEEPERS = (".py", ".toml")  # files that make the course; its readers need none
 TRACE_LINE = re.compile(r" *\d+ (:[0-9a-f]{8}|client#\d+| {9}) ")
 CELL_SECONDS = 120
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -35,17 +37,19 @@ class LearnError(SkynetError):
 
 def course() -> Path:
     """The folder of the notebooks as they came. Raises LearnError."""
-    for folder in (PACKAGE / "notebooks", PACKAGE.parent / "notebooks"):
+    spec = find_spec(COURSE)
+    installed = spec.submodule_search_locations if spec is not None else None
+    for folder in (PACKAGE.parent / "notebooks", *map(Path, installed or ())):
         if numbered(folder):
             return folder
-    raise LearnError("the notebooks are missing: install skynet_lite from its wheel or its source checkout")
+    raise LearnError("the course is a package of its own: in a clone of skynet_lite, pip install ./notebooks")
 
 
 def folder_of_reader(folder: str | None) -> Path:
-    """Where the notebooks are opened: in the one that is given; a checkout's own; one that is made, from a wheel."""
+    """Where the notebooks are opened: the one that is given, or a checkout's own, or else one of copies."""
     source = course()
-    installed = source.parent == PACKAGE  # by its name one could not tell: git calls a clone `skynet_lite` too
-    return Path(folder or DEFAULT_FOLDER).resolve() if folder is not None or installed else source
+    own = source == PACKAGE.parent / "notebooks"
+    return source if folder is None and own else Path(folder or DEFAULT_FOLDER).resolve()
 
 
 def numbered(folder: Path) -> list[Path]:
@@ -62,7 +66,7 @@ def lay_out(source: Path, folder: Path, change: Callable[[Path], bytes] = Path.r
     for file in sorted(source.rglob("*")):
         name = file.relative_to(source)
         hidden = any(part.startswith((".", "__")) for part in name.parts)
-        if hidden or file.suffix == ".py" or not file.is_file():  # the .py files keep the course, readers need none
+        if hidden or file.suffix in KEEPERS or not file.is_file():
             continue
         theirs, wanted = folder / name, change(file)
         if not theirs.exists():
