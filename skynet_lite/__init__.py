@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         sharetable as sharetable,
         snax as snax,
         socketchannel as socketchannel,
+        supervisor as supervisor,
     )
     from .node.client import Client as Client
     from .node.node import Node as Node
@@ -78,6 +79,7 @@ _LIBRARIES = (
     "sharetable",
     "snax",
     "socketchannel",
+    "supervisor",
 )
 _MODULES = {"core": "core", "skynet": "skynet", "trace": "trace", "view": "view"} | {
     "lab": "course.lab", "manager": "skynet.manager",
