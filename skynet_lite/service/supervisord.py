@@ -113,7 +113,8 @@ def terminate(some: Iterable[Child]) -> None:
             request = skynet.request((handle, "debug", "STOP"))
             list(request.select(child.shutdown))
             if request.timeout:
-                skynet.error(f"supervisor: {child.name} has not come to its end in {child.shutdown / 100:g} s: killed")
+                seconds = (child.shutdown or 0) / 100
+                skynet.error(f"supervisor: {child.name} has not come to its end in {seconds:g} s: killed")
                 skynet.kill(handle)
         elif handle is not None:
             skynet.kill(handle)
