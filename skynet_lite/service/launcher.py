@@ -92,8 +92,8 @@ def list_srv(ti: int | None, shown: Callable[[Any, int], Any], command: str) -> 
     asked = list(services)
     found: dict[int, Any] = dict.fromkeys(asked, "TIMEOUT")
     requests = [(handle, "debug", command) for handle in asked]
-    for (handle, *_), answer in skynet.select(*requests, timeout=ti):
-        found[handle] = "ERROR" if answer is None else answer[0]
+    for request, answer in skynet.select(*requests, timeout=ti):
+        found[request[0]] = "ERROR" if request.error else answer
     return {skynet.address(handle): shown(value, handle) for handle, value in found.items()}
 
 
