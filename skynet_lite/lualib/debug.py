@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_DEBUG, pack, unpack
+from ..skynet.coroutine import GreenletExit
 from ..skynet.protocol import PROTO, Protocol
-from ..skynet.runnable import has_run, runnable
+from ..skynet.runnable import has_run, leaves, runnable
 from ..skynet.scheduler import current
 from . import memory, remotedebug
 from .console import tostring
@@ -126,7 +127,9 @@ def STOP() -> None:
     while functions:  # one of them may give another
         try:
             has_run(functions.pop()())
-        except Exception as e:
+        except BaseException as e:
+            if isinstance(e, GreenletExit) and leaves(e) is e:  # it is being closed
+                raise
             s.report("on_stop failed: ", e)
     skynet.exit()
 
