@@ -54,6 +54,8 @@ def compare(checkout: Path) -> list[str]:
     """Names that only skynet has, or only the data."""
     told = []
     for library, data in load().items():
+        if "/" not in data["file"]:
+            continue  # ours alone
         files = [data["file"].split(", ")[0]] + [f for f in data["file"].split(", ")[1:] if "/" in f]
         for file in files:
             if not (checkout / file).is_file():

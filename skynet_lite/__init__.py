@@ -48,9 +48,11 @@ if TYPE_CHECKING:
         sharetable as sharetable,
         snax as snax,
         socketchannel as socketchannel,
+        supervisor as supervisor,
     )
     from .node.client import Client as Client
-    from .node.node import Node as Node, mark as mark
+    from .node.node import Node as Node
+    from .node.recording import mark as mark
     from .skynet import manager as manager, socket as socket
     from .trace import Trace as Trace
     from .trace.language import language as language
@@ -77,6 +79,7 @@ _LIBRARIES = (
     "sharetable",
     "snax",
     "socketchannel",
+    "supervisor",
 )
 _MODULES = {"core": "core", "skynet": "skynet", "trace": "trace", "view": "view"} | {
     "lab": "course.lab", "manager": "skynet.manager",
@@ -84,7 +87,7 @@ _MODULES = {"core": "core", "skynet": "skynet", "trace": "trace", "view": "view"
     **{name: f"lualib.{name}" for name in _LIBRARIES},
 }  # fmt: skip
 _HOME = {
-    "Node": "node.node", "mark": "node.node", "Client": "node.client", "Trace": "trace", "Outside": "core.outside",
+    "Node": "node.node", "mark": "node.recording", "Client": "node.client", "Trace": "trace", "Outside": "core.outside",
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",
     "DriveTimeout": "core.errors", "FrozenError": "core.errors", "MethodError": "core.errors",

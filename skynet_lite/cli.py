@@ -77,6 +77,7 @@ _COMMANDS = {
     "run": ("run a program until it has nothing more to do, Ctrl-C or SIGTERM",
         "Runs the service that CONFIG.toml names with its key start, until Ctrl-C or SIGTERM; "
         "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket. "
+        "At the end services run what skynet.on_stop was given; a second signal ends it at once. "
         'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.'),
     "trace": ("run a service under the virtual clock; print, draw or save its trace",
         "Runs SERVICE.py with ARGS under the virtual clock until nothing can run, and prints the trace as "
@@ -190,6 +191,7 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
             if configured:
                 while not stopped.wait(1):  # a node of a configuration is there until it is told to go
                     node.run_until_idle()  # SIGHUP
+        node.shutdown()
     return 0
 
 
@@ -405,14 +407,15 @@ def _check_start(service: Scheduler, log: _Log) -> None:
 
 @contextlib.contextmanager
 def _stop_signals(node: Node) -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, from before the start on; the second signal kills.
+    """An event that Ctrl-C and SIGTERM set, from before the start on; the second signal kills, also during shutdown.
 
     Node.run_forever has handlers of its own, but only once the service has started.
     """
     stopped = threading.Event()
 
     def asked(signum: int, frame: object) -> None:
-        signal.signal(signum, signal.SIG_DFL)
+        for s in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(s, signal.SIG_DFL)
         stopped.set()
         node.stop()
 

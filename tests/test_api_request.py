@@ -37,7 +37,20 @@ def test_answers_come_in_the_order_of_arrival() -> None:
             say(asked[3], answer, skynet.now())
         say(skynet.task())
 
-    assert marks(main) == ["1 ('1',) 1", "2 ('2',) 2", "3 ('3',) 3", "0"]
+    assert marks(main) == ["1 1 1", "2 2 2", "3 3 3", "0"]
+
+
+def test_an_answer_is_what_call_would_return() -> None:
+    """One rule for both: None, the value, or a tuple of several."""
+
+    def main() -> None:
+        addr = skynet.newservice(slave)
+        for words in ((), ("a",), ("ab",)):
+            ask = (addr, "lua", "ping", 0, *words)
+            ((_, answer),) = skynet.select(ask)
+            say(answer == skynet.call(*ask), repr(answer))
+
+    assert marks(main) == ["True None", "True 'a'", "True ('a', 'b')"]
 
 
 def test_requests_are_added_with_fields_of_the_askers_own() -> None:
@@ -54,7 +67,7 @@ def test_requests_are_added_with_fields_of_the_askers_own() -> None:
             with pytest.raises(SkynetError, match="has been sent"):
                 request.select()
 
-    assert marks(main) == ["True 7 ('a', 'b')", "False 8 ()"]
+    assert marks(main) == ["True 7 ('a', 'b')", "False 8 None"]
 
 
 def test_each_request_fails_for_itself() -> None:
@@ -73,7 +86,7 @@ def test_each_request_fails_for_itself() -> None:
             say(asked[2], answer, type(asked.error).__name__)
 
     assert marks(main) == [
-        "ping None AddressError", "error None CallError", "ping None CallError", "exit None CallError", "ping () NoneType",
+        "ping None AddressError", "error None CallError", "ping None CallError", "exit None CallError", "ping None NoneType",
     ]  # fmt: skip
     assert issubclass(AddressError, SkynetError) and issubclass(CallError, SkynetError)
 
@@ -84,7 +97,7 @@ def test_the_timeout_abandons_the_rest_quietly() -> None:
     def main() -> None:
         addr = skynet.newservice(slave)
         request = skynet.request(*[(addr, "lua", "ping", n * 10, str(n)) for n in range(1, 10)])
-        got = [answer[0] for _, answer in request.select(35)]
+        got = [answer for _, answer in request.select(35)]
         say(got, request.timeout, skynet.now(), skynet.task())
         skynet.sleep(100)
 
@@ -116,7 +129,7 @@ def test_a_break_out_of_the_loop_closes_it() -> None:
         skynet.sleep(200)
         say(skynet.running().service.session_id_coroutine)
 
-    assert marks(main) == ["('0',)", "0", "0 ['BREAK']", "{}"]
+    assert marks(main) == ["0", "0", "0 ['BREAK']", "{}"]
 
 
 def test_calls_inside_the_loop() -> None:
@@ -125,7 +138,7 @@ def test_calls_inside_the_loop() -> None:
     def main() -> None:
         addr = skynet.newservice(slave)
         for _, answer in skynet.select((addr, "lua", "ping", 20, "b"), (addr, "lua", "ping", 10, "a")):
-            say(skynet.call(addr, "lua", "ping", 0, answer[0]), skynet.now())
+            say(skynet.call(addr, "lua", "ping", 0, answer), skynet.now())
             skynet.sleep(50)
 
     assert marks(main) == ["a 10", "b 60"]

@@ -64,6 +64,30 @@ def test_no_redis(reply: bytes, why: str) -> None:
         ] * 2
 
 
+def test_a_reply_has_a_limit() -> None:
+    """One key with a gigabyte in it must not fill the memory of the node; the next request makes a new connection."""
+
+    def reply(size: int) -> bytes:
+        return b"$%d\r\n%s\r\n" % (size, b"x" * size)
+
+    for size, fits in ((1000, True), (300_000, False)):
+        with saying(reply(size)) as s:
+
+            def twice(s: Any = s) -> list[Any]:
+                db = redis.connect("127.0.0.1", s.port, reply_limit=200_000)
+                found = []
+                for _ in range(2):
+                    try:
+                        found.append(len(db.get("k")))
+                    except SocketError as e:
+                        found.append(str(e).replace(str(s.port), "PORT"))
+                db.disconnect()
+                return found
+
+            why = "the connection to 127.0.0.1:PORT gave a reply of more than 200000 bytes: set another reply_limit"
+            assert met(s, twice) == ([size] * 2 if fits else [why] * 2)
+
+
 def listens(s: Any) -> Callable[[], Any]:
     """A subscriber that waits for its first message."""
 

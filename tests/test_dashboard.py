@@ -39,6 +39,7 @@ def test_it_follows_a_node_that_a_thread_drives() -> None:
         messages = f"<td>{node.service(handle).mailbox.popped}</td>"
         until(lambda: messages in first.value and messages in second.value)
         assert f"<td>:{handle:08x}</td><td>counter</td><td>0</td>{messages}" in first.value
+        assert "<th>CPU (needs profile = true)</th>" in first.value  # of a column of dashes
         assert "nothing is wrong" in first.value
         assert "the node has stopped" not in first.value
     assert first.looks > 1
@@ -103,6 +104,7 @@ def test_many_services_are_a_page_at_most_and_names_are_escaped() -> None:
     board = Dashboard(lambda: {"services": rows, "verdicts": []}, None)
     assert board.value.count("<tr>") == ROWS + 1 and "&lt;b&gt;" in board.value and "<b>" not in board.value
     assert ":00000000" not in board.value and "and 10 services more" in board.value and "0.500 s" in board.value
+    assert "<th>CPU</th>" in board.value
     language("zh")
     try:
         chinese = Dashboard(lambda: {"services": rows, "verdicts": []}, None)

@@ -12,7 +12,6 @@ import inspect
 import logging
 import os
 import re
-import socket as pysocket
 import subprocess
 import sys
 import threading
@@ -240,6 +239,11 @@ def _(fault: Any) -> None:
     ask(child(lambda: skynet.info_func(fault)), "INFO", typename="debug")
 
 
+@scenario("skynet.on_stop:func")
+def _(fault: Any) -> None:
+    ask(child(lambda: skynet.on_stop(fault)), "STOP", typename="debug")
+
+
 @scenario("debug.reg_debugcmd:func")
 def _(fault: Any) -> None:
     ask(child(lambda: debug.reg_debugcmd("OWN", fault)), "OWN", typename="debug")
@@ -365,10 +369,7 @@ def _(fault: Any) -> None:
 
 @scenario("socket.udp_listen:func")
 def _(fault: Any) -> None:
-    with pysocket.socket(type=pysocket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    datagram(socket.udp_listen("127.0.0.1", port, fault))
+    datagram(socket.udp_listen("127.0.0.1", 0, fault))
 
 
 def datagram(to: int) -> int:
@@ -526,6 +527,7 @@ DRIVEN |= {
 }
 NO_CALLBACK = {  # what is named here is not called by the node
     "Node.service_name:service": "it is told its name only",
+    "supervisor.child:service": "see skynet.newservice",
     "multicast.Channel.__init__:pack": "see multicast.new",
     "multicast.Channel.__init__:unpack": "see multicast.new",
 }

@@ -278,7 +278,7 @@ def test_whatever_services_call_on_their_server_takes_its_lock() -> None:
     assert called("server") - guarded - on_sockets == only_read | own_mailbox
     assert all(hasattr(vars(SharedServer)[name], "__wrapped__") for name in guarded)
     own_tree = {"get", "pop", "setdefault"}  # datacenterd calls a branch of its tree a node
-    stand_still = {"look", "signal", "waits", "verdicts", "attach", "service_name"}
+    stand_still = {"look", "signal", "waits", "verdicts", "attach", "service_name", "births"}
     assert called("node") - own_tree == stand_still | {"places", "newservice"}  # names for places; a text of an error
 
 

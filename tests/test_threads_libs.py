@@ -100,7 +100,7 @@ def test_many_calls_at_once_to_all_workers_and_some_given_up() -> None:
             whole = 0
             for n in range(rounds):
                 answers = [answer for _, answer in skynet.select(*[(a, "lua", n) for a in to])]
-                whole += answers == [(n,)] * len(to)
+                whole += answers == [n] * len(to)
                 for _ in skynet.select(*[(a, "lua", n) for a in to], timeout=5):
                     break  # the rest is on its way still
             skynet.retpack(whole)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .. import skynet
-from ..node.node import mark
+from ..node.recording import mark
 from .engine import Hints, choice, exercise, first_wrong, hint, plain
 from .programs import Run, run
 

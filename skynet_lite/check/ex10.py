@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 from .. import skynet
-from ..node.node import mark
+from ..node.recording import mark
 from .engine import Hints, among, choice, exercise, hint, plain
 from .programs import NOTHING, Run, a_function, run
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from .. import skynet
 from ..core.errors import CallError, DriveTimeout
-from ..node.node import mark
+from ..node.recording import mark
 from .engine import Hint, Hints, exercise, hint, no_list, plain
 from .programs import Run, a_function, run
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from .. import skynet
 from ..core.errors import CallError, DriveTimeout
-from ..node.node import mark
+from ..node.recording import mark
 from .engine import Hint, Hints, among, exercise, hint, no_list
 from .programs import Run, a_function, run
 

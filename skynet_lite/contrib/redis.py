@@ -23,46 +23,46 @@ except ImportError:
 from ..core.errors import SkynetError
 from ..lualib.socketchannel import Channel, ChannelSocket, channel
 
+REPLY_LIMIT = 64 * 1024 * 1024
+
 
 class RedisError(SkynetError):
     """What the Redis server answered as an error."""
 
 
-def _encode(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
-
-
-def _pack(command: Iterable[Any]) -> bytes:
-    words: Any = tuple(map(_encode, command))  # its stub knows tuples of one word only
-    packed: bytes = hiredis.pack_command(words)
-    return packed
+def _pack(command: Iterable[Any]) -> Any:
+    words: Any = (w if isinstance(w, bytes) else str(w).encode("utf-8", "surrogateescape") for w in command)
+    return hiredis.pack_command(tuple(words))
 
 
 class _Replies:
     """The reader of a channel's current connection; what hiredis has read ahead stays with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None) -> None:
         self._sock: ChannelSocket | None = None
         self._reader: Any = None
+        self._limit = limit
         self.channel: Channel  # whose replies they are
 
     def next(self, sock: ChannelSocket) -> Any:
-        """One reply; an error is a RedisError, not raised. Raises SocketError: that is no Redis."""
+        """One reply; an error is a RedisError, not raised. Raises SocketError: it is too long, or that is no Redis."""
+        come = 0
         if sock is not self._sock:
             self._sock = sock
             self._reader = hiredis.Reader(encoding="utf-8", errors="surrogateescape", replyError=RedisError)
         try:
             while (reply := self._reader.gets()) is False:
-                self._reader.feed(sock.read())
+                self._reader.feed(data := sock.read())
+                if self._limit is not None and (come := come + len(data)) > self._limit:
+                    raise self.channel.lost(f"gave a reply of more than {self._limit} bytes: set another reply_limit")
         except (hiredis.ProtocolError, TypeError, ValueError, MemoryError) as e:  # a list as a key, a length beyond all
             raise self.channel.lost(f"does not speak Redis: {str(e) or 'out of memory'}") from None
         return reply
 
     def one(self, sock: ChannelSocket) -> tuple[bool, Any]:
         reply = self.next(sock)
-        failed = reply if isinstance(reply, RedisError) else None
-        if isinstance(reply, list):
-            failed = next((r for r in reply if isinstance(r, RedisError)), None)
+        parts = reply if isinstance(reply, list) else [reply]
+        failed = next((part for part in parts if isinstance(part, RedisError)), None)
         return failed is None, reply if failed is None else failed
 
     def several(self, n: int, sock: ChannelSocket) -> tuple[bool, list[Any]]:
@@ -74,9 +74,9 @@ class _Connection:
 
     def __init__(
         self, host: str = "127.0.0.1", port: int = 6379, *, auth: str | None = None, username: str | None = None,
-        db: int | None = None, **options: Any,
+        db: int | None = None, reply_limit: int | None = REPLY_LIMIT, **options: Any,
     ) -> None:  # fmt: skip
-        self._replies = _Replies()
+        self._replies = _Replies(reply_limit)
         self._hello: list[tuple[Any, ...]] = []
         if auth is not None:
             self._hello.append(("AUTH", auth) if username is None else ("AUTH", username, auth))
@@ -117,8 +117,7 @@ class Redis(_Connection):
         if not commands:
             raise SkynetError("pipeline needs at least one command")
         data = b"".join(map(_pack, commands))
-        replies: list[Any] = self.channel.request(data, partial(self._replies.several, len(commands)))
-        return replies
+        return list(self.channel.request(data, partial(self._replies.several, len(commands))))
 
 
 class Watch(_Connection):
@@ -153,8 +152,7 @@ class Watch(_Connection):
         """Wait for the next message: (data, channel), or (data, channel, pattern) by a pattern. Raises SocketError."""
         while (message := self.channel.response(self._pushed)) is None:
             pass
-        found: tuple[str, ...] = message
-        return found
+        return tuple(message)
 
     def _pushed(self, sock: ChannelSocket) -> tuple[bool, Any]:
         ok, reply = self._replies.one(sock)
@@ -173,7 +171,8 @@ class Watch(_Connection):
 
 
 def connect(host: str = "127.0.0.1", port: int = 6379, **options: Any) -> Redis:
-    """Connect and log in. Options: auth (the password), username, db, overload, backup (see socketchannel).
+    """Connect and log in. Options: auth (the password), username, db, overload, backup (see socketchannel), and
+    reply_limit: the bytes that one reply may have, None for any number; a longer one ends the connection.
 
     Raises SocketError if there is no connection.
     """

@@ -38,8 +38,6 @@ class Udp(Sending):
 
     @guarded
     def udp_listen(self, opaque: int, host: str, port: int) -> int:
-        if port == 0:
-            raise SocketError("udp listen host failed: a port is needed, 0 is none")
         return self.udp(opaque, host, port, "udp listen host failed")
 
     @guarded

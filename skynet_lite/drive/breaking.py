@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+from ..core.errors import NodeClosed
 from ..core.places import is_ours
 
 T = TypeVar("T")
@@ -78,6 +79,27 @@ def stop_signals(driver: Any) -> Iterator[None]:
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
+
+
+@contextmanager
+def broken_off(seconds: float | None) -> Iterator[None]:
+    """A handler that this thread is in after so many seconds gets NodeClosed, as any later one. None: never."""
+    over, thread = threading.Event(), threading.get_ident()
+
+    def late() -> None:
+        if not over.wait(seconds):
+            while not over.wait(0.02):
+                raise_in(thread, NodeClosed)
+
+    watch = threading.Thread(target=late, name="skynet_lite shutdown", daemon=True)
+    if seconds is not None:
+        watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if watch.ident is not None:
+            watch.join()
 
 
 def raise_in(thread: int | None, error: type[BaseException]) -> bool:

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from .. import skynet
 from ..core.errors import SkynetError
 from ..core.message import PTYPE_DEBUG, pack, unpack
+from ..skynet.coroutine import GreenletExit
 from ..skynet.protocol import PROTO, Protocol
-from ..skynet.runnable import runnable
+from ..skynet.runnable import has_run, leaves, runnable
 from ..skynet.scheduler import current
 from . import memory, remotedebug
 from .console import tostring
@@ -25,8 +26,8 @@ from .inject import inject
 from .library import kept
 
 __all__ = [
-    "EXIT", "GC", "INFO", "KILLTASK", "LINK", "MEM", "PING", "REMOTEDEBUG", "RUN", "STAT", "SUPPORT", "TASK", "TERM",
-    "TRACELOG", "UNIQTASK", "reg_debugcmd",
+    "EXIT", "GC", "INFO", "KILLTASK", "LINK", "MEM", "PING", "REMOTEDEBUG", "RUN", "STAT", "STOP", "SUPPORT",
+    "TASK", "TERM", "TRACELOG", "UNIQTASK", "reg_debugcmd",
 ]  # fmt: skip
 __dir__ = __all__.copy
 
@@ -116,6 +117,23 @@ PING = skynet.ret
 TERM = skynet.term
 
 
+def STOP() -> None:
+    """Run what skynet.on_stop was given, the last first, and exit; who asks is told by the end of this service."""
+    s = current()
+    if s.libs.setdefault("stopping", skynet.running()) is not skynet.running():
+        LINK()
+        return
+    functions = s.libs.get("on_stop", [])
+    while functions:  # one of them may give another
+        try:
+            has_run(functions.pop()())
+        except BaseException as e:
+            if isinstance(e, GreenletExit) and leaves(e) is e:  # it is being closed
+                raise
+            s.report("on_stop failed: ", e)
+    skynet.exit()
+
+
 def RUN(source: str, filename: str, *args: Any) -> None:
     ok, output = inject(current(), source, filename, args)
     skynet.retpack(ok, "\n".join(output))
@@ -146,8 +164,8 @@ def TRACELOG(proto: str | bool | None = None, flag: bool | None = None) -> None:
 
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "EXIT": EXIT, "GC": GC, "INFO": INFO, "KILLTASK": KILLTASK, "LINK": LINK, "MEM": MEM, "PING": PING,
-    "REMOTECMD": REMOTECMD, "REMOTEDEBUG": REMOTEDEBUG, "RUN": RUN, "STAT": STAT, "SUPPORT": SUPPORT,
-    "TASK": TASK, "TERM": TERM, "TRACELOG": TRACELOG, "UNIQTASK": UNIQTASK,
+    "REMOTECMD": REMOTECMD, "REMOTEDEBUG": REMOTEDEBUG, "RUN": RUN, "STAT": STAT, "STOP": STOP,
+    "SUPPORT": SUPPORT, "TASK": TASK, "TERM": TERM, "TRACELOG": TRACELOG, "UNIQTASK": UNIQTASK,
 }  # fmt: skip
 
 

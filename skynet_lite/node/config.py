@@ -62,6 +62,9 @@ class Config:
     """A pid file: `skynet-lite run` then goes to the background. A Node that a program makes stays where it is."""
     profile: bool = False
     """Whether the CPU time of each service is measured (skynet.stat "cpu"). Costs a part of each message."""
+    shutdown: int = 8
+    """Seconds that all services together have to come to their end (skynet.on_stop) when the node is to stop: by
+    Node.shutdown, or by the first Ctrl-C or SIGTERM under `skynet-lite run`. Below the ten that containers get."""
     env: dict[str, Any] = field(default_factory=dict)
     """The program's own values."""
 
@@ -82,6 +85,7 @@ def _keys(*types: str) -> list[str]:
     return [key for key, f in _SETTABLE.items() if f.type in types]
 
 
+_SECONDS = "a number of seconds is needed, or 0"
 _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (_keys("str", "str | None"), lambda value: value is None or isinstance(value, str), "a string is needed"),
     (_keys("str", "str | None"), lambda value: "\0" not in (value or ""), "a NUL character has no place in it"),
@@ -89,7 +93,7 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["thread"], lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
     (["thread"], lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
     (["memory"], lambda value: type(value) is int and 0 <= value < 1 << 64, "a number of MiB is needed, or 0"),
-    (["endless"], lambda value: type(value) is int and 0 <= value <= 1 << 31, "a number of seconds is needed, or 0"),
+    (["endless", "shutdown"], lambda value: type(value) is int and 0 <= value <= 1 << 31, _SECONDS),
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
     (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),

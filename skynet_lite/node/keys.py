@@ -24,6 +24,7 @@ class Keys(TypedDict, total=False):
     logpath: str
     daemon: str | None
     profile: bool
+    shutdown: int
     env: dict[str, Any]
 
 

@@ -24,7 +24,7 @@ from ..core.harbor import Harbor
 from ..core.logger import Logger, careful, open_log
 from ..core.message import PTYPE_LUA, pack, unpack
 from ..core.outside import POLLERS, Outside
-from ..core.places import Places, here
+from ..core.places import Places
 from ..core.ports import Call
 from ..core.server import Server
 from ..core.timer import ticks as whole_ticks
@@ -36,7 +36,6 @@ from ..drive.shared import SharedServer
 from ..drive.worker import Worker
 from ..drive.workers import Workers
 from ..lualib import debug as debug, memory  # every service speaks PTYPE_DEBUG
-from ..skynet.coroutine import running
 from ..skynet.scheduler import Scheduler
 from ..tell.record import Recorded
 from ..trace import Recorder, Trace, Verdicts, Waits
@@ -48,8 +47,9 @@ from .config import environment, load as load_config
 from .keys import Keys, Shown, shown
 from .loader import Registry
 from .looking import behind, parked_at, rows, tables
-from .recording import Recording, listened
+from .recording import Recording
 from .snlua import Snlua
+from .stopping import stopped
 
 T = TypeVar("T")
 
@@ -403,6 +403,17 @@ class Node(metaclass=Shown):
 
     # ----------------------------------------------------------------- the end
 
+    def shutdown(self, timeout: float | None = None) -> bool:
+        """End gracefully: services run what skynet.on_stop was given, the youngest first; then `close`.
+
+        `timeout`: seconds of the node's clock for all together; None: the key `shutdown`. Then the node is closed
+        anyway, and the log says who had not come to its end. True if all had. Not from inside a service.
+        """
+        try:
+            return stopped(self, self.config.shutdown if timeout is None else timeout)
+        finally:
+            self.close()
+
     def close(self) -> None:
         """End everything: coroutines (their `finally` blocks run), sockets, threads, files."""
         for dashboard in self._dashboards:
@@ -437,14 +448,3 @@ class Node(metaclass=Shown):
     def __repr__(self) -> str:
         state = "closed" if self.closed else "served" if self.served() else "open"
         return f"<Node {state}, {len(self.handles.contexts)} services>"
-
-
-def mark(text: str) -> None:
-    """Write a mark into the trace: of the current service, or outside of every node that records."""
-    co, text = running(), text_of(text)
-    s = getattr(co, "service", None)
-    if s is None:
-        for recording in listened():
-            recording.tell(("mark", 0, 0, text, None))
-    elif s.emit is not None:
-        s.emit(("mark", s.handle, co.n, text, here()))

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from ..core.errors import error_text
+from ..core.errors import error_text, text_of
+from ..core.places import here
 from ..core.server import Server
 from ..skynet.coroutine import running
 from ..tell.server import tell
@@ -175,7 +176,14 @@ class Recording:
         return stamp_all if stamps else None
 
 
-def listened() -> list[Recording]:
-    """Of all nodes that somebody listens to."""
-    with _lock:
-        return list(_listened)
+def mark(text: str) -> None:
+    """Write a mark into the trace: of the current service, or outside of every node that records."""
+    co, text = running(), text_of(text)
+    s = getattr(co, "service", None)
+    if s is None:
+        with _lock:
+            listened = list(_listened)
+        for recording in listened:
+            recording.tell(("mark", 0, 0, text, None))
+    elif s.emit is not None:
+        s.emit(("mark", s.handle, co.n, text, here()))

@@ -14,6 +14,7 @@ from skynet_lite.skynet.scheduler import current
 services: dict[int, str] = {}
 instance: dict[int, tuple[Any, Any]] = {}  # handle → response function of whoever waits for its start, the service
 launch_session: dict[int, int | None] = {}  # handle → session of that request
+watchers: dict[int, list[int]] = {}  # handle → who is to hear of its end
 
 
 def launch(logged: bool, kind: str, name: str = "", *args: Any) -> None:
@@ -62,7 +63,17 @@ def ERROR(source: int) -> None:
 def REMOVE(source: int, handle: int, kill: bool) -> None:
     """No answer: the sender is gone, or going."""
     services.pop(handle, None)
+    for watcher in watchers.pop(handle, ()):
+        skynet.send(watcher, "lua", "ENDED", handle)
     report(handle, not kill)  # it ended by itself before its start was over: the caller gets None. Killed: an error
+
+
+def WATCH(source: int, handle: int) -> None:
+    """No answer: `source` gets ("lua", "ENDED", handle) when that service has gone, or at once. Not in skynet."""
+    if handle in services:
+        watchers.setdefault(handle, []).append(source)
+    else:
+        skynet.send(source, "lua", "ENDED", handle)
 
 
 def KILL(source: int, handle: int | str) -> None:
@@ -81,8 +92,8 @@ def list_srv(ti: int | None, shown: Callable[[Any, int], Any], command: str) -> 
     asked = list(services)
     found: dict[int, Any] = dict.fromkeys(asked, "TIMEOUT")
     requests = [(handle, "debug", command) for handle in asked]
-    for (handle, *_), answer in skynet.select(*requests, timeout=ti):
-        found[handle] = "ERROR" if answer is None else answer[0]
+    for request, answer in skynet.select(*requests, timeout=ti):
+        found[request[0]] = "ERROR" if request.error else answer
     return {skynet.address(handle): shown(value, handle) for handle, value in found.items()}
 
 
@@ -111,7 +122,9 @@ def unknown(source: int, *args: Any) -> None:
     skynet.retpack(["Unknown command"])
 
 
-commands = {f.__name__: f for f in (LAUNCH, LOGLAUNCH, LAUNCHOK, ERROR, REMOVE, KILL, LIST, STAT, MEM, GC, QUERY)}
+commands = {
+    f.__name__: f for f in (LAUNCH, LOGLAUNCH, LAUNCHOK, ERROR, REMOVE, WATCH, KILL, LIST, STAT, MEM, GC, QUERY)
+}
 
 
 def text(session: int, source: int, cmd: str) -> None:

@@ -26,7 +26,7 @@ from .response import Response as Response
 from .scheduler import Scheduler as Scheduler
 from .services import (
     dispatch_message, endless, error, exit, getenv, harbor, info_func, init, init_service, localname, memlimit,
-    mqlen, newservice, queryservice, self, setenv, start, stat, term, uniqueservice,
+    mqlen, newservice, on_stop, queryservice, self, setenv, start, stat, term, uniqueservice,
 )  # fmt: skip
 from .tables import address
 from .task import killthread, task, trace_timeout, uniqtask
@@ -40,7 +40,7 @@ __all__ = [  # noqa: RUF022
     "dispatch", "dispatch_message",
     "dispatch_unknown_request", "dispatch_unknown_response", "endless", "error", "exit", "filter", "fork",
     "forward_type", "genid", "getenv", "harbor", "hpc", "ignoreret", "info_func", "init", "init_service", "kill",
-    "killthread", "launch", "localname", "memlimit", "monitor", "mqlen", "name", "newservice", "now", "pack",
+    "killthread", "launch", "localname", "memlimit", "monitor", "mqlen", "name", "newservice", "now", "on_stop", "pack",
     "packstring", "queryservice", "queue", "rawcall", "rawsend", "redirect", "register", "register_protocol",
     "register_type", "request", "response", "ret", "retpack", "running", "select", "self", "send", "setenv", "sleep",
     "start", "starttime", "stat", "task", "term", "time", "timeout", "tostring", "trace", "trace_timeout", "tracecall",

@@ -27,8 +27,6 @@ from .waits import wait, wakeup
 __all__ = ["Request", "request", "select"]
 __dir__ = __all__.copy
 
-Answer = tuple[Any, ...] | None
-
 
 class Asked(tuple[Any, ...]):
     """What was asked, `(addr, typename, *args)`, with fields of the asker's own.
@@ -47,7 +45,7 @@ class Request:
         self._asks: list[Asked] = []
         self._thread: _RequestThread | None = None
         self._open: OrderedDict[int, tuple[Asked, Protocol] | None] = OrderedDict()  # by session; None: the timer
-        self._come: deque[tuple[Asked, Answer]] = deque()
+        self._come: deque[tuple[Asked, Any]] = deque()
         for ask in asks:
             self.add(ask)
 
@@ -64,11 +62,12 @@ class Request:
 
     __call__ = add
 
-    def select(self, timeout: int | None = None) -> Iterator[tuple[Asked, Answer]]:
+    def select(self, timeout: int | None = None) -> Iterator[tuple[Asked, Any]]:
         """Send all, and give (asked, answer) as they come; at the end, or at a `break`, close.
 
-        `answer` is the tuple of values, None for a call that failed (`asked.error`); calls to addresses that do
-        not exist come first. After `timeout` ticks it stops, and `timeout` is True.
+        `answer` is what skynet.call would return: None, the value, or a tuple of several. None, too, for a call that
+        failed: then `asked.error` is what skynet.call would raise. Calls to addresses that do not exist come first.
+        After `timeout` ticks it stops, and `timeout` is True.
         """
         if self._thread is not None:
             raise SkynetError("this request has been sent: make a new one with skynet.request()")
@@ -105,7 +104,7 @@ class Request:
         s.killed(thread, running().n)
         coroutine_drop(thread)
 
-    def _answers(self) -> Iterator[tuple[Asked, Answer]]:
+    def _answers(self) -> Iterator[tuple[Asked, Any]]:
         try:
             while True:
                 if self._come:
@@ -132,7 +131,8 @@ class Request:
             try:
                 if not ok:
                     raise CallError.of(payload, session, p.name)
-                answer = p.unpack(payload)
+                values = p.unpack(payload)
+                answer = values[0] if len(values) == 1 else values or None
             except BaseException as e:
                 asked.error = e
             self._come.append((asked, answer))
@@ -169,7 +169,7 @@ def request(*asks: tuple[Any, ...]) -> Request:
     return Request(*asks)
 
 
-def select(*asks: Any, timeout: int | None = None) -> Iterator[tuple[Asked, Answer]]:
+def select(*asks: Any, timeout: int | None = None) -> Iterator[tuple[Asked, Any]]:
     """`request(*asks).select(timeout)`, in one; or of a Request that is given."""
     if len(asks) == 1 and isinstance(asks[0], Request):
         return asks[0].select(timeout)

@@ -58,6 +58,15 @@ def init(func: F) -> F:
     return func
 
 
+def on_stop(func: F) -> F:
+    """Have `func()` run before the service ends, when its node or its supervisor stops it; it may wait. Decorates.
+
+    What was given last runs first; then the service exits. See Node.shutdown. skynet has no such thing.
+    """
+    current().libs.setdefault("on_stop", []).append(runnable(func))
+    return func
+
+
 def init_service(func: Callable[[], Any]) -> object:
     """Run the init functions and then `func`, and tell the launcher how it went: what `start` does in its timer."""
     s = current()

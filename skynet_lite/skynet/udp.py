@@ -44,7 +44,7 @@ def udp(func: Callable[[bytes, bytes], Any], host: str | None = None, port: int 
 
 
 def udp_listen(host: str, port: int, func: Callable[[bytes, bytes], Any]) -> int:
-    """A UDP socket bound to a port that is given. Raises SocketError."""
+    """A UDP socket bound to a port; 0: one that is free, which socket.sockname(id) tells. Raises SocketError."""
     return _udp("udp_listen", func, *address_of(host, port))
 
 

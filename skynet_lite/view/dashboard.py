@@ -81,11 +81,13 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
     # ---- what is seen
 
     def _html(self, running: bool) -> str:
+        services = self._data["services"]
+        measured = any(row["cpu"] is not None for row in services)
+        cpu = "CPU" if measured else say("CPU (needs profile = true)", "CPU（需要 profile = true）")
         heads = [
             say("address", "地址"), say("service", "服务"), say("mailbox", "邮箱"), say("messages", "消息"),
-            say("new", "新增"), "CPU", say("tasks", "任务"), say("sockets", "socket"),
+            say("new", "新增"), cpu, say("tasks", "任务"), say("sockets", "socket"),
         ]  # fmt: skip
-        services = self._data["services"]
         shown = sorted(services, key=lambda row: (-row["mailbox"], -self._news(row)))[:ROWS]
         rows = []
         for row in sorted(shown, key=lambda row: str(row["address"])):

@@ -1,0 +1,265 @@
+"""The graceful end: who is asked, in which order, what he may do meanwhile, and that nobody can hold a node up."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skynet_lite import ConfigError, Node, SkynetError, skynet
+from skynet_lite.testing import NodeUnderTest
+
+
+def said(node: Node) -> list[str]:
+    """What services have logged themselves: the line without who, and without what the node says of births and ends."""
+    lines = [line.partition("] ")[2] for line in node.log_lines]
+    return [line for line in lines if not line.startswith(("LAUNCH", "KILL"))]
+
+
+def store() -> None:
+    """A service that others need at their end."""
+
+    @skynet.dispatch("lua")
+    def _(session: int, source: int, what: str) -> None:
+        skynet.sleep(10)
+        skynet.retpack(f"{what} is saved")
+
+    skynet.on_stop(lambda: skynet.error("store is closed"))
+
+
+def agent(store: int, name: str) -> None:
+    @skynet.on_stop
+    def end() -> None:
+        skynet.error(skynet.call(store, "lua", name))
+
+
+def program() -> None:
+    addr = skynet.newservice(store)
+    for name in ("ann", "bob"):
+        skynet.newservice(agent, addr, name)
+
+
+WAYS: list[dict[str, Any]] = [
+    {"clock": "virtual"}, {"clock": "virtual", "thread": 3}, {}, {"thread": 4}, {"serve": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("keys", WAYS, ids=str)
+def test_the_youngest_goes_first_and_may_wait(keys: dict[str, Any]) -> None:
+    """Who came later may need who was there before: an agent saves by a call, and the store goes last."""
+    keys = dict(keys)
+    serve = keys.pop("serve", False)
+    node = Node(log=list, **keys)
+    if serve:
+        node.serve()
+    node.newservice(program)
+    assert node.shutdown() and node.closed
+    assert said(node) == ["bob is saved", "ann is saved", "store is closed"]
+
+
+def test_a_service_with_nothing_to_do_is_there_to_the_end(node: NodeUnderTest) -> None:
+    """It is not asked, so the older one finds it: a program's first service uses those that it has started."""
+
+    def helper() -> None:
+        skynet.dispatch("lua", lambda session, source: skynet.retpack("here"))
+
+    def first() -> None:
+        addr = skynet.newservice(helper)
+        skynet.on_stop(lambda: skynet.error("the younger one is", skynet.call(addr, "lua")))
+
+    node.newservice(first)
+    node.shutdown()
+    assert said(node) == ["the younger one is here"]
+
+
+def test_the_last_function_runs_first_and_one_that_fails_is_logged(node: NodeUnderTest) -> None:
+    """As with `atexit`: what was opened last is closed first."""
+
+    def opens() -> None:
+        skynet.on_stop(lambda: skynet.error("one"))
+
+        @skynet.on_stop
+        def _() -> None:
+            skynet.error("two")
+            skynet.on_stop(lambda: skynet.error("given at the end"))
+            raise ValueError("no disk")
+
+    node.newservice(opens)
+    assert node.shutdown()
+    lines = said(node)
+    assert [lines[0], *lines[2:]] == ["two", "given at the end", "one"]
+    assert lines[1].startswith("on_stop failed: Traceback") and lines[1].endswith("ValueError: no disk")
+
+
+def test_who_is_born_meanwhile_is_asked_too(node: NodeUnderTest) -> None:
+    """There may be more to do at the end than there was at the beginning."""
+
+    def late() -> None:
+        skynet.on_stop(lambda: skynet.error("late"))
+
+    def first() -> None:
+        @skynet.on_stop
+        def _() -> None:
+            skynet.newservice(late)
+            skynet.error("first")
+
+    node.newservice(first)
+    assert node.shutdown()
+    assert said(node) == ["first", "late"]
+
+
+@pytest.mark.skynet(faults=True, shutdown=3)
+def test_one_deadline_for_all_and_the_log_says_who_missed_it(node: NodeUnderTest) -> None:
+    """Two seconds for the one leave one for the next; the third is not asked any more, and the node ends all the same."""
+
+    def slow(seconds: int) -> None:
+        @skynet.on_stop
+        def waits() -> None:
+            skynet.sleep(100 * seconds)
+            skynet.error(f"{seconds} s at {skynet.now()}")
+
+    oldest, stuck, _ = (node.newservice(slow, seconds) for seconds in (1, 2, 2))
+    assert not node.shutdown() and node.closed
+    assert said(node) == [
+        "2 s at 200",
+        f"stop: :{stuck:08x} slow has not come to its end in 3 s; not asked any more: :{oldest:08x} slow",
+    ]
+
+
+@pytest.mark.parametrize("keys", [{}, {"thread": 3}, {"serve": True}], ids=str)
+def test_a_handler_that_never_returns_is_broken_off(keys: dict[str, Any]) -> None:
+    """No message reaches it any more: `patience` seconds after the deadline it gets an exception."""
+
+    def loops() -> None:
+        @skynet.on_stop
+        def _() -> None:
+            while True:
+                pass
+
+    keys = dict(keys)
+    serve = keys.pop("serve", False)
+    node = Node(log=list, **keys)
+    node.patience = 0.1
+    if serve:
+        node.serve()
+    addr = node.newservice(loops)
+    assert not node.shutdown(0.1) and node.closed
+    text = "\n".join(said(node))
+    assert "NodeClosed" in text and f":{addr:08x}" in next(line for line in said(node) if line.startswith("stop: "))
+
+
+def test_close_is_at_once(node: NodeUnderTest) -> None:
+    """Nobody is asked: `finally` blocks run, on_stop functions do not. So `with Node()` ends as it always has."""
+
+    def service() -> None:
+        skynet.on_stop(lambda: skynet.error("asked"))
+        try:
+            skynet.wait()
+        finally:
+            skynet.error("finally")
+
+    node.newservice(service, wait=False)
+    node.run_until_idle()
+    node.close()
+    assert said(node) == ["finally"]
+    assert node.shutdown()  # a second end has nothing to do
+
+
+def test_asked_twice_it_ends_once(node: NodeUnderTest) -> None:
+    """The second who asks waits for the same end, and does not cut the first short."""
+
+    def service() -> None:
+        @skynet.on_stop
+        def _() -> None:
+            skynet.sleep(5)
+            skynet.error("saved")
+
+    addr = node.newservice(service)
+
+    def ask() -> int:
+        for _ in skynet.select((addr, "debug", "STOP"), (addr, "debug", "STOP")):
+            pass
+        return skynet.now()
+
+    assert node.do(ask) == 5
+    assert said(node) == ["saved"]
+
+
+def test_a_replay_ends_in_the_same_way(node: NodeUnderTest) -> None:
+    """The end is part of the recording: the program of a bug report is run again to its last line."""
+    node.newservice(program)
+    node.shutdown()
+    assert Node.replay(node.trace, program, store, agent).same
+
+
+def test_what_is_wrong_is_said_where_it_is_given(node: NodeUnderTest) -> None:
+    """A time that is none, a function that would not run, and a service that wants to end its own node."""
+
+    async def never() -> None: ...
+
+    def inside() -> str:
+        with pytest.raises(SkynetError, match="neither async"):
+            skynet.on_stop(never)
+        with pytest.raises(SkynetError, match="inside a service"):
+            node.shutdown()
+        return "refused"
+
+    assert node.do(inside) == "refused"
+    bad: Any = "soon"
+    with pytest.raises(SkynetError, match="a number of seconds, 0 or more, not 'soon'"):
+        Node(log=list).shutdown(bad)
+    with pytest.raises(ConfigError, match="'shutdown' is -1: a number of seconds"):
+        Node(shutdown=-1)
+
+
+# ---- as a program
+
+PROGRAM = """\
+from skynet_lite import skynet
+
+@skynet.start
+def main():
+    @skynet.on_stop
+    def end():
+        print("saving", flush=True)
+        skynet.sleep(%s)
+        print("saved", flush=True)
+    print("up", flush=True)
+    %s
+"""
+
+
+def started(tmp_path: Path, sleep: str, then: str, *options: str) -> subprocess.Popen[str]:
+    (tmp_path / "program.py").write_text(PROGRAM % (sleep, then))
+    words = [sys.executable, "-m", "skynet_lite", "run", *options, str(tmp_path / "program.py")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    return process
+
+
+@pytest.mark.parametrize("options", [[], ["--thread", "3"]], ids=["one", "three"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_ends_a_program_gracefully(tmp_path: Path, number: signal.Signals, options: list[str]) -> None:
+    """What systemd, docker and a terminal send first."""
+    process = started(tmp_path, "5", "skynet.timeout(1000000, print)", *options)
+    process.send_signal(number)
+    assert process.communicate(timeout=60)[0] == "saving\nsaved\n" and process.returncode == 0
+
+
+def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
+    """Whoever cannot wait says so."""
+    process = started(tmp_path, "1000000", "skynet.timeout(1000000, print)")
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None and process.stdout.readline() == "saving\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == "" and process.returncode == -signal.SIGTERM
+
+
+def test_a_program_that_has_nothing_left_to_do_ends_in_the_same_way(tmp_path: Path) -> None:
+    """Nobody has asked it to; its services still have something to save."""
+    process = started(tmp_path, "5", "pass")
+    assert process.communicate(timeout=60)[0] == "saving\nsaved\n" and process.returncode == 0
