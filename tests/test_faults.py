@@ -180,6 +180,7 @@ def tcp(accept: Callable[[int, str], Any]) -> int:
 
 SCENARIOS |= {
     "skynet.fork:func": skynet.fork,
+    "skynet.offload:f": skynet.offload,
     "skynet.timeout:func": lambda fault: skynet.timeout(1, fault),
     "skynet.newservice:service": lambda fault: child(fault),
     "skynet.init:func": lambda fault: child(lambda: skynet.init(fault)),
@@ -705,6 +706,7 @@ def world(outside: Failing, pipe: int, result: list[str]) -> None:
         socket.netstat()
         socket.resolve("127.0.0.1")
         skynet.hpc(), skynet.time(), skynet.stat("cpu")
+        skynet.offload(os.getpid)
         skynet.timeout(1, lambda: None)
 
     def console() -> None:

@@ -271,7 +271,7 @@ def test_another_thread_may_not_drive() -> None:
         errors: list[str] = []
 
         def intruder() -> None:
-            for drive in (node.run_until_idle, node.step, lambda: node.call(8, "lua"), node.close):
+            for drive in (node.run_until_idle, node.step, lambda: node.newservice(echo, wait=False), node.close):
                 try:
                     drive()
                 except SkynetError as e:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from socket import SocketType
@@ -70,15 +71,19 @@ class Bell:
 
 
 class Outside:
-    """The real world. Subclass it to make another one. `poller`: None for the best that the system has."""
+    """The real world. Subclass it to make another one."""
 
-    def __init__(self, poller: Poller | None = None) -> None:
+    def __init__(self, poller: Poller | None = None, offload: int = 8) -> None:
+        """`poller`: None for the best that the system has. `offload`: how many threads blocking code gets."""
         self.poller: Poller = poller if poller is not None else POLLERS[""]()
         self._bell = Bell()
         self.poller.add(self._bell.fd, READ)
         self._lookups: deque[Lookup] = deque()  # results
         self._wanted: deque[tuple[Any, str, int, int]] = deque()  # names that no thread has taken yet
         self._threads: list[threading.Thread] = []
+        self._workers = offload
+        self._pool: ThreadPoolExecutor | None = None
+        self._offloaded: list[threading.Thread] = []  # those of the pool
         self._spare = open(os.devnull, "rb")  # noqa: SIM115  # until close
         self._lock = threading.RLock()  # for what other threads touch
         self._secrets: list[str] = []  # files
@@ -236,18 +241,30 @@ class Outside:
         """Results that have arrived, in the order of their arrival."""
         return [self._lookups.popleft() for _ in range(len(self._lookups))]
 
+    # ---- blocking code
+
+    def offload(self, name: str, job: Callable[[], Any]) -> None:
+        """Have `job()` done in a thread, which tells of its end by itself. `name`: what it is, for a recording."""
+        with self._lock:
+            if self._pool is None:
+                enter = lambda: self._offloaded.append(threading.current_thread())  # noqa: E731  # to be joined
+                self._pool = ThreadPoolExecutor(self._workers, "skynet_lite offload", enter)
+            self._pool.submit(job)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
             while self._secrets:
                 with suppress(OSError):
                     os.unlink(self._secrets.pop())
             self._wanted.clear()
-            threads = list(self._threads)
+            threads = self._threads + self._offloaded
             self.poller.close()
             self._bell.close()
             self._spare.close()
-        end = time.monotonic() + 0.1  # for those that are done; one that waits for a name is left, nobody wants it
+        end = time.monotonic() + 0.1  # for those that are done; one that blocks is left, nobody wants what it finds
         for thread in threads:
             thread.join(timeout=max(0.0, end - time.monotonic()))
 

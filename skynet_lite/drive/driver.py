@@ -42,6 +42,8 @@ class BaseDriver(ABC):
         self.serving = False  # a thread drives, or run_forever
         self.stopping = False  # `stop` was called
         self.jobs: deque[Job] = deque()  # for whoever is between two messages
+        self.offloads: dict[tuple[int, int], tuple[Call, Job]] = {}  # what runs in threads, and what lets its result in
+        self._oldest: tuple[Any, float] = None, 0.0  # the job that all wait for, and since when
         self.ctrl_c = CtrlC(self.wake)
         server.driver = self  # type: ignore[assignment]  # what is missing here, each driver has
 
@@ -75,6 +77,42 @@ class BaseDriver(ABC):
 
     def when_still(self, ctx: Context, job: Job) -> None:
         job()
+
+    # ---- what threads do
+
+    def leave(self, ctx: Context, job: Job) -> None:
+        self._server.driver.between(job)
+
+    def came(self, ctx: Context, job: Job) -> None:
+        """A job has ended, in its thread. Under the virtual clock its result waits for its turn (`next_result`)."""
+        if self._server.clock.virtual and self.workers == 1:
+            self.wake()
+        else:
+            self.leave(ctx, job)
+
+    def await_world(self) -> None:
+        """Nothing can run before something has come that is on its way."""
+        if self._server.owed():
+            self._server.poll(0.002)
+        else:
+            self.next_result()
+
+    def next_result(self, wait: float = 0.05) -> bool:
+        """Nothing else can run. Wait for a thread; under the virtual clock let in the result of the oldest job.
+
+        So there the same program makes the same trace. Only when that one does not come within `patience` seconds, for
+        it may itself wait for another, the next that has ended comes first. DOC: offload-order
+        """
+        jobs = list(self.offloads.items()) if self._server.clock.virtual else []
+        if jobs and self._oldest[0] != jobs[0][0]:
+            self._oldest = jobs[0][0], time.monotonic()
+        late = time.monotonic() - self._oldest[1] > self.patience
+        for _, (call, enter) in jobs if late else jobs[:1]:
+            if call.done.is_set():
+                enter()
+                return True
+        self._server.poll(wait)
+        return False
 
     def break_off(self, handle: int) -> bool:
         """Raise SignalError in the handler of a service that does not come back; False if it is in none."""
@@ -136,6 +174,7 @@ class BaseDriver(ABC):
 
     def check_hope(self, tick: int | None, deadline: float | None, what: str) -> None:
         """Nothing can run, the next timer comes at `tick`. Raises DriveTimeout if there is nothing to wait for."""
-        if tick is None and deadline is None and not self.serving and not self._server.socket_server.active():
+        waits = self.serving or self.offloads or self._server.socket_server.active()
+        if tick is None and deadline is None and not waits:
             situation = self._server.situation()
             raise DriveTimeout(f"{what} cannot come: nothing is left that could run; {situation}")

@@ -151,8 +151,8 @@ class Loop(BaseDriver):
             if idle_ends or virtual or server.owed():  # else the poll that waits is the only one
                 if server.poll(0) or queue or self._attention:
                     continue
-                if server.owed():
-                    server.poll(0.002)
+                if server.owed() or self.offloads:
+                    self.await_world()
                     continue
                 if idle_ends:
                     return
@@ -191,7 +191,7 @@ class Loop(BaseDriver):
         while queue and not queue[0]:
             queue.popleft().in_global = False
         if not queue:
-            done = server.poll(0)
+            done = server.poll(0) or int(bool(self.offloads) and self.next_result(0))
             return f"poll {done}" if done else None
         handle = queue[0].handle
         ctx = server.contexts.get(handle)
@@ -215,7 +215,7 @@ class Loop(BaseDriver):
         """Whether anything can still happen by itself."""
         server = self._server
         timer = server.timer.next_deadline() is not None
-        return bool(timer or self.busy() or server.owed() or server.socket_server.commands)
+        return bool(timer or self.busy() or server.owed() or self.offloads or server.socket_server.commands)
 
     def look(self, job: Callable[[], T]) -> T:
         """What `job()` returns; nothing moves meanwhile. Not from inside a service."""

@@ -112,12 +112,37 @@ class Served(Loop):
             return super().look(job)
         self._wait_for(self._up, deadline, what)
         self._check_alive()
+        return self._left(job, deadline, what)
+
+    def _left(self, job: Callable[[], T], deadline: float | None, what: str) -> T:
         call = self.between(job)
         self._wait_for(call.done, deadline, what)
         result: T = call.result()
         return result
 
-    enter = look
+    def enter(self, job: Callable[[], T], deadline: float | None = None, what: str = "") -> T:
+        """As `look`; but what another thread asks of a node that is not served waits until its owner drives it."""
+        if self._foreign():
+            return self._left(job, deadline, what)
+        self._keep_order()
+        return self.look(job, deadline, what)
+
+    def later(self, job: Callable[[], Any]) -> None:
+        """Have a job done, without waiting for it: for the owner, who drives, that is now."""
+        if self._other() is not None or self._foreign():
+            self.between(job)
+        else:
+            self._keep_order()
+            self.look(lambda: self.drive(job))
+
+    def _keep_order(self) -> None:
+        """What other threads have left comes before what the owner does now."""
+        if self.jobs and self._other() is None and self.hub is not None and not self.hub.busy():
+            self.drive(self._attend)
+
+    def _foreign(self) -> bool:
+        """Whether another thread drives this node, now and then."""
+        return self._thread is None and self._owner not in (None, threading.get_ident())
 
     def _wait_for(self, event: threading.Event, deadline: float | None, what: str) -> None:
         while not event.wait(1 if deadline is None else max(0.0, min(1.0, deadline - time.monotonic()))):
@@ -130,14 +155,17 @@ class Served(Loop):
             raise SkynetError(f"the boot of this node has failed: {error_text(e)}") from e
         if self._thread is not None and not self._thread.is_alive():
             raise SkynetError("the thread that serves this node has ended")
+        self.check_open()
 
     def run_until(
         self, until: Job, timeout: float | None, what: str, call: Call | None = None, budget: int = MESSAGES_PER_POLL
     ) -> None:  # fmt: skip
         """As Loop.run_until; while the thread drives, waiting is enough. `call`: what is waited for, if it is one."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if call is not None and self._foreign():
+            return self._wait_for(call.done, deadline, what)
         if self._other() is None:
             return super().run_until(until, timeout, what, call, budget)
-        deadline = None if timeout is None else time.monotonic() + timeout
         if not self.serving and not self._ending:
             return self.look(lambda: self.loop(until, deadline, what))
         if call is not None:

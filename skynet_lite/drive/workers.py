@@ -110,6 +110,13 @@ class Workers(BaseDriver):
                 worker.jobs.append(job)
                 worker.look_up()
 
+    def leave(self, ctx: Context, job: Job) -> None:
+        worker: Any = ctx.mailbox.global_queue
+        with self.lock:
+            worker.jobs.append(job)
+            worker.look_up()
+            self.tell()
+
     # ---- what workers ask, under the lock
 
     def held(self) -> bool:
@@ -291,7 +298,7 @@ class Workers(BaseDriver):
     def _quiet(self) -> bool:
         """Whether nothing moves: all at rest, and a poll that began after that has found nothing. DOC: quiescence"""
         server = self._server
-        if server.owed():
+        if server.owed() or self.offloads:
             return False
         with self.lock:
             if not self._at_rest() or server.socket_server.commands or self._halted:
@@ -365,6 +372,9 @@ class Workers(BaseDriver):
 
     def enter(self, task: Callable[[], T], *limit: Any) -> T:
         return self.here(task)  # the lock keeps others out where that matters
+
+    def later(self, job: Job) -> None:
+        job()
 
     def drive(self, task: Callable[[], T]) -> T:
         return task()

@@ -41,6 +41,8 @@ class Config:
     while it lasts; with one when it is over, but not under the virtual clock, nor in a recording from birth."""
     poller: str = ""
     """ "epoll", "selectors", or "": epoll where there is one."""
+    offload: int = 8
+    """Threads for blocking code (skynet.offload), made when they are first needed."""
     harbor: int = 0
     """0: a single node, the only kind there is here."""
     bootstrap: bool = True
@@ -94,6 +96,7 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["thread"], lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
     (["memory"], lambda value: type(value) is int and 0 <= value < 1 << 64, "a number of MiB is needed, or 0"),
     (["endless", "shutdown"], lambda value: type(value) is int and 0 <= value <= 1 << 31, _SECONDS),
+    (["offload"], lambda value: type(value) is int and 0 < value <= 1024, "a number of threads is needed, 1 to 1024"),
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
     (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),

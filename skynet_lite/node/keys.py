@@ -14,6 +14,7 @@ class Keys(TypedDict, total=False):
     memory: int
     endless: int
     poller: str
+    offload: int
     harbor: int
     bootstrap: bool
     start: str | None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import count
@@ -19,13 +18,10 @@ from typing import Any, TypeVar, Unpack
 
 from ..core.env import Env
 from ..core.errors import AddressError, CallError, ConfigError, Failure, SkynetError, text_of
-from ..core.handle import address_text
 from ..core.harbor import Harbor
 from ..core.logger import Logger, careful, open_log
-from ..core.message import PTYPE_LUA, pack, unpack
 from ..core.outside import POLLERS, Outside
 from ..core.places import Places
-from ..core.ports import Call
 from ..core.server import Server
 from ..core.timer import ticks as whole_ticks
 from ..doors import door
@@ -42,6 +38,7 @@ from ..trace import Recorder, Trace, Verdicts, Waits
 from ..trace.verdicts import standing
 from ..trace.waits import Behind, Who
 from ..trace.world import World
+from .asking import Asking
 from .client import Client
 from .config import environment, load as load_config
 from .keys import Keys, Shown, shown
@@ -54,7 +51,7 @@ from .stopping import stopped
 T = TypeVar("T")
 
 
-class Node(metaclass=Shown):
+class Node(Asking, metaclass=Shown):
     """A node. `Node()`, `Node(clock="virtual", log=list)`, `Node("config.toml")`.
 
     `log`: None (stderr, or the file `logger`), `list` or a list (in which tracebacks are short, and name no path), a
@@ -77,7 +74,7 @@ class Node(metaclass=Shown):
         self.env = Env(environment(own))
         if own.start is not None:
             self.env.set("start", self.registry.name_of(own.start))
-        self.outside = outside if outside is not None else Outside(POLLERS[own.poller]())
+        self.outside = outside if outside is not None else Outside(POLLERS[own.poller](), own.offload)
         self.recorder = Recorder(self.tables, self._snlua.places(())) if record else None
         world = self._recorded() if record and own.thread == 1 else None  # which worker was faster is in no recording
         self.clock = self.outside.clock(own.clock == "virtual")
@@ -156,37 +153,6 @@ class Node(metaclass=Shown):
         if ctx is None or not isinstance(ctx.state, Scheduler):
             raise AddressError(f"no service in Python has the address {addr!r}")
         return ctx.state
-
-    def call(self, addr: int | str, typename: str, *args: Any, timeout: float | None = None) -> Any:
-        """A call from outside: None, the value, or a tuple. `timeout` in real seconds.
-
-        Raises AddressError, CallError, or DriveTimeout (also when nothing is left that could lead to an answer).
-        Where this thread drives (`thread=1` without `serve`) the limit is looked at between two messages: it does
-        not end a handler that never returns; a second Ctrl-C does. While another thread drives, it holds always.
-        """
-        if typename != "lua":
-            raise SkynetError(f'calls from outside are of type "lua", not {typename!r}')
-        end = None if timeout is None else time.monotonic() + timeout
-        what = f"the answer of {address_text(addr) if isinstance(addr, int) else addr}"
-        call = self._post(addr, args, True, end, what)
-        try:
-            self.driver.run_until(call.done.is_set, None if end is None else end - time.monotonic(), what, call)
-        finally:
-            with self.server.lock:
-                self.server.calls.pop(call.session, None)
-        if not call.ok:
-            self.driver.see_logged()
-            raise CallError.of(call.payload, call.session, typename)
-        return values[0] if len(values := unpack(call.payload)) == 1 else (values or None)
-
-    def _post(self, addr: int | str, args: tuple[Any, ...], waits: bool, *limit: Any) -> Call:
-        """A request from outside, between two messages."""
-
-        def post() -> Call:
-            self.driver.boot()
-            return self.driver.drive(lambda: self.server.call(addr, PTYPE_LUA, pack(args), waits))
-
-        return self.driver.enter(post, *limit)
 
     def log(self, source: int, text: str) -> None:
         """Write a log line in the name of a service (0: of the node)."""

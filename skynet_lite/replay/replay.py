@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.clock import Clock, VirtualClock
@@ -36,6 +37,10 @@ from ..core.places import stack_of
 from ..drive.loop import Loop
 from ..node.loader import Registry, StartFunction
 from ..skynet.coroutine import Coroutine, running
+from ..skynet.offload import come, restore
+from ..skynet.scheduler import Scheduler
+from ..skynet.threads import answered, woken
+from ..skynet.waits import wakeup
 from ..tell.record import DRIVER, WRITING, Asked, Position, usual
 from ..trace import Trace
 from ..trace.kinds import Event, each
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 
 READINGS = 100_000
 """Of a clock that stands still, one after the other, until it is clear that this will not end."""
+_HEAD = "Traceback (most recent call last):"
 _TRACEBACK = re.compile(r"^  (\S+):\d+ in (.*)(\n    .*)?$", re.MULTILINE)
 
 
@@ -242,12 +248,37 @@ class _Run:
             driver.drive(lambda: node.server.call_in(target, PTYPE_LUA, values[1], pack(values[2])))
         elif kind == "launch":
             driver.drive(lambda: node.launch_noted(*values))
+        elif kind == "offload":
+            self._offload(*values)
+        elif kind in ("wakeup", "response"):
+            s = self._service(values[0])
+            enter: Any = answered if kind == "response" else partial(woken, wakeup=wakeup)
+            driver.drive(lambda: enter(s, *values[1:]))
         elif kind == "client":
             node.recording.tell(("client", 0, *values))
         elif kind in does:
             does[kind](*values)
         else:
             self.stop(f"the recorded message ended with {kind} {values[0]}, this one does not")
+
+    def _service(self, handle: int) -> Scheduler:
+        ctx = self._node.handles.contexts.get(handle)
+        if ctx is None or ctx.state is None:
+            self.stop(f"what a thread has brought is for :{handle:08x}, and there is no such service")
+        state: Scheduler = ctx.state
+        return state
+
+    def _offload(self, handle: int, session: int, kept: tuple[Any, ...]) -> None:
+        """What came of a thread then, without it."""
+        s = self._service(handle)
+        call, _ = self._driver.offloads.get((handle, session), (None, None))
+        if call is None:
+            self.stop(f"a thread came back for session {session} then, and now nobody waits for it")
+        try:
+            restore(call, *kept)
+        except SkynetError as e:
+            self.stop(str(e))
+        self._driver.drive(lambda: come(s, session))
 
     # ---- comparing
 
@@ -262,7 +293,7 @@ class _Run:
         self._record(raw)
         i = len(self.new.events) - 1
         got = self.new.events[i]
-        if i >= len(self._expected) or bare(self._expected[i]) != bare(got):
+        if i >= len(self._expected) or not same(self._expected[i], got):
             self._diverge(i, got, "")
         if missing := self._outside.missing(i):
             self._diverge(i, got, missing)
@@ -301,6 +332,16 @@ def bare(event: Event) -> Event:
     if event["e"] == "log":
         found["text"] = _TRACEBACK.sub(r"  \1 in \2", event["text"])
     return found
+
+
+def same(then: Event, now: Event) -> bool:
+    """Whether these are the same; a traceback may lack the lines of a thread, for in a replay none runs."""
+    if bare(then) == bare(now) or then["e"] != "log" or now["e"] != "log":
+        return bare(then) == bare(now)
+    before, after = ([found[:2] for found in _TRACEBACK.findall(event["text"])] for event in (then, now))
+    frames = iter(before)
+    rest = {_TRACEBACK.sub("", event["text"]).replace(_HEAD, "").replace("\n", "") for event in (then, now)}
+    return len(rest) == 1 and all(frame in frames for frame in after)
 
 
 def place(events: list[Event], i: int, event: Event | None) -> str:
@@ -426,6 +467,9 @@ class Replayed(Asked):
     def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
         self._tokens[token.id] = token
         self.ask("lookup", None, host, port, kind)
+
+    def offload(self, name: str, job: Callable[[], Any]) -> None:
+        """Nothing runs; which function it is tells an event."""
 
     def note(self, kind: str, *values: Any) -> None:
         if kind not in INPUTS:

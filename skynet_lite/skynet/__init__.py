@@ -16,6 +16,7 @@ from .calls import (
     tostring, trash, unpack,
 )  # fmt: skip
 from .coroutine import running
+from .offload import offload
 from .manager import abort, filter, forward_type, kill, launch, monitor, name, register
 from .protocol import (
     Protocol as Protocol, dispatch, dispatch_unknown_request, dispatch_unknown_response, register_protocol,
@@ -40,8 +41,9 @@ __all__ = [  # noqa: RUF022
     "dispatch", "dispatch_message",
     "dispatch_unknown_request", "dispatch_unknown_response", "endless", "error", "exit", "filter", "fork",
     "forward_type", "genid", "getenv", "harbor", "hpc", "ignoreret", "info_func", "init", "init_service", "kill",
-    "killthread", "launch", "localname", "memlimit", "monitor", "mqlen", "name", "newservice", "now", "on_stop", "pack",
-    "packstring", "queryservice", "queue", "rawcall", "rawsend", "redirect", "register", "register_protocol",
+    "killthread", "launch", "localname", "memlimit", "monitor", "mqlen", "name", "newservice", "now", "offload",
+    "on_stop", "pack", "packstring", "queryservice", "queue", "rawcall", "rawsend", "redirect", "register",
+    "register_protocol",
     "register_type", "request", "response", "ret", "retpack", "running", "select", "self", "send", "setenv", "sleep",
     "start", "starttime", "stat", "task", "term", "time", "timeout", "tostring", "trace", "trace_timeout", "tracecall",
     "tracelog", "traceproto", "tracetag", "trash", "uniqtask", "uniqueservice", "unpack", "wait", "wakeup",

@@ -1,4 +1,4 @@
-"""A request that is answered later, by a function that anybody may call.
+"""A request that is answered later, by a function that anybody may call, a thread, too.
 
 After lualib/skynet.lua (the command RESPONSE of v1.1.0, skynet.response).
 """
@@ -10,13 +10,15 @@ from typing import Any
 
 from ..core.errors import Failure, SkynetError
 from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE
+from .threads import answered, is_elsewhere, leave
 
 
 class Response:
-    """What `skynet.response` returns: answer later, from any coroutine.
+    """What `skynet.response` returns: answer later, from any coroutine of the service, or any thread.
 
     `r(True, *values)` answers, `r(False)` or `r(False, "why")` makes the call fail, `r("TEST")` tells
-    whether the caller still lives. True if the answer was sent; a second one raises SkynetError.
+    whether the caller still lives. True if the answer was sent; a second one raises SkynetError. What a thread answers
+    is packed here and now, and sent between two messages of the service: there True means that it still lives.
     """
 
     __slots__ = ("_pack", "_service", "_state", "address", "serial", "session")
@@ -32,8 +34,9 @@ class Response:
     def __call__(self, ok: bool | str, *values: Any) -> bool:
         s = self._service
         dead = s.gone(self)
+        elsewhere = is_elsewhere(s)
         if ok == "TEST":
-            if dead:
+            if dead and not elsewhere:
                 self._release("dead")
             return not dead
         if self._state == "dead":
@@ -41,14 +44,23 @@ class Response:
             return False
         if self._state == "used":
             raise SkynetError("Can't response more than once")
-        sent = False
+        payload = None
         if self.session != 0 and not dead:
-            ptype, payload = (PTYPE_RESPONSE, self._pack(values)) if ok else (PTYPE_ERROR, self._failure(*values))
+            payload = self._pack(values) if ok else next(iter(values), None)
+        if elsewhere:
+            return leave(s, answered, self.session, self.address, bool(ok), payload)
+        return self.answer(bool(ok), payload)
+
+    def answer(self, ok: bool, payload: Any) -> bool:
+        """Send what is packed, or why there is no answer."""
+        s, sent = self._service, False
+        if self.session != 0 and not s.gone(self):
+            ptype, payload = (PTYPE_RESPONSE, payload) if ok else (PTYPE_ERROR, self._failure(payload))
             sent = s.server.send(s.handle, self.address, ptype, self.session, payload)
         self._release("used")
         return sent
 
-    def _failure(self, why: Any = None, *_: Any) -> Failure:
+    def _failure(self, why: Any) -> Failure:
         """For a text; that of another service is passed on (the launcher does so)."""
         if type(why) is Failure:
             return why

@@ -17,6 +17,7 @@ from ..core.timer import ticks
 from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, inherit, outside, running
 from .scheduler import current
 from .task import heir, traced_timeout
+from .threads import wakeup_from_thread
 
 
 def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
@@ -87,14 +88,14 @@ def wait(token: Any = None) -> None:
 def wakeup(token: Any) -> bool:
     """Put a sleeping coroutine (or the one that sleeps with `token`) into the wakeup queue.
 
-    It does not run yet: when the caller parks or ends, `dispatch_wakeup` names it and
-    `suspend` resumes it. False if nobody sleeps with it; that is not remembered. DOC: wakeup
+    It does not run yet: when the caller parks or ends, `dispatch_wakeup` names it and `suspend` resumes it. False if
+    nobody sleeps with it; that is not remembered. From a thread: threads.py. DOC: wakeup
     """
     me = running()
     try:
         s = me.service
     except AttributeError:
-        raise outside() from None
+        return wakeup_from_thread(token, wakeup)
     entry = co = token
     if not isinstance(token, Coroutine):
         co = s.sleep_tokens.get(token)

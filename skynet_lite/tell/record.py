@@ -21,6 +21,7 @@ from typing import Any
 from ..core.clock import Clock
 from ..core.message import pack, unpack
 from ..core.outside import Lookup, Outside
+from ..skynet.offload import kept
 from ..trace.world import ANSWERS, INPUTS, TELLING, World, failure, said
 
 DRIVER = 1 << 40
@@ -137,8 +138,8 @@ class Recorded(Asked):
         if kind not in INPUTS:  # set for the whole node
             self._tells("note", kind, *values)
             return self.inner.note(kind, *values)
-        if kind == "call":  # as values, which are the same on every machine
-            values = (*values[:2], unpack(values[2]))
+        if kind in ("call", "offload"):  # as values, which are the same on every machine
+            values = (*values[:2], unpack(values[2]) if kind == "call" else kept(values[2]))
         elif kind == "launch":
             values = (values[0], unpack(pack(values[1])))
         self._begin()
@@ -219,7 +220,7 @@ class Recorded(Asked):
         return found
 
     monotonic_ns, cpu_time, unwatch = map(_passes, ("monotonic_ns", "cpu_time", "unwatch"))
-    wake, close = _passes("wake"), _passes("close")
+    wake, close, offload = map(_passes, ("wake", "close", "offload"))
 
     def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
         self._tells("lookup", host, port, kind)

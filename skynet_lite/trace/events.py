@@ -146,7 +146,9 @@ class Builder:
                 event["address"] = address(value)
         elif field is not None and value:
             event[field] = coroutine(value) if field == "co" else value
-        if (table, op) == ("session_id_coroutine", "break"):
+        if (table, op) == ("watching_session", "set") and event["address"].startswith("offload "):
+            self._timers[service, session] = len(self.events)
+        elif (table, op) == ("session_id_coroutine", "break"):
             self._woken_cause[service] = _pop(self._woken[service])
         elif (table, op) == ("error_queue", "push"):
             self._failed[service, session] = len(self.events)
@@ -179,6 +181,8 @@ class Builder:
             event |= {"by": "socket", "type": event["by"], "id": whole(id)}
         if event["by"] == "socket":
             return self._outer
+        if event["by"] == "offload":
+            return self._timers.pop((service, event["session"]), None)
         if event["by"] == "drop":
             return self._gone.get(event["source"])
         made = last >= 0 and self.events[last]["e"] in ("send", "log", "timer_set", "timer_fired", "birth")

@@ -34,7 +34,7 @@ _MAIL = re.compile(r"(\S+) (\d+) (:.*)")  # mail_label: type, session, source
 
 @dataclass(frozen=True)
 class Wait:
-    """One parked coroutine. `kind`: call, queue, socket, timer, sleep.
+    """One parked coroutine. `kind`: call, offload, queue, socket, timer, sleep.
 
     `state` of a call: served (by `target`), starting (`target`), queued (the request lies in a mailbox),
     coming (the answer does), kept (a response function holds it), nobody, unknown.
@@ -206,7 +206,8 @@ def _edges(tables: dict[str, Any], places: dict[Who, str], behind: Behind) -> It
                     target = behind[address, session]
                     if target[0] != to:
                         state, starts = "starting", named(services.get(target[0], {}).get("name", ""), target[0])
-                yield Wait(address, co, session, "call", state, target, to, place, called, starts=starts)
+                kind = "offload" if to.startswith("offload ") else "call"  # a thread, and what it runs
+                yield Wait(address, co, session, kind, state, target, to, place, called, starts=starts)
             elif co in sockets:
                 id, function = sockets[co]
                 yield Wait(address, co, session, "socket", place=place, id=id, function=function)

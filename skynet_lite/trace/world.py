@@ -1,7 +1,7 @@
 """The world of a run: all that came into a node from outside, from its birth on.
 
-What the driver did (a call, a jump of the clock, a poll that found something) is noted
-with the number of events recorded before it. What the world answered when the node asked
+What the driver did (a call, a jump of the clock, a poll that found something), and what a
+thread has brought, is noted with the number of events recorded before it. What the world answered when the node asked
 (bytes, an address, an error) is noted with that number and how many questions came since;
 usual answers, no error, are left out. What the program says to the world (an address, bytes
 as a checksum) or sets for the whole node, and what it sends, is no answer, but the first that a
@@ -71,7 +71,8 @@ class World:
 CONFIG = {"clock": str, "bootstrap": bool, "luaservice": str, "folder": str, "starttime": int, "env": dict}
 INPUTS: dict[str, tuple[Any, ...]] = {
     "own": (), "poll": ((list, Failure), list), "jump": (int,), "call": (int, int, tuple), "launch": (str, tuple),
-    "mark": (str,), "client": (str, str, str), "close": (),
+    "mark": (str,), "client": (str, str, str), "close": (), "offload": (int, int, tuple), "wakeup": (int, int),
+    "response": (int, int, int, bool, object),
 }  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "accept": tuple, "recv": bytes, "recvfrom": tuple, "sockname": tuple, "peername": tuple, "resolve": list,
@@ -128,7 +129,7 @@ def _encode(value: Any, done: dict[int, int]) -> Any:
         return int(value) if whole(value) == value else {"i": hex(value)}
     if isinstance(value, float):
         return value if math.isfinite(value) else {"f": repr(value)}
-    if isinstance(value, bytes):
+    if type(value) is bytes:
         return {"b": base64.b64encode(value).decode()}
     if type(value) not in _TAGS:
         raise TraceError(f"cannot be saved: a {type(value).__name__} came from outside, in a call; give its parts")

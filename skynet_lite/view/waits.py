@@ -81,15 +81,15 @@ def _target(waits: Waits, wait: Wait) -> Node:
             return word(f"fig.waits.{wait.state}"), ""
         what = word("fig.waits.mailbox" if wait.state == "queued" else "fig.waits.service")
         return what, f"{waits.names.get(wait.to, '')} {wait.to}"
-    if wait.kind == "socket":
-        return f"socket {wait.id}", ""
+    if wait.kind in ("socket", "offload"):
+        return f"socket {wait.id}" if wait.kind == "socket" else wait.named, ""
     return word("fig.waits.wakeup" if wait.kind == "sleep" else "fig.waits.timer"), ""
 
 
 def _label(wait: Wait) -> str:
     what = {
         "call": f"CALL {wait.session}", "queue": word("fig.waits.queue", session=wait.session),
-        "sleep": f"SLEEP {wait.session}", "socket": wait.function,
+        "sleep": f"SLEEP {wait.session}", "socket": wait.function, "offload": f"CALL {wait.session}",
         "timer": word("fig.waits.fired") if wait.tick is None else word("fig.waits.tick", tick=wait.tick),
     }[wait.kind]  # fmt: skip
     return f"{what}\n{clean(word('fig.waits.at', place=wait.place))}" if wait.place else what

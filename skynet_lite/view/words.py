@@ -101,7 +101,7 @@ class _Teller:
         if "to" in e:
             fields["to"] = self._name(str(e["to"]))
         if kind == "message":
-            form = self._message(e, fields, finds)
+            form = self._message(e, fields, finds, before.get("watching_session", {}))
         else:
             rule = rule_for(self, e)
             form = rule(e, fields, t) if rule is not None else kind if kind in KINDS else "other"
@@ -131,7 +131,7 @@ class _Teller:
 
     # ---- the scheduler
 
-    def _message(self, e: Event, fields: dict[str, Any], finds: Any) -> str:
+    def _message(self, e: Event, fields: dict[str, Any], finds: Any, watching: dict[int, str]) -> str:
         ptype = e["ptype"]
         if ptype == "socket":
             fields.setdefault("id", e.get("sock"))
@@ -139,7 +139,8 @@ class _Teller:
         if ptype == "response":
             key = "BREAK" if finds == "BREAK" else "co" if finds else "nobody"
             fields["finds"] = self.forms["finds." + key].format(co=finds)
-            return "message.timer" if e["source"] in (":00000000", "timer") else "message.response"
+            by = "response" if e["source"] not in (":00000000", "timer") else "timer"
+            return "message.offload" if by == "timer" and e["session"] in watching else f"message.{by}"
         if ptype == "error":
             key = "call" if e["session"] else "service"
             fields["fails"] = self.forms["fails." + key].format(session=e["session"])
@@ -182,7 +183,7 @@ class _Teller:
         if command == "CALL":
             to = t.get("watching_session", {}).get(e.get("session"))
             fields["to"] = self._name(str(to))
-            return "yield.CALL" if to else "yield.CALL.blind"
+            return self._known(f"yield.CALL.{str(to).partition(' ')[0]}", "yield.CALL") if to else "yield.CALL.blind"
         if command != "SLEEP":
             return f"yield.{command}"
         waits = socket_waits(t.get("socket_pool", {})).get(co)
@@ -221,8 +222,7 @@ class _Teller:
         return "send.call" if e["session"] else "send"
 
     def _table(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        if "address" in e:
-            fields["address"] = self._name(str(e["address"]))
+        fields |= {"address": self._name(str(e["address"]))} if "address" in e else {}
         if e["table"] == "queue":
             members = t.get("queue", {}).get(e.get("session"), [])
             key = "holds.waiting" if members[1:] else "holds" if members else "empty"
