@@ -22,6 +22,7 @@ class Keys(TypedDict, total=False):
     preload: str | None
     logger: str | None
     logpath: str
+    recorder: int
     daemon: str | None
     profile: bool
     env: dict[str, Any]

@@ -40,6 +40,16 @@ class Recorder:
         if self._tables is not None:
             self._tape.turn(self._tables())
 
+    def seen(self) -> int:
+        """How many events came, those that were not kept, too."""
+        return self._tape.missing + self.count()
+
+    def taken(self) -> Trace:
+        """A trace of what came so far, to be built in another thread. Nothing may be told meanwhile."""
+        tape, world = self._tape.taken(), self.trace.world
+        world = None if world is None else world.taken()
+        return Trace(tape=tape, snapshot=tape.snapshot, missing=tape.missing, world=world)
+
     def end(self) -> None:
         """Build what was recorded now, so that the node can go."""
         self._tables = None
