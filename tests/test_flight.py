@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket as pysocket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from console import Asking, console_node, port_of, token_of
 
 from skynet_lite import ConfigError, Node, SkynetError, Trace, skynet
 from skynet_lite.core.errors import CallError
@@ -248,3 +252,112 @@ def test_the_command_line_takes_the_signal(tmp_path: Path) -> None:
         process.stderr.read()
     assert process.returncode == 0
     assert "main" in Trace.load(tmp_path / "flight-1.json").names().values()
+
+
+# --------------------------------------------------------------------------- the console
+
+
+class Person:
+    """Somebody at a console, in a thread of its own, for whom time is real."""
+
+    def __init__(self, port: int) -> None:
+        self.tcp = pysocket.create_connection(("127.0.0.1", port), timeout=60)
+        self.file = self.tcp.makefile("rwb")
+        assert self.file.readline() == b"Welcome to skynet console\n"
+        assert self.ask(f"token {token_of(port)}") == ["<CMD OK>"]
+
+    def say(self, line: str) -> None:
+        self.file.write(line.encode() + b"\n")
+        self.file.flush()
+
+    def hear(self) -> list[str]:
+        lines: list[str] = []
+        while not lines or not lines[-1].startswith("<CMD"):
+            lines.append(self.file.readline().decode().rstrip("\n"))
+        return lines
+
+    def ask(self, line: str) -> list[str]:
+        self.say(line)
+        return self.hear()
+
+
+@contextmanager
+def people(**keys: Any) -> Iterator[tuple[Person, Person]]:
+    """Two of them, at the console of a node that runs."""
+    with Node(log=list, **keys) as node:
+        node.serve()
+        node.newservice("debug_console", 0)
+        both = Person(port_of(node)), Person(port_of(node))
+        try:
+            yield both
+        finally:
+            for person in both:
+                person.tcp.close()
+
+
+@pytest.mark.parametrize("thread", [1, 2])
+def test_the_node_goes_on_while_a_file_is_written(tmp_path: Path, thread: int) -> None:
+    """The file is a pipe that nobody reads, so it is not done before we want it: others are answered meanwhile."""
+    path = tmp_path / "run.json"
+    os.mkfifo(path)
+    with people(recorder=1000, thread=thread) as (one, other):
+        one.say(f"flight {path}")
+        assert other.ask("list")[-1] == other.ask("stat")[-1] == "<CMD OK>"
+        (tmp_path / "copy.json").write_text(path.read_text())
+        told, ok = one.hear()
+        assert (told.split("\t")[0], ok) == (str(path), "<CMD OK>")
+    trace = Trace.load(tmp_path / "copy.json")
+    assert "debug_console" in trace.names().values() and told.endswith(f"\t{len(trace)} events")
+
+
+def test_what_is_drawn_is_drawn_elsewhere(tmp_path: Path) -> None:
+    """A page, of what was recorded from birth and of the time to come, and a picture; what cannot be written is said."""
+    with people(recorder=1000) as (one, _):
+        for said in ("flight run.html", "timeline page.html 0", "timeline other.page 0.05", "flight run.svg"):
+            said = said.replace(" ", f" {tmp_path}/", 1)
+            assert one.ask(said)[-1] == "<CMD OK>", said
+        assert "No such file or directory" in one.ask(f"flight {tmp_path}/nowhere/run.html")[0]
+        assert "what is it to be? The suffix decides" in one.ask(f"flight {tmp_path}/run.odd")[0]
+        assert one.ask("flight")[0].startswith("flight needs filename")
+    assert files(tmp_path) == ["other.page", "page.html", "run.html", "run.svg"]
+    for name in ("other.page", "page.html", "run.html"):
+        assert (tmp_path / name).read_text().startswith("<!doctype html>")
+
+
+def test_a_node_without_a_recorder_has_no_flight(tmp_path: Path) -> None:
+    """The console says what is missing."""
+    with console_node() as node:
+        answer = Asking(node).ask(f"flight {tmp_path}/run.json\n")
+    assert answer.startswith("this node keeps no events: make it with Node(recorder=10_000)")
+    assert files(tmp_path) == []
+
+
+def test_a_command_that_writes_can_be_replayed(tmp_path: Path) -> None:
+    """How long it took to write came from outside, as a socket's bytes do: so a replay has it from the recording."""
+    with Node(log=list, record=True) as node:
+        node.newservice("debug_console", 0)
+        port = port_of(node)
+        with node.client(port) as client:
+            client.expect(b"Welcome to skynet console\n")
+            client.send(f"token {token_of(port)}\nflight {tmp_path}/run.json\n".encode())
+            client.expect(b"<CMD OK>\n")
+            assert client.recv_line().decode().startswith(f"{tmp_path}/run.json\t")
+            client.expect(b"<CMD OK>\n")
+        node.run_until_idle()
+    replay = Node.replay(node.trace)
+    assert replay.same, replay.divergence
+
+
+# --------------------------------------------------------------------------- the page
+
+
+def test_the_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its programs run, one after the other, as they stand."""
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parent.parent / "docs" / "flight.md").read_text()
+    before, names = signal.getsignal(signal.SIGUSR1), dict[str, Any]()
+    try:
+        for program in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+            exec(compile(program, "flight.py", "exec"), names)
+    finally:
+        signal.signal(signal.SIGUSR1, before)

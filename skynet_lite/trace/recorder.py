@@ -19,7 +19,7 @@ class Recorder:
 
     `begin` notes the tables the recording starts from.
     `tables()` answers all tables of the node, `places` names for places of code. `ring`: see Tape; it is turned by
-    `turn`, for which `turner(ask)` makes what asks when it is due. Raises ValueError.
+    `turn`, for which `turner(stamp, ask)` makes what asks when it is due. Raises ValueError.
     """
 
     def __init__(self, tables: Callable[[], dict[str, Any]], places: Places, ring: int | None = None) -> None:

@@ -70,11 +70,13 @@ class Tape:
 
         return stamp
 
-    def turner(self, turn: Callable[[], object]) -> Callable[[], None]:
-        """To be called between two messages, of a ring: has it turned when it is due."""
+    def turner(self, stamp: Callable[[], None] | None, turn: Callable[[], object]) -> Callable[[], None]:
+        """The same, of a ring: what has it turned when it is due, besides `stamp`."""
         told = self.told
 
         def watch() -> None:
+            if stamp is not None:
+                stamp()
             if len(told) >= self._due:
                 self._due = sys.maxsize  # it is asked for
                 turn()
