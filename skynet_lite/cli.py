@@ -422,6 +422,8 @@ def _stop_signals(node: Node) -> Iterator[threading.Event]:
     before = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
     if hasattr(signal, "SIGHUP") and (node.config.logger or node.config.daemon):
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: node.reopen_log())
+    if hasattr(signal, "SIGUSR1") and node.config.recorder:
+        before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: node.flight())
     try:
         yield stopped
     finally:

@@ -191,7 +191,7 @@ def test_help_names_every_command(console: Asking) -> None:
     """The recorded ones and ours, sorted, a line each; the words are ours."""
     recorded = [line.split("\t")[0] for line in EXCHANGES[1]["response"].splitlines()[:-1]]
     rows = console.rows("help")
-    assert list(rows) == sorted([*recorded, "token", "waits", "verdicts", "timeline"])
+    assert list(rows) == sorted([*recorded, "token", "waits", "verdicts", "timeline", "flight"])
     assert all(rows.values())
 
 

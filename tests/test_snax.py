@@ -85,6 +85,29 @@ def test_methods_are_posted_to_and_called(run: Callable[..., Node]) -> None:
     assert "[:0000000a] LAUNCH snlua snaxd counter" in node.log_lines
 
 
+def test_a_snax_service_goes_by_its_own_name(tmp_path: Path) -> None:
+    """`counter`, not `snaxd`, which runs it: in tables, lanes, sentences, verdicts and errors. Lines of code stay with
+    the file that they stand in, and a launch is told in skynet's words."""
+
+    def main() -> None:
+        obj = snax.newservice("counter")
+        obj.req.slow()
+        with pytest.raises(CallError, match="call failed: :0000000a counter raised ValueError: 1"):
+            obj.req.add_(1)
+
+    (tmp_path / "counter.py").write_text(COUNTER)
+    with Node(clock="virtual", log=list, snax=str(tmp_path / "?.py")) as node, node.record() as trace:
+        node.newservice(main)
+        node.run()
+        assert node.tables() == trace.state()
+        assert repr(node.service(10)) == "<service :0000000a counter>"
+    assert "[:0000000a] LAUNCH snlua snaxd counter" in node.log_lines
+    assert trace.names()[":0000000a"] == trace.state()["services"][":0000000a"]["name"] == "counter"
+    assert "counter :0000000a" in str(trace.verdicts()) and "counter :0000000a" in trace.describe()
+    places = {event["at"].partition(":")[0] for event in trace.only("counter") if "at" in event}
+    assert places == {"snaxd", "counter"}
+
+
 def test_methods_have_numbers_in_the_order_of_the_file(run: Callable[..., Node]) -> None:
     """1 to 4 are init, exit, hotfix and profile; what travels is the number."""
 

@@ -41,7 +41,9 @@ class Context:
 
     @property
     def called(self) -> str:
-        """Its name; of a service without one what it is."""
+        """Its name; of a snax service its own, not that of what runs it; of a service without one what it is."""
+        if self.name == "snaxd" and self.args:
+            return told(self.args[0]).partition(" ")[0]
         return self.name or self.kind
 
     @property

@@ -148,6 +148,10 @@ class Places:
         self.services = services
         self._stacks: dict[tuple[int, ...], list[str]] = {}
 
+    def copy(self) -> Places:
+        """The same names, for another thread."""
+        return Places(dict(self.services))
+
     def stack(self, handle: int, at: Stack) -> list[str]:
         """`["skynet/waits.py:85", "skynet/socketpool.py:90", "main:12"]`; the same list again for the same stack."""
         key = (handle, *map(id, at[::2]), *at[1::2])

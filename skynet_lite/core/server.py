@@ -203,7 +203,7 @@ class Server:
         what = "job" if message is None else "message"
         self.log(handle, Report(f"error : a {what} is lost : ", (error,), name, file))
         if message is not None and message[1] != 0 and message[0] not in (PTYPE_RESPONSE, PTYPE_ERROR):
-            failure = Failure(handle, s.name if s is not None else "", f"raised {brief(error)}", error)
+            failure = Failure(handle, s.ctx.called if s is not None else "", f"raised {brief(error)}", error)
             self.send(handle, message[2], PTYPE_ERROR, message[1], failure)
 
     @guarded

@@ -93,7 +93,7 @@ class Monitors:
         while frame is not None and is_ours(frame.f_code):
             frame = frame.f_back
         label = ctx.called if ctx is not None else "?"
-        place = place_label((frame.f_code, frame.f_lineno), label, file) if frame is not None else ""
+        place = place_label((frame.f_code, frame.f_lineno), ctx.name if ctx else "?", file) if frame is not None else ""
         message = "that it has gone"
         if monitor.message is not None:
             message = re.sub(r" (\S+) (:\S+)$", r" session \1 from \2", mail_label(monitor.message))

@@ -60,7 +60,7 @@ class Watch:
             return ""
         news, at = self._late is None, next((frame for frame in stack if not is_ours(frame.f_code)), None)
         place = f", at {place_label((at.f_code, at.f_lineno), s.name, s.file)} in {at.f_code.co_name}" if at else ""
-        self._late = f"{s.name} ({address_text(s.handle)})", place
+        self._late = f"{s.ctx.called} ({address_text(s.handle)})", place
         if news:
             self._loop.between(self._tell)
         return self._said()

@@ -59,7 +59,10 @@ class Config:
     logger: str | None = None
     """A file to append log lines to; SIGHUP opens it anew."""
     logpath: str = "."
-    """The folder for files of messages (see the debug console)."""
+    """The folder for files of messages (see the debug console), and of the flight recorder."""
+    recorder: int = 0
+    """How many events are kept from birth, at least: the last ones, for a file when something goes wrong, on SIGUSR1
+    and when asked (node.flight); 0: none. Nothing to a node that keeps all (`record=True`)."""
     daemon: str | None = None
     """A pid file: `skynet-lite run` then goes to the background. A Node that a program makes stays where it is."""
     profile: bool = False
@@ -97,6 +100,7 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["memory"], lambda value: type(value) is int and 0 <= value < 1 << 64, "a number of MiB is needed, or 0"),
     (["endless", "shutdown"], lambda value: type(value) is int and 0 <= value <= 1 << 31, _SECONDS),
     (["offload"], lambda value: type(value) is int and 0 < value <= 1024, "a number of threads is needed, 1 to 1024"),
+    (["recorder"], lambda value: type(value) is int and 0 <= value <= 1 << 31, "a number of events is needed, or 0"),
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
     (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),

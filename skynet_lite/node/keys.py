@@ -23,6 +23,7 @@ class Keys(TypedDict, total=False):
     preload: str | None
     logger: str | None
     logpath: str
+    recorder: int
     daemon: str | None
     profile: bool
     shutdown: int

@@ -10,7 +10,8 @@ from ..core.message import mail_label
 from ..core.places import Places, is_ours, stack_of
 from ..core.server import Server
 from ..skynet.scheduler import Scheduler
-from ..trace.waits import Behind
+from ..trace.verdicts import standing
+from ..trace.waits import Behind, Who
 
 
 def tables(server: Server) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def tables(server: Server) -> dict[str, Any]:
     return found | ({"workers": workers} if server.driver.workers > 1 else {})
 
 
-def parked_at(server: Server, named: Places) -> dict[tuple[str, str], str]:
+def parked_at(server: Server, named: Places) -> dict[Who, str]:
     """The user's line at which each coroutine is parked."""
     found = {}
     for ctx in server.contexts.values():
@@ -74,3 +75,18 @@ def rows(server: Server) -> list[dict[str, Any]]:
             "tasks": 0 if s is None else len(s.session_id_coroutine), "sockets": sockets[ctx.handle],
         })  # fmt: skip
     return found
+
+
+def now(node: Any) -> tuple[dict[str, Any], dict[Who, str], Behind]:
+    """What shows who waits for whom."""
+    return node.tables(), parked_at(node.server, node.places()), behind(node.server)
+
+
+def overview(node: Any) -> dict[str, Any] | None:
+    """What a dashboard shows; None when this node has ended or does not run."""
+    if node.closed or node.driver.paused():
+        return None
+    found = node.look(lambda: rows(node.server))
+    few = len(found) <= 200  # what goes on in more services is too much for a look
+    # Outside the thread that drives: looking for circles takes time.
+    return {"services": found, "verdicts": list(map(str, standing(*node.look(lambda: now(node))))) if few else []}

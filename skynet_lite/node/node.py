@@ -13,6 +13,7 @@ import atexit
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar, Unpack
 
@@ -36,14 +37,14 @@ from ..skynet.scheduler import Scheduler
 from ..tell.record import Recorded
 from ..trace import Recorder, Trace, Verdicts, Waits
 from ..trace.verdicts import standing
-from ..trace.waits import Behind, Who
 from ..trace.world import World
 from .asking import Asking
 from .client import Client
 from .config import environment, load as load_config
+from .flight import Flights
 from .keys import Keys, Shown, shown
 from .loader import Registry
-from .looking import behind, parked_at, rows, tables
+from .looking import now, overview, tables
 from .recording import Recording
 from .snlua import Snlua
 from .stopping import stopped
@@ -75,8 +76,9 @@ class Node(Asking, metaclass=Shown):
         if own.start is not None:
             self.env.set("start", self.registry.name_of(own.start))
         self.outside = outside if outside is not None else Outside(POLLERS[own.poller](), own.offload)
-        self.recorder = Recorder(self.tables, self._snlua.places(())) if record else None
-        world = self._recorded() if record and own.thread == 1 else None  # which worker was faster is in no recording
+        ring = 0 if record else own.recorder
+        self.recorder = Recorder(self.tables, self._snlua.places(()), ring or None) if record or ring else None
+        world = self._recorded(self.recorder) if record and own.thread == 1 else None  # no file has who was faster
         self.clock = self.outside.clock(own.clock == "virtual")
         kinds: dict[str, Any] = {"snlua": self._snlua, "logger": Logger(), "harbor": Harbor()}
         made = SharedServer if own.thread > 1 else Server
@@ -86,6 +88,7 @@ class Node(Asking, metaclass=Shown):
         self.clients = server.clients
         self.recording = Recording(server)
         self.recording.world = world
+        self.flights = Flights(server, self.recorder, own.logpath)
         self.driver: Served | Workers
         if isinstance(server, SharedServer):
             self.driver = Workers(server, self._birth, self.recording.born, own.endless, own.thread, own.memory)
@@ -285,16 +288,15 @@ class Node(Asking, metaclass=Shown):
         recorder = Recorder(self.tables, self.places(), ring)
         return self.recording.record(recorder, self.driver.booted or boot)
 
-    def _recorded(self) -> World:
+    def _recorded(self, recorder: Any) -> World:
         """Stand between this node and its outside, and keep what comes in."""
-        assert self.recorder is not None
         own, told = self.config, self.env.values().items()
         kept = {*own.env, "thread", "harbor", "start"}  # the others name files: a recording is read on other machines
-        world = self.recorder.trace.world = World(
+        world = recorder.trace.world = World(
             {"clock": own.clock, "bootstrap": own.bootstrap, "luaservice": own.luaservice, "folder": own.folder}
             | {"env": {key: value for key, value in told if key in kept}}
         )
-        self.outside = Recorded(self.outside, world, self.recorder.count, lambda fd: self.socket_server.id_of(fd))
+        self.outside = Recorded(self.outside, world, recorder.count, lambda fd: self.socket_server.id_of(fd))
         return world
 
     @classmethod
@@ -308,10 +310,16 @@ class Node(Asking, metaclass=Shown):
 
     @property
     def trace(self) -> Trace:
-        """What was recorded since birth; needs Node(record=True)."""
+        """What was recorded since birth, of Node(record=True); of Node(recorder=N) the last events."""
         if self.recorder is None:
             raise SkynetError("this node was not recorded from birth: make it with Node(record=True)")
         return self.recorder.trace
+
+    def flight(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Write the last events to `path`, as its suffix says; without one, soon, to flight-N.json in `logpath`: so a
+        signal handler may ask. Needs Node(recorder=N) or Node(record=True). Raises SkynetError, ValueError, OSError.
+        """
+        self.flights.ask() if path is None else self.look(self.flights.taken).save(path)
 
     def mark(self, text: str) -> None:
         """Write a mark into the recordings of this node, also into those that wait for its boot."""
@@ -338,34 +346,22 @@ class Node(Asking, metaclass=Shown):
 
     def waits(self) -> Waits:
         """Who waits for whom now: iterate, print or `draw()` it."""
-        return self.look(lambda: Waits(*self._standing()))
+        return self.look(lambda: Waits(*now(self)))
 
     def verdicts(self) -> Verdicts:
         """What is wrong now, in plain sentences; recorded from birth, also what went wrong before."""
-        if self.recorder is not None:
+        if self.recorder is not None and self.recorder.ring is None:
             return self.look(self.recorder.trace.verdicts)
-        return self.look(lambda: Verdicts(standing(*self._standing())))
-
-    def _standing(self) -> tuple[dict[str, Any], dict[Who, str], Behind]:
-        return self.tables(), parked_at(self.server, self.places()), behind(self.server)
+        return self.look(lambda: Verdicts(standing(*now(self))))
 
     def dashboard(self, every: float = 0.5) -> Any:
         """A table of this node for a notebook: services, mailboxes, CPU, tasks, sockets, verdicts.
 
         Looks every so many seconds while a thread drives the node, else at `refresh()`. Needs the extra `notebooks`.
         """
-        found = door("dashboard")(self._overview, every if self.served() else None)
+        found = door("dashboard")(partial(overview, self), every if self.served() else None)
         self._dashboards.append(found)
         return found
-
-    def _overview(self) -> dict[str, Any] | None:
-        """What a dashboard shows; None when this node has ended or does not run."""
-        if self.closed or self.driver.paused():
-            return None
-        found = self.look(lambda: rows(self.server))
-        few = len(found) <= 200  # what goes on in more services is too much for a look
-        # Outside the thread that drives: looking for circles takes time.
-        return {"services": found, "verdicts": list(map(str, standing(*self.look(self._standing)))) if few else []}
 
     # ----------------------------------------------------------------- the end
 
@@ -398,6 +394,7 @@ class Node(Asking, metaclass=Shown):
 
     def _last(self) -> None:
         """All services are closed: write what the logger still has, and let go whoever waits."""
+        self.flights.last()
         while (logger := self.server.logger) is not None and logger.mailbox:
             logger.mailbox.callback(logger.mailbox.popleft())
         while self.server.calls:

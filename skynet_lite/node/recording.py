@@ -58,11 +58,12 @@ class Recording:
 
     def begin(self, recorder: Recorder) -> None:
         recorder.begin()
-        if not self._server.clock.virtual:
-            self._stamps.append((recorder, recorder.stamper(self._server.outside.monotonic_ns)))
+        stamp = None if self._server.clock.virtual else recorder.stamper(self._server.outside.monotonic_ns)
         if recorder.ring:
             turn = partial(self._server.driver.between, partial(self._turn, recorder))
-            self._stamps.append((recorder, recorder.turner(turn)))
+            stamp = recorder.turner(stamp, turn)  # one for both: it is called after every message
+        if stamp is not None:
+            self._stamps.append((recorder, stamp))
         self.add(recorder.sink)
 
     def _turn(self, recorder: Recorder) -> None:

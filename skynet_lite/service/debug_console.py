@@ -16,7 +16,7 @@ each connection: a line `token WORD`, with the word from FILE. The log names tha
 node's user can read it; `skynet-lite console` does so itself. A request that may come from a web
 page is answered 403.
 
-After service/debug_console.lua: its commands, and token, waits, verdicts, trace on/off, timeline.
+After service/debug_console.lua: its commands, and token, waits, verdicts, trace on/off, timeline, flight.
 """
 
 import hmac
@@ -35,6 +35,8 @@ from skynet_lite.core.errors import error_text, text_of
 from skynet_lite.lualib import codecache, memory
 from skynet_lite.lualib.console import CONTROLS, dump_list, literals, number, socket_row, tostring
 from skynet_lite.skynet.scheduler import current
+from skynet_lite.trace import Trace
+from skynet_lite.trace.aside import Aside
 from skynet_lite.trace.live import Live
 from skynet_lite.trace.recorder import Recorder
 
@@ -399,12 +401,43 @@ def end_streams(fd: int, address: str | None = None) -> None:
 
 def timeline(filename: str = "timeline.html", seconds: float = 3) -> str:
     limit = int(seconds * 100)
-    found = debug.look(lambda node: node.trace) if limit <= 0 else recorded(limit)
-    found.to_html(filename)
+    return written(kept() if limit <= 0 else recorded(limit), filename, ".html")
+
+
+def flight(filename: str) -> str:
+    return written(kept(), filename)
+
+
+def kept() -> Trace:
+    found: Trace = debug.look(lambda node: node.flights.taken())
+    return found
+
+
+def written(found: Trace, filename: str, kind: str | None = None) -> str:
+    """Write it while the node goes on. What comes of it, comes through a pipe, and so as if it were from outside: a
+    recording has it. Virtual time stands still meanwhile."""
+    writer = Aside(found, filename, kind, lambda failed: tell(failed.encode("utf-8", "backslashreplace")))
+    ours, theirs = os.pipe()
+
+    def tell(failed: bytes) -> None:
+        os.write(theirs, failed[:512])
+        os.close(theirs)
+
+    writer.start()
+    if current().server.clock.virtual or os.name == "nt":  # where no poll can wait for a pipe
+        writer.join()
+        failed = os.read(ours, 512)
+    else:
+        id = socket.bind(ours)
+        failed = socket.readall(id)
+        socket.close(id)
+    os.close(ours)  # not if we are killed before: the socket server has it still
+    if failed:
+        raise SkynetError(failed.decode())
     return f"{os.path.abspath(filename)}\t{len(found)} events"
 
 
-def recorded(limit: int) -> Any:
+def recorded(limit: int) -> Trace:
     """A trace of the next `limit` ticks, or of fewer if EVENTS come."""
     node = current().server.node
     recorder = Recorder(node.tables, node.places())
@@ -415,7 +448,6 @@ def recorded(limit: int) -> Any:
             skynet.sleep(min(10, end - skynet.now()))
     finally:
         debug.look(lambda node: node.recording.finish(recorder))
-        recorder.end()
     return recorder.trace
 
 
@@ -479,6 +511,7 @@ COMMAND: Commands = READS | {
         "timeline [file.html] [seconds] : record for 3 seconds (0: take what was recorded from birth), write the page",
         timeline,
     ),
+    "flight": ("flight file : write what was recorded from birth (.json: a trace that can be loaded)", flight),
 }
 
 

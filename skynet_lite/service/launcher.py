@@ -48,7 +48,7 @@ def report(handle: int, ok: bool, outcome: int | None = None) -> None:
     if handle in instance:
         answer, ctx = instance.pop(handle)
         launch_session.pop(handle)
-        answer(ok, outcome if ok else ctx.failure or Failure(handle, ctx.name, "was killed"))
+        answer(ok, outcome if ok else ctx.failure or Failure(handle, ctx.called, "was killed"))
 
 
 def LAUNCHOK(source: int) -> None:

@@ -125,7 +125,7 @@ class Coroutine(greenlet):
         return (self if self.inner is None else self.inner).gr_frame
 
     def __repr__(self) -> str:
-        return f"<co{self.n} of {self.service.name}>"
+        return f"<co{self.n} of {self.service.ctx.called}>"
 
 
 def _of_thread(name: str) -> Any:

@@ -288,7 +288,7 @@ class Scheduler(Ends, Tables):
         if session == 0:
             self.unknown_request(session, source, payload, name)
             return
-        reason = f'no handler for "{name}" in {self.name}'
+        reason = f'no handler for "{name}" in {self.ctx.called}'
         self.server.send(self.handle, source, PTYPE_ERROR, session, Failure(self.handle, "", reason))
         told: set[tuple[int, int]] = self.libs.setdefault("not_dispatched", set())
         if (ptype, source) not in told and len(told) < 1000:
@@ -386,7 +386,7 @@ class Scheduler(Ends, Tables):
 
     def failure(self, reason: str, cause: BaseException | None = None) -> Failure:
         """Why a call to this service fails."""
-        return Failure(self.handle, self.name, reason, cause)
+        return Failure(self.handle, self.ctx.called, reason, cause)
 
     def error(self, text: str) -> None:
         self.server.log(self.handle, text)
@@ -399,7 +399,7 @@ class Scheduler(Ends, Tables):
         return session in self.session_id_coroutine
 
     def __repr__(self) -> str:
-        return f"<service {address_text(self.handle)} {self.name}>"
+        return f"<service {address_text(self.handle)} {self.ctx.called}>"
 
 
 @cache

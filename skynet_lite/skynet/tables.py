@@ -49,7 +49,7 @@ class Tables:
             later = sorted([r.session, address_text(r.address)] for r in self.unresponse)
             asked = sorted([*self.session_coroutine_address.values(), *(asker for _, asker in later)])
             return {
-                "name": self.name,
+                "name": self.ctx.called,
                 "mailbox": [mail_label(m) for m in self.mailbox],
                 "session_id_coroutine": {
                     s: co if co is BREAK else co.label for s, co in sorted(self.session_id_coroutine.items())

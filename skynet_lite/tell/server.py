@@ -11,6 +11,7 @@ from ..core.context import Context
 from ..core.locks import guarded, with_lock
 from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE, PTYPE_SOCKET, SOCKET_NAMES, Message
 from ..core.places import here, stack_of, stack_of_error
+from ..core.report import Warned
 from ..core.server import Server
 from ..core.timer import ticks
 from ..skynet.coroutine import running
@@ -37,6 +38,8 @@ class TellingServer:
         self.plain.unregister(self, ctx)
         how: Any = ctx.failure
         self.emit(("exit", ctx.handle, ctx.label, how.reason, how.cause and stack_of_error(how.cause)))
+        if how.cause:
+            self.node.flights.fault()
 
     @guarded
     def send(self: Any, source: int, to: Any, ptype: int, session: int, payload: Any) -> bool:
@@ -87,6 +90,8 @@ class TellingServer:
     def log(self: Any, source: int, text: str) -> None:
         self.emit(("log", source, str(text)))  # a Report is more than that, and holds exceptions
         self.plain.log(self, source, text)
+        if isinstance(text, Warned):
+            self.node.flights.fault()
 
     @guarded
     def set_timer(self: Any, ctx: Context, session: int, ti: int) -> None:

@@ -122,6 +122,8 @@ class Telling:
         Scheduler.dispatch_failed(self, message, errors)
 
     def died(self: Any, co: Coroutine, error: BaseException) -> None:
+        if not co.session or co.responded:  # no caller hears of it
+            self.server.node.flights.fault()
         Scheduler.died(self, co, error)
         self.emit(("co_error", self.handle, co.n, text_of(error).split("\n")[0], stack_of_error(error)))
 
@@ -130,6 +132,7 @@ class Telling:
         self.emit(("kill", self.handle, co.n, by))
 
     def end_wrong(self: Any, co: Coroutine) -> None:
+        self.server.node.flights.fault()
         Scheduler.end_wrong(self, co)
         self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
 

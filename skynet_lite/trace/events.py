@@ -18,7 +18,16 @@ from .values import checksum, plain, values_of, whole
 
 
 class Places(Protocol):
-    """Names for places of code, given by whoever records; a trace knows no code objects."""
+    """Names for places of code, given by whoever records; a trace knows no code objects.
+
+    `services`: what is known of each, by its handle; they are added as they are born, and nobody but a ring takes
+    them out.
+    """
+
+    services: dict[int, Any]
+
+    def copy(self) -> Places:
+        """The same names, for another thread."""
 
     def stack(self, handle: int, at: Any) -> list[str]:
         """The places of a raw stack, innermost first."""

@@ -22,6 +22,7 @@ from .world import decode, encode
 
 FORMAT = "skynet_lite trace"
 VERSION = 3
+_PIECE = 100  # events
 to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: dumps makes one at each call
 
 
@@ -34,7 +35,9 @@ def dumps(trace: Film) -> str:
         if "stack" in event:
             event = {**event, "stack": stacks.setdefault(tuple(event["stack"]), len(stacks))}
         events.append(event)
-    text = to_json(_data(trace, list(stacks), events))
+    # In pieces, between which other threads run: a node may go on while it is written.
+    pieces = (to_json(events[i : i + _PIECE])[1:-1] for i in range(0, len(events), _PIECE))
+    text = to_json(_data(trace, list(stacks), []))[:-2] + ",".join(pieces) + "]}"
     return f'{text[:-1]},"checksum":{_checksum(text)}}}\n'
 
 
@@ -50,7 +53,7 @@ def dump_lines(trace: Film) -> str:
 def _data(trace: Film, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
     return {
         "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": trace.snapshot,
-        "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(events),
+        "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(trace.events),
         "world": encode(trace.world), **({"missing": trace.missing} if trace.missing else {}), "events": events,
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self, overload
 
-from .kinds import Event, full_address
+from .kinds import Event, full_address, name_of
 from .state import Tables
 from .tape import Stamps, Tape
 from .world import World
@@ -105,8 +105,7 @@ class Film:
         names = {a: str(tables.get("name", "")) for a, tables in self.snapshot.get("services", {}).items()}
         for event in self.whole.events:
             if event["e"] == "birth":
-                kind, _, rest = event["label"].partition(" ")
-                names[event["service"]] = rest.split(" ")[0] if kind == "snlua" and rest else kind
+                names[event["service"]] = name_of(event["label"])
             elif event["e"] in ("resume", "yield", "message"):
                 names.setdefault(event.get("service", ""), "service")
         return names

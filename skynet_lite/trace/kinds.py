@@ -37,6 +37,15 @@ def address(handle: int | str) -> str:
     return f":{handle:08x}" if isinstance(handle, int) else handle
 
 
+def name_of(label: str) -> str:
+    """What a service is called, of how its launch is told: "snlua main 8001", "snlua snaxd room", "logger"."""
+    kind, _, rest = label.partition(" ")
+    name, *args = rest.split(" ")
+    if name == "snaxd" and args:
+        return args[0]
+    return name if kind == "snlua" and rest else kind
+
+
 def full_address(text: int | str) -> str:
     """An address as events have it, of a number or of `:8`; a name stays."""
     text = address(text)
@@ -181,8 +190,8 @@ def mail_label(push: Event) -> str:
 
 
 def _born(t: Steps, service: str, e: Event) -> None:
-    kind, _, rest = e["label"].partition(" ")
-    t.born(service, service_tables(rest.split(" ")[0]) if kind == "snlua" else {"name": kind, "mailbox": []})
+    name = name_of(e["label"])
+    t.born(service, service_tables(name) if e["label"].startswith("snlua") else {"name": name, "mailbox": []})
     if "worker" in e:
         t.put("", "workers", service, e["worker"])
 

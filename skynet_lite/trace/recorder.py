@@ -19,7 +19,7 @@ class Recorder:
 
     `begin` notes the tables the recording starts from.
     `tables()` answers all tables of the node, `places` names for places of code. `ring`: see Tape; it is turned by
-    `turn`, for which `turner(ask)` makes what asks when it is due. Raises ValueError.
+    `turn`, for which `turner(stamp, ask)` makes what asks when it is due. Raises ValueError.
     """
 
     def __init__(self, tables: Callable[[], dict[str, Any]], places: Places, ring: int | None = None) -> None:
@@ -39,6 +39,16 @@ class Recorder:
     def turn(self) -> None:
         if self._tables is not None:
             self._tape.turn(self._tables())
+
+    def seen(self) -> int:
+        """How many events came, those that were not kept, too."""
+        return self._tape.missing + self.count()
+
+    def taken(self) -> Trace:
+        """A trace of what came so far, to be built in another thread. Nothing may be told meanwhile."""
+        tape, world = self._tape.taken(), self.trace.world
+        world = None if world is None else world.taken()
+        return Trace(tape=tape, snapshot=tape.snapshot, missing=tape.missing, world=world)
 
     def end(self) -> None:
         """Build what was recorded now, so that the node can go."""

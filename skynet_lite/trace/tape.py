@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .events import Builder, Places
-from .kinds import KINDS, Event
+from .kinds import KINDS, Event, address
 
 Stamps = tuple[list[int], list[int], list[int]]
 """Real times in ns: before event n[k] all was over at ended[k], and what came did not begin before began[k]."""
@@ -35,8 +35,8 @@ class Tape:
         self._places = places
         self._ring = ring
         self._due = _WIDEST * (ring or 0)  # how long `told` is when the ring is to be turned
-        # Where it may begin then: how long `told` was there, how many events that were, and the tables.
-        self._next: tuple[int, int, dict[str, Any]] | None = None
+        # Where it may begin then: how long `told` was there, how many events that were, the tables, whom we knew.
+        self._next: tuple[int, int, dict[str, Any], list[int]] | None = None
         self._reading = threading.Lock()
         self._lengths: list[int] = []  # of `told` when a time was noted
         self._numbers: list[int] = []  # and how many events that were; see Stamps
@@ -70,11 +70,13 @@ class Tape:
 
         return stamp
 
-    def turner(self, turn: Callable[[], object]) -> Callable[[], None]:
-        """To be called between two messages, of a ring: has it turned when it is due."""
+    def turner(self, stamp: Callable[[], None] | None, turn: Callable[[], object]) -> Callable[[], None]:
+        """The same, of a ring: what has it turned when it is due, besides `stamp`."""
         told = self.told
 
         def watch() -> None:
+            if stamp is not None:
+                stamp()
             if len(told) >= self._due:
                 self._due = sys.maxsize  # it is asked for
                 turn()
@@ -86,7 +88,10 @@ class Tape:
         with self._reading:
             count = self.count()
             if self._next is not None:
-                begin, gone, self.snapshot = self._next
+                begin, gone, self.snapshot, known = self._next
+                for handle in known:  # or who is born and gone would stay for ever
+                    if address(handle) not in self.snapshot["services"]:
+                        self._places.services.pop(handle, None)
                 del self.told[:begin]
                 count -= gone
                 self.missing += gone
@@ -96,8 +101,16 @@ class Tape:
                     del column[:first]
                 self._lengths[:] = [n - begin for n in self._lengths[first:]]
                 self._numbers, self._builder = [], None
-            self._next = len(self.told), count, tables
+            self._next = len(self.told), count, tables, list(self._places.services)
             self._due = len(self.told) + _WIDEST * (self._ring or 0)
+
+    def taken(self) -> Tape:
+        """What is on it now, as a tape of its own, to be developed in another thread. Nothing may be told meanwhile."""
+        with self._reading:
+            taken = Tape(self._places.copy())
+            taken.told, taken.snapshot, taken.missing = self.told[:], self.snapshot, self.missing
+            taken._lengths, taken._ended, taken._began = self._lengths[:], self._ended[:], self._began[:]
+        return taken
 
     def develop(self, sent: list[int] | None) -> tuple[list[Event], dict[str, str]]:
         """All events so far, and the texts of their places; the same list and dict each time, with more in them."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
+from copy import copy
 from dataclasses import dataclass, field
 from socket import AddressFamily, SocketKind
 from types import NoneType
@@ -66,6 +67,10 @@ class World:
     ticks: list[list[int]] = field(default_factory=list)
     hpc: list[list[int]] = field(default_factory=list)
     stored: bool = False  # read from a file: who wrote it may not say what is run here
+
+    def taken(self) -> World:
+        """What came so far; but for `sent`, which is worked out with the events."""
+        return World(**{part: copy(value) for part, value in vars(self).items() if part != "sent"})
 
 
 CONFIG = {"clock": str, "bootstrap": bool, "luaservice": str, "folder": str, "starttime": int, "env": dict}
