@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
@@ -139,11 +140,11 @@ Keys of skynet's that are refused, and why:
 
 
 def meanings() -> dict[str, str]:
-    """The text below each field of Config."""
+    """The text below each field of Config; what is in quotes is code."""
     (tree,) = ast.parse(inspect.getsource(config.Config)).body
     assert isinstance(tree, ast.ClassDef)
     return {
-        before.target.id: " ".join(ast.literal_eval(text.value).split())
+        before.target.id: re.sub(r'("[^"]*")', r"`\1`", " ".join(ast.literal_eval(text.value).split()))
         for before, text in zip(tree.body, tree.body[1:], strict=False)
         if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and isinstance(text, ast.Expr)
     }

@@ -140,8 +140,8 @@ def _(node: NodeUnderTest) -> None:
 @claim("`skynet.select`")
 def _(node: NodeUnderTest) -> None:
     addr = node.newservice(echo)
-    got = node.do(lambda: list(skynet.select((addr, "lua", 1), (addr, "lua", "fail"))))
-    assert [answer for _, answer in got] == [(1,), None]
+    got = node.do(lambda: list(skynet.select((addr, "lua", 1, 2), (addr, "lua", "fail"))))
+    assert [answer for _, answer in got] == [(1, 2), None]
     assert isinstance(got[1][0].error, CallError)
 
 
