@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from gather import gather  # noqa: E402
+from sphinx.search.en import SearchEnglish  # noqa: E402
 
 import skynet_lite  # noqa: E402
 
 gather(HERE.parent, HERE)
+CHINESE = re.compile(r"[\u4e00-\u9fff]{2}")
 
 project = "skynet_lite"
 author = "the skynet_lite authors"
@@ -42,10 +45,27 @@ viewcode_follow_imported_members = False
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["search.js"]
+html_search_language = "both"
 html_extra_path = ["viewers"]
 html_copy_source = False
 html_show_copyright = False
 html_theme_options: dict[str, Any] = {"top_of_page_buttons": []}
+
+
+class SearchBoth(SearchEnglish):
+    """English words, and Chinese by pairs of characters: Chinese has no blanks, so a sentence would be one word."""
+
+    lang = "both"
+    js_splitter_code = """
+var splitQuery = (query) =>
+  (query.match(/[\\u4e00-\\u9fff]+|(?:(?![\\u4e00-\\u9fff])[\\p{L}\\p{N}_])+/gu) || []).flatMap((run) =>
+    /^[\\u4e00-\\u9fff]{2}/.test(run) ? [...run].slice(1).map((c, i) => run[i] + c) : [run]);
+"""
+
+    def split(self, input: str) -> list[str]:
+        runs = re.findall(r"[\u4e00-\u9fff]+|[^\W\u4e00-\u9fff]+", input)
+        return [part for run in runs for part in (map("".join, pairwise(run)) if CHINESE.match(run) else [run])]
 
 
 def docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -64,5 +84,6 @@ def tongue(app: Any, pagename: str, templatename: str, context: dict[str, Any], 
 
 
 def setup(app: Any) -> None:
+    app.add_search_language(SearchBoth)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("html-page-context", tongue)

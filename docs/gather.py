@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import configuration
 import nbformat
 import skynet_api
 
@@ -78,6 +79,7 @@ class Gathering:
         self._write(Path("glossary.md"), glossary(notebooks))
         if (self.docs / "skynet_api.toml").exists():
             self._write(Path("skynet_api.md"), skynet_api.page(skynet_api.load(self.docs)))
+            self._write(Path("configuration.md"), configuration.page())
         for folder in ("course", "project", "viewers"):
             for file in (self.docs / folder).rglob("*"):
                 if file.is_file() and file not in self.written:

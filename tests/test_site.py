@@ -208,3 +208,36 @@ def test_a_stepper_on_the_site_steps_by_key(browser: Browser, site: Path) -> Non
             assert "→" in frame.locator("body").inner_text() or frame.locator(".card").count() > 3
         assert complaints == []
         context.close()
+
+
+def test_every_page_of_the_reference_can_be_read_at_a_sitting(site: Path) -> None:
+    """At most 3,000 words; a longer one is to be split."""
+    long = {}
+    for path in (site / "api").glob("*.html"):
+        words = len(
+            re.sub(r"<[^>]+>", "", path.read_text().partition("<article")[2].partition("</article>")[0]).split()
+        )
+        if words > 3000:
+            long[path.name] = words
+    assert long == {}
+
+
+@with_browser
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [("wakeup", "skynet_lite.skynet.waits.wakeup"), ("唤醒的协程", "05 · dispatch_wakeup：谁恢复被唤醒的协程")],
+)
+def test_search_works_in_a_folder_without_a_server(browser: Browser, site: Path, asked: str, found: str) -> None:
+    """From a file, offline: typed into the box, results that lead to their pages, and nothing that fails quietly."""
+    context = browser.new_context(offline=True, viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    complaints = test_browser.complaints(page)
+    page.goto((site / "index.html").as_uri())
+    page.locator("input[name=q]").first.fill(asked)
+    page.locator("input[name=q]").first.press("Enter")
+    page.get_by_text("Search finished").wait_for()
+    page.locator("#search-results a", has_text=found).first.click()
+    page.wait_for_url(lambda url: "search.html" not in url)
+    assert asked[:2] in page.locator("article").inner_text()
+    assert complaints == []
+    context.close()
