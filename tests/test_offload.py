@@ -294,6 +294,26 @@ def test_killthread_gives_a_job_up() -> None:
         assert node.service(addr).tables()["watching_session"] == {}
 
 
+def test_a_coroutine_is_killed_while_its_answer_is_on_its_way() -> None:
+    """It lies in the mailbox behind the message that kills: it is thrown away like any answer that comes too late."""
+    gate = Gate()
+
+    def main() -> None:
+        co = skynet.fork(skynet.offload, gate)
+        skynet.dispatch("lua", lambda session, source: skynet.killthread(co) and None)
+
+    with opened(gate), Node(log=list) as node:
+        addr = node.newservice(main)
+        node.run(until=gate.entered.is_set, timeout=LIMIT)
+        node.send(addr, "lua")
+        gate.open.set()
+        while not node.driver.jobs:
+            gate.open.wait()
+        node.run_until_idle()
+        assert node.service(addr).tables()["session_id_coroutine"] == {}
+        assert not any("error" in line for line in node.log_lines)
+
+
 @DRIVERS
 def test_close_does_not_wait_for_a_thread_that_blocks(keys: Any) -> None:
     """The coroutine ends; a thread that is done is joined, one that blocks is left; skynet.exit is the same."""

@@ -6,14 +6,18 @@ Answers, wakeups and messages enter between two messages, in the order in which 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from skynet_lite import AddressError, CallError, DriveTimeout, Node, SkynetError, skynet
+
+pytest_plugins = ["pytester"]
 
 LIMIT = 20.0  # real seconds, for what should take none
 WAYS = pytest.mark.parametrize(("thread", "served"), [(1, False), (1, True), (4, False), (4, True)])
@@ -373,3 +377,15 @@ def test_acall_needs_a_node_that_runs() -> None:
         asyncio.run(node.acall(node.newservice(echo), "lua"))
     with node_of(1, True) as node:
         asyncio.run(app(node, node.newservice(silent)))
+
+
+# ---- the page that says so
+
+
+def test_the_page_from_asyncio_is_true(pytester: pytest.Pytester) -> None:
+    """Its programs are one test file, and pass; every function of ours in its table is there."""
+    text = (Path(__file__).parent.parent / "docs" / "from_asyncio.md").read_text()
+    for module, name in re.findall(r"`(?:with |cs = )?(skynet|node)\.(\w+)", text):
+        assert hasattr(skynet if module == "skynet" else Node, name), name
+    pytester.makepyfile("\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)))
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist").assert_outcomes(passed=3)

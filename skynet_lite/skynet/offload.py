@@ -46,12 +46,11 @@ def offload(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         server.driver.offloads[s.handle, session] = call, job
     try:
         yield_call(s, hub, name, session, PROTO["lua"])
-    except BaseException:  # killed, or told not to wait (skynet.term): no answer will come
-        s.session_id_coroutine.pop(session, None)
-        raise
-    finally:
-        taken(s, session)
+    except BaseException:  # killed, or told not to wait (skynet.term)
+        if taken(s, session) is not None:  # and no answer is on its way
+            s.session_id_coroutine.pop(session, None)
         call.done.set()
+        raise
     if call.ok:
         return call.payload  # type: ignore[no-any-return]  # of `f`
     try:
