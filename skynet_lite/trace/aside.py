@@ -22,7 +22,7 @@ from .trace import Trace
 _DRAW = """
 import os, sys
 if hasattr(os, "nice"):
-    os.nice(10)  # the node comes first
+    os.nice(5)  # the node comes first
 from skynet_lite.trace import Trace, export, language
 _, source, path, kind, code = sys.argv
 language.language(code)

@@ -49,8 +49,9 @@ class Tape:
     def count(self) -> int:
         """How many events have come."""
         told, i, n = self.told, self._counted, self._count
-        while i < len(told):
-            i += _WIDTHS[told[i]]
+        widths, end = _WIDTHS, len(told)  # a ring walks through all of it, and has the node wait
+        while i < end:
+            i += widths[told[i]]
             n += 1
         self._counted, self._count = i, n
         return n
