@@ -108,6 +108,13 @@ def text_of(value: object, how: Callable[[Any], str] = str) -> str:
         return f"<its text cannot be told: {_name(type(e))}>"
 
 
+def expect(what: str, value: Any, *kinds: type) -> Any:
+    """`value`, if it is of one of these types (True is no number). Raises SkynetError: `what`, and what it is."""
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise SkynetError(f"{what}, not {shown(value)}")
+    return value
+
+
 class _Short(Repr):
     """A list of twenty levels that shares its parts has a million of them: `repr` would tell each."""
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from .. import skynet
+from ..core.errors import expect
 from ..skynet.scheduler import current
 from .library import Keeper, kept
 
@@ -45,7 +46,7 @@ def new(name: str, main: Callable[..., Any], *args: Any) -> int:
 def query(name: str) -> int:
     """The handle of the service `name`; waits until somebody makes it. Raises CallError if its start failed."""
     cache = _cache()
-    if name not in cache:
+    if expect("service.query takes the name that service.new was given, a str", name, str) not in cache:
         cache[name] = _ask("query", name)
     return cache[name]
 

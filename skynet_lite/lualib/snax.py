@@ -34,7 +34,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from .. import skynet
-from ..core.errors import MethodError as MethodError, SkynetError
+from ..core.errors import MethodError as MethodError, SkynetError, expect, shown
 from ..skynet.runnable import runnable
 from ..skynet.scheduler import current
 from .library import kept
@@ -90,7 +90,7 @@ class Interface:
 def interface(name: str) -> Interface:
     """Read the methods of a snax service from its source; once in each service. Raises SkynetError."""
     known = kept("snax.interface", dict[str, Interface])
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
     import ast  # not at the boot of every node
 
@@ -147,6 +147,11 @@ def protocol() -> None:
 def _system(handle: int, type: str, command: str, *args: Any) -> Any:
     protocol()
     return skynet.call(handle, "snax", interface(type).system[command], *args)
+
+
+def _of(obj: Object, command: str, *args: Any) -> Any:
+    expect("a snax service is meant, by what snax.newservice or bind returns", obj, Object)
+    return _system(obj.handle, obj.type, command, *args)
 
 
 def rawnewservice(name: str, *args: Any) -> int:
@@ -208,7 +213,7 @@ def enablecluster() -> None:
 
 def kill(obj: Object, *args: Any) -> None:
     """Call `exit(*args)` of a snax service, and end it."""
-    _system(obj.handle, obj.type, "exit", *args)
+    _of(obj, "exit", *args)
 
 
 def exit(*args: Any) -> None:
@@ -225,7 +230,7 @@ def hotfix(obj: Object, source: str, *args: Any) -> Any:
     Raises SkynetError, and nothing is replaced, if it cannot be run, names an unknown method, or has a class or a
     decorated function for a name that the service has.
     """
-    ok, answer = _system(obj.handle, obj.type, "hotfix", source, *args)
+    ok, answer = _of(obj, "hotfix", source, *args)
     if not ok:
         raise SkynetError(f"hotfix of {obj} failed: {answer}")
     return answer
@@ -233,10 +238,13 @@ def hotfix(obj: Object, source: str, *args: Any) -> Any:
 
 def printf(fmt: str, *args: Any) -> None:
     """Write a line to the log, with % formats."""
-    skynet.error(fmt % args)
+    try:
+        skynet.error(fmt % args)
+    except TypeError as e:
+        raise SkynetError(f"snax.printf: {shown(fmt)} does not fit its values: {e}") from None
 
 
 def profile_info(obj: Object) -> dict[str, dict[str, Any]]:
     """How often each method was called, and its CPU seconds in all: {"NAME": {"count": 2, "time": 0.01}}."""
-    found: dict[str, dict[str, Any]] = _system(obj.handle, obj.type, "profile")
+    found: dict[str, dict[str, Any]] = _of(obj, "profile")
     return found

@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any, TypeVar, Unpack
 
 from ..core.env import Env
-from ..core.errors import AddressError, CallError, ConfigError, Failure, SkynetError, text_of
+from ..core.errors import AddressError, CallError, ConfigError, Failure, SkynetError, expect, text_of
 from ..core.harbor import Harbor
 from ..core.logger import Logger, careful, open_log
 from ..core.outside import POLLERS, Outside
@@ -75,7 +75,8 @@ class Node(Asking, metaclass=Shown):
         self.env = Env(environment(own))
         if own.start is not None:
             self.env.set("start", self.registry.name_of(own.start))
-        self.outside = outside if outside is not None else Outside(POLLERS[own.poller](), own.offload)
+        made_of = Outside(POLLERS[own.poller](), own.offload) if outside is None else outside
+        self.outside = expect("Node(outside=...) takes an object of a class made from Outside", made_of, Outside)
         ring = 0 if record else own.recorder
         self.recorder = Recorder(self.tables, self._snlua.places(()), ring or None) if record or ring else None
         world = self._recorded(self.recorder) if record and own.thread == 1 else None  # no file has who was faster
@@ -366,11 +367,10 @@ class Node(Asking, metaclass=Shown):
     # ----------------------------------------------------------------- the end
 
     def shutdown(self, timeout: float | None = None) -> bool:
-        """End gracefully: services run what skynet.on_stop was given, the youngest first; then `close`.
+        """Have services run what skynet.on_stop was given, the youngest first; then `close`. Not inside a service.
 
-        `timeout`: seconds of the node's clock for all together; None: the key `shutdown`. Then the node is closed
-        anyway, and the log says who had not come to its end. True if all had. Not from inside a service.
-        """
+        `timeout`: seconds of the node's clock for all together, None: the key `shutdown`; the log says who was late.
+        True if nobody was."""
         try:
             return stopped(self, self.config.shutdown if timeout is None else timeout)
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..core.errors import expect
 from ..core.message import PTYPE_RESPONSE, Message, Packed
 from ..core.mq import ignore
 from .calls import send
@@ -25,6 +26,8 @@ Filter = Callable[[int, int, int, Any], Message | None]
 def launch(kind: str, name: str, *args: Any) -> int | None:
     """Create a service and do not wait; None if its module is unknown."""
     s = current()
+    for word in (kind, name):
+        expect("launch takes the kind of a service and its name, as ('snlua', 'launcher')", word, str)
     return s.server.launch(kind, name, args, s.handle)
 
 

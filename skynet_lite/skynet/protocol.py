@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from ..core.errors import Failure, SkynetError, shown
+from ..core.errors import Failure, SkynetError, expect, shown
 from ..core.message import PTYPE_ERROR, PTYPE_LUA, PTYPE_RESPONSE, Packed, pack as _pack, unpack as _unpack
 from .coroutine import BREAK, current, running
 from .runnable import runnable, takes
@@ -116,7 +116,8 @@ def register_protocol(spec: dict[str, Any] | None = None, /, **fields: Any) -> N
     value or a tuple of values. Raises SkynetError if name or id is taken.
     """
     s = current()
-    fields = {**(spec or {}), **fields}
+    if spec is not None:
+        fields = {**expect("register_protocol takes a dict, or name=, id= and so on", spec, dict), **fields}
     name, id = fields.pop("name", None), fields.pop("id", None)
     pack, unpack, dispatch = (runnable(fields.pop(key, None)) for key in ("pack", "unpack", "dispatch"))
     if not isinstance(name, str) or not isinstance(id, int) or not 0 <= id <= 255:

@@ -32,6 +32,13 @@ def runnable(f: T) -> T:
     return f
 
 
+def required(f: T) -> T:
+    """As `runnable`, and None stands for none."""
+    if f is None:
+        raise _not_run(f)
+    return runnable(f)
+
+
 def takes(f: Callable[..., Any], n: int) -> bool:
     """Whether `f` can be called with so many values; yes, if it does not say."""
     try:

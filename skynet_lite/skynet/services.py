@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..core.codec import words as as_words
-from ..core.errors import CallError, Failure, SkynetError, brief, shown
+from ..core.errors import CallError, Failure, SkynetError, brief, expect, shown
 from ..core.handle import REMOTE_SHIFT
 from ..core.message import PTYPE_ERROR, Message
 from .calls import call, send
 from .coroutine import GIVE_BACK, QUIT, GreenletExit, coroutine_yield, running
-from .runnable import has_run, leaves, runnable
+from .runnable import has_run, leaves, required, runnable
 from .scheduler import Scheduler, current
 from .waits import timeout
 
@@ -52,9 +52,9 @@ def init(func: F) -> F:
     """Have `func()` run before the start function; once that runs, at once. Decorates."""
     s = current()
     if s.init_functions is not None:
-        s.init_functions.append(runnable(func))
+        s.init_functions.append(required(func))
     else:
-        has_run(runnable(func)())
+        has_run(required(func)())
     return func
 
 
@@ -63,7 +63,7 @@ def on_stop(func: F) -> F:
 
     What was given last runs first; then the service exits. See Node.shutdown. skynet has no such thing.
     """
-    current().libs.setdefault("on_stop", []).append(runnable(func))
+    current().libs.setdefault("on_stop", []).append(required(func))
     return func
 
 
@@ -160,18 +160,19 @@ def self() -> int:
 
 def localname(name: str) -> int | None:
     """The handle behind a local name (".name"), None if there is none."""
-    return current().server.handles.query(name) or None if str(name).startswith(".") else None
+    expect("localname takes a name, a str like '.launcher'", name, str)
+    return current().server.handles.query(name) or None if name.startswith(".") else None
 
 
 def getenv(key: str) -> str | None:
     """A value of the node's configuration, as text; None if there is none."""
-    return current().server.env.get(key)
+    return current().server.env.get(expect("getenv takes the name of a key, a str", key, str))
 
 
 def setenv(key: str, value: object) -> None:
     """Set a value once; raises SkynetError if the key is there."""
     server = current().server
-    server.env.set(key, value)
+    server.env.set(expect("setenv takes the name of a key, a str", key, str), value)
     server.outside.note("setenv", key, str(value))
 
 
@@ -210,7 +211,7 @@ def stat(what: str) -> int | float:
         "cpu": lambda: s.ctx.cpu_cost,
         "time": lambda: s.server.cpu_time() - s.ctx.cpu_start if s.server.profile else 0.0,
     }
-    if what not in figures:
+    if not isinstance(what, str) or what not in figures:
         raise SkynetError(f"stat {shown(what)} is unknown: ask for mqlen, message, endless, cpu or time")
     return figures[what]()
 
@@ -239,4 +240,5 @@ def memlimit(limit: int) -> None:
 def harbor(addr: int) -> tuple[int, bool]:
     """The harbor that a handle belongs to, and whether that is another node (skynet_isremote)."""
     current()
+    expect("harbor takes a handle, a number (skynet.localname tells that of a name)", addr, int)
     return addr >> REMOTE_SHIFT, addr >> REMOTE_SHIFT != 0

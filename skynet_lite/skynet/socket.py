@@ -13,7 +13,7 @@ import socket as pysocket
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import SkynetError, SocketError, shown
+from ..core.errors import SkynetError, SocketError, expect, shown
 from .coroutine import running
 from .runnable import runnable
 from .scheduler import current
@@ -59,7 +59,7 @@ def start(id: int, func: Accept | None = None) -> int:
     service = current()
     _ = running().hub  # refuses to block outside a coroutine before anything is done
     runnable(func)
-    s = pool_of(service).get(id)
+    s = known(id)
     if s is not None and s.protocol != "listen":
         raise SocketError(f"socket {id} is not closed: it was started or opened here already")
     if id in onclose_of(service):
@@ -100,8 +100,7 @@ def stdin() -> int:
 def close(id: int) -> None:
     """Close, and wait for the CLOSE message. What was written is still delivered. DOC: socket-close"""
     service = current()
-    pool = pool_of(service)
-    s = pool.get(id)
+    pool, s = pool_of(service), known(id)
     if s is None:
         return
     service.server.socket_server.close(service.handle, id)
@@ -127,7 +126,7 @@ def close(id: int) -> None:
 def close_fd(id: int) -> None:
     """Close a socket that was never started here. Raises SocketError if it was: use close."""
     service = current()
-    s = pool_of(service).get(id)
+    s = known(id)
     if s is not None and s.protocol == "listen":
         pool_of(service).pop(id, None)
     elif s is not None:
@@ -138,14 +137,22 @@ def close_fd(id: int) -> None:
 def shutdown(id: int) -> None:
     """Close at once, throwing away what is still to be sent; `close` it afterwards."""
     service = current()
-    if id in pool_of(service):
+    if known(id) is not None:
         service.server.socket_server.shutdown(service.handle, id)
+
+
+def known(id: int) -> PoolSocket | None:
+    """What the current service knows of a socket; None: it is not of this service, or closed. Raises SocketError."""
+    try:
+        return pool_of(current()).get(id)
+    except TypeError:
+        raise SocketError(f"a socket is known by its id, a number, not by {shown(id)}") from None
 
 
 def abandon(id: int) -> None:
     """Forget the socket, so that another service can `start` it."""
     service = current()
-    s = pool_of(service).get(id)
+    s = known(id)
     if s is not None:
         wakeup(s)
         onclose_of(service).pop(id, None)
@@ -207,7 +214,7 @@ def readall(id: int) -> bytes:
 
 def block(id: int) -> bool:
     """Wait for the next data, and leave it in the buffer. False at the end of the connection."""
-    s = pool_of(current()).get(id)
+    s = known(id)
     if s is None or not s.connected:
         return False
     park(s, ANY, "block")
@@ -221,7 +228,7 @@ def limit(id: int, size: int) -> None:
 
 def pause(id: int) -> None:
     """Stop reading from the network; the next read that must wait resumes it."""
-    s = pool_of(current()).get(id)
+    s = known(id)
     if s is not None:
         pause_socket(s)
 
@@ -248,12 +255,12 @@ def warning(id: int, func: Callable[[int, int], Any]) -> None:
 # --------------------------------------------------------------------------- asking
 def invalid(id: int) -> bool:
     """Whether this service has no such socket."""
-    return id not in pool_of(current())
+    return known(id) is None
 
 
 def disconnected(id: int) -> bool | None:
     """Whether the socket was connected and is not any more; None if there is no such socket."""
-    s = pool_of(current()).get(id)
+    s = known(id)
     return None if s is None else not (s.connected or s.connecting)
 
 
@@ -289,6 +296,7 @@ def nodelay(id: int) -> None:
 
 def resolve(host: str) -> list[str]:
     """The addresses of a name, as text; the node stands still meanwhile. Raises SocketError if there is none."""
+    expect("resolve takes the name of a host, a str", host, str)
     try:
         found = current().server.outside.resolve(host, 0, pysocket.SOCK_STREAM)
     except OSError as e:
@@ -297,7 +305,7 @@ def resolve(host: str) -> list[str]:
 
 
 def header(data: bytes) -> int:
-    """The number in 1 to 4 bytes, big-endian: the length in front of a packet. Raises SocketError."""
-    if not 1 <= len(data) <= 4:
+    """The number in 1 to 4 bytes, big-endian: the length in front of a packet. Raises SkynetError."""
+    if not 1 <= len(expect("a header is bytes, as socket.read gives them", data, bytes, bytearray, memoryview)) <= 4:
         raise SocketError(f"Invalid read {shown(data)}: a header has 1 to 4 bytes")
     return int.from_bytes(data, "big")

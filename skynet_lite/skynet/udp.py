@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import SocketError, shown, told
+from ..core.errors import SocketError, expect, shown, told
 from ..core.socket_udp import unpack_udp_address
 from .runnable import runnable
 from .scheduler import current
 from .socketpool import PoolSocket, pool_of
+
+_ADDRESS = "an address is bytes, as the function of socket.udp gets it"
 
 
 def address_of(host: str, port: int | None) -> tuple[str, int]:
@@ -77,12 +79,13 @@ def sendto(id: int, address: bytes, data: bytes) -> bool:
     """Send one datagram to a packed address, as `func` of `udp` gets it."""
     service = current()
     data = data if type(data) is bytes else bytes_of(data)
+    expect(_ADDRESS, address, bytes)
     return service.server.socket_server.udp_send(service.handle, id, address, data)
 
 
 def udp_address(packed: bytes) -> tuple[str, int]:
     """(ip, port) of a packed address. Raises SocketError("Invalid udp address")."""
-    address = unpack_udp_address(packed)
+    address = unpack_udp_address(expect(_ADDRESS, packed, bytes))
     if address is None:
         raise SocketError(f"Invalid udp address: {len(packed)} bytes instead of 7 or 19")
     return address
