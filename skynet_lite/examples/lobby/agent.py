@@ -22,7 +22,11 @@ def play(move: str) -> str:
     return str(skynet.call(game, "lua", "play", move)) if game else "error: there is no match"
 
 
-REQUEST = {"play": play} | {word: in_hall(word) for word in ("name", "rooms", "join", "say", "match")}
+def match(rest: str) -> str:
+    return "error: one match at a time" if game else in_hall("match")(rest)
+
+
+REQUEST = {word: in_hall(word) for word in ("name", "rooms", "join", "say")} | {"match": match, "play": play}
 
 
 def serve() -> None:
@@ -53,7 +57,7 @@ def told(session: int, source: int, what: str, text: str = "") -> None:
     global game
     if what == "match":
         game = source
-    elif what == "over":
+    elif what == "over" and source == game:
         game = 0
     write(text)
 

@@ -54,7 +54,7 @@ def list_rooms(agent: int, _: str) -> str:
 
 def match(agent: int, _: str) -> str:
     if agent not in names or agent in waiting:
-        return "error: first a name, and one match at a time"
+        return "error: first a name, and once is enough"
     if not waiting:
         waiting.append(agent)
         return "wait for somebody"

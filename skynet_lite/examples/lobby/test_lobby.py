@@ -46,7 +46,7 @@ def test_a_name_is_somebodys(node: Any) -> None:
     bob = Player(node)
     assert bob.ask("join lounge").startswith("error: first a name")
     assert bob.ask("name Ann") == "error: 'Ann' is taken, or no name"
-    assert bob.ask("sing") == "error: there are play, name, rooms, join, say, match and quit"
+    assert bob.ask("sing") == "error: there are name, rooms, join, say, match, play and quit"
 
 
 def test_a_match(node: Any) -> None:
@@ -54,6 +54,7 @@ def test_a_match(node: Any) -> None:
     assert ann.ask("match") == "wait for somebody"
     assert [bob.ask("match"), bob.hear()] == ["match against Ann: rock, scissors, paper?", "found somebody"]
     assert ann.hear() == "match against Bob: rock, scissors, paper?"
+    assert ann.ask("match") == "error: one match at a time"
     assert ann.ask("play chess") == "error: a move is rock, scissors, paper"
     assert ann.ask("play rock") == "your move is rock"
     assert bob.ask("play paper") == "your move is paper"
