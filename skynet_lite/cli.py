@@ -86,6 +86,9 @@ _COMMANDS = {
     "console": ("talk to the debug console of a running node",
         "Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says "
         "the lines of its input, and ends with status 1 if one was answered with <CMD Error>."),
+    "top": ("watch the services of a running node, ours or skynet's, in the terminal",
+        "Shows the services of a node in a table, by its debug console: messages and CPU a second, mailboxes, "
+        "tasks, sockets. Keys 1 to 9 sort, Enter looks into a service, q ends. Needs the extra top."),
     "learn": ("open the course in JupyterLab", "Opens the notebooks in JupyterLab, on a free port and with a token."),
 }  # fmt: skip
 """What the help says of each command: in the list of all, and on its own page."""
@@ -132,6 +135,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = made["console"]
     sub.set_defaults(do=lambda options: console(options.address))
     sub.add_argument("address", metavar="[HOST:]PORT")
+
+    sub = made["top"]
+    sub.set_defaults(do=lambda options: top(options.address, options.every))
+    sub.add_argument("address", metavar="[HOST:]PORT")
+    sub.add_argument("--every", metavar="SECONDS", type=float, default=1.0, help="between two looks (default: 1)")
 
     sub = made["learn"]
     sub.set_defaults(do=learn)
@@ -253,6 +261,17 @@ def console(address: str) -> int:
 
     with _told(f"cannot reach a console at {address}", "the console on a terminal", "console"):
         return client.run(address)
+
+
+def top(address: str, every: float) -> int:
+    """Watch a node by its debug console. Raises UsageError."""
+    from .course.console import Connection, address_of
+    from .top import run
+
+    with _told("", "top", "top"):
+        host, port = address_of(address)
+        run(lambda show: Connection(host, port, show), f"{host}:{port}", every)
+    return 0
 
 
 def learn(options: argparse.Namespace) -> int:
