@@ -51,6 +51,7 @@ ROOMS = (
     Room("__init__", 4, "from skynet_lite import ...", f"node view {BELOW_NODE}"),
     Room("service", 5, "services that come with it", "__init__ lualib skynet core trace", 1300),
     Room("testing", 5, "a node for pytest", "__init__ skynet"),
+    Room("top", 5, "a node, in a terminal", "lualib"),
     Room("course", 5, "lab, learn, doctor, console", "*"),
     Room("check", 6, "the exercises of the notebooks", "*", 2300),
     Room("cli", 6, "the command skynet-lite", "*"),

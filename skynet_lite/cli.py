@@ -90,6 +90,9 @@ _COMMANDS = {
     "new": ("begin a project", "Writes a project that runs into the new folder NAME: services, test, configuration."),
     "examples": ("list the examples, or write one into a folder",
         "Lists the programs that come with skynet_lite, or writes one into ./NAME (or FOLDER), to be run and changed."),
+    "top": ("watch the services of a running node, ours or skynet's, in the terminal",
+        "Shows the services of a node in a table, by its debug console: messages and CPU a second, mailboxes, "
+        "tasks, sockets. Keys 1 to 9 sort, Enter looks into a service, q ends. Needs the extra top."),
     "learn": ("open the course in JupyterLab", "Opens the notebooks in JupyterLab, on a free port and with a token."),
 }  # fmt: skip
 """What the help says of each command: in the list of all, and on its own page."""
@@ -145,6 +148,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(do=lambda options: examples(options.name, options.folder))
     sub.add_argument("name", metavar="NAME", nargs="?")
     sub.add_argument("folder", metavar="FOLDER", nargs="?")
+
+    sub = made["top"]
+    sub.set_defaults(do=lambda options: top(options.address, options.every))
+    sub.add_argument("address", metavar="[HOST:]PORT")
+    sub.add_argument("--every", metavar="SECONDS", type=float, default=1.0, help="between two looks (default: 1)")
 
     sub = made["learn"]
     sub.set_defaults(do=learn)
@@ -267,6 +275,17 @@ def console(address: str) -> int:
 
     with _told(f"cannot reach a console at {address}", "the console on a terminal", "console"):
         return client.run(address)
+
+
+def top(address: str, every: float) -> int:
+    """Watch a node by its debug console. Raises UsageError."""
+    from .course.console import Connection, address_of
+    from .top import run
+
+    with _told("", "top", "top"):
+        host, port = address_of(address)
+        run(lambda show: Connection(host, port, show), f"{host}:{port}", every)
+    return 0
 
 
 def learn(options: argparse.Namespace) -> int:

@@ -1,1 +1,1 @@
-"""Thin adapters of well-known libraries to skynet sockets; each needs `pip install skynet_lite[contrib]`."""
+"""Thin adapters of well-known libraries to skynet sockets; install `skynet_lite[contrib]`, for metrics `[metrics]`."""

@@ -24,7 +24,7 @@ from ..core.outside import secret_file
 from ..lualib.console import CONTROLS
 
 ENDS = ("<CMD OK>", "<CMD Error>")
-_PROMPT = re.compile(r"\S*[:(][0-9a-f]+\)?>$")  # of the debugger: ":0000000a>", "main(7)>"
+_PROMPT = re.compile(r"\S*[:(][0-9a-f]+\)?>")  # of the debugger: ":0000000a>", "main(7)>"
 _ADDRESS = re.compile(r":[0-9a-f]{8}$")
 
 
@@ -78,6 +78,9 @@ class Connection:
             self._changed.wait_for(lambda: self.closed or over())
 
     def close(self) -> None:
+        """Whoever waits for an answer, in another thread, goes on."""
+        with suppress(OSError):  # it has ended already
+            self._sock.shutdown(socket.SHUT_RDWR)  # close alone would leave the reader where it is
         self._sock.close()
 
     def _read(self) -> None:
@@ -87,7 +90,7 @@ class Connection:
             with self._changed:
                 for line in lines:
                     self._line(line)
-                if _PROMPT.search(rest):
+                if _PROMPT.fullmatch(rest):  # and no line that comes in two parts: "... in function <skynet.lua:374>"
                     self.prompt, rest = rest, ""
                 self._changed.notify_all()
         with self._changed:
@@ -206,12 +209,17 @@ class Words:
         return Known()
 
 
+def address_of(text: str) -> tuple[str, int]:
+    """HOST:PORT, or PORT of this machine. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} is no address: give HOST:PORT, or PORT of this machine")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 def run(address: str) -> int:
     """The command. Raises ValueError for what is no address, OSError if nobody answers there, ImportError."""
-    host, _, text = address.rpartition(":")
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ValueError(f"{address!r} is no address: give HOST:PORT, or PORT of this machine")
-    host = host.strip("[]") or "127.0.0.1"
+    host, port = address_of(address)
     if sys.stdin.isatty() and sys.stdout.isatty():
-        return terminal(host, int(text))
-    return pipe(host, int(text), sys.stdin, sys.stdout)
+        return terminal(host, port)
+    return pipe(host, port, sys.stdin, sys.stdout)

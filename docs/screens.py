@@ -1,0 +1,163 @@
+"""The screens of `skynet-lite top` in the pages: `python docs/screens.py` makes docs/images/top*.svg anew.
+
+Ours is a live node. skynet's is its own console's answers, recorded (tests/golden/top.json), which `Recorded` gives
+again on a real port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from skynet_lite import Node, skynet  # noqa: E402
+from skynet_lite.course.console import Connection  # noqa: E402
+from skynet_lite.top.app import Top, Within  # noqa: E402
+
+ANSWERS: dict[str, list[str]] = json.loads((ROOT / "tests" / "golden" / "top.json").read_text())["answers"]
+SIZE = (104, 22)
+
+
+class Recorded:
+    """A console that answers as the recorded one did: the n-th answer the n-th time, then the last one for ever.
+
+    It writes a line and its end apart, as skynet does. What was not recorded it does not answer.
+    """
+
+    def __init__(self, port: int = 0, answers: dict[str, list[str]] = ANSWERS) -> None:
+        self._answers = answers
+        self._listening = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._listening.getsockname()[1]
+        self.asked: list[str] = []
+        self._clients: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                client, _ = self._listening.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._clients.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client, client.makefile("r") as lines:
+            client.sendall(b"Welcome to skynet console\n")
+            for line in map(str.strip, lines):
+                answers = self._answers.get(line, [""])
+                self.asked.append(line)
+                answer = answers[min(self.asked.count(line), len(answers)) - 1]
+                for part in re.findall(r"[^\n]+|\n", answer):
+                    client.sendall(part.encode())
+
+    def close(self) -> None:
+        """As if the node had ended."""
+        for each in (self._listening, *self._clients):
+            with suppress(OSError):  # it is closed already
+                each.shutdown(socket.SHUT_RDWR)  # the thread that waits for it goes on
+        self._listening.close()
+
+
+def store() -> None:
+    data: dict[str, int] = {}
+    skynet.register(".store")
+    skynet.info_func(lambda *words: {"keys": len(data)})
+
+    @skynet.dispatch("lua")
+    def put(session: int, source: int, key: str, value: int) -> None:
+        data[key] = value
+        skynet.retpack()
+
+
+def agent(n: int) -> None:
+    def play() -> None:
+        while True:
+            skynet.call(".store", "lua", f"a{n}", skynet.now())
+            skynet.sleep(n)
+
+    skynet.fork(play)
+    skynet.fork(lambda: skynet.wait("logout"))
+
+
+def lobby() -> None:
+    def round() -> None:
+        while True:
+            skynet.sleep(300)
+
+    for _ in range(3):
+        skynet.fork(round)
+    skynet.info_func(lambda *words: {"rooms": 3})
+
+
+def forgets() -> None:
+    skynet.dispatch("lua", lambda session, source: None)
+
+
+def asks(addr: int) -> None:
+    skynet.fork(lambda: skynet.call(addr, "lua"))
+
+
+def play() -> None:
+    """The services of the picture."""
+    skynet.newservice(lobby)
+    skynet.newservice(store)
+    for n in range(1, 7):
+        skynet.newservice(agent, n)
+    skynet.newservice(asks, skynet.newservice(forgets))
+    skynet.newservice("debug_console", 0)
+
+
+async def until(over: Callable[[], Any]) -> None:
+    """Wait for a state."""
+    while not over():
+        await asyncio.sleep(0.005)
+
+
+async def screens(port: int, name: str, chosen: str) -> None:
+    """The table, and the service `chosen` from inside."""
+    app = Top(lambda show: Connection("127.0.0.1", port, show), "127.0.0.1:8000", 1)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(lambda: app.look is not None and any(s.rate for s in app.look.services))
+        await pilot.pause()
+        save(app, name)
+        while chosen not in str(app.table.get_row(app.chosen())[1]):
+            await pilot.press("down")
+        app.simulate_key("enter")
+        await until(lambda: isinstance(app.screen, Within) and not isinstance(app.screen.inside, str))
+        if app.look is not None and app.look.ours:
+            app.simulate_key("t")
+            await until(lambda: isinstance(app.screen, Within) and len(app.screen.lines.lines) > 30)
+        await pilot.pause()
+        save(app, f"{name}-inside")
+
+
+def save(app: Top, name: str) -> None:
+    svg = app.export_screenshot(title="skynet-lite top")
+    svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # fonts of a server elsewhere
+    svg = re.sub(r"terminal-\d+-", "t-", svg)
+    (ROOT / "docs" / "images" / f"{name}.svg").write_text(svg)
+
+
+def main() -> None:
+    recorded = Recorded()
+    asyncio.run(screens(recorded.port, "top-skynet", "lobby"))
+    recorded.close()
+    with Node(log=list, profile=True) as node:
+        node.serve()
+        node.newservice(play)
+        listening = [id for id, (state, _) in node.socket_server.table().items() if state == "listen"]
+        asyncio.run(screens(node.socket_server.sockname(listening[0])[1], "top", "agent 1"))
+
+
+if __name__ == "__main__":
+    main()
