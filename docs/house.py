@@ -73,15 +73,16 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3353,
-    "skynet": 3237,
-    "trace": 3640,
-    "drive": 1697,
-    "lualib": 2692,
-    "node": 1556,
-    "service": 1370,
-    "the runtime": 9843,
-    "the tools": 1417,
+    "core": 3388,
+    "skynet": 3461,
+    "trace": 3765,
+    "drive": 1796,
+    "lualib": 2861,
+    "node": 1826,
+    "service": 1696,
+    "contrib": 1748,
+    "the runtime": 10471,
+    "the tools": 1587,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it
