@@ -82,18 +82,16 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
 
     def _html(self, running: bool) -> str:
         services = self._data["services"]
-        measured = any(row["cpu"] is not None for row in services)
-        cpu = "CPU" if measured else say("CPU (needs profile = true)", "CPU（需要 profile = true）")
+        off = say(" (needs profile = true)", "（需要 profile = true）") * all(row["cpu"] is None for row in services)
         heads = [
             say("address", "地址"), say("service", "服务"), say("mailbox", "邮箱"), say("messages", "消息"),
-            say("new", "新增"), cpu, say("tasks", "任务"), say("sockets", "socket"),
+            say("new", "新增"), "CPU" + off, say("tasks", "任务"), say("sockets", "socket"),
         ]  # fmt: skip
         shown = sorted(services, key=lambda row: (-row["mailbox"], -self._news(row)))[:ROWS]
         rows = []
         for row in sorted(shown, key=lambda row: str(row["address"])):
             cpu = "–" if row["cpu"] is None else f"{row['cpu']:.3f} s"
-            news = self._news(row)
-            cells = [row["address"], row["name"], row["mailbox"], row["messages"], news or "", cpu]
+            cells = [row["address"], row["name"], row["mailbox"], row["messages"], self._news(row) or "", cpu]
             cells += [row["tasks"], row["sockets"] or ""]
             rows.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
         titles = "".join(f"<th>{head}</th>" for head in heads)
