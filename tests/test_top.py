@@ -377,6 +377,24 @@ def test_what_a_service_is_called_is_text_and_nothing_else() -> None:
         watch(console.port, script)
 
 
+def test_of_very_many_services_the_first_are_shown() -> None:
+    """The table stays quick; another order brings up others."""
+    answers = {
+        **{command: ["<CMD OK>\n"] for command in ("help", "netstat", "cmem", "mem 50")},
+        "list": ["".join(f":{n:08x}\tsnlua agent {n}\n" for n in range(210)) + "<CMD OK>\n"],
+        "stat 50": ["".join(f":{n:08x}\tcpu:0\tmessage:{n}\tmqlen:0\ttask:0\n" for n in range(210)) + "<CMD OK>\n"],
+    }
+
+    async def script(app: Top) -> None:
+        await until(lambda: len(shown(app)) == 200)
+        assert "210 services, 200 shown" in head(app)
+        await press(app, "8")
+        assert column(app, 1)[0] == "agent 209"
+
+    with recorded(answers) as console:
+        watch(console.port, script)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [("<CMD Error>", "Permission"), ("<CMD OK>", "invalid literal")],

@@ -23,6 +23,7 @@ from .watch import RETRY, Connect, Inside, Insides, Look, Looks, Watch, once, tr
 EVERY = 1.0  # seconds between two looks
 TRACE = 0.1  # seconds between two looks at the lines of a trace
 LINES = 2000  # of a trace that are kept
+ROWS = 200  # services that are shown: the first in the order that is wanted
 GROUPS = 200  # of parked coroutines that are shown
 
 
@@ -143,10 +144,12 @@ class Top(App[None]):
         if look is None:
             return f"{self.address}: {self.lost or 'connecting'}"
         rates = [s.rate for s in look.services if s.rate is not None]
+        some = f", {ROWS} shown" if len(look.services) > ROWS else ""
         words = [
-            f"{self.address} is {'skynet_lite' if look.ours else 'skynet'}", f"{len(look.services)} services",
-            f"{few(sum(rates))} msg/s", f"{look.sockets} sockets",
-        ]  # fmt: skip
+            f"{self.address} is {'skynet_lite' if look.ours else 'skynet'}",
+            f"{len(look.services)} services{some}",
+        ]
+        words += [f"{few(sum(rates))} msg/s", f"{look.sockets} sockets"]
         words += [f"{look.memory / 2**20:,.0f} MiB"] if look.memory else []
         words += [] if any(s.cpu for s in look.services) else ["CPU is not measured (profile = true does)"]
         return " · ".join([self.lost] * bool(self.lost) + words)
@@ -161,7 +164,7 @@ class Top(App[None]):
         table.clear()
         if len(table.columns) < len(COLUMNS) and any(s.memory for s in ranked):  # ours knows no memory of one service
             table.add_column(self._title(len(COLUMNS) - 1))
-        for service in ranked:
+        for service in ranked[:ROWS]:
             table.add_row(*_cells(service, service.address in blamed)[: len(table.columns)], key=service.address)
         if follow and chosen in table.rows:
             table.move_cursor(row=table.get_row_index(chosen), scroll=False)
