@@ -168,6 +168,10 @@ class BaseDriver(ABC):
             self.booted = True
             self._born()
 
+    def check_owner(self) -> None:
+        """Whether this thread may wait for more than an answer. Raises SkynetError."""
+        self.check_open()
+
     def check_open(self) -> None:
         if self.closed:
             raise SkynetError("this node is closed: make a new one")

@@ -135,6 +135,10 @@ class Served(Loop):
             self._keep_order()
             self.look(lambda: self.drive(job))
 
+    def check_owner(self) -> None:
+        if self._foreign():
+            self._check_here()
+
     def _keep_order(self) -> None:
         """What other threads have left comes before what the owner does now."""
         if self.jobs and self._other() is None and self.hub is not None and not self.hub.busy():

@@ -125,6 +125,7 @@ class Node(Asking, metaclass=Shown):
                     raise CallError(f"call failed: service {name} ended before its start was over")
                 return int(handle)
             if self.config.bootstrap:
+                driver.check_owner()
                 self._post(".launcher", ("LAUNCH", "snlua", name, *args), False)
                 driver.run_until(lambda: len(born) > 0, None, "the launch", budget=1)
             else:
