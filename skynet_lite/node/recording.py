@@ -16,8 +16,8 @@ from typing import Any
 from ..core.errors import error_text
 from ..core.server import Server
 from ..skynet.coroutine import running
+from ..tell.observe import leave, observe
 from ..tell.server import tell
-from ..tell.services import leave, observe
 from ..trace import Recorder, Trace
 from ..trace.kinds import each
 from ..trace.world import World

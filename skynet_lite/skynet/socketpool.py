@@ -130,7 +130,7 @@ def _on_data(service: Scheduler, s: Found, id: int, size: int, data: bytes) -> N
         ready = total >= needed
     elif s.buffer_limit is not None and total > s.buffer_limit:
         service.error(f"socket buffer overflow: fd={id} size={total}")
-        s.clear()
+        service.overflowed(s)
         service.server.socket_server.close(service.handle, id)
         return
     elif kind is bytes:
