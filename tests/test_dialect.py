@@ -298,3 +298,29 @@ def test_a_trace_tag_is_followed_in_both() -> None:
         for dialect in ("1.1", "1.8")
     ]
     assert told[0] == told[1] and any(line.endswith("response") for line in told[0])
+
+
+def test_more_than_the_buffer_holds_is_read_in_both() -> None:
+    """A socket that is paused lets its queued messages go first today; what is read is the same."""
+
+    def main() -> None:
+        def accept(id: int, peer: str) -> None:
+            socket.start(id)
+            skynet.sleep(10)
+            read = [len(socket.read(id) or b"") for _ in range(2)]
+            mark(f"{sum(read) + len(socket.readall(id))}")
+
+        listened = socket.listen("127.0.0.1:0")
+        lid = listened[0] if isinstance(listened, tuple) else listened
+        ports.append(socket.sockname(lid)[1])
+        socket.start(lid, accept)
+
+    ports: list[int] = []
+    for dialect in ("1.8", "1.1"):
+        with Node(clock="virtual", log=list, skynet=dialect) as node, node.record() as trace:
+            node.newservice(main)
+            client = node.client(ports.pop())
+            client.send(b"x" * 700_000)
+            client.close()
+            node.run(timeout=10)
+        assert trace[trace.find("mark")]["text"] == "700000"

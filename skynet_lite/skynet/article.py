@@ -58,6 +58,9 @@ class Article:
         """What `socket.listen` returns of a socket that has been asked to listen."""
         return s.id
 
+    def paused(self) -> None:
+        """A socket is not read any more: go on."""
+
     def overflowed(self, s: Any) -> None:
         """It holds more than its limit, and will be closed: what has arrived goes."""
         s.clear()

@@ -23,6 +23,7 @@ from ..core.socket_slots import CONNECTING, RESERVE, Socket
 from .response import Response
 from .scheduler import NOTHING, Scheduler
 from .socketpool import PoolSocket, suspend as park_for
+from .waits import yield_
 
 from .coroutine import (  # isort: skip
     BREAK, CALL, DONE, EXIT, KILL, QUIT, RESPONSE, RETURN, SLEEP, SUSPEND, TRACE, Coroutine, Hub, coroutine_yield,
@@ -280,6 +281,10 @@ class Today(Scheduler):
     def _give_up(self, s: PoolSocket) -> None:
         (self.socket_pool or {}).pop(s.id, None)
         self.server.socket_server.close(self.handle, s.id)
+
+    def paused(self) -> None:
+        """More of its messages may be queued: they go first. (No recording shows it, and so it has no rule.)"""
+        yield_()
 
     def overflowed(self, s: PoolSocket) -> None:
         """What has arrived stays (rule 12)."""
