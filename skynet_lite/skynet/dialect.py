@@ -113,14 +113,14 @@ RULES = (
          "There is none. (Here: as an addition, and both are swallowed.)",
          ("kill_sleeper", "kill_fork", "kill_server")),
 )  # fmt: skip
-"""What scenarios does not name shows no more of a rule than these do; 7, 12 and 13 no recording shows."""
+"""Recordings that are not named show no more of a rule than these do; of 7, 12 and 13 there is none."""
 
 
 # ------------------------------------------------------------------ the coroutine's side: 1, 2, 9, 14
 
 
 class TodayHub(Hub):
-    """Where coroutines of this dialect yield to. DOC: dialect-command"""
+    """Where coroutines of this dialect yield to."""
 
     __slots__ = ()
 

@@ -24,7 +24,7 @@ from ..core.handle import address_text
 from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE, PTYPE_TRACE, Message
 from ..core.places import is_ours, place_label
 from .calls import rawcall
-from .coroutine import BREAK, DONE, EXIT, SLEEP, TRACE, Coroutine, coroutine_yield, running
+from .coroutine import BREAK, DONE, EXIT, SLEEP, SUSPEND, TRACE, Coroutine, coroutine_yield, running
 from .protocol import own_protocol
 from .scheduler import Scheduler, current, dress, undispatched
 
@@ -100,9 +100,10 @@ class Traced:
                 if co.dead:
                     end_trace(co, "error" if co.session else None)
                 raise
-            if EXIT in yielded:  # today as what SUSPEND is about
+            command = yielded[yielded[0] is SUSPEND]  # today behind it stands what it is for
+            if command is EXIT:
                 end_trace(co, "end")
-            elif co.tag and SLEEP in yielded:
+            elif co.tag and command is SLEEP:
                 _log(s, co.tag, f"sleep : {_places(s, co.frame)}")
             return yielded
 
