@@ -1,7 +1,7 @@
 """Plays a scenario against a live node, with the client steps of its recording.
 
-To add a recording: put its JSON file into tests/golden/traces, and a function of
-the same name into scenarios.py.
+To add a recording: put its JSON file into tests/golden/traces, or traces-today, and a
+function of the same name into scenarios.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from skynet_lite import Node, Trace, socket
 from skynet_lite.trace.kinds import each
 
 TRACES = Path(__file__).parent / "golden" / "traces"
+FOLDERS = {"1.1": TRACES, "1.8": TRACES.parent / "traces-today"}  # by dialect
 EXAMPLES = int(os.environ.get("FUZZ", 100))
 """Of each test that edits files at random: some in the suite, many where somebody asks for a long run."""
 TIMEOUT = 10.0  # real seconds, for what should take none
@@ -33,8 +34,8 @@ def seeds(cases: int) -> range:
     return range(first, first + int(os.environ.get("FUZZ", cases)))
 
 
-def recording(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((TRACES / f"{name}.json").read_text())
+def recording(name: str, skynet: str = "1.1") -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((FOLDERS[skynet] / f"{name}.json").read_text())
     return data
 
 
@@ -89,15 +90,16 @@ class Play:
     """One run of one scenario. `trace` and `addresses` are there afterwards."""
 
     def __init__(
-        self, name: str, folder: Path, watch: Callable[[Node], list[Any]] | None = None, record: bool = False
-    ) -> None:
-        self.data = recording(name)
+        self, name: str, folder: Path, watch: Callable[[Node], list[Any]] | None = None, record: bool = False,
+        skynet: str = "1.1", thread: int = 1,
+    ) -> None:  # fmt: skip
+        self.data = recording(name, skynet)
         self.addresses: dict[str, int] = {}
         self.port = 0
         self.trace: Trace
         self.watched: list[Any] = []
         self._watch = watch
-        self._record = record
+        self._keys: Any = {"record": record, "skynet": skynet, "thread": thread}
         self._folder = folder
         self._clients: dict[str, Any] = {}
         self._listening = SCENARIOS[name](self)
@@ -122,7 +124,7 @@ class Play:
             self._listen(steps[0][1])
         elif not steps:
             self.port = free_port()
-        with Node(clock="virtual", log=list, luaservice=str(self._folder / "?.py"), record=self._record) as node:
+        with Node(clock="virtual", log=list, luaservice=str(self._folder / "?.py"), **self._keys) as node:
             self.node = node
             try:
                 node.run_until_idle()  # the boot

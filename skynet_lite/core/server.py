@@ -64,6 +64,7 @@ class Server:
     """The services of a node. Services, sockets, timers and the outside reach each other through it only."""
 
     lock: AbstractContextManager[Any] = nullcontext()  # with several threads: around all that is `guarded`
+    drops_with_session = False  # whether `turn_away` names the call; see skynet/dialect.py
 
     def __init__(
         self, outside: Outside, clock: Clock, env: Env, write: Callable[[int, str], Any], profile: bool,
@@ -76,6 +77,7 @@ class Server:
         self.profile = profile
         self.kinds = kinds
         self.node: Any = None  # who has made us: for libraries that look at the whole node
+        self.dialect: Any = None  # what services are made of (skynet/dialect.py); set by the node
         self.driver: Driver = None  # type: ignore[assignment]  # set by whoever drives
         self.handles = HandleStorage()
         self.contexts = self.handles.contexts
@@ -174,8 +176,9 @@ class Server:
 
     def turn_away(self, ctx: Context, message: Message) -> None:
         """A message that nobody will read, of any kind: all calls of its sender to the service fail (drop_message)."""
-        ptype, _, source, _ = message
-        self.deliver(source, (PTYPE_ERROR, 0, ctx.handle, ctx.failure), "drop")
+        ptype, session, source, _ = message
+        session = session if self.drops_with_session else 0
+        self.deliver(source, (PTYPE_ERROR, session, ctx.handle, ctx.failure), "drop")
         if source == 0 and ptype == PTYPE_LUA:  # from outside, no timer and no socket
             for session in [n for n, call in self.calls.items() if call.to == ctx.handle]:
                 self.answer(PTYPE_ERROR, session, ctx.failure)

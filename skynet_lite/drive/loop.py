@@ -257,7 +257,7 @@ class Loop(BaseDriver):
         """The current thread takes the node over: hub, logger and bootstrap are born here."""
         self.check_open()
         self._owner = threading.get_ident()
-        self.hub = Hub()
+        self.hub = self._server.dialect.hub()
         self.monitor.begin(self._owner, self._endless)
         self._server.outside.note("own")
         self._bootstrap = self.hub.drive(self._birth)

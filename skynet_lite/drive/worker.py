@@ -85,7 +85,7 @@ class Worker(threading.Thread):
     # ---- its thread
 
     def run(self) -> None:
-        self.hub = Hub()
+        self.hub = self.server.dialect.hub()
         self.hub.drive(self._work)
         self.hub.end()
 

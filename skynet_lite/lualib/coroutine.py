@@ -23,7 +23,6 @@ from ..skynet.coroutine import (
     coroutine_resume,
     coroutine_yield,
     drop_token,
-    hold_token,
     running,
 )  # fmt: skip
 from ..skynet.runnable import runnable
@@ -87,9 +86,9 @@ def _block(co: UserCoroutine, me: Any, command: tuple[Any, ...]) -> Any:
         thread.inner = co
         sleeps = command[0] is SLEEP and thread.token is None
         if sleeps:  # skynet.wakeup(co) is to find it
-            hold_token(thread.service, thread, co)
+            thread.service.hold_token(thread, co)
     try:
-        return coroutine_yield(me.hub, *command)
+        return me.hub.command(*command)
     except BaseException:  # the thread is being closed: from the inside out
         _end(co)
         raise

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..core.errors import ConfigError, text_of
 from ..core.outside import POLLERS
+from ..skynet.dialect import DIALECTS, Dialect
 
 ENV_PREFIX = "SKYNET_LITE_"
 MAX_THREAD = 256
@@ -32,6 +33,8 @@ class Config:
 
     clock: str = "real"
     """ "real", or "virtual": time moves only when nothing can run."""
+    skynet: str = "1.1"
+    """Whose order of events: "1.1", that of v1.1.0, or "1.8", today's; see skynet/dialect.py."""
     thread: int = 1
     """Worker threads. 1: one loop does everything, and the same program makes the same trace."""
     memory: int = 1024
@@ -76,6 +79,10 @@ class Config:
     folder: str = "."
     """What relative patterns start from: the folder of the TOML file."""
 
+    @property
+    def dialect(self) -> Dialect:
+        return DIALECTS[self.skynet]
+
 
 _SETTABLE = {f.name: f for f in fields(Config) if f.name != "folder"}
 _REFUSED = {
@@ -95,6 +102,7 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (_keys("str", "str | None"), lambda value: value is None or isinstance(value, str), "a string is needed"),
     (_keys("str", "str | None"), lambda value: "\0" not in (value or ""), "a NUL character has no place in it"),
     (["clock"], lambda value: value in ("real", "virtual"), 'use "real" or "virtual"'),
+    (["skynet"], lambda value: value in DIALECTS, f"use one of {', '.join(map(repr, DIALECTS))}"),
     (["thread"], lambda value: type(value) is int and value > 0, "a number of worker threads is needed, 1 or more"),
     (["thread"], lambda value: value <= MAX_THREAD, f"more than {MAX_THREAD} worker threads help nobody"),
     (["memory"], lambda value: type(value) is int and 0 <= value < 1 << 64, "a number of MiB is needed, or 0"),

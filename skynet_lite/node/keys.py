@@ -10,6 +10,7 @@ class Keys(TypedDict, total=False):
     """The keys of config.Config that can be given, with their types; what each means stands there."""
 
     clock: str
+    skynet: str
     thread: int
     memory: int
     endless: int

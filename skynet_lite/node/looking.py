@@ -30,7 +30,8 @@ def tables(server: Server) -> dict[str, Any]:
         "now": server.clock.now() if server.clock.virtual else 0,
     }
     workers = {address_text(handle): n for handle in contexts for n in server.driver.worker_of(handle)}
-    return found | ({"workers": workers} if server.driver.workers > 1 else {})
+    found |= {"workers": workers} if server.driver.workers > 1 else {}
+    return found if server.dialect.version == "1.1" else found | {"skynet": server.dialect.version}
 
 
 def parked_at(server: Server, named: Places) -> dict[Who, str]:

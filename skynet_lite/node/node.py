@@ -82,9 +82,9 @@ class Node(Asking, metaclass=Shown):
         world = self._recorded(self.recorder) if record and own.thread == 1 else None  # no file has who was faster
         self.clock = self.outside.clock(own.clock == "virtual")
         kinds: dict[str, Any] = {"snlua": self._snlua, "logger": Logger(), "harbor": Harbor()}
-        made = SharedServer if own.thread > 1 else Server
+        made = own.dialect.server(SharedServer if own.thread > 1 else Server)
         self.server = server = made(self.outside, self.clock, self.env, careful(write), own.profile, kinds)
-        server.node = self
+        server.node, server.dialect = self, own.dialect
         self.handles, self.timer, self.socket_server = server.handles, server.timer, server.socket_server
         self.clients = server.clients
         self.recording = Recording(server)

@@ -17,8 +17,8 @@ from ..core.errors import error_text, text_of
 from ..core.places import here
 from ..core.server import Server
 from ..skynet.coroutine import running
+from ..tell.observe import leave, observe
 from ..tell.server import tell
-from ..tell.services import leave, observe
 from ..trace import Recorder, Trace
 from ..trace.kinds import each
 from ..trace.world import World

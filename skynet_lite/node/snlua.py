@@ -56,7 +56,8 @@ class Snlua:
         return found
 
     def make(self, server: Server, ctx: Context) -> Message:
-        s = ctx.state = Scheduler(server, ctx)
+        s: Scheduler = server.dialect.scheduler(server, ctx)
+        ctx.state = s
         s.main = self.find(ctx.name)
         for name, born in self._births.values():
             if name == ctx.name:

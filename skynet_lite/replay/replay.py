@@ -149,7 +149,7 @@ def replay(make: type[Node], trace: Trace, services: Sequence[str | StartFunctio
     folder = "." if world.stored or "luaservice" in keys else world.config["folder"]
     known = _known(world, services, Registry(config["luaservice"], folder))
     outside = Replayed(world)
-    config |= {key: world.config[key] for key in ("clock", "bootstrap", "env")} | {"thread": 1}
+    config |= {key: world.config[key] for key in ("clock", "bootstrap", "env")} | {"thread": 1, "skynet": trace.skynet}
     node = make(outside=outside, record=True, **config)
     node.registry = Registry(config["luaservice"], folder, keys.get("snax"), keys.get("preload"))
     for name, service in known.items():

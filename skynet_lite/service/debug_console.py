@@ -524,7 +524,8 @@ def main(*args: Any) -> None:
     ip, port = args if len(args) == 2 else ("127.0.0.1", args[0] if args else None)
     if port is None or len(args) > 2:
         raise SkynetError('debug_console takes [ip,] port: skynet.newservice("debug_console", 8000)')
-    listening = socket.listen(ip, int(port))
+    listened = socket.listen(ip, int(port))
+    listening = listened[0] if isinstance(listened, tuple) else listened  # today, with address and port
     ip, port = socket.sockname(listening)
     skynet.error(f"Start debug console at {ip}:{port}")
     try:

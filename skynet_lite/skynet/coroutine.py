@@ -19,7 +19,7 @@ from typing import Any
 
 from greenlet import GreenletExit as GreenletExit, getcurrent, gettrace as gettrace, greenlet, settrace as settrace
 
-from ..core.errors import SkynetError, error_text, shown
+from ..core.errors import SkynetError, error_text
 from .runnable import has_run, leaves
 
 coroutine_resume: Callable[..., Any] = greenlet.switch
@@ -27,7 +27,7 @@ coroutine_yield: Callable[..., Any] = greenlet.switch
 running: Callable[[], Any] = getcurrent
 
 CALL, SLEEP, RETURN, RESPONSE, EXIT, QUIT = "CALL", "SLEEP", "RETURN", "RESPONSE", "EXIT", "QUIT"
-"""Yielded to `suspend` (lualib/skynet.lua of v1.1.0). EXIT: its task has ended; QUIT: its service has."""
+"""Commands to `suspend` (lualib/skynet.lua of v1.1.0). EXIT: its task has ended; QUIT: its service has."""
 KILL, TRACE, SUSPEND = "KILL", "TRACE", "SUSPEND"
 """Ours. KILL, TRACE: the parameter is a function for the hub. SUSPEND: park; the sessions are in the table already."""
 BREAK = "BREAK"
@@ -64,6 +64,7 @@ class Coroutine(greenlet):
     )  # fmt: skip
 
     is_task = True  # runs a task of the user
+    command = coroutine_yield  # of a coroutine of the user's inside it: it hands the command down
     label = property(lambda co: f"co{co.n}")
     thread = property(lambda co: co)  # itself; of a coroutine of the user, the one it runs in
 
@@ -106,7 +107,7 @@ class Coroutine(greenlet):
             if self.responded:
                 forgotten, self.responded = 0, False
             self.pooled, service.pooled = service.pooled, self
-            coroutine_yield(hub, EXIT, forgotten)
+            hub.command(EXIT, forgotten)
 
     def give_back(self) -> tuple[str, int]:
         """End: the last yield. One of our number that has not begun, and so is 6 KiB smaller, waits in the pool."""
@@ -159,6 +160,7 @@ class UserCoroutine(greenlet):
         except GreenletExit as e:
             raise leaves(e) from None
 
+    command = coroutine_yield
     __bool__ = Coroutine.__bool__
 
     def __repr__(self) -> str:
@@ -168,16 +170,6 @@ class UserCoroutine(greenlet):
 def inherit(co: Any, context: Context) -> None:
     """`co` begins, or goes on, with a copy of these contextvars: a fork's are its creator's, a message has none."""
     co.context = co.gr_context = context.copy()
-
-
-def hold_token(s: Any, co: Any, token: Any) -> None:
-    """`co` is about to sleep, and `token` will wake it."""
-    if token is co:
-        return
-    if token in s.sleep_tokens:
-        raise SkynetError(f"token duplicative: {s.sleep_tokens[token].label} sleeps with {shown(token)} already")
-    s.sleep_tokens[token] = co.thread
-    co.token = token
 
 
 def drop_token(s: Any, co: Any) -> None:
@@ -190,6 +182,7 @@ class Hub(greenlet):
 
     __slots__ = ("_driver", "_outcome", "_task", "service")
     n, tag = 0, None  # "main" in a trace: no coroutine
+    command = coroutine_yield  # a coroutine's way to say CALL, SLEEP, ...; another dialect has its own (dialect.py)
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,7 +21,6 @@ from .calls import unreachable
 from .coroutine import SUSPEND, Coroutine, coroutine_drop, coroutine_yield, running
 from .protocol import Protocol, protocol_of
 from .scheduler import Scheduler, current
-from .task import abandon
 from .waits import wait, wakeup
 
 __all__ = ["Request", "request", "select"]
@@ -75,12 +74,12 @@ class Request:
         _ = co.hub  # refuses to block outside a coroutine before anything is sent, and a time that is none
         timeout = None if timeout is None else ticks(timeout)
         packed = [(asked, p, p.pack(asked[2:])) for asked in self._asks for p in (protocol_of(s, asked[1]),)]
-        self._thread = thread = _RequestThread(s, self, co.n)
+        thread = None
         for asked, p, payload in packed:
             session = next(s.sessions)
             if s.server.send(s.handle, asked[0], p.id, session, payload):
                 s.watching_session[session] = asked[0] if type(asked[0]) is int else s.server.resolve(asked[0])
-                s.session_id_coroutine[session] = thread
+                s.session_id_coroutine[session] = thread = thread or _RequestThread(s, self, co.n)
                 self._open[session] = asked, p
             else:
                 asked.error = unreachable(asked[0])
@@ -88,8 +87,10 @@ class Request:
         if timeout is not None:
             session = next(s.sessions)
             s.server.set_timer(s.ctx, session, timeout)
-            s.session_id_coroutine[session] = thread
+            s.session_id_coroutine[session] = thread = thread or _RequestThread(s, self, co.n)
             self._open[session] = None
+        self._thread = thread or _RequestThread(s, self, co.n)
+        s.begin_request(self._thread)
         return self._answers()
 
     def close(self) -> None:
@@ -99,7 +100,7 @@ class Request:
             return
         s = thread.service
         for session in self._open:
-            abandon(s, session)
+            s.abandon(session)
         self._open.clear()
         s.killed(thread, running().n)
         coroutine_drop(thread)
@@ -116,11 +117,12 @@ class Request:
         finally:
             self.close()
 
-    def _take(self, ok: bool, payload: Any) -> None:
+    def _take(self, ok: bool, payload: Any, session: int = 0) -> None:
         """An answer, an error, or the end of the time."""
         assert self._thread is not None
         s = self._thread.service
-        session = next(n for n in self._open if n not in s.session_id_coroutine)  # just taken out by the scheduler
+        # In the dialect of v1.1.0 nobody says which: the one that the scheduler has just taken out.
+        session = session or next(n for n in self._open if n not in s.session_id_coroutine)
         found = self._open.pop(session)
         if found is None:
             self.timeout = True
@@ -146,7 +148,7 @@ class Request:
 
 
 class _RequestThread(Coroutine):
-    """Takes the answers (request_thread). It is not started: the first answer does that."""
+    """Takes the answers (request_thread). Who starts it, the dialect says (`begin_request`)."""
 
     __slots__ = ("request",)
     is_task = False
@@ -160,7 +162,8 @@ class _RequestThread(Coroutine):
 
     def run(self, *answer: Any) -> None:
         while True:
-            self.request._take(*answer)
+            if answer[0] is not None:  # else it is only begun
+                self.request._take(*answer)
             answer = coroutine_yield(self.hub, SUSPEND, None)
 
 

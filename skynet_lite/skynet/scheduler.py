@@ -16,8 +16,8 @@ table who is to be resumed by what, and the service goes on with its next messag
   5  What a handler raises ends its coroutine and leaves `suspend`. `failed` tells the
      caller, `dispatch_message` logs it after the forks; the service goes on.
 
-The order of events is that of skynet v1.1.0 (lualib/skynet.lua); the public API is
-today's. Lua's tail calls are a loop here: ten thousand wakeups do not recurse.
+The order of events is that of skynet v1.1.0 (lualib/skynet.lua), or of today where a node
+says so (dialect.py); the public API is today's. Lua's tail calls are a loop here: ten thousand wakeups do not recurse.
 
 Nothing here records or traces, so a run that nobody watches pays nothing. Whoever wants
 to see what happens puts a mixin on the scheduler of a service (`dress`), whose methods and
@@ -38,6 +38,7 @@ from ..core.handle import address_text
 from ..core.message import PTYPE_ERROR, PTYPE_NAMES, PTYPE_RESPONSE, Message
 from ..core.report import Report
 from ..core.server import Server
+from .article import Article
 from .ends import Ends
 from .protocol import PROTO, Protocol, unknown_request, unknown_response
 from .response import Response
@@ -54,7 +55,7 @@ undispatched: dict[int, Callable[[Scheduler, Message], Any]] = {}
 """By type: who takes a message that no protocol dispatches (tracetag.py)."""
 
 
-class Scheduler(Ends, Tables):
+class Scheduler(Article, Ends, Tables):
     """The tables of one service, and the functions that move its coroutines.
 
     `session_id_coroutine`, `wakeup_queue`, ... are skynet's own names. Tables keyed by
@@ -201,8 +202,7 @@ class Scheduler(Ends, Tables):
                 raise
             if command is EXIT:
                 if param:
-                    whose = f"{address_text(co.address)} : {co.label}"
-                    self.server.warn(self.handle, f"Maybe forgot response session {param} from {whose}")
+                    self.forgot(co, param)
             elif command is CALL:
                 self.session_id_coroutine[param] = co
                 co.awaits = param
@@ -223,7 +223,7 @@ class Scheduler(Ends, Tables):
             if self.wakeup_queue and (co := self.dispatch_wakeup()) is not None:
                 ok, value = False, BREAK
             elif self.error_queue and (failed := self.dispatch_error_queue()) is not None:
-                ok, (co, value) = False, failed
+                ok, (co, value, _) = False, failed
             else:
                 return
 
@@ -241,13 +241,13 @@ class Scheduler(Ends, Tables):
         self.session_id_coroutine[co.sleeping] = BREAK
         return co
 
-    def dispatch_error_queue(self) -> tuple[Any, Failure | None] | None:
-        """The next coroutine whose call has failed, and why; or None. DOC: dispatch-error-queue"""
+    def dispatch_error_queue(self) -> tuple[Any, Failure | None, int] | None:
+        """The next coroutine whose call has failed, why, and the session; or None. DOC: dispatch-error-queue"""
         while self.error_queue:
             session, failure = self.error_queue.popleft()
             co = self.session_id_coroutine.pop(session, None)
             if co is not None and co is not BREAK:  # told twice, or answered in between; given up
-                return co, failure
+                return co, failure, session
         return None
 
     def answer(self, co: Coroutine, payload: Any) -> bool:
@@ -372,7 +372,7 @@ class Scheduler(Ends, Tables):
     def joined(self, co: Coroutine, by: int) -> None:
         """A coroutine was made that runs no task of the user (request.py)."""
 
-    def sleeps_not(self, co: Coroutine | None) -> None:
+    def sleeps_not(self, co: Coroutine | None, token: Any) -> None:
         """A wakeup that wakes nobody: `co` does not sleep, or there is none."""
 
     def queue_changed(self, number: int, section: Any, op: str, co: Any) -> None:
@@ -403,8 +403,8 @@ class Scheduler(Ends, Tables):
 
 
 @cache
-def _dressed(mixins: tuple[type, ...]) -> type[Scheduler]:
-    return type("Scheduler", (*mixins, Scheduler), {"__slots__": (), "mixins": mixins}) if mixins else Scheduler
+def _dressed(mixins: tuple[type, ...], plain: type[Scheduler]) -> type[Scheduler]:
+    return type("Scheduler", (*mixins, plain), {"__slots__": (), "mixins": mixins, "plain": plain})
 
 
 def dress(s: Scheduler, *mixins: Any) -> None:
@@ -412,7 +412,8 @@ def dress(s: Scheduler, *mixins: Any) -> None:
 
     Each has `around(s, resume)`, which returns the `resume` to be used instead of the one below it.
     """
-    s.__class__ = _dressed(mixins)
+    plain: Any = getattr(s, "plain", type(s))
+    s.__class__ = _dressed(mixins, plain) if mixins else plain
     s.resume = coroutine_resume
     for mixin in reversed(mixins):
         s.resume = mixin.around(s, s.resume)

@@ -4,7 +4,7 @@ A socket delivers to the service that called `start` on it: an accepted connecti
 says nothing, and reads nothing, before that. How a reader is parked and woken is in
 socketpool.py.
 
-After lualib/skynet/socket.lua. In this version `listen` does not wait; `start` does.
+After lualib/skynet/socket.lua. In v1.1.0 `listen` does not wait; `start` does.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ __dir__ = __all__.copy
 
 
 # --------------------------------------------------------------------------- opening
-def listen(host: str, port: int | None = None, backlog: int = 32) -> int:
+def listen(host: str, port: int | None = None, backlog: int = 32) -> Any:
     """Listen on "host:port", or on host and port; port 0 picks a free one (see `sockname`).
 
-    Returns the id at once; nobody is accepted before `start(id, accept)`. Raises
+    Returns the id at once; nobody is accepted before `start(id, accept)`. Where the node speaks today's dialect
+    (skynet="1.8") it waits for the CONNECT message, and returns id, address and port. Raises
     SocketError("Listen error...") if the address cannot be had. DOC: socket-listen
     """
     service = current()
     host, port = address_of(host, port)
     pool = pool_of(service)
     id = service.server.socket_server.listen(service.handle, host, port, backlog)
-    pool[id] = PoolSocket(service, id, None, "listen")
-    return id
+    s = pool[id] = PoolSocket(service, id, None, "listen")
+    return service.listened(s)
 
 
 def start(id: int, func: Accept | None = None) -> int:

@@ -110,6 +110,7 @@ def pause_socket(s: PoolSocket, size: int | None = None) -> None:
     service.error(f"Pause socket ({s.id})" if size is None else f"Pause socket ({s.id}) size : {size}")
     service.server.socket_server.pause(service.handle, s.id)
     s.paused = True
+    service.paused()
 
 
 # --------------------------------------------------------------------------- messages from the socket server
@@ -130,7 +131,7 @@ def _on_data(service: Scheduler, s: Found, id: int, size: int, data: bytes) -> N
         ready = total >= needed
     elif s.buffer_limit is not None and total > s.buffer_limit:
         service.error(f"socket buffer overflow: fd={id} size={total}")
-        s.clear()
+        service.overflowed(s)
         service.server.socket_server.close(service.handle, id)
         return
     elif kind is bytes:
@@ -138,10 +139,11 @@ def _on_data(service: Scheduler, s: Found, id: int, size: int, data: bytes) -> N
         ready = s.found >= 0
     else:
         ready = False
+    if ready:
+        s.read_required = None
     if total > BUFFER_LIMIT and (ready or needed is None):  # who waits for the end reads all there is, as in v1.1.0
         pause_socket(s, total)
     if ready:
-        s.read_required = None
         wakeup(s)
 
 

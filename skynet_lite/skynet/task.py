@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.message import PTYPE_ERROR
 from ..core.places import format_stack
-from .coroutine import BREAK, KILL, Coroutine, coroutine_close, coroutine_yield, drop_token, running
+from .coroutine import KILL, Coroutine, coroutine_close, coroutine_yield, drop_token, running
 from .scheduler import Scheduler, current
 
 _SHOWN = 9  # sessions that uniqtask lists for one stack
@@ -67,6 +67,9 @@ def killthread(thread: Coroutine | str) -> Coroutine | None:
     co = _find(s, thread)
     if co is None:
         return None
+    owes = 0 if co.responded else co.session
+    if owes:
+        s.server.send(s.handle, co.address, PTYPE_ERROR, owes, s.failure("killed the coroutine that served it"))
     if me is s.hub:
         kill(s, co, 0)
     else:
@@ -76,29 +79,17 @@ def killthread(thread: Coroutine | str) -> Coroutine | None:
 
 def kill(s: Scheduler, co: Coroutine, by: int) -> None:
     """End a parked coroutine. In the hub only, for its `finally` blocks run."""
-    owes = 0 if co.responded else co.session
     session = _parked(s, co)
     if session is None:
         s.fork_queue.remove(co)
     s.killed(co, by)
-    co.sleeping = None
+    if session is not None:
+        s.waits_no_more(co, session)
     drop_token(s, co)
-    if session == co.awaits:
-        abandon(s, session)
-    elif session is not None:  # in `wait`: no answer will come
-        del s.session_id_coroutine[session]
-    if owes:
-        s.server.send(s.handle, co.address, PTYPE_ERROR, owes, s.failure("killed the coroutine that served it"))
     coroutine_close(co)
     drop_token(s, co)  # of a sleep that its `finally` has tried
     if s.pooled is co:  # it was told to end, and did: by returning
         s.pooled = co.pooled
-
-
-def abandon(s: Scheduler, session: int) -> None:
-    """Nobody waits for the answer to `session` any more, a call's or a timer's: it is thrown away when it comes."""
-    s.watching_session.pop(session, None)
-    s.session_id_coroutine[session] = BREAK
 
 
 def trace_timeout(on: bool) -> None:

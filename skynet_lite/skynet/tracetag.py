@@ -24,7 +24,7 @@ from ..core.handle import address_text
 from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE, PTYPE_TRACE, Message
 from ..core.places import is_ours, place_label
 from .calls import rawcall
-from .coroutine import BREAK, DONE, EXIT, RETURN, SLEEP, TRACE, Coroutine, coroutine_yield, running
+from .coroutine import BREAK, DONE, EXIT, SLEEP, SUSPEND, TRACE, Coroutine, coroutine_yield, running
 from .protocol import own_protocol
 from .scheduler import Scheduler, current, dress, undispatched
 
@@ -91,25 +91,28 @@ class Traced:
 
     @staticmethod
     def around(s: Any, resume: Callable[..., Any]) -> Callable[..., Any]:
-        def traced(co: Any, ok: Any, value: Any) -> Any:
+        def traced(co: Any, ok: Any, value: Any, *session: Any) -> Any:
             if co.tag and (value is BREAK or (ok is True and value is not DONE)):
                 _log(s, co.tag, "resume")
             try:
-                yielded = resume(co, ok, value)
+                yielded = resume(co, ok, value, *session)
             except BaseException:
                 if co.dead:
                     end_trace(co, "error" if co.session else None)
                 raise
-            command = yielded[0]
+            command = yielded[yielded[0] is SUSPEND]  # today behind it stands what it is for
             if command is EXIT:
                 end_trace(co, "end")
             elif co.tag and command is SLEEP:
                 _log(s, co.tag, f"sleep : {_places(s, co.frame)}")
-            elif co.tag and command is RETURN:
-                _log(s, co.tag, "response")
             return yielded
 
         return traced
+
+    def answer(self: Any, co: Coroutine, payload: Any) -> bool:
+        if co.tag:
+            _log(self, co.tag, "response")
+        return bool(super().answer(co, payload))  # type: ignore[misc]  # of the scheduler below
 
     def raw_dispatch_message(self: Any, message: Message) -> None:
         self.libs["trace"].message = None if message[0] == PTYPE_RESPONSE else message

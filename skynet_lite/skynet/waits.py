@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Any
 
 from ..core.timer import ticks
-from .coroutine import BREAK, SLEEP, Coroutine, coroutine_yield, drop_token, hold_token, inherit, outside, running
+from .coroutine import BREAK, SLEEP, Coroutine, drop_token, inherit, outside, running
 from .scheduler import current
 from .task import heir, traced_timeout
 from .threads import wakeup_from_thread
@@ -51,11 +51,11 @@ def sleep(ti: int, token: Any = None) -> str | None:
         raise outside() from None
     if token is not None:
         ti = ticks(ti)  # refused before anything is written
-        hold_token(s, co, token)
+        s.hold_token(co, token)
     session = next(s.sessions)
     s.server.set_timer(s.ctx, session, ti)
     co.awaits = session
-    succ, _ = coroutine_yield(hub, SLEEP, session)
+    succ, _ = hub.command(SLEEP, session)
     co.sleeping = None
     if token is not None:
         drop_token(s, co)
@@ -75,9 +75,9 @@ def wait(token: Any = None) -> None:
     except AttributeError:
         raise outside() from None
     if token is not None:
-        hold_token(s, co, token)
+        s.hold_token(co, token)
     session = next(s.sessions)
-    succ, _ = coroutine_yield(hub, SLEEP, session)
+    succ, _ = hub.command(SLEEP, session)
     co.sleeping = None
     if not succ:  # woken: its entry is BREAK now. A stray response would have taken it out.
         del s.session_id_coroutine[session]
@@ -103,7 +103,7 @@ def wakeup(token: Any) -> bool:
     elif token.sleeping is None:
         entry = co = heir(s, token)
     if co is None or co.sleeping is None or (co.token is not None and entry is co):  # a token of its own wakes it
-        s.sleeps_not(co)
+        s.sleeps_not(co, token)
         return False
     try:
         s.wakeup_queue.append(entry)

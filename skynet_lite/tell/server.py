@@ -12,10 +12,10 @@ from ..core.locks import guarded, with_lock
 from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE, PTYPE_SOCKET, SOCKET_NAMES, Message
 from ..core.places import here, stack_of, stack_of_error
 from ..core.report import Warned
-from ..core.server import Server
 from ..core.timer import ticks
 from ..skynet.coroutine import running
-from .services import content, observe
+from .observe import observe
+from .services import content
 from .tables import Emit
 
 
@@ -167,7 +167,8 @@ class TellingSockets:
 @cache
 def _telling(mixin: type, plain: type) -> type:
     cls = type(plain.__name__, (mixin, plain), {"plain": plain})
-    return with_lock(cls) if mixin is TellingServer and plain is not Server else cls
+    shared = hasattr(plain, "send") and hasattr(plain.send, "__wrapped__")
+    return with_lock(cls) if mixin is TellingServer and shared else cls
 
 
 def tell(server: Any, emit: Emit | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +12,8 @@ from ..core.places import stack_of, stack_of_error, task_of
 from ..skynet.coroutine import BREAK, CALL, DONE, EXIT, QUIT, SLEEP, SUSPEND, Coroutine, running
 from ..skynet.queue import CriticalSection
 from ..skynet.response import Response
-from ..skynet.scheduler import NOTHING, Scheduler, dress
-from ..skynet.socketpool import PoolSocket
-from .tables import Dead, Emit, Errors, Forks, Pool, Sessions, Table, TellingSocket, Unresponse, Wakeups
+from ..skynet.scheduler import Scheduler
+from .tables import Pool
 
 
 def content(ptype: int, payload: Any) -> Any:
@@ -50,26 +48,26 @@ class Telling:
             n = co.n
             if value is DONE:
                 shown = _TRUE if ok is True else _FALSE if ok is False else _RESPONSE if type(ok) is Response else _TRUE
-                emit(("resume", handle, n, "suspend", shown))
+                emit(("resume", handle, n, "suspend", shown, None))
             elif ok is None:
                 by, what = _FORKED if co.session is None else _REQUESTED
-                emit(("resume", handle, n, by, what))
+                emit(("resume", handle, n, by, what, None))
             else:
                 by, what = _ANSWERED if ok else _WOKEN if value is BREAK else _FAILED
                 sleeping = co.sleeping
                 if sleeping is None:
-                    emit(("resume", handle, n, by, what))
+                    emit(("resume", handle, n, by, what, None))
                 else:
-                    emit(("resume", handle, n, by, what, "table", handle, "sleep_session", "clear", sleeping, n))
+                    emit(("resume", handle, n, by, what, None, "table", handle, "sleep_session", "clear", sleeping, n))
             yielded = below(co, ok, value)
             command, param = yielded
             if command is EXIT or command is QUIT or command is SUSPEND:
-                emit(("yield", handle, n, command, None, None))
+                emit(("yield", handle, n, command, None, None, None))
                 return yielded
             at = stack_of((co if co.inner is None else co.inner).gr_frame)
             if command is SLEEP:
                 sessions.sleeps = param
-            emit(("yield", handle, n, command, param if command is CALL or command is SLEEP else None, at))
+            emit(("yield", handle, n, command, param if command is CALL or command is SLEEP else None, None, at))
             return yielded
 
         return resume
@@ -83,7 +81,7 @@ class Telling:
         if ptype == PTYPE_ERROR:
             payload = content(ptype, payload)
         self.emit(("message", self.handle, ptype, session, source, payload))
-        Scheduler.raw_dispatch_message(self, message)
+        self.plain.raw_dispatch_message(self, message)
 
     def co_create(self: Any, f: Callable[..., Any], args: tuple[Any, ...]) -> Coroutine:
         new = self.pooled is None
@@ -140,9 +138,10 @@ class Telling:
         Scheduler.ignore(self, co)
         self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
 
-    def sleeps_not(self: Any, co: Coroutine | None) -> None:
+    def sleeps_not(self: Any, co: Coroutine | None, token: Any) -> None:
         n = 0 if co is None else co.n
-        self.emit(("wakeup", self.handle, n, False, running().n, stack_of(sys._getframe(2))))
+        number = None if token is co else self.session_id_coroutine.number(token)
+        self.emit(("wakeup", self.handle, n, False, running().n, number, stack_of(sys._getframe(2))))
 
     def tagged(self: Any, co: Coroutine, tag: str | None, text: str) -> None:
         self.emit(("tracetag", self.handle, co.n, tag, text))
@@ -150,38 +149,3 @@ class Telling:
     def queue_changed(self: Any, number: int, section: CriticalSection, op: str, co: Any) -> None:
         Scheduler.queue_changed(self, number, section, op, co)
         self.emit(("table", self.handle, "queue", op, number, getattr(co, "n", 0)))
-
-
-_TABLES: dict[str, Any] = {
-    "session_id_coroutine": Sessions, "watching_session": Table, "unresponse": Unresponse, "dead_service": Dead,
-}  # fmt: skip
-_QUEUES: dict[str, Any] = {"wakeup_queue": Wakeups, "fork_queue": Forks, "error_queue": Errors}
-
-
-def observe(s: Any, emit: Emit) -> None:
-    """Have service `s` tell `emit` what happens in it. Between two of its messages."""
-    leave(s)
-    s.emit = emit
-    for name, kind in {**_TABLES, **_QUEUES}.items():
-        setattr(s, name, kind(s, name, emit))
-    dress(s, *getattr(s, "mixins", ()), Telling)
-    if s.socket_pool is not None:
-        s.socket_pool = dict(s.socket_pool)
-        for socket in s.socket_pool.values():
-            socket.__class__ = TellingSocket
-
-
-def leave(s: Any) -> None:
-    """Leave it as it was."""
-    if s.emit is None:
-        return
-    s.emit = None
-    dress(s, *(mixin for mixin in s.mixins if mixin is not Telling))
-    for name in _TABLES:
-        setattr(s, name, dict(getattr(s, name)))
-    for name in _QUEUES:
-        setattr(s, name, deque(getattr(s, name)) if getattr(s, name) else NOTHING)
-    if s.socket_pool is not None:
-        for socket in s.socket_pool.values():
-            socket.__class__ = PoolSocket
-        s.socket_pool = dict(s.socket_pool)

@@ -46,6 +46,10 @@ class Sessions(Table):
 
     sleeps = 0
 
+    def number(self, token: Any) -> int | None:
+        """That of a token, where the dialect has them (tell/dialect.py)."""
+        return None
+
     def __setitem__(self, session: Any, co: Any) -> None:
         if co is BREAK:  # woken, or given up
             before: Any = self.get(session)
@@ -150,15 +154,19 @@ class Wakeups(Queue):
 
     def append(self, entry: Any) -> None:
         deque.append(self, entry)
-        co = entry[1] if type(entry) is tuple else entry
-        emit = self.emit
-        emit(("wakeup", self.s.handle, co.n, True, running().n, stack_of(sys._getframe(2))))
+        token, co = entry if type(entry) is tuple else (None, entry)
+        sessions: Any = self.s.session_id_coroutine
+        self.emit(
+            ("wakeup", self.s.handle, co.n, True, running().n, sessions.number(token), stack_of(sys._getframe(2)))
+        )
 
     def popleft(self) -> Any:
         entry = deque.popleft(self)
-        co = self.s.sleep_tokens.get(entry[0]) if type(entry) is tuple else entry
+        token = entry[0] if type(entry) is tuple else None
+        co = entry if token is None else self.s.sleep_tokens.get(token)
         if co is None or co.sleeping is None:
-            self.emit(("wakeup_skip", self.s.handle, 0 if co is None else co.n))
+            sessions: Any = self.s.session_id_coroutine
+            self.emit(("wakeup_skip", self.s.handle, 0 if co is None else co.n, sessions.number(token)))
         return entry
 
 

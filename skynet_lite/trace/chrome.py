@@ -19,7 +19,7 @@ from typing import Any
 
 from .film import Film
 from .golden import BOOT
-from .kinds import Event, rule_for
+from .kinds import Event, command, rule_for
 from .parked import parked
 from .shapes import number
 from .text import line, printable
@@ -189,9 +189,9 @@ class _Writer:
 
     def on_yield(self, n: int, e: Event, service: str) -> None:
         lane = self.lane(service, e["co"])
-        yields = " ".join(str(e[k]) for k in ("command", "session") if k in e)
+        yields = " ".join(str(e[k]) for k in ("command", "what", "session") if k in e)
         self.close(lane, self.moments[n], yields=yields, **({"at": e["at"]} if "at" in e else {}))
-        if e["command"] in ("EXIT", "QUIT"):
+        if command(e) in ("EXIT", "QUIT"):
             self.finish(lane, self.moments[n])
 
     def on_co_error(self, n: int, e: Event, service: str) -> None:

@@ -28,7 +28,7 @@ from typing import Any
 from ..doors import door
 from .film import Film
 from .golden import BOOT, golden
-from .kinds import Event, full_address
+from .kinds import Event, command, full_address
 from .language import told
 from .text import fit, line, printable
 
@@ -70,6 +70,8 @@ class Diff:
     def _compare(self, a: list[tuple[int, Event]], b: list[tuple[int, Event]]) -> None:
         self._shown[0].update(a)
         self._shown[1].update(b)
+        if self.left.skynet != self.right.skynet:
+            a, b = _spelled_alike(a), _spelled_alike(b)
         for i, j, equal in align([e for _, e in a], [e for _, e in b]):
             self.rows.append((None if i is None else a[i][0], None if j is None else b[j][0], equal))
 
@@ -234,6 +236,24 @@ def _aligned(
         x, y = at + k + size, bt + m + size
         pairs = ((at + k + n, bt + m + n) for n in range(size))
         yield from ((n, o, key is _key or _equal(a[n], b[o])) for n, o in pairs)  # the windows may have missed one
+
+
+def _spelled_alike(events: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
+    """Two dialects, where all that differs is the spelling: what a yield is for, and when its tables are filled.
+
+    The session that a coroutine is resumed for (rule 9), and where it enters itself (rule 1, skynet/dialect.py).
+    """
+    found: list[tuple[int, Event]] = []
+    for n, e in events:
+        kind, parked = e["e"], found[-1][1] if found else {}
+        if kind == "yield":
+            e = {**{k: v for k, v in e.items() if k != "what"}, "command": command(e)}
+        elif kind == "resume":
+            e = {k: v for k, v in e.items() if k != "session"}
+        entered = kind == "table" and e["op"] == "set" and parked.get("e") == "yield" and "session" in parked
+        behind = entered and all(e.get(field) == parked.get(field) for field in ("service", "session"))
+        found.insert(len(found) - behind, (n, e))
+    return found
 
 
 def _equal(a: Event, b: Event) -> bool:

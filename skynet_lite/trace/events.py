@@ -149,6 +149,9 @@ class Builder:
     def _table(self, event: Event, service: str, rest: list[Any]) -> None:
         table, op, session = event["table"], event["op"], event.get("session", 0)
         (value,) = rest
+        if type(value) is tuple:  # who sleeps, and the number of the token that wakes it
+            value, token = value
+            event |= {} if token is None else {"token": token}
         field = next((field for field in ENTRIES.get(table, ()) if field not in ("session", "")), None)
         if field == "address":
             if op == "set" or table == "unresponse":

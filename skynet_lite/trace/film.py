@@ -75,6 +75,11 @@ class Film:
         self._tape = None
 
     @property
+    def skynet(self) -> str:
+        """The dialect of its node: "1.1", that of v1.1.0, or "1.8", today's."""
+        return str(self.whole.snapshot.get("skynet", "1.1"))
+
+    @property
     def stamps(self) -> Stamps:
         """When it was, see Stamps; empty under the virtual clock."""
         if self._tape is not None:

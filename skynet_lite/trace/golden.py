@@ -16,11 +16,13 @@ from .shapes import service_tables
 
 MAIN = ("message", "co_create", "resume", "yield", "wakeup", "mark", "co_error", "send")
 DETAIL = ("table", "wakeup_skip", "dispatch_failed")
-_OURS = ("service", "runs", "address", "value", "reason")  # fields that the recordings do not have
+_OURS = ("service", "runs", "address", "value", "token", "reason")  # fields that the recordings do not have
 _FIELDS = {
     kind: ["sock" if field.name == "id" else field.name for field in KINDS[kind].fields if field.name not in _OURS]
     for kind in MAIN + DETAIL
 }
+_SAYS = {"call failed: ": "call failed", ": no session; ": "No session"}
+"""What is in an error of ours, and all that skynet says."""
 BOOT = frozenset(
     ("logger", "bootstrap", "launcher", "cdummy", "cmaster", "cslave", "harbor", "datacenterd", "service_mgr")
 )
@@ -67,8 +69,14 @@ def golden(
                 shown["body"] = ["socket" if type(v) is int and v in alive else v for v in event["body"]]
             if event.get("type") == "WARNING":
                 shown.pop("size", None)
-        elif event["e"] == "co_error" and event["error"].startswith("call failed: "):
-            shown["error"] = "call failed"  # skynet says no more
+        elif event["e"] == "co_error":
+            shown["error"] = next((says for ours, says in _SAYS.items() if ours in event["error"]), event["error"])
+        elif event.get("command") in ("KILL", "TRACE") or (event.get("by") == "suspend" and film.skynet != "1.1"):
+            continue  # today skynet does that without a switch
+        elif "token" in event:
+            shown["co"] = f"token{event['token']}"
+        elif event.get("op") == "abandon":
+            shown["op"] = "break"
         elif event["e"] == "send":
             shown["to"] = who(event["to"], event["ptype"])
         yield n, {"e": event["e"], **{k: shown[k] for k in _FIELDS[event["e"]] if k in shown}}
@@ -125,5 +133,7 @@ def read_recording(data: dict[str, Any]) -> dict[str, Any]:
         while done[service] < len(queues[service]) and ready(service):
             take(service)
     # Also those of which nothing was recorded, for the order of births is all that a diff knows them by.
-    snapshot = {"services": {s: service_tables(s) for s in born}}
+    snapshot: dict[str, Any] = {"services": {s: service_tables(s) for s in born}}
+    if not str(data["skynet"]).startswith("1.1"):
+        snapshot["skynet"] = "1.8"
     return {"events": events, "snapshot": snapshot, "origin": f"skynet {data['skynet']}: {data['name']}"}

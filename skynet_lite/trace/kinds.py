@@ -162,9 +162,20 @@ def _push(e: Event) -> str:
     return f"push      {e['ptype']} session {e['session']} by {e['by']}"
 
 
+def command(event: Event) -> Any:
+    """What a yield is for. Today the command is SUSPEND, whatever it is for; v1.1.0 has a word for each."""
+    return event.get("what", event["command"])
+
+
 def _yield(e: Event) -> str:
     session, at = (f" {e['session']}" if "session" in e else ""), (f" at {e['at']}" if "at" in e else "")
-    return f"yield     {e['command']}{session}{at}"
+    what = f" {e['what']}" if "what" in e else ""
+    return f"yield     {e['command']}{what}{session}{at}"
+
+
+def _resume(e: Event) -> str:
+    words = f"resume    by {e['by']} {_json(e['args'])}"
+    return f"{words} session {e['session']}" if "session" in e else words
 
 
 def _table(e: Event) -> str:
@@ -237,7 +248,7 @@ def _resumed(t: Steps, service: str, e: Event) -> None:
 
 def _ended(t: Steps, service: str, e: Event) -> None:
     """By itself, by an error, or killed."""
-    if e["e"] == "yield" and e["command"] != "EXIT":
+    if e["e"] == "yield" and command(e) != "EXIT":
         return
     _forget(t, service, e["co"])
     if e["e"] == "yield":
@@ -322,12 +333,12 @@ KINDS = {kind.name: kind for kind in (
     Kind("message", "service:s ptype:ptype session:i source:address + | type:s? id:i? new:is? size:i? data:s? info:s? "
          "body:l? reason:s?", _message, _taken),
     Kind("co_create", "service:s co:co how:from for:s in:co + | runs:s?", "co_create {co} {how} for {for}", _created),
-    Kind("resume", "service:s co:co by:s args:l", lambda e: f"resume    by {e['by']} {_json(e['args'])}", _resumed),
-    Kind("yield", "service:s co:co command:sn session:i? @", _yield, _ended),
-    Kind("wakeup", "service:s co:token queued:b in:co @",
+    Kind("resume", "service:s co:co by:s args:l session:i?", _resume, _resumed),
+    Kind("yield", "service:s co:co command:sn session:i? what:s? @", _yield, _ended),
+    Kind("wakeup", "service:s co:token queued:b in:co token:i? @",
          lambda e: f"wakeup    {e['co']} {'queued' if e['queued'] else 'not sleeping'}",
          lambda t, service, e: t.push(service, "wakeup_queue", e["co"]) if e["queued"] else None),
-    Kind("wakeup_skip", "service:s co:token", "skip      {co} sleeps no more",
+    Kind("wakeup_skip", "service:s co:token token:i?", "skip      {co} sleeps no more",
          lambda t, service, e: t.pop(service, "wakeup_queue")),
     Kind("mark", "co:co text:s @", lambda e: f"mark      {_json(e['text'])}"),
     Kind("co_error", "service:s co:co error:s @", lambda e: f"error     {_short(e['error'])}", _ended),
@@ -335,7 +346,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("tracetag", "service:s co:co tag:sn text:s",
          lambda e: f"tracetag  {e['tag'] or 'ends'} {e['text']}".rstrip(), _tagged),
     Kind("send", "service:s to:address ptype:ptype session:in in:co + @", _send),
-    Kind("table", "service:s table:s op:s session:i? + | co:s? address:s? value:s?", _table, _changed),
+    Kind("table", "service:s table:s op:s session:i? + | co:s? address:s? value:s? token:i?", _table, _changed),
     Kind("dispatch_failed", "service:s reason:s? @", "failed    this dispatch had an error"),
     # Of the node.
     Kind("birth", "service:s label:s worker:i?",

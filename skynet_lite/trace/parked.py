@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .kinds import Event
+from .kinds import Event, command
 
 _WAITS = re.compile(r", (co\d+) waits in (\w+)")
 
@@ -45,8 +45,8 @@ def parked(events: Iterable[Event]) -> dict[int, str]:
             sessions.setdefault((service, e["session"]), e["address"])  # no message went out: offload
         elif kind == "resume":
             holds.pop((service, e["co"]), None)
-        elif kind == "yield" and e["command"] in ("SLEEP", "CALL"):
+        elif kind == "yield" and command(e) in ("SLEEP", "CALL"):
             session = e["session"]
             what = sessions.get((service, session)) or holds.pop((service, e["co"]), "a wakeup")
-            found[i] = f"{e['command']} {session}: {what}"
+            found[i] = f"{command(e)} {session}: {what}"
     return found

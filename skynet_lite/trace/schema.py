@@ -46,7 +46,8 @@ def wrong_event(event: Any, recorded: bool = False) -> str | None:
         elif type(value := event[field]) not in types or (type(value) is int and whole(value) != value):
             found = "null" if value is None else type(value).__name__
             return f"a {kind} whose {field!r} is {found}"
-    need = _NEEDS.get((kind, event.get(_NAMES.get(kind, ""))), ())
+    named = event["what"] if kind == "yield" and "what" in event else event.get(_NAMES.get(kind, ""))
+    need = _NEEDS.get((kind, named), ())
     if kind == "table":
         need += _SETS.get((event["table"], event["op"]), ())
     for field in need:

@@ -14,8 +14,9 @@ from .values import whole
 
 NODE: dict[str, Any] = {
     "global_queue": [str], "timers": [(int, str, int)], "sockets": {int: (str, str)}, "commands": [(str, int)],
-    "now": int, "workers": {str: int},
+    "now": int, "workers": {str: int}, "skynet": str,
 }  # fmt: skip
+_SOME = ("workers", "skynet")  # of several workers, and of a node that speaks another dialect than that of v1.1.0
 SERVICE: dict[str, Any] = {
     "name": str, "mailbox": [str], "session_id_coroutine": {int: str}, "sleep_session": {str: int},
     "wakeup_queue": [str], "fork_queue": [str], "error_queue": [int], "watching_session": {int: str},
@@ -43,7 +44,7 @@ def service_tables(name: str) -> dict[str, Any]:
 
 def node_tables() -> dict[str, Any]:
     """The tables of a node before its birth, with one worker."""
-    return {"services": {}} | {table: _empty(shape) for table, shape in NODE.items() if table != "workers"}
+    return {"services": {}} | {table: _empty(shape) for table, shape in NODE.items() if table not in _SOME}
 
 
 def put_in_order(t: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .film import Film
-from .kinds import Event, rule_for
+from .kinds import Event, command, rule_for
 from .language import close_up, language, told
 from .state import Tables
 from .waits import Behind, Wait, Waits, Who, behind, named
@@ -182,22 +182,22 @@ class _Walk:
     # ---- findings that happen
 
     def _yield(self, i: int, e: Event, service: str) -> Verdict | None:
-        who, command = (service, e["co"]), e["command"]
+        who, what = (service, e["co"]), command(e)
         self.yields[who] = i
         self.places[who] = e.get("at", "")
         session, source = self._caller(service, e["co"])
         said: dict[str, Any] = {"session": session, "source": self.name(source)}
-        if command in ("RETURN", "RESPONSE"):
-            again = who in self.answered and (session or command == "RESPONSE")
-            if command == "RESPONSE" and session:
+        if what in ("RETURN", "RESPONSE"):
+            again = who in self.answered and (session or what == "RESPONSE")
+            if what == "RESPONSE" and session:
                 self.promised[source, session] = (i, e.get("at", ""))
             self.answered.add(who)
             if again:
                 self.blamed.add(service)
             return self._by("answered twice", i, who, **said) if again else None
-        if command == "QUIT":
+        if what == "QUIT":
             self.gone.add(service)
-        elif command == "EXIT":
+        elif what == "EXIT":
             owed = session and who not in self.answered and self._still_waits(source, session)
             self.answered.discard(who)
             if owed:
@@ -288,9 +288,12 @@ class _Walk:
             return self._broken(service, e["session"])
         if (e["table"], e["op"]) == ("session_id_coroutine", "set"):
             self.yields.setdefault((service, e.get("co", "")), i)  # a timer's coroutine has not yielded yet
-        elif (e["table"], e["op"]) == ("session_coroutine_id", "clear"):
+        elif e["table"] == "session_coroutine_id":
             session, source = self._caller(service, e["co"])
-            self.ignored.add((source, session))
+            if e["op"] == "response":  # today
+                self.promised[source, session] = (i, self.places.get((service, e["co"]), ""))
+            elif e["op"] == "clear":
+                self.ignored.add((source, session))
         return None
 
     def _exit(self, i: int, e: Event, service: str) -> Verdict | None:

@@ -11,7 +11,7 @@ import json
 
 from ..trace.film import Film
 from ..trace.golden import BOOT
-from ..trace.kinds import Event, rule_for
+from ..trace.kinds import Event, command, rule_for
 from ..trace.parked import parked
 from ..trace.text import line
 
@@ -101,7 +101,7 @@ class _Writer:
         if i in self.waits:
             at = f", at {e['at']}" if "at" in e else ""
             self.note(service, f"{e['co']} parks: {self.waits[i]}{at}")
-        elif e["command"] == "EXIT":
+        elif command(e) == "EXIT":
             self.note(service, f"{e['co']} ends")
         self.rest(service)
 

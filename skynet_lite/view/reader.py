@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..trace.kinds import rule_for
+from ..trace.kinds import command, rule_for
 from ..trace.parked import socket_waits
 from .forms import count, form, word
 from .lanes import CLIENTS, MAILBOX, MANY_CLIENTS, SOCKET, TIMER, LaneKey
@@ -195,7 +195,7 @@ class Reader:
             start = e["for"] == "timeout" and e["co"] == "co1" and e["in"] == "main"
             self.roles[key] = word("fig.start") if start else form(f"fig.made.{e['for']}", e["for"])
         self._enter(key, "made", i)
-        if e["for"] == "request":
+        if e["for"] in ("request", "other"):
             self._askers.add(key)
         if e["for"] == "fork":
             self._forks[key] = (i, self._lane(service, e["in"]))
@@ -238,22 +238,21 @@ class Reader:
         return key
 
     def on_yield(self, i: int, e: Event, service: str) -> None:
-        key, command = self._stops(i, e, service), e["command"]
-        if command in ("SLEEP", "CALL"):
-            what = self._waits(service, e["co"], command, e["session"])
-            self._enter(key, "parked", i, what, e.get("at"))
-            self._mark(key, i, "yield", f'yield "{command}", {e["session"]}')
-        elif command is None:
+        key, what = self._stops(i, e, service), command(e)
+        if what in ("SLEEP", "CALL"):
+            self._enter(key, "parked", i, self._waits(service, e["co"], what, e["session"]), e.get("at"))
+            self._mark(key, i, "yield", f'yield "{e["command"]}", {e["session"]}')
+        elif what is None:
             self._enter(key, "made", i)
             self._mark(key, i, "yield")
         else:
-            if command == "EXIT":
+            if what == "EXIT":
                 self._enter(key, "pool", i, word("fig.pool"))
-            elif command == "SUSPEND":
+            elif what in ("SUSPEND", "OTHER"):
                 self._enter(key, "parked", i, word("fig.answers"))
-            elif command != "QUIT":
+            elif what != "QUIT":
                 self._enter(key, "made", i)  # suspend answers for it, and resumes it at once
-            self._mark(key, i, "yield", f'yield "{command}"')
+            self._mark(key, i, "yield", f'yield "{e["command"]}"')
 
     def on_wakeup(self, i: int, e: Event, service: str) -> None:
         waker = self._lane(service, e["in"])

@@ -714,7 +714,7 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
     const ours = stack.filter((p) => /\.py:\d+$/.test(p));
     const users = stack.find((p) => !/\.py:\d+$/.test(p));
     const who = d.coroutine[i] || this.word("nobody");
-    const parks = /^\S+ +\S+ +yield +(SLEEP|CALL) /.test(d.lines[i]);
+    const parks = /^\S+ +\S+ +yield +(SUSPEND +)?(SLEEP|CALL) /.test(d.lines[i]);
     const state = parks ? "parks" : d.kinds[i] === "co_create" ? "begins" : d.kinds[i] === "yield" ? "yields" : "is";
     const [other, where] = this.parked[i] ?? [];
     this.listing(this.sources[0], users ?? where, users ? this.word(state, {who, place: users})

@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
-from ..trace.kinds import KINDS, rule_for
+from ..trace.kinds import KINDS, command, rule_for
 from ..trace.language import close_up, language
 from ..trace.parked import socket_waits
 from ..trace.text import printable
@@ -75,6 +75,7 @@ class _Teller:
         if lang not in LANGUAGES:
             raise ValueError(f"no sentences in {lang!r}; there are {', '.join(LANGUAGES)}")
         self.forms, self.finish = LANGUAGES[lang], close_up if lang == "zh" else _capital
+        self.skynet = trace.skynet
         self.names = trace.names()
         self.tables = trace.tables()
         self.parked: dict[tuple[str, str], str] = {}  # where a coroutine goes on
@@ -171,21 +172,21 @@ class _Teller:
             return "resume.killed"
         if by == "suspend":
             return "resume.function" if args == ["response"] else "resume.answered" if args[0] else "resume.unanswered"
-        return self._known(f"resume.{by}", "resume.other")
+        return "resume.select" if by == "other" else self._known(f"resume.{by}", "resume.other")
 
     def _yield(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        service, co, command = e.get("service", ""), e["co"], e["command"]
-        self.asked[service, co] = command
-        if command not in ("EXIT", "QUIT", None):
+        service, co, what = e.get("service", ""), e["co"], command(e)
+        self.asked[service, co] = what
+        if what not in ("EXIT", "QUIT", None):
             self.parked[service, co] = (e["at"] or "?") if "at" in e else ""
-        if command is None:
+        if what is None:
             return "yield.null"
-        if command == "CALL":
+        if what == "CALL":
             to = t.get("watching_session", {}).get(e.get("session"))
             fields["to"] = self._name(str(to))
             return self._known(f"yield.CALL.{str(to).partition(' ')[0]}", "yield.CALL") if to else "yield.CALL.blind"
-        if command != "SLEEP":
-            return f"yield.{command}"
+        if what != "SLEEP":
+            return f"yield.{what}" if what != "OTHER" else "yield.SUSPEND"
         waits = socket_waits(t.get("socket_pool", {})).get(co)
         if waits is not None:
             fields["id"], fields["function"] = waits
@@ -204,7 +205,7 @@ class _Teller:
 
     def _wakeup_skip(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         fields["co"] = e.get("co") or "?"
-        return "wakeup_skip"
+        return "wakeup_skip" if self.skynet == "1.1" else "wakeup_skip.today"
 
     def _mark(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         return "mark" if e.get("service") or e.get("co") not in _SCHEDULER else "mark.outside"
