@@ -22,6 +22,7 @@ import pytest
 from chinese import foreign, said
 from harness import TRACES, Play, echo_trace
 from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Error, Page, sync_playwright
+from views import lobby
 
 from skynet_lite import Node, Trace, skynet
 
@@ -471,6 +472,7 @@ def test_five_thousand_events_load(browser: Browser, tmp_path: Path) -> None:
     assert len(trace) > 5000
     trace.to_html(tmp_path / "many.html")
     page = opened(browser, tmp_path / "many.html", "#step=4000")
+    page.get_by_role("button", name="show them").click()
     stands = page.evaluate("viewers[0].stands")
     # Taller than its window: the lane of the step is in view, and the numbers under the lanes are too.
     film, axis = page.locator(".film").bounding_box(), page.locator(".axis b").bounding_box()
@@ -481,6 +483,123 @@ def test_five_thousand_events_load(browser: Browser, tmp_path: Path) -> None:
     assert 0 < top <= 20 + 34 * lane < top + film["height"]
     sleeping = trace.state(stands)["services"][":00000008"]["sleep_session"]
     assert page.evaluate("viewers[0].shown()[':00000008|sleep_session'].length") == len(sleeping)
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def crowded() -> Trace:
+    """A lobby of forty services, of several pieces."""
+    return lobby(8000, agents=40)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_long_run_opens_at_its_overview(browser: Browser, crowded: Trace, tmp_path: Path, scheme: Any) -> None:
+    """Who was busy when, above all; one piece was parsed; a click leads to what is there."""
+    crowded.to_html(tmp_path / "lobby.html")
+    page = opened(browser, tmp_path / "lobby.html", color_scheme=scheme)
+    crowd, film = page.locator(".crowd").bounding_box(), page.locator(".film").bounding_box()
+    assert crowd is not None and film is not None and crowd["y"] + crowd["height"] <= film["y"]
+    parsed = "[viewers[0].film.events, viewers[0].pictures].map((p) => [p.known.filter(Boolean).length, p.list.length])"
+    assert [known for known, _ in page.evaluate(parsed)] == [1, 1]
+    assert all(pieces > 2 for _, pieces in page.evaluate(parsed))
+    assert page.evaluate("document.querySelectorAll('.crowd svg *').length") < 400
+    # Its bars and names stand out from the page, in either theme.
+    colours = page.evaluate(
+        """() => [...document.querySelectorAll(".crowd path, .crowd text")].map((el) => {
+            const light = (c) => c.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
+                .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+                .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
+            const style = getComputedStyle(el), own = style.fill === "none" ? style.stroke : style.fill;
+            const [a, b] = [light(own), light(getComputedStyle(document.querySelector(".skl")).backgroundColor)];
+            return [el.tagName, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+        })"""
+    )
+    assert min(ratio for _, ratio in colours) >= 1.9 and min(r for tag, r in colours if tag == "text") >= 4.5
+    page.mouse.click(crowd["x"] + 132 + (crowd["width"] - 156) / 2, crowd["y"] + 20)
+    assert abs(step(page) - len(crowded) / 2) < len(crowded) / 50
+    assert max(known for known, _ in page.evaluate(parsed)) <= 3
+    lens = page.locator(".lens").bounding_box()
+    assert lens is not None and abs(lens["x"] - (crowd["x"] + 132 + (crowd["width"] - 156) / 2)) < 20
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def test_a_key_in_a_long_run_costs_what_it_shows(browser: Browser, crowded: Trace, tmp_path: Path) -> None:
+    """Elements made, steps of tables done and pieces parsed by each key: what is seen, and not what the run is long."""
+    crowded.to_html(tmp_path / "lobby.html")
+    page = opened(browser, tmp_path / "lobby.html")
+    costs, whole = page.evaluate(
+        """async () => {
+            const v = viewers[0], f = v.film, steps = f.steps, costs = [];
+            let read = 0, made = 0, whole = 0;
+            for (const name of ["crowd", "overview", "select"]) v[name] = () => { whole++; };
+            f.steps = (i) => { read++; return steps.call(f, i); };
+            new MutationObserver((news) => news.forEach((n) => { made += n.addedNodes.length; }))
+                .observe(v.root, {childList: true, subtree: true});
+            for (const share of [0.1, 0.5, 0.9]) for (let k = 0; k < 40; k++) {
+                if (!k) { v.goto(v.visible[Math.floor(v.visible.length * share)]); await null; }
+                const parsed = f.events.known.filter(Boolean).length;
+                read = made = 0;
+                v.act(k % 4 === 3 ? "back" : "forward");
+                await null;
+                costs.push([k % 4 === 3, read, made, f.events.known.filter(Boolean).length - parsed]);
+            }
+            for (let k = 0; k < 3; k++) await new Promise((done) => requestAnimationFrame(done));
+            for (const name of ["crowd", "overview", "select"]) delete v[name];
+            return [costs, whole];
+        }"""
+    )
+    assert whole == 0, "what shows the whole run stays as it is"
+    assert max(read for back, read, *_ in costs if not back) < 300
+    assert max(read for back, read, *_ in costs if back) < 1024 + 300, "a piece, and what the step itself is"
+    assert max(made for _, _, made, _ in costs) < 600, "columns and lanes of one window"
+    assert sorted(made for _, _, made, _ in costs)[len(costs) // 2] < 60, "most keys leave the drawing alone"
+    assert max(parsed for *_, parsed in costs) <= 2
+    # Wherever it stands, also beyond the edge of a piece, the tables are those of the run.
+    page.locator("[data-name=home]").select_option("all")
+    page.get_by_role("checkbox").check()
+    n = len(crowded)
+    order = [0, 1023, 1024, 1023, 2048, 1025, 5000, n - 1, 4096, 4095, *range(3070, 3080), n // 3]
+    shown = page.evaluate(
+        "(order) => order.map((i) => (viewers[0].goto(i), [viewers[0].service, viewers[0].shown()]))", order
+    )
+    for i, (service, tables) in zip(order, shown, strict=True):
+        expected = expected_rows(crowded, i, service)
+        for name, rows in tables.items():
+            assert rows == expected.get(name, []), (i, name)
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def test_idle_lanes_of_a_long_run_are_folded(browser: Browser, crowded: Trace, tmp_path: Path) -> None:
+    """A line says how many; a button shows them, and of very many only those about the ones in view are drawn."""
+    crowded.to_html(tmp_path / "lobby.html")
+    page = opened(browser, tmp_path / "lobby.html")
+    page.evaluate("viewers[0].goto(viewers[0].visible[2000])")
+    lanes = page.evaluate("viewers[0].data.lanes.length")
+    drawn = "document.querySelectorAll('.film svg text[font-weight]').length"
+    busy = page.evaluate("viewers[0].row.size")
+    assert page.evaluate(drawn) == busy < 30 < 80 < lanes
+    assert f"{lanes - busy} lanes in which nothing happens here are folded" in page.locator(".fold").inner_text()
+    height = page.locator(".below").bounding_box()
+    page.get_by_role("button", name="show them").click()
+    assert f"all {lanes} lanes are shown" in page.locator(".fold").inner_text()
+    assert busy < page.evaluate(drawn) < lanes
+    page.keyboard.press("ArrowRight")
+    idle(page)
+    assert page.locator(".below").bounding_box() == height, "what stands below stays where it is"
+    top = page.evaluate("document.querySelector('.film').scrollTop")
+    here = page.evaluate(
+        "viewers[0].laneOf.get(`${viewers[0].data.services[viewers[0].step]}|${viewers[0].data.coroutine[viewers[0].step]}`)"
+    )
+    assert here is None or top <= 20 + 34 * here < top + 430
+    page.evaluate("document.querySelector('.film').scrollTop = 1e6")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.film svg text')].some((t) => +t.getAttribute('y') > viewers[0].height - 60)"
+    )
+    page.get_by_role("button", name="fold the idle ones").click()
+    assert page.evaluate("viewers[0].row.size") == page.evaluate(drawn) < 30
+    assert page.complaints == []  # type: ignore[attr-defined]
     page.context.close()
 
 

@@ -6,7 +6,13 @@ quadratic does not end within the patience of whoever waits.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+
+from views import lobby
+
 from skynet_lite import Node, skynet
+from skynet_lite.trace.state import Tables
 
 
 def test_ten_thousand_wakeups_in_one_dispatch() -> None:
@@ -141,3 +147,25 @@ def test_ten_thousand_callers_of_a_service_that_ends() -> None:
         node.newservice(main, node.newservice(callee))
         node.run_until_idle()
     assert failed == list(range(10_000))
+
+
+def test_the_tables_of_any_event_are_near_a_checkpoint() -> None:
+    """Once the run was walked through, no more events are applied than lie between two checkpoints."""
+    trace = lobby(9000, agents=30)
+    n = len(trace)
+    calls: Counter[object] = Counter()
+
+    def count(frame: object, event: str, arg: object) -> None:
+        if event == "call":
+            calls[frame.f_code] += 1  # type: ignore[attr-defined]
+
+    applied = []
+    for i in (n - 1, n - 1, n // 2, 0):
+        calls.clear()
+        sys.setprofile(count)
+        try:
+            trace.state(i)
+        finally:
+            sys.setprofile(None)
+        applied.append(calls[Tables.apply.__code__])
+    assert applied[0] == n > 4 * 2048 and max(applied[1:]) < 2048

@@ -17,17 +17,34 @@ from hypothesis import HealthCheck, given, settings
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from programs import PLAN_INSIDE, busy
+from views import lobby
 
 from skynet_lite import Node, Trace
 from skynet_lite.view.page import page, script
-from skynet_lite.view.payload import payload
+from skynet_lite.view.payload import PIECE, payload, unpack
 from skynet_lite.view.stepper import Stepper
+from skynet_lite.view.story import Story
 
 NAMES = ["accept_echo_line", "call_back_nested", "queue_three", "term_two_callers", "pool_drops_failed", "udp_echo"]
 
 
+def whole(data: dict[str, Any], name: str) -> list[Any]:
+    """What is told of each event, of all pieces."""
+    pieces = [json.loads(piece) if isinstance(piece, str) else piece for piece in data["events"]]
+    return [told for piece in pieces for told in piece[name]]
+
+
+def kinds(data: dict[str, Any]) -> list[str]:
+    known, numbers = data["kinds"]
+    return [known[n] for n in numbers]
+
+
+def causes(data: dict[str, Any]) -> list[int | None]:
+    return [data["first"] + i - since if since else None for i, since in enumerate(whole(data, "since"))]
+
+
 def move(tables: dict[str, Any], step: Any) -> None:
-    """One small step, as viewer.js does it."""
+    """One small step, as viewer.js does it; keys are texts there."""
     kind, service, *rest = step
     if kind == "born":
         tables["services"][service] = copy.deepcopy(rest[0])
@@ -39,9 +56,9 @@ def move(tables: dict[str, Any], step: Any) -> None:
         if kind == "put" and rest[0] is None:
             home[name] = rest[1]
         elif kind == "put":
-            home[name][rest[0]] = rest[1]
+            home[name][str(rest[0])] = rest[1]
         elif kind == "drop":
-            del home[name][rest[0]]
+            del home[name][str(rest[0])]
         elif kind == "push":
             home[name].append(rest[0])
         elif kind == "pop":
@@ -55,18 +72,21 @@ def move(tables: dict[str, Any], step: Any) -> None:
 def check_steps(trace: Trace) -> None:
     """The steps alone lead to the tables of `state(i)`, without any rule of the runtime."""
     data = payload(trace, services="all")
-    tables = copy.deepcopy(data["tables"])
-    for i, steps in enumerate(data["steps"]):
-        for step in steps:
-            move(tables, step)
-        expected, shown = trace.state(i), copy.deepcopy(tables)
+    before = [json.loads(piece) if isinstance(piece, str) else piece for piece in data["tables"]]
+    lines, tables = whole(data, "lines"), copy.deepcopy(before[0])
+    for i, steps in enumerate(whole(data, "steps")):
+        if i % PIECE == 0:
+            assert tables == before[i // PIECE], "each piece begins where the one before it ends"
+        for what, *rest in steps:
+            move(tables, [*data["moves"][what], *rest])
+        expected, shown = json.loads(json.dumps(trace.state(i))), copy.deepcopy(tables)
         for t in [*expected["services"].values(), *shown["services"].values()]:
             t.pop("watching_service", None)  # counted from two others, in either language
             for name in ("session_response", "dead_service", "unresponse"):
                 if name in t:
                     t[name].sort()
         shown["timers"].sort(key=lambda timer: timer[0])
-        assert shown == expected, f"event {i}: {data['lines'][i]}"
+        assert shown == expected, f"event {i}: {lines[i]}"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,13 +110,42 @@ def test_a_part_begins_with_its_own_tables(tmp_path: Path) -> None:
     """Numbers stay those of the whole; what is not in the part is not in the data."""
     trace = Play("accept_echo_line", tmp_path).trace
     data = payload(trace[40:60])
-    assert (data["first"], len(data["kinds"]), len(data["steps"])) == (40, 20, 20)
-    assert data["lines"][0] == trace.text().splitlines()[40][5:].strip()
-    assert data["tables"]["services"].keys() == trace.state(39)["services"].keys()
+    assert (data["first"], len(kinds(data)), len(whole(data, "steps"))) == (40, 20, 20)
+    assert whole(data, "lines")[0] == trace.text().splitlines()[40][5:].strip()
+    assert data["tables"][0]["services"].keys() == trace.state(39)["services"].keys()
     assert all(40 <= column < 60 for column in data["columns"])
     assert payload(trace.only(service="lambda", coroutine="co2"))["coroutines"] == ["co2"]
     with pytest.raises(ValueError, match="no service 'nobody'"):
         payload(trace, services="nobody")
+
+
+def test_a_long_run_comes_in_pieces() -> None:
+    """Each a text that stands for itself: what is told of its events, the tables before it, what is drawn of it."""
+    trace = lobby(4000, agents=20)
+    check_steps(trace)
+    data = payload(trace)
+    pieces = -(-len(trace) // PIECE)
+    assert pieces > 3 and (len(data["events"]), len(data["tables"])) == (pieces, pieces)
+    assert len(data["film"]) == -(-len(data["columns"]) // PIECE) > 1
+    edges = [*data["columns"][::PIECE], len(trace)]
+    known: set[Any] = set()
+    for k, piece in enumerate(map(json.loads, data["film"])):
+        for name, things in piece.items():
+            for thing in things:
+                start, stop = thing[1], {"marks": thing[1], "arrows": thing[3], "stretches": thing[2]}[name]
+                assert (start is None or k == 0 or start < edges[k + 1]) and (
+                    stop is None or k == 0 or stop >= edges[k]
+                )
+                known.add((name, *thing))
+    story = Story(trace, data["shown"], 0, len(trace), 400)
+    assert len(known) == len([*story.marks, *story.lines, *story.stretches, *story.arrows]), "nothing is missing"
+    bars = {title: sum(counts) for _, title, _, counts, *_ in data["density"]}
+    resumes = sum(e["e"] == "resume" and e["service"] in data["shown"] for e in trace)
+    assert sum(n for title, n in bars.items() if title != "timer") == resumes, "nobody is missing in the overview"
+    text = page(trace, title="a lobby")
+    packed = re.findall(r'<script type="text/plain" id="data">(.*?)</script>', text, re.DOTALL)[0]
+    assert unpack(packed)["traces"] == json.loads(json.dumps([payload(trace, title="a lobby")]))
+    assert len(packed) * 5 < len(json.dumps(data))
 
 
 def test_causes_lead_from_a_line_to_the_outside(tmp_path: Path) -> None:
@@ -104,15 +153,15 @@ def test_causes_lead_from_a_line_to_the_outside(tmp_path: Path) -> None:
     trace = Play("accept_echo_line", tmp_path).trace
     data = payload(trace)
     chain = [next(i for i, e in enumerate(trace) if e["e"] == "mark" and e["text"].startswith("line:"))]
-    while (cause := data["causes"][chain[-1]]) is not None:
+    while (cause := causes(data)[chain[-1]]) is not None:
         assert cause < chain[-1]
         chain.append(cause)
-    assert [data["kinds"][i] for i in chain] == ["mark", "resume", "wakeup", "resume", "message", "push", "ready"]
+    assert [kinds(data)[i] for i in chain] == ["mark", "resume", "wakeup", "resume", "message", "push", "ready"]
     for i, event in enumerate(trace):
         if "cause" in event:
-            assert data["causes"][i] == event["cause"]
+            assert causes(data)[i] == event["cause"]
     part = payload(trace[chain[1] :])
-    assert part["causes"] == data["causes"][chain[1] :], "numbers are those of the whole"
+    assert causes(part) == causes(data)[chain[1] :], "numbers are those of the whole"
 
 
 def test_every_place_has_its_source(tmp_path: Path) -> None:
@@ -133,7 +182,7 @@ def test_a_page_needs_nothing_from_anywhere(tmp_path: Path) -> None:
     assert not re.search(r"""(src|href)\s*=|url\(|@import|fetch\(|XMLHttpRequest|importScripts""", text)
     assert "it parks in socket.start until socket 1 wakes it." in text.split("<noscript>")[1].split("</noscript>")[0]
     data = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])
-    assert data["traces"][0]["lines"] == json.loads(json.dumps(payload(trace)["lines"]))
+    assert whole(data["traces"][0], "lines") == whole(payload(trace), "lines")
     assert len(text) < 500_000
 
 
@@ -230,7 +279,7 @@ def test_a_notebook_stores_no_widget_and_passes_strict_nbval(tmp_path: Path) -> 
 
 def test_the_front_end_is_one_file_of_reasonable_size() -> None:
     """No framework, no build: it can be read from the first line to the last."""
-    assert len(script().splitlines()) < 1000
+    assert len(script().splitlines()) < 1050
     assert "import " not in script()
 
 

@@ -15,7 +15,7 @@ from .state import Tables
 from .tape import Stamps, Tape
 from .world import World
 
-_CHECKPOINT = 512  # events between two states that are kept for `state`
+_CHECKPOINT = 2048  # events between two states that are kept for `state`
 
 
 class Film:
@@ -54,7 +54,7 @@ class Film:
         self._whole: Self | None = None
         self._numbers: Sequence[int] | None = None  # of a part
         self._tape = tape  # while it is recorded
-        self._states: list[Tables] = []  # Tables after 0, 512, 1024, ... events
+        self._states: list[Tables] = []  # Tables after 0, 2048, 4096, ... events
 
     # ---- what is in it
 
@@ -169,8 +169,7 @@ class Film:
             return self._whole.state(self._numbers[i]) if self._numbers else self.tables().view()
         events = self.events
         n = range(len(events))[i] + 1 if events else 0
-        if not self._states:
-            self._states.append(self.tables())
+        self._states = self._states or [self.tables()]
         nearest = min(n // _CHECKPOINT, len(self._states) - 1)
         tables = self._states[nearest].copy()
         for k in range(nearest * _CHECKPOINT, n):

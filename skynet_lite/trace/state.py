@@ -6,11 +6,10 @@ to them is the rule of its kind (kinds.py), said in small steps (steps.py).
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from .kinds import KINDS, Event
-from .shapes import put_in_order
+from .shapes import put_in_order, twin
 from .steps import Steps
 
 
@@ -24,7 +23,7 @@ class Tables(Steps):
 
     def view(self) -> dict[str, Any]:
         """The tables now, in skynet's shape; a copy."""
-        shown = copy.deepcopy(self.all)
+        shown: dict[str, Any] = twin(self.all)
         for t in shown["services"].values():
             if "session_coroutine_id" in t:
                 put_in_order(t)

@@ -6,11 +6,10 @@ that is handed them moves its own tables without knowing the rules.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
-from .shapes import node_tables
+from .shapes import node_tables, twin
 
 Step = tuple[Any, ...]
 """(kind, service, table, ...): ("put", key, value), ("drop", key), ("push", value), ("pop", index), ("clear",).
@@ -27,7 +26,7 @@ class Steps:
     """
 
     def __init__(self, snapshot: dict[str, Any], foreign: bool = False) -> None:
-        self.all: dict[str, Any] = node_tables() | copy.deepcopy(snapshot)
+        self.all: dict[str, Any] = node_tables() | twin(snapshot)
         self.listener: Callable[[Step], Any] | None = None
         self.foreign = foreign
         self.request: dict[str, tuple[int, str]] = {}
@@ -42,7 +41,7 @@ class Steps:
 
     def born(self, service: str, tables: dict[str, Any]) -> None:
         self.all["services"][service] = tables
-        self.tell("born", service, copy.deepcopy(tables))
+        self.tell("born", service, twin(tables))
 
     def gone(self, service: str) -> None:
         if self.all["services"].pop(service, None) is not None:

@@ -117,7 +117,8 @@ class Density:
         for row in rows:
             row.note = [_number(sum(row.counts), "event")]
         active = [s for s, row in self._services.items() if any(row.counts) or any(row.waiting)]
-        for service in active[:_SERVICES]:
+        busiest = sorted(active, key=lambda s: -sum(self._services[s].counts))[:_SERVICES]
+        for service in sorted(busiest, key=active.index):
             row, strips = self._services[service], self._strips[service]
             row.note = [_number(sum(row.counts), "resume"), word("fig.deepest", n=max(row.waiting, default=0))]
             if row.errors:
@@ -130,7 +131,7 @@ class Density:
             if rest:
                 counts = [sum(column) for column in zip(*rest, strict=True)]
                 rows.append(Row("strip", word("fig.more", n=len(rest)), counts, [word("fig.together")]))
-        rest_rows = [self._services[s] for s in active[_SERVICES:]]
+        rest_rows = [self._services[s] for s in active if s not in busiest]
         if rest_rows:
             counts = [sum(column) for column in zip(*(row.counts for row in rest_rows), strict=True)]
             more = Row("service", word("fig.more_services", n=len(rest_rows)), counts, [_number(sum(counts), "resume")])

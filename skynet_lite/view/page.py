@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
 from .forms import forms, word
-from .payload import payload
+from .payload import pack, payload
 
 if TYPE_CHECKING:
     from ..trace import Trace
     from ..trace.diff import Diff
 
 _ROWS = 400  # of a comparison that are shown at once
+_LONG = 1 << 20  # letters of data from which on they are packed; below, whoever opens the file can read them
 
 
 @cache
@@ -65,17 +66,19 @@ def _filled(traces: list[dict[str, Any]], words: str, rows: Any = None, compared
     data = json.dumps(
         {"traces": traces, "rows": rows, "words": forms("page.")}, ensure_ascii=True, separators=(",", ":")
     )
+    long = len(data) > _LONG
     parts = {
+        "type": "text/plain" if long else "application/json",
         "title": html.escape(traces[0]["title"] or word("page.title")),
         "lang": traces[0]["lang"],
         "noscript": word("page.noscript"),
         "words": html.escape(words),
         "compared": compared,
         # `</script>` in a string of the program must not end the element it stands in.
-        "data": data.replace("<", "\\u003c"),
+        "data": pack(data, 6) if long else data.replace("<", "\\u003c"),
         "script": script().replace("</script", "<\\/script"),
     }
-    return re.sub("@(title|lang|noscript|words|compared|data|script)@", lambda m: parts[m[1]], _beside("page.html"))
+    return re.sub("@([a-z]+)@", lambda m: parts[m[1]], _beside("page.html"))
 
 
 def _compared(diff: Diff) -> str:
@@ -105,5 +108,7 @@ def write(trace: Trace, path: str | os.PathLike[str], **options: Any) -> None:
 
 def standalone(data: dict[str, Any]) -> str:
     """The page of a payload (payload.py): of a stepper whose trace is not at hand any more. It keeps its language."""
+    piece = data["events"][0]
+    said = (json.loads(piece) if isinstance(piece, str) else piece)["say"]
     with speaking(data["lang"]):
-        return _filled([data], "\n".join(data["say"]))
+        return _filled([data], "\n".join(said))

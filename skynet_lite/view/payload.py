@@ -2,33 +2,39 @@
 
 One idea: the front end knows how to draw and to step, and no rule of the runtime.
 So it gets lanes and arrows ready made (story.py), a sentence for each event
-(words.py), and the small steps by which the tables move (trace/state.py).
+(words.py), and the small steps by which the tables move (trace/steps.py). Of a long
+run it reads no more than what it shows: that comes in pieces, each a text of its own.
 """
 
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import zlib
+from bisect import bisect_right
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..trace.language import speaking
 from ..trace.steps import Step
 from ..trace.text import line, printable
+from .density import DENSE, Density
 from .forms import forms, word
 from .story import Story
-from .words import sentences
+from .words import Teller
 
 if TYPE_CHECKING:
     from ..trace import Trace
 
 BOOKKEEPING = frozenset(("table", "requeue", "socket", "handled", "load", "dispatch_failed"))
 """Events that are passed over unless a reader wants every one."""
+PIECE = 1024
+"""Events that come in one piece, or columns of the timeline."""
 _LEADS = frozenset(("message", "load", "handled", "resume", "yield", "co_error"))
 _FROM_OUTSIDE = frozenset(("birth", "push", "load", "handled", "message", "ready", "command", "timer_fired", "socket"))
 """Events that follow from nothing else in their service: their cause is noted, or lies outside."""
 _MANY_LANES = 400
+_BARS, _ROWS = 240, 24  # of the overview of a long run, columns; rows from which on coroutines have none
 
 
 def payload(trace: Trace, *, services: Any = None, title: str | None = None, lang: str | None = None) -> dict[str, Any]:
@@ -48,19 +54,9 @@ def _payload(trace: Trace, services: Any, title: str | None) -> dict[str, Any]:
     wanted = services if services is not None else getattr(trace, "services", None)
     story = Story(whole, wanted, first, end, _MANY_LANES)
     events = whole.events[first:end]
-    index = {lane.key: k for k, lane in enumerate(story.lanes)}
-    stacks: dict[tuple[str, ...], int] = {}
-    places = [
-        stacks.setdefault(tuple(e["stack"]), len(stacks))
-        if "stack" in e
-        else stacks.setdefault((e["runs"],), len(stacks))
-        if "runs" in e
-        else None
-        for e in events
-    ]
-    labels = {place.rpartition(":")[0] for stack in stacks for place in stack}
     names = whole.names()
-    tables, steps = _steps(whole, first, end)
+    told = _Told(whole, first, end)
+    labels = {place.rpartition(":")[0] for stack in told.stacks for place in stack}
     verdicts = [v for v in trace.verdicts() if v.event is not None]
     shown = word("fig.comma").join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
     return {
@@ -70,27 +66,140 @@ def _payload(trace: Trace, services: Any, title: str | None) -> dict[str, Any]:
         "names": names,
         "shown": sorted(story.shown),
         "coroutines": sorted(getattr(trace, "coroutines", None) or ()),
-        "kinds": [e["e"] for e in events],
         "quiet": sorted(BOOKKEEPING),
-        "services": [e.get("service", "") for e in events],
-        "coroutine": [_coroutine(e) for e in events],
-        "lines": [line(e).strip() for e in events],
-        "say": sentences(whole)[first:end],
-        "causes": _causes(whole.events[:end])[first:],
-        "by": [e["by"] if e["e"] == "resume" else None for e in events],
-        "places": places,
-        "stacks": [list(stack) for stack in stacks],
+        "kinds": _column(e["e"] for e in events),
+        "services": _column(e.get("service", "") for e in events),
+        "coroutine": _column(map(_coroutine, events)),
+        "piece": PIECE,
+        "events": _pieces(told.events),
+        "tables": _pieces(told.tables),
+        "film": _pieces(_film(story)),
+        **{name: list(getattr(told, name)) for name in ("moves", "stacks", "reasons", "parked")},
+        "most": told.most,
         "sources": {label: text for label, text in whole.sources.items() if label in labels},
-        "tables": tables,
-        "steps": steps,
         "columns": story.columns,
         "lanes": [[lane.key[0], lane.kind, lane.title, lane.note] for lane in story.lanes],
-        "stretches": [[index[s.lane], s.start, s.stop, s.kind, s.label] for s in story.stretches],
-        "marks": [[index[m.lane], m.at, m.kind, m.label] for m in story.marks],
-        "arrows": [[index[a.source], a.since, index[a.target], a.at, a.kind, a.label] for a in story.arrows],
-        "moments": [[x.at, x.label] for x in story.lines],
+        "density": _density(whole, story) if len(events) > DENSE else None,
         "verdicts": [[v.grade, v.event, str(v)] for v in verdicts],
     }
+
+
+class _Numbered(dict[Any, int]):
+    """Gives each thing a number when it comes first, from 0: the page writes the number where it comes again."""
+
+    def __missing__(self, thing: Any) -> int:
+        self[thing] = n = len(self)
+        return n
+
+
+def _column(values: Iterable[str]) -> list[list[Any]]:
+    """Words that come again and again: each once, and their numbers."""
+    known = _Numbered()
+    numbers = [known[value] for value in values]
+    return [list(known), numbers]
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+
+
+def _pieces(texts: list[str]) -> list[Any]:
+    """A short run is one piece, which may as well be data at once."""
+    return texts if len(texts) > 1 else [json.loads(text) for text in texts]
+
+
+class _Told:
+    """What is told of each event, piece by piece, and the tables before each piece.
+
+    `moves`: kind, service and table of steps; `stacks`: places in the code; `parked`: who was parked, at which line;
+    `reasons`: by what a coroutine is resumed; `most`: how many rows each table has at most.
+    """
+
+    def __init__(self, trace: Trace, first: int, end: int) -> None:
+        self.moves, self.stacks, self.parked, self.reasons = (_Numbered() for _ in range(4))
+        self.most: dict[str, dict[str, int]] = {}
+        self.events: list[str] = []
+        self.tables: list[str] = []
+        self._places: dict[tuple[str, str], int] = {}  # where each coroutine is
+        self._seen: dict[str, int] = {}  # service, "" for all → who ran a line of the user's last
+        self._steps: list[list[Any]] = []
+        self._teller = Teller(trace)
+        self._tables = self._teller.tables
+        for event in trace.events[:first]:
+            self._teller.tell(event)
+        self._tables.listener = self._moved
+        for service, tables in (("", self._tables.all), *self._tables.all["services"].items()):
+            for name in tables:
+                self._count(service, name)
+        causes = _causes(trace.events[:end])
+        for begin in range(first, max(end, first + 1), PIECE):
+            self.tables.append(_text(self._tables.all))
+            rows = [self._row(i, trace.events[i], causes[i]) for i in range(begin, min(begin + PIECE, end))]
+            self.events.append(_text({name: [row[name] for row in rows] for name in rows[0]} if rows else {}))
+
+    def _row(self, i: int, e: dict[str, Any], cause: int | None) -> dict[str, Any]:
+        service, who, place = e.get("service", ""), _coroutine(e), None
+        stack = tuple(e["stack"]) if "stack" in e else (e["runs"],) if "runs" in e else ()
+        if stack:
+            place = self._places[service, who] = self.stacks[stack]
+        elif e["e"] == "co_create":
+            self._places.pop((service, who), None)
+        users = next((place for place in stack if not place.rpartition(":")[0].endswith(".py")), None)
+        if users and who:
+            self._seen[service] = self._seen[""] = self.parked[who, users]
+        steps = self._steps = []
+        return {
+            "lines": line(e).strip(),
+            "say": self._teller.tell(e),
+            "since": 0 if cause is None else i - cause,
+            "by": self.reasons[e["by"] if e["e"] == "resume" else None],
+            "places": self._places.get((service, who)) if who else place,
+            "parked": self._seen.get(service),
+            "steps": steps,
+        }
+
+    def _moved(self, step: Step) -> None:
+        what = step[:2] if step[0] in ("born", "gone") else step[:3]
+        self._steps.append([self.moves[what], *step[len(what) :]])
+        if len(what) == 3:
+            self._count(step[1], step[2])
+
+    def _count(self, service: str, name: str) -> None:
+        table = self._tables.table(service, name)
+        most, n = self.most.setdefault(service, {}), len(table) if isinstance(table, (list, dict)) else 1
+        if n > most.get(name, 0):
+            most[name] = n
+
+
+def _film(story: Story) -> list[str]:
+    """What is drawn, in pieces of so many columns; what reaches over the edge of a piece is in each that it meets."""
+    index = {lane.key: k for k, lane in enumerate(story.lanes)}
+    edges = story.columns[::PIECE] or [0]
+    pieces: list[dict[str, list[Any]]] = [{"stretches": [], "marks": [], "arrows": []} for _ in edges]
+
+    found: list[tuple[str, int | None, int | None, tuple[Any, ...]]] = [
+        *(("marks", x.at, x.at, (-1, x.at, "moment", x.label)) for x in story.lines),
+        *(("stretches", s.start, s.stop, (index[s.lane], s.start, s.stop, s.kind, s.label)) for s in story.stretches),
+        *(("marks", m.at, m.at, (index[m.lane], m.at, m.kind, m.label)) for m in story.marks),
+        *(("arrows", a.since, a.at, (index[a.source], a.since, index[a.target], a.at, a.kind, a.label))
+          for a in story.arrows),
+    ]  # fmt: skip
+    for name, start, stop, what in found:
+        low = 0 if start is None else max(0, bisect_right(edges, start) - 1)
+        high = len(edges) if stop is None else max(1, bisect_right(edges, stop))
+        for piece in pieces[low:high]:
+            piece[name].append(what)
+    return [_text(piece) for piece in pieces]
+
+
+def _density(trace: Trace, story: Story) -> list[list[Any]]:
+    """Who was busy when: the rows of the overview that stands above a long run."""
+    rows = Density(trace, story.shown, story.window, range(len(trace.events)), _BARS).rows
+    return [
+        [row.kind, row.title, row.note[:1], row.counts, row.waiting, sorted({*row.errors}), sorted({*row.marks})]
+        for row in rows
+        if row.kind != "strip" or len(rows) <= _ROWS
+    ]
 
 
 def _coroutine(e: dict[str, Any]) -> str:
@@ -115,23 +224,9 @@ def _causes(events: list[dict[str, Any]]) -> list[int | None]:
     return causes
 
 
-def _steps(trace: Trace, first: int, end: int) -> tuple[dict[str, Any], list[list[Step]]]:
-    """The tables before event `first`, and the small steps of each event from there on."""
-    tables = trace.tables()
-    for event in trace.events[:first]:
-        tables.apply(event)
-    before = copy.deepcopy(tables.all)
-    steps: list[list[Step]] = []
-    tables.listener = lambda step: steps[-1].append(copy.deepcopy(step))
-    for event in trace.events[first:end]:
-        steps.append([])
-        tables.apply(event)
-    return before, steps
-
-
-def pack(text: str) -> str:
-    """The JSON of a payload, small, in letters that a notebook can keep."""
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
+def pack(text: str, level: int = 9) -> str:
+    """The JSON of a payload, small, in letters that a notebook can keep. `level`: how hard zlib tries."""
+    return base64.b64encode(zlib.compress(text.encode(), level)).decode("ascii")
 
 
 def unpack(packed: str) -> dict[str, Any]:

@@ -41,9 +41,9 @@ class Stepper(anywidget.AnyWidget):
 
     def __init__(self, trace: Trace, *, step: int | None = None, theme: str = "", **options: Any) -> None:
         data = payload(trace, **options)
-        first = data["first"]
-        if step is not None and not first <= step < first + len(data["kinds"]):
-            raise ValueError(f"no step {step} here: events {first} to {first + len(data['kinds']) - 1}")
+        first, events = data["first"], len(data["kinds"][1])
+        if step is not None and not first <= step < first + events:
+            raise ValueError(f"no step {step} here: events {first} to {first + events - 1}")
         super().__init__(
             payload=json.dumps(data, ensure_ascii=True, separators=(",", ":")),
             step=first if step is None else step,
@@ -53,7 +53,7 @@ class Stepper(anywidget.AnyWidget):
         self._title, self._services = options.get("title"), options.get("services")
         coroutines = sum(lane[1] == "coroutine" for lane in data["lanes"])
         with speaking(data["lang"]):
-            self.summary = word("alt.stepper", events=len(data["kinds"]), coroutines=coroutines)
+            self.summary = word("alt.stepper", events=events, coroutines=coroutines)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget, a text that is the same on every machine, and the picture for where no widget can be."""

@@ -102,6 +102,9 @@ class Story:
 
     def _fold(self, services: set[str]) -> None:
         """Lay all lanes of a service into one: what runs, what comes, what goes, what fails, what waits throughout."""
+        self.folded = services
+        if not services:
+            return
 
         def lane(key: LaneKey) -> LaneKey:
             return (key[0], FOLDED) if key[0] in services else key
@@ -125,7 +128,6 @@ class Story:
                     word("fig.parked", n=len(parked)))
             for service, parked in waiting.items()
         ]  # fmt: skip
-        self.folded = services
 
     def _seen(self) -> dict[LaneKey, int]:
         """Whatever shows in the picture, with the moment when it is seen first."""

@@ -1,13 +1,13 @@
 // The viewer: a timeline with a cursor, the tables of the scheduler at that step, and the line of code.
 //
 // One idea: stepping is moving a cursor through data that is all there (payload.py). Tables move by
-// the small steps that came with each event, backwards from the nearest key frame; only the columns
-// about the cursor are drawn. It lives in a notebook (`render`, called by anywidget) and in a page
-// of its own (`mount`), and asks nobody for anything.
+// the small steps that came with each event, from the tables before its piece of the run; only pieces
+// that one looks at are parsed, and only the columns and lanes about the cursor are drawn. It lives in a
+// notebook (`render`, called by anywidget) and in a page of its own (`mount`), and asks nobody for anything.
 
-const KEY_FRAME = 128; // events between two copies of all tables
 const LEFT = 132, COLUMN = 46, ROW = 34, HEAD = 20, FOOT = 22; // of the timeline and its axis, in pixels
-const MOST_ROWS = 7; // of a table, before it scrolls
+const MOST_ROWS = 7, MOST_DRAWN = 60; // of a table, before it scrolls; that are on the page at all
+const HEIGHTS = {world: 20, service: 27, strip: 8}, EDGE = 24; // of the rows of the overview; what lies to the right of it
 const QUEUES = ["mailbox", "wakeup_queue", "fork_queue", "error_queue", "coroutine_pool"];
 const SESSIONS = ["session_id_coroutine", "sleep_session", "watching_session", "queue", "socket_pool"];
 const REQUESTS = ["session_coroutine_id", "session_coroutine_address", "session_coroutine_tracetag", "session_response", "unresponse",
@@ -44,6 +44,9 @@ background:var(--ink);color:var(--page);font:11px/16px system-ui,sans-serif;cont
 .skl svg text{font:11px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
 .skl svg .mono{font:10.5px ui-monospace,Menlo,Consolas,monospace;fill:var(--stop)}
 .skl svg .faint{fill:var(--faint)}
+.skl .crowd{position:relative;overflow:hidden auto;max-height:250px;cursor:pointer}
+.skl .lens{position:absolute;top:0;left:0;pointer-events:none;background:var(--focus);opacity:.3;min-width:3px;will-change:transform}
+.skl .fold{display:flex;gap:8px;align-items:center;padding:3px 10px;height:34px;color:var(--faint);border-top:1px solid var(--rule)}
 .skl .strip{display:block;width:100%;height:22px;border-top:1px solid var(--rule)}
 .skl .slider{width:100%;margin:0;display:block;accent-color:var(--resume)}
 .skl .say{background:var(--say);padding:8px 12px;height:66px;overflow:auto;border-block:1px solid var(--rule)}
@@ -59,8 +62,7 @@ white-space:nowrap;color:var(--faint)}
 .skl.narrow .say{height:128px}.skl.narrow .below{grid-template-columns:minmax(0,1fr)}
 .skl.bare .below{grid-template-columns:repeat(3,minmax(0,1fr))}.skl.bare .col:last-child{display:none}
 .skl .card,.skl .film{contain:content}.skl .say,.skl .why,.skl .code{contain:strict}
-.skl .card{border:1px solid var(--rule);border-radius:6px;overflow:hidden;min-width:0}
-.skl .card+.card{margin-top:6px}
+.skl .card{border:1px solid var(--rule);border-radius:6px;overflow:hidden;min-width:0;margin-bottom:6px}
 .skl .card h4{display:flex;justify-content:space-between;gap:6px;margin:0;padding:2px 8px;background:var(--band);
 font:600 11.5px ui-monospace,Menlo,Consolas,monospace;color:inherit}
 .skl .card h4 .gone{font-weight:400;color:var(--stop);overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
@@ -94,10 +96,9 @@ const byNumber = new Intl.Collator("en", {numeric: true}).compare;
 
 // ------------------------------------------------------------------ tables
 
-/** Do one small step of trace/state.py. */
-export function move(tables, step) {
-  const [kind, service, name, ...rest] = step;
-  if (kind === "born") { tables.services[service] = structuredClone(name); return; }
+/** Do one small step of trace/steps.py: what to do, where, and the rest of it. */
+function move(tables, [kind, service, name], rest) {
+  if (kind === "born") { tables.services[service] = structuredClone(rest[0]); return; }
   if (kind === "gone") { delete tables.services[service]; return; }
   const home = service === "" ? tables : tables.services[service];
   if (kind === "put" && rest[0] === null) { home[name] = rest[1]; return; }
@@ -130,46 +131,47 @@ function rows(tables, service, name) {
   return list.map((v) => ["", v]);
 }
 
+/** Parts of a run: of a long one each is a text until somebody looks at it. */
+class Pieces {
+  constructor(list) { this.list = list; this.known = []; }
+  get(k) { return (this.known[k] ??= typeof this.list[k] === "string" ? JSON.parse(this.list[k]) : this.list[k]); }
+}
+
+/** Of very many rows those about the new ones, and how many stand before and behind. */
+function some(list) {
+  const new_ = list.findIndex((row) => row[2] === "new"), from = Math.max(0, Math.min(new_ - MOST_DRAWN / 2, list.length - MOST_DRAWN));
+  const more = (n) => (n > 0 ? [["", `… ${n}`, "none"]] : []);
+  return [...more(from), ...list.slice(from, from + MOST_DRAWN), ...more(list.length - from - MOST_DRAWN)];
+}
+
 class Film {
   constructor(data) {
     this.data = data;
-    this.size = data.kinds.length;
-    this.frames = [];
-    this.most = {}; // "service|table" → rows at most
-    const tables = structuredClone(data.tables);
-    const measure = (service, name) => {
-      const key = `${service}|${name}`, home = service === "" ? tables : tables.services[service];
-      const t = home?.[name];
-      const n = t === undefined ? 0 : typeof t !== "object" ? 1 : Array.isArray(t) ? t.length : Object.keys(t).length;
-      this.most[key] = Math.max(this.most[key] ?? 0, n);
-    };
-    const all = (service, names) => names.forEach((name) => measure(service, name));
-    for (const s of Object.keys(tables.services)) all(s, [...QUEUES, ...SESSIONS, ...REQUESTS]);
-    all("", NODE);
-    this.frames.push(structuredClone(tables));
-    for (let i = 0; i < this.size; i++) {
-      for (const step of data.steps[i]) {
-        move(tables, step);
-        if (step[0] !== "born" && step[0] !== "gone") measure(step[1], step[2]);
-      }
-      if ((i + 1) % KEY_FRAME === 0) this.frames.push(structuredClone(tables));
-    }
-    this.tables = structuredClone(data.tables);
-    this.at = -1; // the event after which the tables stand
+    this.events = new Pieces(data.events);
+    this.stands = data.tables.map((t) => (typeof t === "string" ? t : JSON.stringify(t))); // before each piece
+    this.piece = 0;
+    this.start(0);
+  }
+
+  /** What is told of event `i`: its line, what is said of it, its steps, ... */
+  of(name, i) { return this.events.get(Math.floor(i / this.data.piece))[name][i % this.data.piece]; }
+  steps(i) { return this.of("steps", i).map(([what, ...rest]) => [this.data.moves[what], rest]); }
+  cause(i) { return this.of("since", i) ? i - this.of("since", i) : null; }
+
+  start(piece) {
+    this.tables = JSON.parse(this.stands[piece]);
+    this.at = piece * this.data.piece - 1; // the event after which the tables stand
   }
 
   /** Stand after event `i`; answers which tables may have changed, null for all. */
   go(i) {
-    const near = i >= this.at && i - this.at <= KEY_FRAME, touched = near ? new Set() : null;
-    if (i < this.at || i - this.at > KEY_FRAME) {
-      const frame = Math.min(Math.floor((i + 1) / KEY_FRAME), this.frames.length - 1);
-      this.tables = structuredClone(this.frames[frame]);
-      this.at = frame * KEY_FRAME - 1;
-    }
+    const piece = Math.floor(i / this.data.piece), near = i >= this.at && this.at >= piece * this.data.piece - 1;
+    const touched = near ? new Set() : null;
+    if (!near) this.start(piece);
     while (this.at < i) {
-      for (const step of this.data.steps[++this.at]) {
-        move(this.tables, step);
-        touched?.add(`${step[1]}|${step[2]}`);
+      for (const [what, rest] of this.steps(++this.at)) {
+        move(this.tables, what, rest);
+        touched?.add(`${what[1]}|${what[2]}`);
       }
     }
     return touched;
@@ -185,11 +187,15 @@ export function mount(el, data, options = {}) {
 class Viewer {
   constructor(el, data, options) {
     const begin = performance.now();
-    this.data = data;
+    const words = ([known, numbers]) => numbers.map((n) => known[n]);
+    this.data = data = {...data, kinds: words(data.kinds), services: words(data.services), coroutine: words(data.coroutine)};
     // What the viewer says, in the language of its data: a form of words_en.toml with its names filled in.
     this.word = (key, fields = {}) => data.words[key].replace(/\{(\w+)\}/g, (_, name) => fields[name]);
     this.options = options;
     this.film = new Film(data);
+    this.pictures = new Pieces(data.film);
+    this.idle = !data.density; // whether lanes are shown in which nothing happens
+    this.laneOf = new Map(data.lanes.map(([service, , name], k) => [`${service}|${name}`, k]));
     this.step = -1; // position in events, 0 is number data.first
     this.before = -1;
     this.service = data.shown[0] ?? "";
@@ -197,12 +203,10 @@ class Viewer {
     this.only = data.coroutines.length === 1 ? data.coroutines[0] : "";
     this.home = "shown";
     this.frame = null; // the place of the stack that the reader has chosen
-    this.layouts = new Map(); // service → its cards, once they were shown
     this.queue = [];
     this.busy = false;
     this.painted = 0;
     this.timer = null;
-    this.places = this.latestPlaces();
     this.root = document.createElement("div");
     this.root.className = "skl";
     el.replaceChildren(this.root);
@@ -213,13 +217,14 @@ class Viewer {
     const wanted = options.step === undefined || options.step === null ? data.first : options.step;
     this.goto(this.nearest(wanted - data.first), true);
     this.loaded = performance.now() - begin;
-    this.watcher = new ResizeObserver(() => this.resize());
+    // Not for a new height: another service has other cards, and everything else stays as it is.
+    this.watcher = new ResizeObserver(() => { if (this.root.clientWidth !== this.across) this.resize(); });
     this.watcher.observe(this.root);
   }
 
   /** By classes and not by container queries, which make the page ask its style for every layout. */
   resize() {
-    const width = this.root.clientWidth;
+    const width = (this.across = this.root.clientWidth);
     this.root.classList.toggle("medium", width && width < 1020);
     this.root.classList.toggle("narrow", width && width < 560);
     this.width = 0;
@@ -228,6 +233,7 @@ class Viewer {
     const deepest = this.data.stacks.reduce((most, stack) => Math.max(most, stack.slice(0, -1).reduce((sum, p) => sum + wide(p), 0)), 0);
     this.root.style.setProperty("--lines", Math.min(3, Math.ceil(deepest / box) || 1));
     this.draw();
+    this.crowd();
     this.overview(); // a notebook mounts us before we are on its page: only now there are width and colours
   }
 
@@ -236,23 +242,6 @@ class Viewer {
     this.schemes.removeEventListener("change", this.onscheme);
     this.themes.disconnect();
     clearInterval(this.timer);
-  }
-
-  /** For each event the place that its coroutine is known to be at: an index of stacks, or null. */
-  latestPlaces() {
-    const d = this.data, last = {}, found = [], users = {}; // of users, "" is whoever ran last
-    this.parked = []; // for each event: who of its service is parked where, for when no line of the user's runs
-    for (let i = 0; i < d.kinds.length; i++) {
-      const key = `${d.services[i]}|${d.coroutine[i]}`;
-      const fresh = d.kinds[i] === "co_create";
-      if (d.places[i] !== null) last[key] = d.places[i];
-      else if (fresh) delete last[key];
-      found.push(d.coroutine[i] ? last[key] ?? null : d.places[i]);
-      const place = d.places[i] === null ? undefined : d.stacks[d.places[i]].find((p) => !/\.py:\d+$/.test(p));
-      if (place && d.coroutine[i]) users[d.services[i]] = users[""] = [d.coroutine[i], place];
-      this.parked.push(users[d.services[i]] ?? null);
-    }
-    return found;
   }
 
   /** A service by name and address; in a recording of the real skynet they are the same. */
@@ -303,7 +292,9 @@ class Viewer {
 </header>
 ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "findings"), {n: d.verdicts.length, counted})}</summary><ul>${d.verdicts.map((v) =>
     `<li><button data-go="${v[1] - d.first}" aria-label="${word("go", {n: v[1]})}">${v[1]}</button> ${escape(v[2].replace(/ \[\S+ \d+\]$/, ""))}</li>`).join("")}</ul></details>` : ""}
+${d.density ? `<details class="dense" open><summary>${word("density", {n: d.kinds.length})}</summary><div class="crowd"><svg role="img" aria-label="${word("density", {n: d.kinds.length})}"></svg><div class="lens"></div></div></details>` : ""}
 <div class="film"><svg role="img" aria-label="${word("timeline", {title: d.title})}"></svg><div class="veil"></div><div class="cursor"></div></div>
+${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></div>` : ""}
 <div class="axis" aria-hidden="true"><svg></svg><b></b></div>
 <canvas class="strip" aria-hidden="true"></canvas>
 <input class="slider" type="range" min="0" max="0" value="0" step="1" aria-label="${word("step")}">
@@ -313,12 +304,14 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
 `;
     const find = (q) => this.root.querySelector(q);
     this.stage = find(".film");
-    this.svg = find("svg");
+    this.svg = find(".film svg");
+    this.fold = find(".fold");
     this.veil = find(".veil");
     this.cursor = find(".cursor");
     this.axis = find(".axis svg");
     this.tag = find(".axis b");
     this.strip = find(".strip");
+    this.lens = find(".lens");
     this.slider = find(".slider");
     this.search = find("input[type=search]");
     this.found = find(".found");
@@ -334,7 +327,10 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
       x.setAttribute("data-lm-suppress-shortcuts", "true");
     this.root.addEventListener("keydown", (e) => this.key(e));
     this.root.addEventListener("click", (e) => this.click(e));
-    this.stage.addEventListener("scroll", () => { this.scrolled = this.stage.scrollTop; }, {passive: true});
+    this.stage.addEventListener("scroll", () => {
+      this.scrolled = this.stage.scrollTop;
+      if (this.beyond()) this.paint(this.width);
+    }, {passive: true});
     this.slider.addEventListener("input", () => this.goto(this.visible[+this.slider.value]));
     this.search.addEventListener("input", () => this.look());
     for (const select of this.root.querySelectorAll("[data-name]"))
@@ -429,7 +425,12 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
       const part = (e.offsetX - 8) / (this.strip.clientWidth - 16);
       return this.goto(this.visible[Math.max(0, Math.min(this.visible.length - 1, Math.floor(part * this.visible.length)))]);
     }
-    if (e.target.closest("svg")) {
+    const crowd = e.target.closest(".crowd");
+    if (crowd) {
+      const part = (e.clientX - crowd.getBoundingClientRect().left - LEFT) / (this.width - LEFT - EDGE);
+      this.goto(this.nearest(Math.round(part * (this.data.kinds.length - 1))));
+      this.root.focus({preventScroll: true});
+    } else if (e.target.closest("svg")) {
       const x = e.clientX - this.svg.getBoundingClientRect().left;
       const k = Math.round((x - LEFT) / COLUMN - 0.5) + this.start;
       const c = this.data.columns[Math.max(0, Math.min(this.data.columns.length - 1, k))];
@@ -468,6 +469,7 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
     else if (act === "search") this.search.focus();
     else if (act === "focus") this.root.focus();
     else if (act === "link") this.link();
+    else if (act === "idle") { this.idle = !this.idle; this.paint(this.width); this.point(); }
     this.spent = performance.now() - begin;
   }
 
@@ -479,11 +481,11 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
 
   sameCoroutine(way) {
     const d = this.data;
-    const at = this.step, who = `${d.services[at]}|${d.coroutine[at]}`;
+    const at = this.step;
     if (!d.coroutine[at]) return;
     for (let k = this.from(way); k >= 0 && k < this.visible.length; k += way) {
       const i = this.visible[k];
-      if (`${d.services[i]}|${d.coroutine[i]}` === who) return this.goto(i);
+      if (d.coroutine[i] === d.coroutine[at] && d.services[i] === d.services[at]) return this.goto(i);
     }
   }
 
@@ -512,9 +514,9 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
   }
 
   look(move = true) {
-    const wanted = this.search.value.trim().toLowerCase(), d = this.data;
-    this.hits = wanted ? this.visible.filter((i) =>
-      d.lines[i].toLowerCase().includes(wanted) || d.say[i].replaceAll("**", "").toLowerCase().includes(wanted)) : [];
+    const wanted = this.search.value.trim().toLowerCase(), film = this.film;
+    this.hits = wanted ? this.visible.filter((i) => film.of("lines", i).toLowerCase().includes(wanted)
+      || film.of("say", i).replaceAll("**", "").toLowerCase().includes(wanted)) : [];
     const at = this.hits.indexOf(this.step) + 1;
     this.found.textContent = !wanted ? "" : this.word(at ? "search.at" : "search.found", {k: at, n: this.hits.length});
     if (move && this.hits.length && !this.hits.includes(this.step)) this.jump(1, true);
@@ -560,19 +562,20 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
   // ---- the sentence, and why
 
   sentence() {
-    const d = this.data, i = this.step;
+    const d = this.data, i = this.step, film = this.film;
     const until = this.stands > i ? `–${this.stands + d.first}` : "";
     this.n.textContent = `${i + d.first}${until} / ${d.first + d.kinds.length - 1}`;
-    this.words.innerHTML = bold(d.say[i]);
-    this.raw.textContent = d.lines[i];
+    this.words.innerHTML = bold(film.of("say", i));
+    this.raw.textContent = film.of("lines", i);
     const chain = [];
-    for (let n = d.causes[i]; n !== null && n !== undefined && chain.length < 8; n = d.causes[n - d.first]) chain.push(n);
-    const by = d.by[i] ? this.word("by", {by: `<b>${escape(d.by[i])}</b>`}) + (chain.length ? this.word("comma") : "") : "";
+    for (let c = film.cause(i); c !== null && chain.length < 8; c = c < 0 ? null : film.cause(c)) chain.push(c);
+    const reason = d.reasons[film.of("by", i)];
+    const by = reason ? this.word("by", {by: `<b>${escape(reason)}</b>`}) + (chain.length ? this.word("comma") : "") : "";
     this.why.innerHTML = "<span>" + (by || chain.length ? "" : this.word("from_outside")) + by
       + (chain.length ? this.word("because") : "")
-      + chain.map((n) => {
-        const c = n - d.first, text = c < 0 ? this.word("not_shown", {n}) : `${n} ${d.coroutine[c]} ${d.kinds[c]}`.replace("  ", " ");
-        return `<button data-go="${c}"${c < 0 ? " disabled" : ""} data-lm-suppress-shortcuts="true" aria-label="${this.word("cause", {n})}" title="${escape(d.say[c] ?? "").replaceAll("**", "")}">${escape(text)}</button>`;
+      + chain.map((c) => {
+        const n = c + d.first, text = c < 0 ? this.word("not_shown", {n}) : `${n} ${d.coroutine[c]} ${d.kinds[c]}`.replace("  ", " ");
+        return `<button data-go="${c}"${c < 0 ? " disabled" : ""} data-lm-suppress-shortcuts="true" aria-label="${this.word("cause", {n})}" title="${escape(c < 0 ? "" : film.of("say", c)).replaceAll("**", "")}">${escape(text)}</button>`;
       }).join(" ← ") + (chain.length === 8 ? " ← …" : "") + "</span>";
   }
 
@@ -581,7 +584,7 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
   changes() {
     const changed = {};
     for (let i = this.before + 1; i <= this.stands; i++) {
-      for (const [kind, service, name, ...rest] of this.data.steps[i]) {
+      for (const [[kind, service, name], rest] of this.film.steps(i)) {
         if (kind === "born" || kind === "gone") continue;
         const c = (changed[`${service}|${name}`] ??= {keys: new Set(), values: [], gone: []});
         if (kind === "put") c.keys.add(String(rest[0] ?? ""));
@@ -612,7 +615,7 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
       const list = rows(this.film.tables, card.service, card.name);
       const fresh = (k, v, n) => c && (c.keys.has(k) || c.values.includes(card.name === "timers" ? `${k.slice(5)} ${v}` : v)
         && (card.name === "timers" || n >= list.length - c.values.length));
-      this.fill(card, list.length ? list.map(([k, v], n) => [k, v, fresh(k, v, n) ? "new" : ""]) : [["", this.word("empty"), "none"]]);
+      this.fill(card, list.length ? some(list.map(([k, v], n) => [k, v, fresh(k, v, n) ? "new" : ""])) : [["", this.word("empty"), "none"]]);
       const gone = c?.gone.length ? `− ${c.gone.every((g) => g === "1") ? c.gone.length : c.gone.join(", ")}` : "";
       if (card.said !== gone) { card.gone.textContent = gone; card.said = gone; }
       card.el.classList.toggle("changed", !!c);
@@ -645,39 +648,39 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
   /** Cards that keep their size while one steps: as many rows as their table ever has, up to seven. */
   layout(s) {
     this.built = s;
-    const kept = this.layouts.get(s);
-    if (kept) {
-      this.cardList = kept.cards;
-      this.columns.slice(0, 3).forEach((column, g) => column.replaceChildren(...kept.columns[g]));
-      return;
-    }
-    this.cardList = [];
-    const name = this.named(s), unused = [];
-    const groups = [[0, s, QUEUES, this.word("queues", {name})], [1, s, SESSIONS, this.word("sessions")],
-      [2, s, REQUESTS, this.word("requests")], [2, "", NODE, this.word("node")]];
-    if (!this.sources) this.columns[3].append(this.heading(this.word("code")), ...this.sourceCards());
+    this.made ??= this.makeCards();
     // A recording of the real skynet knows no lines.
     this.root.classList.toggle("bare", !this.data.stacks.length);
-    for (const column of this.columns.slice(0, 3)) column.replaceChildren();
-    for (const [g, service, names, title] of groups) {
-      const column = this.columns[g];
-      column.append(this.heading(title));
-      for (const table of names) {
-        const most = table === DERIVED ? Math.max(this.film.most[`${service}|session_coroutine_address`] ?? 0,
-          this.film.most[`${service}|unresponse`] ?? 0) : this.film.most[`${service}|${table}`] ?? 0;
-        if (!most) { unused.push(table); continue; }
+    for (const card of this.made) {
+      const of = this.data.most[card.service = card.node ? "" : s] ?? {};
+      const most = card.name === DERIVED ? Math.max(of.session_coroutine_address ?? 0, of.unresponse ?? 0) : of[card.name] ?? 0;
+      card.el.hidden = !most;
+      card.body.style.height = `${Math.min(most, MOST_ROWS) * 18 + 2}px`;
+      card.body.dataset.table = `${card.service}|${card.name}`;
+      if (!card.node) card.fresh = null;
+    }
+    this.cardList = this.made.filter((card) => !card.el.hidden);
+    const unused = this.made.filter((card) => card.el.hidden).map((card) => card.name).join(", ");
+    this.columns[0].firstChild.textContent = this.word("queues", {name: this.named(s)});
+    this.columns[0].lastChild.textContent = unused && this.word("unused", {tables: unused});
+  }
+
+  /** Every service is shown in the same cards. */
+  makeCards() {
+    const groups = [[0, QUEUES, ""], [1, SESSIONS, this.word("sessions")], [2, REQUESTS, this.word("requests")], [2, NODE, this.word("node")]];
+    const made = groups.flatMap(([g, names, title]) => {
+      this.columns[g].append(this.heading(title));
+      return names.map((name) => {
         const el = document.createElement("div");
         el.className = "card";
-        el.innerHTML = `<h4><span>${table}</span><span class="gone"></span></h4><div class="rows" role="list" aria-label="${table}"></div>`;
-        const body = el.querySelector(".rows");
-        body.style.height = `${Math.min(most, MOST_ROWS) * 18 + 2}px`;
-        body.dataset.table = `${service}|${table}`;
-        column.append(el);
-        this.cardList.push({service, name: table, el, body, gone: el.querySelector(".gone"), nodes: [], said: ""});
-      }
-    }
-    if (unused.length) this.columns[0].append(this.heading(this.word("unused", {tables: unused.join(", ")})));
-    this.layouts.set(s, {cards: this.cardList, columns: this.columns.slice(0, 3).map((column) => [...column.children])});
+        el.innerHTML = `<h4><span>${name}</span><span class="gone"></span></h4><div class="rows" role="list" aria-label="${name}"></div>`;
+        this.columns[g].append(el);
+        return {name, node: names === NODE, el, body: el.querySelector(".rows"), gone: el.querySelector(".gone"), nodes: [], said: ""};
+      });
+    });
+    this.columns[0].append(this.heading(""));
+    this.columns[3].append(this.heading(this.word("code")), ...this.sourceCards());
+    return made;
   }
 
   heading(text) {
@@ -709,14 +712,13 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
   }
 
   code() {
-    const d = this.data, i = this.step, index = this.places[i];
-    const stack = index === null || index === undefined ? [] : d.stacks[index];
+    const d = this.data, i = this.step, stack = d.stacks[this.film.of("places", i)] ?? [];
     const ours = stack.filter((p) => /\.py:\d+$/.test(p));
     const users = stack.find((p) => !/\.py:\d+$/.test(p));
     const who = d.coroutine[i] || this.word("nobody");
-    const parks = /^\S+ +\S+ +yield +(SUSPEND +)?(SLEEP|CALL) /.test(d.lines[i]);
+    const parks = /^\S+ +\S+ +yield +(SUSPEND +)?(SLEEP|CALL) /.test(this.film.of("lines", i));
     const state = parks ? "parks" : d.kinds[i] === "co_create" ? "begins" : d.kinds[i] === "yield" ? "yields" : "is";
-    const [other, where] = this.parked[i] ?? [];
+    const [other, where] = d.parked[this.film.of("parked", i)] ?? [];
     this.listing(this.sources[0], users ?? where, users ? this.word(state, {who, place: users})
       : where ? this.word("seen", {who: other, place: where}) : this.word("service"), this.word("no_line"));
     const chosen = ours.includes(this.frame) ? this.frame : ours.find((p) => !/^skynet\/(scheduler|coroutine|calls|waits|services)\.py:/.test(p)) ?? ours[0];
@@ -744,11 +746,17 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
 
   // ---- the timeline
 
-  x(n) {
+  /** The first column at or behind event `n`. */
+  column(n) {
     const c = this.data.columns;
     let low = 0, high = c.length;
     while (low < high) { const mid = (low + high) >> 1; if (c[mid] < n) low = mid + 1; else high = mid; }
-    return LEFT + COLUMN * ((c[low] === n ? low + 0.5 : low) - this.start);
+    return low;
+  }
+
+  x(n) {
+    const k = this.column(n);
+    return LEFT + COLUMN * ((this.data.columns[k] === n ? k + 0.5 : k) - this.start);
   }
 
   draw() {
@@ -758,8 +766,7 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
     }
     const width = this.width;
     const columns = this.data.columns, fit = Math.max(3, Math.floor((width - LEFT) / COLUMN));
-    let cursor = columns.findIndex((c) => c > this.step + this.data.first);
-    if (cursor < 0) cursor = columns.length;
+    const cursor = this.column(this.step + this.data.first + 1);
     const old = this.start;
     if (this.start === undefined || cursor - 1 < this.start + 1 || cursor > this.start + fit - 2 || this.fit !== fit)
       this.start = Math.max(0, Math.min(columns.length - fit, cursor - Math.floor(fit * 0.4)));
@@ -773,42 +780,83 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
 
   /** The future is under a veil; the cursor stands where it begins. */
   point() {
-    const n = this.step + this.data.first, x = this.x(n) + (this.data.columns.includes(n) ? 9 : 0);
+    const n = this.step + this.data.first, x = this.x(n) + (this.data.columns[this.column(n)] === n ? 9 : 0);
     // Over the drawing and not in it: so it is not laid out anew for each step.
     this.veil.style.transform = this.cursor.style.transform = `translateX(${x}px)`;
     this.tag.style.transform = `translateX(${Math.min(x, this.width - 22)}px)`;
     this.tag.textContent = n;
-    const lane = this.data.lanes.findIndex((l) => l[0] === this.data.services[this.step] && l[2] === this.data.coroutine[this.step]);
+    const lane = this.row.get(this.laneOf.get(`${this.data.services[this.step]}|${this.data.coroutine[this.step]}`)) ?? -1;
     if (lane >= 0 && this.height > this.room) {
       // Compared with numbers of our own: asking the page where things are makes it lay them out anew.
       const y = HEAD + lane * ROW;
       if (y < (this.scrolled ?? 0) + HEAD || y + ROW > (this.scrolled ?? 0) + this.room)
         this.stage.scrollTop = this.scrolled = Math.max(0, Math.min(this.height - this.room, y - this.room / 2));
+      if (this.beyond()) this.paint(this.width);
     }
+  }
+
+  /** Whether lanes are in view that were not painted. */
+  beyond() {
+    const [from, to] = this.painting, top = this.scrolled ?? 0;
+    return (top < from && from > 0) || (top + this.room > to && to < this.height);
+  }
+
+  /** What may be drawn between two columns: all of the first piece that meets them, and what begins in the others. */
+  scene(from, to) {
+    const size = this.data.piece, found = {stretches: [], marks: [], arrows: []}, first = Math.floor(from / size);
+    for (let k = first; k <= Math.floor(to / size); k++)
+      for (const [name, list] of Object.entries(this.pictures.get(k)))
+        found[name].push(...(k === first ? list : list.filter((x) => x[1] !== null && x[1] >= this.data.columns[k * size])));
+    const low = this.data.columns[from] ?? 0, high = this.data.columns[to] ?? 0;
+    found.stretches = found.stretches.filter(([, start, stop]) => (start === null || start <= high) && (stop === null || stop >= low));
+    found.marks = found.marks.filter(([, at]) => at >= low && at <= high);
+    found.arrows = found.arrows.filter(([, since, , at]) => at >= low && since <= high);
+    return found;
+  }
+
+  /** Lane → row. In a long run those lanes have none in which nothing happens here, unless the reader wants all. */
+  lanes(found) {
+    const d = this.data, busy = new Set([...found.marks.map((m) => m[0]), ...found.arrows.flatMap((a) => [a[0], a[2]]),
+      ...found.stretches.filter((s) => s[3] === "run").map((s) => s[0])]);
+    const lanes = d.lanes.map((_, k) => k).filter((k) => this.idle || busy.has(k)), n = d.lanes.length - lanes.length;
+    if (this.fold) {
+      this.fold.firstChild.textContent = this.word(this.idle ? "lanes" : "idle", {n: this.idle ? lanes.length : n});
+      this.fold.lastChild.textContent = this.word(this.idle ? "idle.fold" : "idle.show");
+    }
+    return new Map(lanes.map((lane, k) => [lane, k]));
   }
 
   paint(width) {
     const d = this.data, out = [], labels = [], taken = [];
-    const height = (this.height = HEAD + Math.max(1, d.lanes.length) * ROW);
-    const low = d.columns[this.start] ?? 0, last = Math.min(d.columns.length, this.start + this.fit) - 1;
-    const high = d.columns[last] ?? 0, edge = LEFT + this.fit * COLUMN;
-    const y = (lane) => HEAD + lane * ROW + ROW / 2;
+    const last = Math.min(d.columns.length, this.start + this.fit) - 1, found = this.scene(this.start, Math.max(0, last));
+    const row = (this.row = this.lanes(found));
+    const height = (this.height = Math.max(HEAD + Math.max(1, row.size) * ROW, d.density ? this.room : 0));
+    const low = d.columns[this.start] ?? 0, high = d.columns[last] ?? 0, edge = LEFT + this.fit * COLUMN;
+    const y = (lane) => HEAD + row.get(lane) * ROW + ROW / 2;
+    // Of very many lanes, those about the ones in view.
+    const [from, to] = this.painting = height < 4 * this.room ? [0, height]
+      : [(this.scrolled ?? 0) - this.room, (this.scrolled ?? 0) + 2 * this.room];
+    const seen = (...lanes) => lanes.some((lane) => row.has(lane) && y(lane) > from && y(lane) < to) && lanes.every((lane) => row.has(lane));
     const X = (n, otherwise) => (n === null ? otherwise : n < low ? LEFT : n > high ? edge : this.x(n));
     const path = (p, colour, w, dash = "") => out.push(`<path d="${p}" fill="none" stroke="${colour}" stroke-width="${w}"${dash && ` stroke-dasharray="${dash}"`}/>`);
-    d.lanes.forEach((lane, k) => {
+    let service = "";
+    for (const [index, k] of row) {
+      const lane = d.lanes[index];
+      if (!seen(index)) continue;
       if (k % 2 === 0) out.push(`<rect x="${LEFT}" y="${HEAD + k * ROW}" width="${width - LEFT}" height="${ROW}" fill="var(--band)"/>`);
-      out.push(`<text x="${LEFT - 8}" y="${y(k) + (lane[3] ? -2 : 4)}" text-anchor="end" font-weight="650">${escape(cut(lane[2], 20))}</text>`);
-      if (lane[3]) out.push(`<text x="${LEFT - 8}" y="${y(k) + 11}" text-anchor="end" class="faint" style="font-size:9.5px">${escape(cut(lane[3], 24))}</text>`);
-      if (k && lane[0] !== d.lanes[k - 1][0]) path(`M4 ${HEAD + k * ROW}H${width}`, "var(--rule)", 1);
-    });
-    for (const [at, text] of d.moments) {
-      if (at < low || at > high) continue;
+      out.push(`<text x="${LEFT - 8}" y="${y(index) + (lane[3] ? -2 : 4)}" text-anchor="end" font-weight="650">${escape(cut(lane[2], 20))}</text>`);
+      if (lane[3]) out.push(`<text x="${LEFT - 8}" y="${y(index) + 11}" text-anchor="end" class="faint" style="font-size:9.5px">${escape(cut(lane[3], 24))}</text>`);
+      if (k && lane[0] !== service) path(`M4 ${HEAD + k * ROW}H${width}`, "var(--rule)", 1);
+      service = lane[0];
+    }
+    for (const [, at, kind, text] of found.marks) {
+      if (kind !== "moment") continue;
       path(`M${this.x(at)} ${HEAD}V${height}`, "var(--rule)", 1, "1 3");
       labels.push([6, text, "faint", [[this.x(at), 8]]]);
     }
-    const tags = [...new Set(d.stretches.filter((s) => s[3] === "tag").map((s) => s[4]))];
-    for (const [lane, start, stop, kind, label] of d.stretches) {
-      if ((start !== null && start > high) || (stop !== null && stop < low)) continue;
+    const tags = [...new Set(found.stretches.filter((s) => s[3] === "tag").map((s) => s[4]))];
+    for (const [lane, start, stop, kind, label] of found.stretches) {
+      if (!seen(lane)) continue;
       const x0 = X(start, LEFT), x1 = X(stop, edge), m = y(lane);
       if (kind === "run") out.push(`<rect x="${x0}" y="${m - 5}" width="${Math.max(1, x1 - x0)}" height="10" fill="var(--run)"/>`);
       else if (kind === "tag") {
@@ -825,8 +873,8 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
       }
     }
     const colours = {dispatch_wakeup: "var(--resume)", wakeup: "var(--wakeup)", failed: "var(--stop)"};
-    for (const [a, since, b, at, kind, label] of d.arrows) {
-      if (at < low || since > high) continue;
+    for (const [a, since, b, at, kind, label] of found.arrows) {
+      if (!seen(a, b)) continue;
       const x0 = X(since, LEFT), x1 = X(at, edge), up = b < a ? -1 : 1, colour = colours[kind] ?? "var(--ink)";
       const y0 = y(a) + up * 5, y1 = y(b) - up * 8;
       path(`M${x0} ${y0}L${x1} ${y1}`, colour, 1.1, kind === "wakeup" ? "4 2.5" : "");
@@ -839,8 +887,8 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
         labels.push([kind === "wakeup" || kind === "dispatch_wakeup" ? 8 : kind === "dispatch" ? 4 : 7, text, "", spots, 0, colour]);
       }
     }
-    for (const [lane, at, kind, label] of d.marks) {
-      if (at < low || at > high) continue;
+    for (const [lane, at, kind, label] of found.marks) {
+      if (kind === "moment" || !seen(lane)) continue;
       const cx = this.x(at), cy = y(lane);
       const dot = (r, fill, stroke) => out.push(`<circle cx="${cx}" cy="${cy}" r="${r}" fill="${fill}" stroke="${stroke ?? "var(--page)"}"/>`);
       if (kind === "resume") out.push(`<path d="M${cx - 4} ${cy - 6}L${cx + 6} ${cy}L${cx - 4} ${cy + 6}Z" fill="var(--resume)" stroke="var(--page)"/>`);
@@ -862,6 +910,11 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
     this.axis.setAttribute("height", FOOT);
     this.axis.innerHTML = axis.join("");
     this.label(labels, taken, out, width, height);
+    if (this.lens) {
+      const [x0, x1] = [low, high].map((n) => this.whole(n));
+      this.lens.style.transform = `translateX(${x0}px)`;
+      this.lens.style.width = `${x1 - x0}px`;
+    }
     this.veil.style.height = this.cursor.style.height = `${height}px`;
     this.svg.setAttribute("width", width);
     this.svg.setAttribute("height", height);
@@ -894,6 +947,41 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
     }
   }
 
+  /** Where an event of the whole stands in the overview. */
+  whole(n) { return LEFT + (Math.max(0, n - this.data.first) / Math.max(1, this.data.kinds.length - 1)) * (this.width - LEFT - EDGE); }
+
+  /** The overview of a long run, who was busy when: drawn once for a width, what is enlarged below lies over it. */
+  crowd() {
+    const d = this.data, box = this.root.querySelector(".crowd");
+    if (!box) return;
+    const width = this.width, out = [];
+    for (let k = 0; k <= 8; k++) {
+      const n = d.first + Math.round((k / 8) * (d.kinds.length - 1));
+      out.push(`<text x="${this.whole(n)}" y="9" text-anchor="${k < 8 ? "middle" : "end"}" class="faint" style="font-size:9.5px">${n}</text>`);
+    }
+    let y = 13;
+    for (const [kind, title, note, counts, waiting, errors, marks] of d.density) {
+      const h = HEIGHTS[kind], step = (width - LEFT - EDGE) / counts.length, x = (k) => (LEFT + k * step).toFixed(1);
+      const scale = (list) => { const most = Math.max(1, ...list); return (v) => (y + h - 1 - ((h - 4) * v) / most).toFixed(1); };
+      const bar = scale(counts), wait = scale(waiting), base = y + h - 1;
+      if (kind !== "strip") {
+        out.push(`<rect x="${LEFT}" y="${y}" width="${width - LEFT - EDGE}" height="${h - 1}" fill="var(--band)"/>`
+          + `<text x="${LEFT - 8}" y="${y + 11.5}" text-anchor="end" font-weight="650">${escape(cut(title, 18))}</text>`);
+        if (h > 24) out.push(`<text x="${LEFT - 8}" y="${y + 22}" text-anchor="end" class="faint" style="font-size:9.5px">${escape(note.join(""))}</text>`);
+      }
+      out.push(`<path d="${counts.map((v, k) => (v ? `M${x(k)} ${base}V${bar(v)}H${x(k + 1)}V${base}Z` : "")).join("")}" fill="var(${kind === "world" ? "--socket" : "--run"})"/>`);
+      if (waiting.some(Boolean)) out.push(`<path d="${waiting.map((v, k) => (v ? `${waiting[k - 1] ? "L" : "M"}${x(k)} ${wait(v)}H${x(k + 1)}` : "")).join("")}" fill="none" stroke="var(--socket)"/>`);
+      for (const k of marks) out.push(`<path d="M${x(k + 0.5)} ${y + h - 8}l3 4l-3 4l-3 -4Z" fill="var(--ink)"/>`);
+      for (const k of errors) out.push(`<path d="M${x(k + 0.5)} ${y + 5}m-3 -3l6 6m0 -6l-6 6" stroke="var(--stop)" stroke-width="2"/>`);
+      y += h;
+    }
+    const svg = box.querySelector("svg");
+    svg.setAttribute("width", width);
+    svg.setAttribute("height", y);
+    svg.innerHTML = out.join("");
+    this.lens.style.height = `${y}px`;
+  }
+
   /** All of the run in a strip: where coroutines are resumed and where they yield. */
   overview() {
     const c = this.strip, ratio = window.devicePixelRatio || 1, width = c.clientWidth || 800;
@@ -903,9 +991,11 @@ ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "finding
     const colours = {resume: style.getPropertyValue("--resume"), yield: style.getPropertyValue("--stop"), co_error: style.getPropertyValue("--stop"),
       ready: style.getPropertyValue("--socket"), command: style.getPropertyValue("--socket"), wakeup: style.getPropertyValue("--wakeup")};
     g.scale(ratio, 1 * ratio);
+    const last = {}; // where a kind was drawn last: of a long run many steps share a pixel
     this.visible.forEach((i, k) => {
-      const kind = this.data.kinds[i], colour = colours[kind];
-      if (!colour) return;
+      const kind = this.data.kinds[i], colour = colours[kind], pixel = Math.floor((k / n) * (width - 16) * ratio);
+      if (!colour || last[kind] === pixel) return;
+      last[kind] = pixel;
       g.fillStyle = colour;
       // The slider's thumb does not reach the edges.
       g.fillRect(8 + (k / n) * (width - 16), kind === "resume" ? 3 : kind === "yield" ? 12 : 8, Math.max(1, (width - 16) / n - 0.5), kind === "resume" || kind === "yield" ? 7 : 5);

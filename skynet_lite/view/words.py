@@ -35,9 +35,10 @@ def sentences(trace: Trace, lang: str | None = None) -> list[str]:
     `lang`: "en", "zh", or that of the process (`skynet_lite.language`).
     Raises ValueError for a language that is not there.
     """
-    teller = _Teller(trace.whole, lang or language())
-    told = [teller.tell(event) for event in trace.whole.events]
-    return told if trace.whole is trace else [told[n] for n in trace.numbers]
+    whole, end = trace.whole, trace.numbers[-1] + 1 if len(trace) else 0
+    teller = Teller(whole, lang)
+    told = [teller.tell(event) for event in whole.events[:end]]
+    return told if whole is trace else [told[n] for n in trace.numbers]
 
 
 def describe(
@@ -53,14 +54,15 @@ def describe(
     names = trace.names()
     wanted = services if services is not None else getattr(trace, "services", None)
     quiet = {a for a, name in names.items() if (name in BOOT if wanted is None else a not in wanted)}
-    told = [
-        plain(sentence)
-        for event, sentence in zip(trace.events, sentences(trace, lang), strict=True)
+    shown = [
+        n for n, event in enumerate(trace)
         if detail or (event["e"] not in _QUIET and event.get("service") not in quiet)
-    ]
-    if limit is not None and len(told) > limit:
-        told[limit:] = [LANGUAGES[lang or language()]["more"].format(n=len(told) - limit)]
-    return "\n".join(told)
+    ]  # fmt: skip
+    left_out = [] if limit is None else shown[limit:]
+    del shown[len(shown) - len(left_out) :]
+    told = sentences(trace[: shown[-1] + 1] if shown else trace[:0], lang)
+    more = [LANGUAGES[lang or language()]["more"].format(n=len(left_out))] if left_out else []
+    return "\n".join([*(plain(told[n]) for n in shown), *more])
 
 
 def plain(sentence: str) -> str:
@@ -68,10 +70,11 @@ def plain(sentence: str) -> str:
     return sentence.replace("**", "")
 
 
-class _Teller:
+class Teller:
     """Moves the tables along, and says what each event means."""
 
-    def __init__(self, trace: Trace, lang: str) -> None:
+    def __init__(self, trace: Trace, lang: str | None = None) -> None:
+        lang = lang or language()
         if lang not in LANGUAGES:
             raise ValueError(f"no sentences in {lang!r}; there are {', '.join(LANGUAGES)}")
         self.forms, self.finish = LANGUAGES[lang], close_up if lang == "zh" else _capital

@@ -14,6 +14,7 @@ from worker import arguments, result
 from skynet_lite import Node, Trace, skynet
 
 ROUNDS = 20  # of sleeping, each coroutine
+BIRTH, ROUND = 30, 37  # events of an agent of the lobby, about
 
 
 def crowd(events: int) -> Trace:
@@ -29,6 +30,41 @@ def crowd(events: int) -> Trace:
 
     with Node(clock="virtual", log=list) as node, node.record() as trace:
         node.newservice(main)
+        node.run()
+    return trace
+
+
+def agent(number: int, hall: int, rounds: int) -> None:
+    """A player of the lobby: does its rounds in a burst of its own, and is idle before and after."""
+
+    def play() -> None:
+        skynet.sleep(10 * number)
+        for k in range(rounds):
+            skynet.sleep(1 + (number * 7 + k) % 5)
+            others = skynet.call(hall, "lua", "say", number, f"round {k}")
+            skynet.send(others[0], "lua", "hear", number)
+
+    skynet.dispatch("lua", lambda session, source, *words: skynet.ignoreret())
+    skynet.fork(play)
+
+
+def lobby(events: int, agents: int = 150) -> Trace:
+    """A lobby of so many services: each talks to the hall, and to the one that spoke before it."""
+
+    def hall() -> None:
+        last = [skynet.self()]
+
+        def say(session: int, source: int, command: str, *words: object) -> None:
+            if command == "say":
+                skynet.retpack([last[0]])
+                last[0] = source
+
+        skynet.dispatch("lua", say)
+
+    with Node(clock="virtual", log=list) as node, node.record() as trace:
+        address = node.newservice(hall)
+        for k in range(agents):
+            node.newservice(agent, k, address, 1 + max(0, (events // agents - BIRTH) // ROUND))
         node.run()
     return trace
 
@@ -70,7 +106,7 @@ def browser(trace: Trace, script: str) -> float:
         page = chromium.new_page(viewport={"width": 1280, "height": 1000})
         start = perf_counter()
         page.goto((Path(folder) / "trace.html").as_uri())
-        page.wait_for_selector(".skl svg rect")
+        page.wait_for_selector(".film svg rect")
         loaded = perf_counter() - start
         value = float(page.evaluate(script)) if script else loaded
         chromium.close()
@@ -98,4 +134,5 @@ METRICS = {
 
 if __name__ == "__main__":
     metric, n = arguments()
-    result(METRICS[metric](crowd(n)))
+    kind, _, name = metric.rpartition("-")  # "lobby-step": of a run with many services
+    result(METRICS[name](lobby(n) if kind == "lobby" else crowd(n)))
