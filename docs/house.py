@@ -73,15 +73,17 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3388,
-    "skynet": 3461,
-    "trace": 3765,
-    "drive": 1796,
+    "core": 3391,
+    "skynet": 3888,
+    "trace": 3823,
+    "drive": 1804,
     "lualib": 2861,
-    "node": 1826,
-    "service": 1696,
+    "node": 1838,
+    "service": 1697,
     "contrib": 1748,
-    "the runtime": 10471,
+    "tell": 895,
+    "view": 3306,
+    "the runtime": 10921,
     "the tools": 1587,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

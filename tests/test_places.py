@@ -65,7 +65,7 @@ def test_the_stack_leads_from_the_switch_to_the_users_line(tmp_path: Path) -> No
     files = [place.rpartition(":")[0] for place in parked["stack"]]
     assert files[:4] == ["skynet/waits.py", *["skynet/socketpool.py"] * 2, "skynet/socket.py"]
     assert parked["stack"][-1] == parked["at"]
-    assert "coroutine_yield(hub, SLEEP, session)" in line(trace, parked["stack"][0])
+    assert "hub.coroutine_yield(SLEEP, session)" in line(trace, parked["stack"][0])
     assert "suspend(s, what)" in line(trace, parked["stack"][2])
     woken = next(e for e in trace if e["e"] == "wakeup")
     assert "at" not in woken, "co2 is the library's own: no line of the user's is running"

@@ -88,7 +88,7 @@ def _block(co: UserCoroutine, me: Any, command: tuple[Any, ...]) -> Any:
         if sleeps:  # skynet.wakeup(co) is to find it
             thread.service.hold_token(thread, co)
     try:
-        return me.hub.command(*command)
+        return me.hub.coroutine_yield(*command)
     except BaseException:  # the thread is being closed: from the inside out
         _end(co)
         raise

@@ -71,7 +71,7 @@ def call(addr: int | str, typename: str, *args: Any) -> Any:
 def yield_call(s: Scheduler, hub: Hub, addr: int | str, session: int, p: Protocol) -> Any:
     """Wait for the response to `session`. Raises CallError. DOC: yield-call"""
     s.watching_session[session] = addr if type(addr) is int else s.server.resolve(addr)
-    succ, payload = hub.command(CALL, session)
+    succ, payload = hub.coroutine_yield(CALL, session)
     del s.watching_session[session]
     if not succ:
         raise CallError.of(payload, session, p.name)
@@ -109,7 +109,7 @@ def redirect(dest: int | str, source: int, typename: str, session: int, message:
 
 def ret(message: Any = None) -> bool:
     """Answer the request served here with `skynet.pack(...)`, once. False if it was sent, not called. DOC: ret"""
-    return _serving("skynet.ret").hub.command(RETURN, payload_of(message))[0]  # type: ignore[no-any-return]
+    return _serving("skynet.ret").hub.coroutine_yield(RETURN, payload_of(message))[0]  # type: ignore[no-any-return]
 
 
 def retpack(*values: Any) -> bool:
@@ -117,13 +117,13 @@ def retpack(*values: Any) -> bool:
     co = running()
     if type(co) is not Coroutine or co.session is None:
         _serving("skynet.retpack")
-    return co.hub.command(RETURN, _pack(values))[0]  # type: ignore[no-any-return]
+    return co.hub.coroutine_yield(RETURN, _pack(values))[0]  # type: ignore[no-any-return]
 
 
 def response(pack: Callable[..., Any] | None = None) -> Response:
     """A function that answers the current request later; see Response."""
     co = _serving("skynet.response")
-    made: Response = co.hub.command(RESPONSE, _pack if pack is None else own_pack(runnable(pack)))[0]
+    made: Response = co.hub.coroutine_yield(RESPONSE, _pack if pack is None else own_pack(runnable(pack)))[0]
     return made
 
 

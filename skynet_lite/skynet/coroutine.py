@@ -1,7 +1,7 @@
 """The two switches. Everything else in this package is bookkeeping around them.
 
 `coroutine_resume(co, ...)` runs a coroutine until it yields, and returns what it
-yields: a command and its parameter. `coroutine_yield(co.hub, command, param)`
+yields: a command and its parameter. `co.hub.coroutine_yield(command, param)`
 goes back to the scheduler, and returns what the next resume hands in. This is the
 only file that touches greenlet's switch.
 
@@ -64,7 +64,7 @@ class Coroutine(greenlet):
     )  # fmt: skip
 
     is_task = True  # runs a task of the user
-    command = coroutine_yield  # of a coroutine of the user's inside it: it hands the command down
+    coroutine_yield = coroutine_yield  # of a coroutine of the user's inside it: it hands the command down
     label = property(lambda co: f"co{co.n}")
     thread = property(lambda co: co)  # itself; of a coroutine of the user, the one it runs in
 
@@ -107,7 +107,7 @@ class Coroutine(greenlet):
             if self.responded:
                 forgotten, self.responded = 0, False
             self.pooled, service.pooled = service.pooled, self
-            hub.command(EXIT, forgotten)
+            hub.coroutine_yield(EXIT, forgotten)
 
     def give_back(self) -> tuple[str, int]:
         """End: the last yield. One of our number that has not begun, and so is 6 KiB smaller, waits in the pool."""
@@ -160,7 +160,7 @@ class UserCoroutine(greenlet):
         except GreenletExit as e:
             raise leaves(e) from None
 
-    command = coroutine_yield
+    coroutine_yield = coroutine_yield
     __bool__ = Coroutine.__bool__
 
     def __repr__(self) -> str:
@@ -182,7 +182,7 @@ class Hub(greenlet):
 
     __slots__ = ("_driver", "_outcome", "_task", "service")
     n, tag = 0, None  # "main" in a trace: no coroutine
-    command = coroutine_yield  # a coroutine's way to say CALL, SLEEP, ...; another dialect has its own (dialect.py)
+    coroutine_yield = coroutine_yield  # says CALL, SLEEP, ...; another dialect has its own (dialect.py)
 
     def __init__(self) -> None:
         super().__init__()

@@ -124,7 +124,7 @@ class TodayHub(Hub):
 
     __slots__ = ()
 
-    def command(self, command: str, param: Any) -> Any:
+    def coroutine_yield(self, command: str, param: Any) -> Any:
         """Do what `suspend` would, in the coroutine itself; yield SUSPEND if that has to wait (rules 1 and 2)."""
         co = running()
         s = co.service

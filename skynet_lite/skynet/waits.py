@@ -55,7 +55,7 @@ def sleep(ti: int, token: Any = None) -> str | None:
     session = next(s.sessions)
     s.server.set_timer(s.ctx, session, ti)
     co.awaits = session
-    succ, _ = hub.command(SLEEP, session)
+    succ, _ = hub.coroutine_yield(SLEEP, session)
     co.sleeping = None
     if token is not None:
         drop_token(s, co)
@@ -77,7 +77,7 @@ def wait(token: Any = None) -> None:
     if token is not None:
         s.hold_token(co, token)
     session = next(s.sessions)
-    succ, _ = hub.command(SLEEP, session)
+    succ, _ = hub.coroutine_yield(SLEEP, session)
     co.sleeping = None
     if not succ:  # woken: its entry is BREAK now. A stray response would have taken it out.
         del s.session_id_coroutine[session]
