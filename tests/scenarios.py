@@ -1606,7 +1606,7 @@ def slow_or_quick():
 
 def answers(limit: int | None, *asks: tuple[Any, ...]) -> None:
     for asked, answer in skynet.select(*asks, timeout=limit):
-        mark(f"{asked[2]}: {lua(answer and answer[0])}")
+        mark(f"{asked[2]}: {lua(answer)}")
 
 
 @scenario

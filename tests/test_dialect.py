@@ -77,7 +77,7 @@ def test_a_run_of_today_can_be_drawn(name: str, tmp_path: Path) -> None:
     trace = Play(name, tmp_path, skynet="1.8").trace
     check_readable(trace.timeline())
     check_readable(Trace.load(FOLDERS["1.8"] / f"{name}.json").timeline())
-    assert payload(trace)["lines"]
+    assert len(payload(trace)["kinds"][1]) == len(trace)
     assert "OTHER" not in trace.describe()
 
 

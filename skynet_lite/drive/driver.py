@@ -101,7 +101,7 @@ class BaseDriver(ABC):
         """Nothing else can run. Wait for a thread; under the virtual clock let in the result of the oldest job.
 
         So there the same program makes the same trace. Only when that one does not come within `patience` seconds, for
-        it may itself wait for another, the next that has ended comes first. DOC: offload-order
+        it may itself wait for another, the next that has ended comes first.
         """
         jobs = list(self.offloads.items()) if self._server.clock.virtual else []
         if jobs and self._oldest[0] != jobs[0][0]:

@@ -64,7 +64,7 @@ class Asking:
         """As `call`, awaited in an asyncio loop while the node is served in its own thread. `timeout` in seconds.
 
         When its task is cancelled the call is given up: the answer will be thrown away. Raises as `call`, and
-        SkynetError if nobody serves the node. DOC: acall
+        SkynetError if nobody serves the node.
         """
         import asyncio  # who awaits has it already
 

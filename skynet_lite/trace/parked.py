@@ -41,7 +41,7 @@ def parked(events: Iterable[Event]) -> dict[int, str]:
             if e["op"] == "push" and inside.get(section):
                 holds[service, e["co"]] = f"critical section {e['session']}"
             inside[section] = inside.get(section, 0) + (1 if e["op"] == "push" else -1)
-        elif kind == "table" and e["table"] == "watching_session" and e["op"] == "set":
+        elif kind == "table" and e["table"] == "watching_session" and "address" in e:
             sessions.setdefault((service, e["session"]), e["address"])  # no message went out: offload
         elif kind == "resume":
             holds.pop((service, e["co"]), None)
