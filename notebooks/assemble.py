@@ -1,4 +1,4 @@
-"""What is generated around the notebooks: navigation, the index with its map, the Chinese course.
+"""What is generated around the notebooks: navigation, boxes, the index with its map, the Chinese course.
 
 One idea: a notebook says once what it is (its first cell: title, minutes, what comes
 before it, question), and everything that leads there is made from that.
@@ -12,16 +12,24 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from skynet_lite.skynet.dialect import RULES
+
 FOLDER = Path(__file__).parent
 CHINESE = FOLDER / "zh"
 NUMBERED = "[0-9][0-9]_*.ipynb"
 GENERATED = "navigation"
+RULES_ZH = FOLDER / "data" / "today_zh.toml"
+BOX = {
+    "en": '> **Today** (since {since}): {said} `Node(skynet="1.8")` does so, too.',
+    "zh": '> **当今的 skynet**（自 {since} 起）：{said}`Node(skynet="1.8")` 也是这样。',
+}
 FOLDED = "# solution\n"
 
 WORDS = {
@@ -84,10 +92,21 @@ def navigation(path: Path, names: list[Path], titles: dict[str, str], lang: str)
     return " | ".join(parts)
 
 
-def navigate(notebook: Any, bar: str) -> None:
-    """The bar stands below the first cell and at the end."""
-    cells = [cell for cell in notebook.cells if GENERATED not in cell.metadata.get("tags", [])]
+def navigate(notebook: Any, bar: str, lang: str) -> None:
+    """The bar stands below the first cell and at the end, a box behind each cell that shows what has changed since."""
+    cells: list[Any] = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if GENERATED not in tags:
+            cells += [cell, *(_generated(today(int(tag[6:]), lang)) for tag in tags if tag.startswith("today-"))]
     notebook.cells = [cells[0], _generated(bar), *cells[1:], _generated(bar)]
+
+
+def today(number: int, lang: str) -> str:
+    """What a rule of the two dialects says of today's skynet, in a box."""
+    rule = RULES[number - 1]
+    said = rule.today if lang == "en" else tomllib.loads(RULES_ZH.read_text(encoding="utf-8"))[str(number)]
+    return BOX[lang].format(since=rule.since, said=said)
 
 
 def _generated(text: str) -> Any:

@@ -75,7 +75,7 @@ def test_a_tag_follows_the_request_as_in_the_real_one() -> None:
     assert [m[2] for m in found if m is not None][:8] == ["0"] * 6 + ["10000000"] * 2
     call = front.__code__.co_firstlineno + 3
     assert lines[1].endswith(f"call : front:{call}")
-    assert [e["text"] for e in trace if e["e"] == "mark"] == [":0000000b-1", "8", "None", "(8,)"]
+    assert [e["text"] for e in trace if e["e"] == "mark"] == [":0000000b-1", "8", "None", "8"]
 
 
 def test_the_trace_knows_who_serves_which_tag() -> None:

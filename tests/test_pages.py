@@ -77,6 +77,7 @@ def test_breakpoint_is_a_debugger_in_the_coroutine(tmp_path: Path) -> None:
     )  # fmt: skip
     said = re.sub(r"\S*/(?=\w+\.py\()", "", done.stdout.replace("(Pdb) ", "")).splitlines()
     shown = [line for line in session.splitlines()[1:] if not line.startswith(("(Pdb)", "  ..."))]
+    said, shown = (re.sub(r"coroutine\.py\(\d+\)", "coroutine.py(N)", "\n".join(x)).splitlines() for x in (said, shown))
     assert [line for line in shown if line not in said] == []
     assert done.returncode == 0 and said[-1] == "12"
 

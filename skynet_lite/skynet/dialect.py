@@ -43,23 +43,23 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule(1, "1.2.0",
-         "A coroutine that has to wait enters itself into the tables, and then yields SUSPEND.",
-         "It yields CALL or SLEEP, and the scheduler enters it.",
+         "A coroutine that has to wait enters itself into the tables, and then yields `SUSPEND`.",
+         "It yields `CALL` or `SLEEP`, and the scheduler enters it.",
          ("sleep_one", "call_ret", "wait_wakeup")),
     Rule(2, "1.2.0",
-         "ret and response do their work at once, in the coroutine; nothing is switched.",
-         "They yield RETURN or RESPONSE; the scheduler does it and resumes the coroutine.",
+         "`ret` and `response` do their work at once, in the coroutine; nothing is switched.",
+         "They yield `RETURN` or `RESPONSE`; the scheduler does it and resumes the coroutine.",
          ("call_ret", "call_self", "call_back_nested", "call_while_sleeping_peer", "ret_then_work", "send_then_call",
           "newservice_waits_for_start", "response_later", "response_false", "exit_with_kept_response")),
     Rule(3, "1.2.0",
-         "ret and response forget the request: a second one raises in the handler, where it can be caught, and neither "
-         "an error later on nor exit tells the caller anything.",
+         "`ret` and `response` forget the request: a second one raises in the handler, where it can be caught, and neither "
+         "an error later on nor `exit` tells the caller anything.",
          "A second one is an error of the scheduler, which ends the coroutine; whoever fails or exits after the answer "
          "sends an error behind it.",
          ("ret_on_send", "ret_twice", "ret_twice_caught")),
     Rule(4, "1.2.0",
-         "The response function of a message that was sent does nothing. TEST is true until the answer was given.",
-         "It answers False, and raises the second time. TEST is true as long as the asker lives.",
+         "The response function of a message that was sent does nothing. `TEST` is true until the answer was given.",
+         "It answers False, and raises the second time. `TEST` is true as long as the asker lives.",
          ("response_on_send", "response_on_send_nothing", "response_states")),
     Rule(5, "1.2.0",
          "When a coroutine has raised, an empty function is forked. Its end lets the wakeups and failed calls that "
@@ -70,7 +70,7 @@ RULES = (
     Rule(6, "1.2.0",
          "Who has ended is not remembered: an answer to it is sent in vain; a response function for it is struck off "
          "when its end is told.",
-         "dead_service remembers it, and nothing is sent.",
+         "`dead_service` remembers it, and nothing is sent.",
          ("response_to_dead_service",)),
     Rule(7, "1.4.0",
          "The wakeup queue is worked off: an entry that wakes nobody is dropped, and the next one taken. Only then one "
@@ -85,8 +85,8 @@ RULES = (
          "It is not.",
          ("sleep_one", "call_ret", "select_two")),
     Rule(10, "1.6.0",
-         "socket.listen waits for CONNECT, and returns id, address and port. socket.start waits for a second CONNECT.",
-         "listen returns the id at once.",
+         "`socket.listen` waits for CONNECT, and returns id, address and port. `socket.start` waits for a second CONNECT.",
+         "`listen` returns the id at once.",
          ("listen_start", "listen_values", "accept_echo_line")),
     Rule(11, "1.5.0",
          "Closing a socket that the socket server has dropped already says nothing.",
@@ -100,15 +100,15 @@ RULES = (
          "call fails.",
          "With session 0: all calls to that service fail."),
     Rule(14, "1.2.0",
-         "Tokens for sleep and wait. One that is in use is refused when the session was taken.",
+         "Tokens for `sleep` and `wait`. One that is in use is refused when the session was taken.",
          "There are none. (Here: as an addition, and refused before.)",
          ("wait_token",)),
     Rule(15, "1.4.0",
-         "request and select: a coroutine of its own is started at once and waits for all answers.",
+         "`request` and `select`: a coroutine of its own is started at once and waits for all answers.",
          "There are none. (Here: as an addition; the first answer starts that coroutine.)",
          ("select_two", "select_time_limit")),
     Rule(16, "1.4.0",
-         "killthread: the answer to a call that was killed is swallowed; the timer of a sleep is a response that "
+         "`killthread`: the answer to a call that was killed is swallowed; the timer of a sleep is a response that "
          "nobody knows.",
          "There is none. (Here: as an addition, and both are swallowed.)",
          ("kill_sleeper", "kill_fork", "kill_server")),
