@@ -74,7 +74,7 @@ HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
     "core": 3391,
-    "skynet": 3888,
+    "skynet": 3889,
     "trace": 3823,
     "drive": 1804,
     "lualib": 2861,
@@ -83,7 +83,7 @@ YET: dict[str, int] = {
     "contrib": 1748,
     "tell": 895,
     "view": 3306,
-    "the runtime": 10921,
+    "the runtime": 10922,
     "the tools": 1587,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

@@ -52,8 +52,8 @@ RULES = (
          ("call_ret", "call_self", "call_back_nested", "call_while_sleeping_peer", "ret_then_work", "send_then_call",
           "newservice_waits_for_start", "response_later", "response_false", "exit_with_kept_response")),
     Rule(3, "1.2.0",
-         "`ret` and `response` forget the request: a second one raises in the handler, where it can be caught, and neither "
-         "an error later on nor `exit` tells the caller anything.",
+         "`ret` and `response` forget the request: a second one raises in the handler, where it can be caught, and "
+         "neither an error later on nor `exit` tells the caller anything.",
          "A second one is an error of the scheduler, which ends the coroutine; whoever fails or exits after the answer "
          "sends an error behind it.",
          ("ret_on_send", "ret_twice", "ret_twice_caught")),
@@ -85,7 +85,8 @@ RULES = (
          "It is not.",
          ("sleep_one", "call_ret", "select_two")),
     Rule(10, "1.6.0",
-         "`socket.listen` waits for CONNECT, and returns id, address and port. `socket.start` waits for a second CONNECT.",
+         "`socket.listen` waits for CONNECT, and returns id, address and port. `socket.start` waits for a second "
+         "CONNECT.",
          "`listen` returns the id at once.",
          ("listen_start", "listen_values", "accept_echo_line")),
     Rule(11, "1.5.0",
