@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,47 @@ def test_asked_twice_it_ends_once(node: NodeUnderTest) -> None:
 
     assert node.do(ask) == 5
     assert said(node) == ["saved"]
+
+
+def saver() -> None:
+    @skynet.on_stop
+    def _() -> None:
+        skynet.sleep(20)
+        skynet.error("saved")
+
+
+@pytest.mark.parametrize("thread", [1, 4])
+def test_two_shutdowns_at_once_are_one(thread: int) -> None:
+    """A service that is at its end already is waited for by the second, too; each has the same outcome."""
+    node = Node(log=list, thread=thread)
+    node.serve()
+    node.newservice(saver)
+    found: list[bool] = []
+    others = [threading.Thread(target=lambda: found.append(node.shutdown())) for _ in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert found == [True] * 3 and said(node) == ["saved"]
+
+
+@pytest.mark.parametrize("thread", [1, 4])
+@pytest.mark.parametrize("how", ["run_forever", "run"])
+def test_a_signal_handler_may_shut_down(thread: int, how: str) -> None:
+    """Also while the main thread drives: what drives comes back, and does not wait for a node that is closed."""
+    node = Node(log=list, thread=thread)
+    node.newservice(saver)
+    before = signal.signal(signal.SIGALRM, lambda *_: node.shutdown())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        if how == "run":
+            with pytest.raises(SkynetError, match="was closed in the meantime"):
+                node.run(until=lambda: False, timeout=30)
+        else:
+            node.run_forever()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert node.closed and node.shutdown() and said(node) == ["saved"]
 
 
 def test_a_replay_ends_in_the_same_way(node: NodeUnderTest) -> None:

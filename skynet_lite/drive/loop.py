@@ -133,6 +133,8 @@ class Loop(BaseDriver):
         while True:
             if self._attention:
                 self._attend()
+                if self.closed and not until():
+                    raise SkynetError("this node was closed in the meantime")  # by a signal handler
             if until() or server.aborted:
                 return
             self.rounds += 1
@@ -309,5 +311,5 @@ class Loop(BaseDriver):
             self._ended.clear()
             last()
         finally:
-            self.closed = True
+            self.closed = self.stopping = self._attention = True  # a loop may be under way, if a signal handler closes
             self._server.socket_server.release()

@@ -422,6 +422,7 @@ class Workers(BaseDriver):
             if self.closed:
                 return
             with self.lock:
+                self.stopping = True  # for run_forever, if a signal handler closes
                 self.ending.set()
                 self._rouse()
             self._server.outside.wake()

@@ -98,6 +98,7 @@ class Node(Asking, metaclass=Shown):
             self.driver = Served(server, self._birth, self.recording.born, own.endless if watched else 0)
         self._client_numbers = count(1)
         self._dashboards: list[Any] = []
+        self.all_stopped: bool | None = None  # what a shutdown has come to, for another one at the same time
         if self.recorder is not None:
             self.recording.begin(self.recorder)
 

@@ -22,7 +22,7 @@ def stopped(node: Any, seconds: float) -> bool:
     with server.lock:
         wanted = any("on_stop" in ctx.state.libs for ctx in server.contexts.values() if ctx.state is not None)
     if driver.closed or server.aborted or not wanted:
-        return True
+        return node.all_stopped is not False
     limit = None if node.clock.virtual else seconds + driver.patience
     end = None if limit is None else time.monotonic() + limit
     what, handle = "the end of all services", 0
@@ -30,9 +30,15 @@ def stopped(node: Any, seconds: float) -> bool:
         with broken_off(limit):
             handle = driver.enter(lambda: driver.drive(lambda: node.launch_noted("stopd", ())), end, what)
             left = None if end is None else end - time.monotonic() + 1  # after a break, stopd has still to say so
-            return bool(node.call(handle, "lua", round(seconds * 100), timeout=left))
+            node.all_stopped = bool(node.call(handle, "lua", round(seconds * 100), timeout=left))
+            return bool(node.all_stopped)
     except DriveTimeout:
         asked = node.service(handle).namespace.get("asked") if handle in server.contexts else None
         who = f" of {address_text(asked[-1])}" if asked else ""
         server.warn(handle, f"stop: no end in {seconds:g} s, a handler{who} does not come back: closed as it is")
+        node.all_stopped = False
         return False
+    except SkynetError:
+        if node.all_stopped is None:
+            raise
+        return bool(node.all_stopped)  # somebody else was faster, another thread or a signal handler, and closes it

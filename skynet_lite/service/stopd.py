@@ -21,13 +21,13 @@ def label(handle: int) -> str:
 
 
 def left() -> list[int]:
-    """Those who are still to be asked, the youngest first."""
+    """Those who are still to be asked, the youngest first; also who has been by another, and is still at it."""
     with current().server.lock:
         states: list[Any] = [ctx.state for ctx in current().server.contexts.values() if ctx.state is not None]
     supervisors = [s for s in states if s.name == "supervisord" and s.namespace]
     supervised = {child.handle for s in supervisors for child in list(s.namespace.get("children", {}).values())}
     passed = {*supervised, *asked}
-    return [s.handle for s in reversed(states) if s.libs.get("on_stop") and s.handle not in passed]
+    return [s.handle for s in reversed(states) if "on_stop" in s.libs and s.handle not in passed]
 
 
 # Not in the start function: the request is waiting when this file is run.
