@@ -76,6 +76,14 @@ def counter() -> None:
     skynet.fork(lambda: skynet.wait("for ever"))
 
 
+@pytest.mark.parametrize("keys", [{"skynet": "1.8"}, {"skynet": "1.8", "clock": "real", "thread": 2}], ids=str)
+def test_a_node_of_the_other_dialect_is_scraped_as_well(keys: dict[str, Any]) -> None:
+    """There `listen` returns more than the id."""
+    found = Watched(**keys)
+    with found.node:
+        assert found.scrape()["skynet_services", "exporter"] == 1
+
+
 def test_a_scrape_has_the_figures_of_each_kind_of_service(watched: Watched) -> None:
     """Two services of one name are one series: messages, tasks, services are sums, the longest mailbox is one's."""
     node = watched.node

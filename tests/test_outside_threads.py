@@ -275,6 +275,31 @@ def test_send_waits_for_nothing(thread: int, served: bool) -> None:
 # ---- asyncio
 
 
+@pytest.mark.parametrize("keys", [{}, {"thread": 4}, {"skynet": "1.8"}], ids=str)
+def test_who_waits_hears_of_abort(keys: dict[str, Any]) -> None:
+    """Nobody drives the services to their ends any more, and so the node answers for them."""
+
+    def sleeper() -> None:
+        @skynet.dispatch("lua")
+        def _(session: int, source: int, ends: bool) -> None:
+            if ends:
+                skynet.abort()
+            skynet.sleep(10_000)
+
+    async def ask() -> list[Any]:
+        first = asyncio.create_task(node.acall(addr, "lua", False))
+        await asyncio.sleep(0.05)
+        return await asyncio.gather(first, node.acall(addr, "lua", True), return_exceptions=True)
+
+    with Node(log=list, **keys) as node:
+        node.serve()
+        addr = node.newservice(sleeper)
+        found = asyncio.run(asyncio.wait_for(ask(), 10))
+    assert ["was ended with the node" in str(e) for e in found] == [True, True]
+    with pytest.raises(SkynetError, match="this node is closed"):
+        asyncio.run(node.acall(addr, "lua", False))
+
+
 @pytest.mark.parametrize("thread", [1, 4])
 def test_a_loop_awaits_calls(thread: int) -> None:
     """Many at once, and the loop goes on meanwhile: none of them blocks it."""

@@ -144,6 +144,7 @@ def exporter(addr: str = "127.0.0.1:9100") -> None:
         encode, kind = choose_encoder(str(request.header.get("accept", "")))
         return 200, encode(figures), {"Content-Type": kind}
 
-    listening = socket.listen(addr)
+    listened = socket.listen(addr)
+    listening = listened[0] if isinstance(listened, tuple) else listened  # today, with address and port
     skynet.error("metrics at http://{}:{}/metrics".format(*socket.sockname(listening)))
     socket.start(listening, lambda id, peer: httpd.serve(id, answer))

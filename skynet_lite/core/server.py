@@ -216,6 +216,14 @@ class Server:
             if ctx is not self.logger:
                 self.retire(ctx, "was ended with the node")
         self.aborted = True
+        self.driver.between(self.forsake)  # who has called `abort` may still answer
+
+    @guarded
+    def forsake(self) -> None:
+        """Tell who waits outside that nobody is left to answer."""
+        for session, call in list(self.calls.items()):
+            if call.to not in self.contexts:
+                self.answer(PTYPE_ERROR, session, Failure(call.to, "", "was ended with the node"))
 
     # ---- messages
 

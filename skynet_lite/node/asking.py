@@ -69,6 +69,7 @@ class Asking:
         import asyncio  # who awaits has it already
 
         _check(typename)
+        self.driver.check_open()
         if not self.driver.serving:
             raise SkynetError("acall needs a node that runs by itself: call serve() first, right after Node(...)")
         loop, payload, server = asyncio.get_running_loop(), pack(args), self.server
