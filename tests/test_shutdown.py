@@ -231,6 +231,29 @@ def test_a_signal_handler_may_shut_down(thread: int, how: str) -> None:
     assert node.closed and node.shutdown() and said(node) == ["saved"]
 
 
+@pytest.mark.parametrize("thread", [1, 4])
+def test_an_abort_ends_a_shutdown(thread: int) -> None:
+    node = Node(log=list, thread=thread)
+    node.serve()
+    node.newservice(saver)
+    node.newservice(lambda: skynet.on_stop(skynet.abort))
+    assert not node.shutdown() and node.closed and said(node) == []
+
+
+@pytest.mark.parametrize("thread", [1, 4])
+def test_what_is_offloaded_may_shut_down(thread: int) -> None:
+    """Its thread is among those that the end waits for, and cannot wait for itself."""
+    node, found = Node(log=list, thread=thread), threading.Event()
+    node.serve()
+
+    def service() -> None:
+        skynet.fork(skynet.offload, lambda: node.shutdown() and found.set())
+
+    node.newservice(saver)
+    node.newservice(service)
+    assert found.wait(10) and node.closed and said(node) == ["saved"]
+
+
 def test_a_replay_ends_in_the_same_way(node: NodeUnderTest) -> None:
     """The end is part of the recording: the program of a bug report is run again to its last line."""
     node.newservice(program)

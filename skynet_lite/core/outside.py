@@ -266,7 +266,8 @@ class Outside:
             self._spare.close()
         end = time.monotonic() + 0.1  # for those that are done; one that blocks is left, nobody wants what it finds
         for thread in threads:
-            thread.join(timeout=max(0.0, end - time.monotonic()))
+            if thread is not threading.current_thread():  # else what was offloaded closes the node
+                thread.join(timeout=max(0.0, end - time.monotonic()))
 
 
 def secret_file(name: str) -> str:

@@ -39,6 +39,6 @@ def stopped(node: Any, seconds: float) -> bool:
         node.all_stopped = False
         return False
     except SkynetError:
-        if node.all_stopped is None:
+        if node.all_stopped is None and not server.aborted:
             raise
-        return bool(node.all_stopped)  # somebody else was faster, another thread or a signal handler, and closes it
+        return bool(node.all_stopped)  # another thread or a signal handler was faster, and closes it; or it was aborted
