@@ -73,17 +73,17 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3391,
+    "core": 3394,
     "skynet": 3889,
     "trace": 3823,
-    "drive": 1804,
+    "drive": 1816,
     "lualib": 2861,
-    "node": 1838,
+    "node": 1846,
     "service": 1697,
-    "contrib": 1748,
+    "contrib": 1749,
     "tell": 895,
     "view": 3306,
-    "the runtime": 10922,
+    "the runtime": 10945,
     "the tools": 1587,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

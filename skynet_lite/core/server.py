@@ -198,8 +198,7 @@ class Server:
     def failed(self, handle: int, message: Message | None, error: BaseException) -> None:
         """An error has left the callback of a mailbox: it costs this message. It is logged, and who asks is told.
 
-        What a handler raises does not come here, the scheduler sees to that; what stands in front of it does.
-        Whoever drives catches all of it, so that no callback ends a node, or silences a mailbox.
+        (What a handler raises, the scheduler sees to.) So no callback ends a node, or silences a mailbox.
         """
         s = getattr(self.contexts.get(handle), "state", None)
         name, file = (s.name, s.file) if s is not None else (address_text(handle), None)
@@ -216,14 +215,7 @@ class Server:
             if ctx is not self.logger:
                 self.retire(ctx, "was ended with the node")
         self.aborted = True
-        self.driver.between(self.forsake)  # who has called `abort` may still answer
-
-    @guarded
-    def forsake(self) -> None:
-        """Tell who waits outside that nobody is left to answer."""
-        for session, call in list(self.calls.items()):
-            if call.to not in self.contexts:
-                self.answer(PTYPE_ERROR, session, Failure(call.to, "", "was ended with the node"))
+        self.driver.between(self.driver.forsake)  # who has called `abort` may still answer
 
     # ---- messages
 

@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..core.context import Context
-from ..core.errors import DriveTimeout, SkynetError
+from ..core.errors import DriveTimeout, Failure, SkynetError
+from ..core.message import PTYPE_ERROR
 from ..core.ports import Call
 from ..core.server import Server
 from .breaking import CtrlC
@@ -77,6 +78,14 @@ class BaseDriver(ABC):
 
     def when_still(self, ctx: Context, job: Job) -> None:
         job()
+
+    def forsake(self) -> None:
+        """The services have been ended: nobody is left to answer who waits outside."""
+        server = self._server
+        with server.lock:
+            for session, call in list(server.calls.items()):
+                if call.to not in server.contexts:
+                    server.answer(PTYPE_ERROR, session, Failure(call.to, "", "was ended with the node"))
 
     # ---- what threads do
 
