@@ -78,12 +78,12 @@ YET: dict[str, int] = {
     "trace": 3823,
     "drive": 1816,
     "lualib": 2861,
-    "node": 1846,
+    "node": 1848,
     "service": 1697,
     "contrib": 1749,
     "tell": 895,
     "view": 3306,
-    "the runtime": 10945,
+    "the runtime": 10946,
     "the tools": 1587,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

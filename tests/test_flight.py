@@ -145,13 +145,16 @@ def test_the_names_are_the_same_in_each_run(tmp_path: Path) -> None:
     assert first.text() == second.text()
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """In the log; the node goes on."""
-    with recorded(tmp_path / "nowhere") as node:
-        addr = node.newservice(echo)
-        send(node, addr, "boom")
-        assert node.call(addr, "lua", 1) == 1
-        assert "flight recorder: FileNotFoundError" in node.log_lines[-1]
+def test_a_folder_is_made_and_one_that_cannot_be_is_told(tmp_path: Path) -> None:
+    """A fault is seen once: no recording is lost for want of a folder. In the log; the node goes on."""
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "new" / "folder", tmp_path / "file"):
+        with recorded(folder) as node:
+            addr = node.newservice(echo)
+            send(node, addr, "boom")
+            assert node.call(addr, "lua", 1) == 1
+            assert (folder / "flight-1.json").is_file() == ("NotADirectoryError" not in node.log_lines[-1])
+    assert (tmp_path / "new" / "folder" / "flight-1.json").is_file()
 
 
 def test_a_fault_that_ends_the_program_is_written_at_the_close(tmp_path: Path) -> None:

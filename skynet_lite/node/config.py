@@ -62,7 +62,7 @@ class Config:
     logger: str | None = None
     """A file to append log lines to; SIGHUP opens it anew."""
     logpath: str = "."
-    """The folder for files of messages (see the debug console), and of the flight recorder."""
+    """The folder for files of messages and of the flight recorder, from where the node is started."""
     recorder: int = 0
     """How many events are kept from birth, at least: the last ones, for a file when something goes wrong, on SIGUSR1
     and when asked (node.flight); 0: none. Nothing to a node that keeps all (`record=True`)."""

@@ -68,6 +68,8 @@ class Flights:
         self._files += 1
         path = os.path.normpath(os.path.join(self._folder, f"flight-{self._files}.json"))
         with suppress(OSError):
+            os.makedirs(self._folder, exist_ok=True)
+        with suppress(OSError):
             os.replace(path, path + ".old")  # of an earlier run
         trace = self.taken()
         if trace.world is None:  # else the run is to be replayed, where nobody asks
