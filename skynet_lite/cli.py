@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import __version__
 from .core.errors import CallError, DriveTimeout, SkynetError
 from .core.places import format_error
+from .drive.breaking import broken_off
 
 if TYPE_CHECKING:
     from .node.node import Node
@@ -185,7 +186,7 @@ def run(program: str, args: list[str], thread: int | None = None) -> int:
 
 def _run(path: Path, program: str, args: list[str], configured: bool, thread: int | None) -> int:
     node, log = _node(path, thread=thread)
-    with node, _stop_signals(node) as stopped:
+    with node, _stop_signals(node) as (stopped, late):
         service = _configured(node) if configured else _launched(node, program, args)
         node.run(until=lambda: stopped.is_set() or not node.busy())
         _check_start(service, log)
@@ -199,6 +200,7 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
             if configured:
                 while not stopped.wait(1):  # a node of a configuration is there until it is told to go
                     node.run_until_idle()  # SIGHUP
+        late.close()
         node.shutdown()
     return 0
 
@@ -425,17 +427,19 @@ def _check_start(service: Scheduler, log: _Log) -> None:
 
 
 @contextlib.contextmanager
-def _stop_signals(node: Node) -> Iterator[threading.Event]:
+def _stop_signals(node: Node) -> Iterator[tuple[threading.Event, contextlib.ExitStack]]:
     """An event that Ctrl-C and SIGTERM set, from before the start on; the second signal kills, also during shutdown.
 
+    Until the stack is closed, a handler that holds up the stop is broken off after half of the time that all have.
     Node.run_forever has handlers of its own, but only once the service has started.
     """
-    stopped = threading.Event()
+    stopped, late = threading.Event(), contextlib.ExitStack()
 
     def asked(signum: int, frame: object) -> None:
         for s in (signal.SIGINT, signal.SIGTERM):
             signal.signal(s, signal.SIG_DFL)
         stopped.set()
+        late.enter_context(broken_off(node.config.shutdown / 2))
         node.stop()
 
     before = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -444,7 +448,8 @@ def _stop_signals(node: Node) -> Iterator[threading.Event]:
     if hasattr(signal, "SIGUSR1") and node.config.recorder:
         before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: node.flight())
     try:
-        yield stopped
+        yield stopped, late
     finally:
+        late.close()
         for s, handler in before.items():
             signal.signal(s, handler)

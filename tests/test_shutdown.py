@@ -315,6 +315,20 @@ def test_sigterm_ends_a_program_gracefully(tmp_path: Path, number: signal.Signal
     assert process.communicate(timeout=60)[0] == "saving\nsaved\n" and process.returncode == 0
 
 
+def test_a_handler_that_never_returns_does_not_hold_up_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one worker it holds up everybody: it is broken off, and the services still save what they have."""
+    monkeypatch.setenv("SKYNET_LITE_SHUTDOWN", "2")
+    spins = (
+        "def spin():\n        print('loops', flush=True)\n        while True:\n            pass\n    skynet.fork(spin)"
+    )
+    process = started(tmp_path, "5", spins)
+    assert process.stdout is not None and process.stdout.readline() == "loops\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == "saving\nsaved\n" and process.returncode == 0
+
+
 def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
     """Whoever cannot wait says so."""
     process = started(tmp_path, "1000000", "skynet.timeout(1000000, print)")
