@@ -84,7 +84,7 @@ YET: dict[str, int] = {
     "tell": 895,
     "view": 3306,
     "the runtime": 10946,
-    "the tools": 1592,
+    "the tools": 1599,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

@@ -82,7 +82,8 @@ _COMMANDS = {
         'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.'),
     "trace": ("run a service under the virtual clock; print, draw or save its trace",
         "Runs SERVICE.py with ARGS under the virtual clock until nothing can run, and prints the trace as "
-        "text. What begins with - and is meant for the service comes after --."),
+        "text. Of a saved trace (.json, .jsonl), say a flight recorder's, it does so without a run. What begins "
+        "with - and is meant for the service comes after --."),
     "diff": ("compare two saved traces",
         "Shows where two traces part. Status 0: the same, 1: different, 2: one cannot be read."),
     "console": ("talk to the debug console of a running node",
@@ -116,8 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     args.required = False  # Python 3.11 and 3.12 would name it as missing
 
     sub = made["trace"]
-    sub.usage, sub.allow_abbrev = "%(prog)s [options] SERVICE.py [ARGS ...] [options] [-- ARGS ...]", False
-    sub.add_argument("program", metavar="SERVICE.py")
+    sub.usage, sub.allow_abbrev = "%(prog)s [options] PROGRAM [ARGS ...] [options] [-- ARGS ...]", False
+    sub.add_argument("program", metavar="SERVICE.py | TRACE.json")
     sub.add_argument("--ticks", type=int, default=HOUR, help="virtual time to stop at, in 10 ms (default: an hour)")
     talk = "when nothing can run, send TEXT (with \\n, \\x00) to the first port listened to; print what comes back"
     sub.add_argument("--send", metavar="TEXT", action="append", default=[], type=_unescaped, help=talk)
@@ -206,9 +207,11 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
 
 
 def trace(options: argparse.Namespace, args: list[str]) -> int:
-    """Run a service in virtual time; save, draw and print its trace. Raises UsageError, SkynetError."""
-    path = _file(options.program, (".py",), "SERVICE.py")
+    """Run a service in virtual time, or load a trace; save, draw and print it. Raises UsageError, SkynetError."""
+    path = _file(options.program, (".py", ".json", ".jsonl"), "SERVICE.py, or a saved trace")
     files = _outputs(options)
+    if path.suffix != ".py":
+        return _shown(_loaded(options.program), files, options)
     node, log = _node(path, clock="virtual")
     status = 0
 
@@ -229,11 +232,15 @@ def trace(options: argparse.Namespace, args: list[str]) -> int:
         log.release()
         if len(node.timer) and not status:
             print(f"skynet-lite: stopped at tick {node.clock.now()}, timers are left; see --ticks", file=sys.stderr)
+    return _shown(recorded, files, options) or status
+
+
+def _shown(trace: Trace, files: list[tuple[str, str]], options: argparse.Namespace) -> int:
     for file, kind in files:
-        _write(recorded, file, kind, options.title)
+        _write(trace, file, kind, options.title)
     if not options.quiet:
-        print(recorded.text(), flush=True)
-    return status
+        print(trace.text(), flush=True)
+    return 0
 
 
 def _talk(node: Node, texts: list[bytes], over: Callable[[], bool]) -> None:

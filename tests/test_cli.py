@@ -255,6 +255,13 @@ def test_a_client_that_gets_no_answer(tmp_path: Path) -> None:
     assert "client#1 sends b'x' and receives b''" in done.stdout
 
 
+def test_a_saved_trace_is_shown_without_a_run(tmp_path: Path) -> None:
+    """What a flight recorder has written, or somebody has sent."""
+    shown = run("trace", RECORDING, "--html", tmp_path / "page.html")
+    assert (shown.returncode, shown.stdout.strip()) == (0, Trace.load(RECORDING).text().strip()), shown.stderr
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 def test_diff_says_by_its_status(tmp_path: Path) -> None:
     """0 the same, 1 different; with the viewer of both, if wanted."""
     (tmp_path / "once.py").write_text(SERVICE)
