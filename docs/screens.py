@@ -29,13 +29,14 @@ SIZE = (104, 22)
 
 
 class Recorded:
-    """A console that answers as the recorded one did: the n-th answer the n-th time, then the last one for ever.
+    """A console that answers as the recorded one did: the n-th answer the n-th time, then the last one for `ever`.
 
+    If not, the last look stays what it was: a figure that counts up no more has the rate 0 one look later.
     It writes a line and its end apart, as skynet does. What was not recorded it does not answer.
     """
 
-    def __init__(self, port: int = 0, answers: dict[str, list[str]] = ANSWERS) -> None:
-        self._answers = answers
+    def __init__(self, port: int = 0, answers: dict[str, list[str]] = ANSWERS, ever: bool = True) -> None:
+        self._answers, self._ever = answers, ever
         self._listening = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listening.getsockname()[1]
         self.asked: list[str] = []
@@ -56,6 +57,8 @@ class Recorded:
             for line in map(str.strip, lines):
                 answers = self._answers.get(line, [""])
                 self.asked.append(line)
+                if not self._ever and self.asked.count(line) > len(answers):
+                    continue
                 answer = answers[min(self.asked.count(line), len(answers)) - 1]
                 for part in re.findall(r"[^\n]+|\n", answer):
                     client.sendall(part.encode())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,18 @@ from skynet_lite.skynet.dialect import RULES
 FOLDER = Path(__file__).parent
 CHINESE = FOLDER / "zh"
 NUMBERED = "[0-9][0-9]_*.ipynb"
-GENERATED = "navigation"
-RULES_ZH = FOLDER / "data" / "today_zh.toml"
+NAVIGATION, TODAY = "navigation", "today"
+GENERATED = {NAVIGATION, TODAY}
 BOX = {
     "en": '> **Today** (since {since}): {said} `Node(skynet="1.8")` does so, too.',
     "zh": '> **当今的 skynet**（自 {since} 起）：{said}`Node(skynet="1.8")` 也是这样。',
+}
+RULES_ZH = {  # those that a notebook with a Chinese twin shows
+    1: "要等待的协程先自己登记到各张表里，再让出 `SUSPEND`。",
+    2: "`ret` 和 `response` 就在协程里立即完成，不发生切换。",
+    5: "一个协程抛出错误之后，调度器 fork 一个空函数；它一结束，还在等的唤醒和失败的调用就在同一次派发里继续。",
+    7: "唤醒队列一直处理到空：过期的唤醒被丢掉，接着取下一个；然后才告知一个失败的调用。",
+    10: "`socket.listen` 要等 CONNECT 消息，返回编号、地址和端口；`socket.start` 再等第二个 CONNECT。",
 }
 FOLDED = "# solution\n"
 
@@ -96,21 +102,25 @@ def navigate(notebook: Any, bar: str, lang: str) -> None:
     """The bar stands below the first cell and at the end, a box behind each cell that shows what has changed since."""
     cells: list[Any] = []
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
-        if GENERATED not in tags:
-            cells += [cell, *(_generated(today(int(tag[6:]), lang)) for tag in tags if tag.startswith("today-"))]
-    notebook.cells = [cells[0], _generated(bar), *cells[1:], _generated(bar)]
+        if not is_generated(cell):
+            rules = [int(tag[6:]) for tag in cell.metadata.get("tags", []) if tag.startswith("today-")]
+            cells += [cell, *(_generated(TODAY, today(rule, lang)) for rule in rules)]
+    notebook.cells = [cells[0], _generated(NAVIGATION, bar), *cells[1:], _generated(NAVIGATION, bar)]
+
+
+def is_generated(cell: Any) -> bool:
+    return not GENERATED.isdisjoint(cell.metadata.get("tags", []))
 
 
 def today(number: int, lang: str) -> str:
     """What a rule of the two dialects says of today's skynet, in a box."""
     rule = RULES[number - 1]
-    said = rule.today if lang == "en" else tomllib.loads(RULES_ZH.read_text(encoding="utf-8"))[str(number)]
+    said = rule.today if lang == "en" else RULES_ZH[number]
     return BOX[lang].format(since=rule.since, said=said)
 
 
-def _generated(text: str) -> Any:
-    return nbformat.v4.new_markdown_cell(text, metadata={"tags": [GENERATED]})
+def _generated(tag: str, text: str) -> Any:
+    return nbformat.v4.new_markdown_cell(text, metadata={"tags": [tag]})
 
 
 def fold(notebook: Any) -> None:
@@ -135,8 +145,8 @@ def in_chinese(english: Any, chinese: Any) -> tuple[Any, list[str]]:
     Prose whose English has changed keeps its place (and its old hash), prose that is
     not there yet is English; both are named in the list.
     """
-    english_cells = [c for c in english.cells if GENERATED not in c.metadata.get("tags", [])]
-    prose = [c for c in chinese.cells if c.cell_type == "markdown" and GENERATED not in c.metadata.get("tags", [])]
+    english_cells = [c for c in english.cells if not is_generated(c)]
+    prose = [c for c in chinese.cells if c.cell_type == "markdown" and not is_generated(c)]
     by_hash = {c.metadata.get("renders", ""): c for c in prose}
     places = {c.metadata.get("renders", ""): k for k, c in enumerate(prose)}
     cells, stale, k = [], [], 0
@@ -173,8 +183,7 @@ def stamp(english: Any, chinese: Any) -> None:
     Raises ValueError if one has more cells of prose than the other.
     """
     ours, theirs = (
-        [c for c in nb.cells if c.cell_type == "markdown" and GENERATED not in c.metadata.get("tags", [])]
-        for nb in (english, chinese)
+        [c for c in nb.cells if c.cell_type == "markdown" and not is_generated(c)] for nb in (english, chinese)
     )
     if len(ours) != len(theirs):
         raise ValueError(f"{len(theirs)} cells of Chinese prose for {len(ours)} English ones")
@@ -200,9 +209,9 @@ def index(abouts: list[About], lang: str, preface: str) -> Any:
     table = "\n".join([head, "| --- | --- | ---: | ---: |", *rows])
     cells = [
         nbformat.v4.new_markdown_cell(preface),
-        _generated(f"[{other}]({twin})"),
-        _generated(f"![{alt}]({images}/map.{lang}.svg)"),
-        _generated(f"{table}\n\n*{reading} + {exercises}: {total}*"),
+        _generated(NAVIGATION, f"[{other}]({twin})"),
+        _generated(NAVIGATION, f"![{alt}]({images}/map.{lang}.svg)"),
+        _generated(NAVIGATION, f"{table}\n\n*{reading} + {exercises}: {total}*"),
     ]
     return nbformat.v4.new_notebook(cells=cells)
 

@@ -37,8 +37,8 @@ def lines(command: str, n: int = 0) -> list[str]:
 
 
 @contextmanager
-def recorded(answers: dict[str, list[str]] = ANSWERS, port: int = 0) -> Iterator[Recorded]:
-    console = Recorded(port, answers)
+def recorded(answers: dict[str, list[str]] = ANSWERS, port: int = 0, ever: bool = True) -> Iterator[Recorded]:
+    console = Recorded(port, answers, ever)
     try:
         yield console
     finally:
@@ -273,7 +273,7 @@ def test_a_real_skynet_is_shown_with_the_memory_of_each_service() -> None:
         assert "./game/lobby.lua:3: in upvalue 'f'" in said(app) and "rooms" in said(app)
         assert "memory 56 K" in head(app)
 
-    with recorded() as console:
+    with recorded(ever=False) as console:
         watch(console.port, script)
 
 
