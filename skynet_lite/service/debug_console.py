@@ -431,6 +431,7 @@ def written(found: Trace, filename: str, kind: str | None = None) -> str:
         id = socket.bind(ours)
         failed = socket.readall(id)
         socket.close(id)
+        writer.join()  # it has ended; in a replay, which hears at once what was recorded, not yet
     os.close(ours)  # not if we are killed before: the socket server has it still
     if failed:
         raise SkynetError(failed.decode())
