@@ -17,6 +17,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -187,7 +188,7 @@ def run(program: str, args: list[str], thread: int | None = None) -> int:
 
 def _run(path: Path, program: str, args: list[str], configured: bool, thread: int | None) -> int:
     node, log = _node(path, thread=thread)
-    with node, _stop_signals(node) as (stopped, late):
+    with node, _stop_signals(node) as stopped:
         service = _configured(node) if configured else _launched(node, program, args)
         node.run(until=lambda: stopped.is_set() or not node.busy())
         _check_start(service, log)
@@ -201,8 +202,7 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
             if configured:
                 while not stopped.wait(1):  # a node of a configuration is there until it is told to go
                     node.run_until_idle()  # SIGHUP
-        late.close()
-        node.shutdown()
+        node.shutdown(stopped.left())
     return 0
 
 
@@ -211,7 +211,10 @@ def trace(options: argparse.Namespace, args: list[str]) -> int:
     path = _file(options.program, (".py", ".json", ".jsonl"), "SERVICE.py, or a saved trace")
     files = _outputs(options)
     if path.suffix != ".py":
-        return _shown(_loaded(options.program), files, options)
+        if args or options.send:
+            raise UsageError(f"{options.program} is a trace, nothing is run: leave out --send and what comes after it")
+        _shown(_loaded(options.program), files, options)
+        return 0
     node, log = _node(path, clock="virtual")
     status = 0
 
@@ -232,15 +235,15 @@ def trace(options: argparse.Namespace, args: list[str]) -> int:
         log.release()
         if len(node.timer) and not status:
             print(f"skynet-lite: stopped at tick {node.clock.now()}, timers are left; see --ticks", file=sys.stderr)
-    return _shown(recorded, files, options) or status
+    _shown(recorded, files, options)
+    return status
 
 
-def _shown(trace: Trace, files: list[tuple[str, str]], options: argparse.Namespace) -> int:
+def _shown(trace: Trace, files: list[tuple[str, str]], options: argparse.Namespace) -> None:
     for file, kind in files:
         _write(trace, file, kind, options.title)
     if not options.quiet:
         print(trace.text(), flush=True)
-    return 0
 
 
 def _talk(node: Node, texts: list[bytes], over: Callable[[], bool]) -> None:
@@ -291,7 +294,7 @@ def top(address: str, every: float) -> int:
     from .course.console import Connection, address_of
     from .top import run
 
-    with _told("", "top", "top"):
+    with _told(f"cannot watch {address}", "top", "top"):
         host, port = address_of(address)
         run(lambda show: Connection(host, port, show), f"{host}:{port}", every)
     return 0
@@ -433,30 +436,44 @@ def _check_start(service: Scheduler, log: _Log) -> None:
     raise UsageError(f"service {service.name} {failure.reason}{at}")
 
 
-@contextlib.contextmanager
-def _stop_signals(node: Node) -> Iterator[tuple[threading.Event, contextlib.ExitStack]]:
-    """An event that Ctrl-C and SIGTERM set, from before the start on; the second signal kills, also during shutdown.
+class _Stop(threading.Event):
+    """Set by the first Ctrl-C or SIGTERM, from before the start on; the second signal kills, also during shutdown.
 
-    Until the stack is closed, a handler that holds up the stop is broken off after half of the time that all have.
-    Node.run_forever has handlers of its own, but only once the service has started.
+    From the first on the node has the seconds of the key `shutdown`. After half of them a handler that holds it up is
+    broken off. (Node.run_forever has handlers of its own, but only once the service has started.)
     """
-    stopped, late = threading.Event(), contextlib.ExitStack()
 
-    def asked(signum: int, frame: object) -> None:
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self._node = node
+        self._end: float | None = None
+        self._late = contextlib.ExitStack()
+
+    def asked(self, signum: int, frame: object) -> None:
         for s in (signal.SIGINT, signal.SIGTERM):
             signal.signal(s, signal.SIG_DFL)
-        stopped.set()
-        late.enter_context(broken_off(node.config.shutdown / 2))
-        node.stop()
+        self.set()
+        self._end = time.monotonic() + self._node.config.shutdown
+        self._late.enter_context(broken_off(self._node.config.shutdown / 2))
+        self._node.stop()
 
-    before = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
+    def left(self) -> float | None:
+        """The node has come back. Seconds that are left for its services; None if nobody has asked."""
+        self._late.close()
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+
+@contextlib.contextmanager
+def _stop_signals(node: Node) -> Iterator[_Stop]:
+    stop = _Stop(node)
+    before = {s: signal.signal(s, stop.asked) for s in (signal.SIGINT, signal.SIGTERM)}
     if hasattr(signal, "SIGHUP") and (node.config.logger or node.config.daemon):
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: node.reopen_log())
     if hasattr(signal, "SIGUSR1") and node.config.recorder:
         before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: node.flight())
     try:
-        yield stopped, late
+        yield stop
     finally:
-        late.close()
+        stop.left()
         for s, handler in before.items():
             signal.signal(s, handler)

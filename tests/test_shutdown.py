@@ -319,7 +319,7 @@ def test_a_handler_that_never_returns_does_not_hold_up_the_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one worker it holds up everybody: it is broken off, and the services still save what they have."""
-    monkeypatch.setenv("SKYNET_LITE_SHUTDOWN", "2")
+    monkeypatch.setenv("SKYNET_LITE_SHUTDOWN", "6")
     spins = (
         "def spin():\n        print('loops', flush=True)\n        while True:\n            pass\n    skynet.fork(spin)"
     )

@@ -42,7 +42,7 @@ class Context:
     @property
     def called(self) -> str:
         """Its name; of a snax service its own, not that of what runs it; of a service without one what it is."""
-        if self.name == "snaxd" and self.args:
+        if self.name == "snaxd" and self.args:  # of a recording: trace/kinds.py, name_of
             return told(self.args[0]).partition(" ")[0]
         return self.name or self.kind
 

@@ -13,10 +13,14 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import IO, Any
 
 from .codec import endless, words
+from .errors import error_text
+from .handle import address_text
+from .locks import guarded
 from .message import PTYPE_ERROR, PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
 from .mq import MessageQueue
 
@@ -137,3 +141,38 @@ def _seri(value: Any) -> bytes:
     if len(data) < 32:
         return bytes((4 | len(data) << 3,)) + data
     return (struct.pack("<BH", 0x15, len(data)) if len(data) < 0x10000 else struct.pack("<BI", 0x25, len(data))) + data
+
+
+class MessageLogs:
+    """Those of a node: part of its Server."""
+
+    def __init__(self) -> None:
+        self._message_logs: dict[int, MessageLog] = {}  # by handle
+
+    @guarded
+    def logon(self: Any, source: int, handle: int) -> None:
+        """Log the messages of a service to `logpath`/HANDLE.log; without `logpath` nothing happens (cmd_logon)."""
+        ctx, folder = self.contexts.get(handle), self.env.get("logpath")
+        if ctx is None or folder is None or handle in self._message_logs:
+            return
+        path, failed, lost = f"{folder}/{handle:08x}.log", "", partial(self._log_lost, handle)
+        try:
+            self._message_logs[handle] = MessageLog(
+                path, ctx.mailbox, self.clock.now, self.clock.starttime, lambda: handle in self.contexts, lost
+            )
+        except OSError as e:
+            failed = f" fail: {e.strerror}"
+        self.log(source, f"Open log file {path}{failed}")
+
+    @guarded
+    def logoff(self: Any, source: int, handle: int) -> None:
+        """End the message log of a service, if there is one (cmd_logoff)."""
+        log = self._message_logs.pop(handle, None)
+        if log is not None:
+            self.log(source, f"Close log file {address_text(handle)}")
+            log.off()
+
+    @guarded
+    def _log_lost(self: Any, handle: int, error: Exception) -> None:
+        self._message_logs.pop(handle, None)
+        self.log(handle, f"Close log file {address_text(handle)}, it cannot be written: {error_text(error)}")

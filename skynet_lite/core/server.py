@@ -38,7 +38,7 @@ from .message import (
     Message,
     RemoteMessage,
 )
-from .message_log import MessageLog
+from .message_log import MessageLogs
 from .mq import GlobalQueue, MessageQueue
 from .outside import Outside
 from .ports import Call, Driver
@@ -60,7 +60,7 @@ class Kind(Protocol):
     def make(self, server: Server, ctx: Context) -> Message | None: ...
 
 
-class Server:
+class Server(MessageLogs):
     """The services of a node. Services, sockets, timers and the outside reach each other through it only."""
 
     lock: AbstractContextManager[Any] = nullcontext()  # with several threads: around all that is `guarded`
@@ -89,7 +89,7 @@ class Server:
         self.unsettled: dict[Any, None] = {}  # those of them who may have done what we have not seen yet
         self.calls: dict[int, Call] = {}  # from outside, by session
         self._sessions = 0
-        self._message_logs: dict[int, MessageLog] = {}  # by handle
+        MessageLogs.__init__(self)
         self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording, see tell/
         self.stamp: Callable[[], None] | None = None  # called between two messages, while somebody notes the time
         self.share()
@@ -175,10 +175,13 @@ class Server:
             self.turn_away(ctx, message)
 
     def turn_away(self, ctx: Context, message: Message) -> None:
-        """A message that nobody will read, of any kind: all calls of its sender to the service fail (drop_message)."""
+        """A message that nobody will read, of any kind: all calls of its sender to the service fail (drop_message).
+
+        Under 1.8 it is only the call that it is.
+        """
         ptype, session, source, _ = message
-        session = session if self.drops_with_session else 0
-        self.deliver(source, (PTYPE_ERROR, session, ctx.handle, ctx.failure), "drop")
+        told = session if self.drops_with_session else 0
+        self.deliver(source, (PTYPE_ERROR, told, ctx.handle, ctx.failure), "drop")
         if source == 0 and ptype == PTYPE_LUA:  # from outside, no timer and no socket
             for session in [n for n, call in self.calls.items() if call.to == ctx.handle]:
                 self.answer(PTYPE_ERROR, session, ctx.failure)
@@ -198,7 +201,8 @@ class Server:
     def failed(self, handle: int, message: Message | None, error: BaseException) -> None:
         """An error has left the callback of a mailbox: it costs this message. It is logged, and who asks is told.
 
-        (What a handler raises, the scheduler sees to.) So no callback ends a node, or silences a mailbox.
+        What a handler raises does not come here, the scheduler sees to that; what stands in front of it does.
+        Whoever drives catches all of it, so that no callback ends a node, or silences a mailbox.
         """
         s = getattr(self.contexts.get(handle), "state", None)
         name, file = (s.name, s.file) if s is not None else (address_text(handle), None)
@@ -215,7 +219,14 @@ class Server:
             if ctx is not self.logger:
                 self.retire(ctx, "was ended with the node")
         self.aborted = True
-        self.driver.between(self.driver.forsake)  # who has called `abort` may still answer
+        self.driver.between(self.forsake)  # who has called `abort` may still answer
+
+    @guarded
+    def forsake(self) -> None:
+        """Who waits outside for a service that has been ended so is told that nobody will answer."""
+        for session, call in list(self.calls.items()):
+            if call.to not in self.contexts:
+                self.answer(PTYPE_ERROR, session, Failure(call.to, "", "was ended with the node"))
 
     # ---- messages
 
@@ -404,36 +415,6 @@ class Server:
         """The outside has failed, and may fail again at once: say it, and do not spin."""
         self.log(0, f"socket-server: {error_text(error)}")
         time.sleep(0.1)
-
-    # ---- logs of messages
-
-    @guarded
-    def logon(self, source: int, handle: int) -> None:
-        """Log the messages of a service to `logpath`/HANDLE.log; without `logpath` nothing happens (cmd_logon)."""
-        ctx, folder = self.contexts.get(handle), self.env.get("logpath")
-        if ctx is None or folder is None or handle in self._message_logs:
-            return
-        path, failed, lost = f"{folder}/{handle:08x}.log", "", partial(self._log_lost, handle)
-        try:
-            self._message_logs[handle] = MessageLog(
-                path, ctx.mailbox, self.clock.now, self.clock.starttime, lambda: handle in self.contexts, lost
-            )
-        except OSError as e:
-            failed = f" fail: {e.strerror}"
-        self.log(source, f"Open log file {path}{failed}")
-
-    @guarded
-    def logoff(self, source: int, handle: int) -> None:
-        """End the message log of a service, if there is one (cmd_logoff)."""
-        log = self._message_logs.pop(handle, None)
-        if log is not None:
-            self.log(source, f"Close log file {address_text(handle)}")
-            log.off()
-
-    @guarded
-    def _log_lost(self, handle: int, error: Exception) -> None:
-        self._message_logs.pop(handle, None)
-        self.log(handle, f"Close log file {address_text(handle)}, it cannot be written: {error_text(error)}")
 
     # ---- for whoever drives
 

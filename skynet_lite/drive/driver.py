@@ -11,8 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..core.context import Context
-from ..core.errors import DriveTimeout, Failure, SkynetError
-from ..core.message import PTYPE_ERROR
+from ..core.errors import DriveTimeout, SkynetError
 from ..core.ports import Call
 from ..core.server import Server
 from .breaking import CtrlC
@@ -30,7 +29,7 @@ class BaseDriver(ABC):
 
     workers = 1
     patience = 2.0
-    """Seconds that a handler on another worker may take before nobody waits for it any more."""
+    """Seconds that a handler, or the oldest offloaded function, may keep others waiting. Then nobody waits for it."""
 
     def __init__(self, server: Server, birth: Callable[[], int], born: Job, endless: int = 0) -> None:
         """`endless`: seconds in one message after which the log says so; 0: never."""
@@ -44,7 +43,6 @@ class BaseDriver(ABC):
         self.stopping = False  # `stop` was called
         self.jobs: deque[Job] = deque()  # for whoever is between two messages
         self.offloads: dict[tuple[int, int], tuple[Call, Job]] = {}  # what runs in threads, and what lets its result in
-        self._oldest: tuple[Any, float] = None, 0.0  # the job that all wait for, and since when
         self.ctrl_c = CtrlC(self.wake)
         server.driver = self  # type: ignore[assignment]  # what is missing here, each driver has
 
@@ -78,50 +76,6 @@ class BaseDriver(ABC):
 
     def when_still(self, ctx: Context, job: Job) -> None:
         job()
-
-    def forsake(self) -> None:
-        """The services have been ended: nobody is left to answer who waits outside."""
-        server = self._server
-        with server.lock:
-            for session, call in list(server.calls.items()):
-                if call.to not in server.contexts:
-                    server.answer(PTYPE_ERROR, session, Failure(call.to, "", "was ended with the node"))
-
-    # ---- what threads do
-
-    def leave(self, ctx: Context, job: Job) -> None:
-        self._server.driver.between(job)
-
-    def came(self, ctx: Context, job: Job) -> None:
-        """A job has ended, in its thread. Under the virtual clock its result waits for its turn (`next_result`)."""
-        if self._server.clock.virtual and self.workers == 1:
-            self.wake()
-        else:
-            self.leave(ctx, job)
-
-    def await_world(self) -> None:
-        """Nothing can run before something has come that is on its way."""
-        if self._server.owed():
-            self._server.poll(0.002)
-        else:
-            self.next_result()
-
-    def next_result(self, wait: float = 0.05) -> bool:
-        """Nothing else can run. Wait for a thread; under the virtual clock let in the result of the oldest job.
-
-        So there the same program makes the same trace. Only when that one does not come within `patience` seconds, for
-        it may itself wait for another, the next that has ended comes first.
-        """
-        jobs = list(self.offloads.items()) if self._server.clock.virtual else []
-        if jobs and self._oldest[0] != jobs[0][0]:
-            self._oldest = jobs[0][0], time.monotonic()
-        late = time.monotonic() - self._oldest[1] > self.patience
-        for _, (call, enter) in jobs if late else jobs[:1]:
-            if call.done.is_set():
-                enter()
-                return True
-        self._server.poll(wait)
-        return False
 
     def break_off(self, handle: int) -> bool:
         """Raise SignalError in the handler of a service that does not come back; False if it is in none."""

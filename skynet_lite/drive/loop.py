@@ -29,12 +29,13 @@ from ..core.ports import Call
 from ..core.server import Server
 from ..skynet.coroutine import Hub, running
 from .driver import INSIDE, MESSAGES_PER_POLL, BaseDriver, Job
+from .results import Results
 from .watch import Watch
 
 T = TypeVar("T")
 
 
-class Loop(BaseDriver):
+class Loop(Results, BaseDriver):
     """Drives in the thread that uses it first.
 
     Written by the thread that drives, but for `jobs`, `_attention`, `serving` and `stopping`,
@@ -153,8 +154,11 @@ class Loop(BaseDriver):
             if idle_ends or virtual or server.owed():  # else the poll that waits is the only one
                 if server.poll(0) or queue or self._attention:
                     continue
-                if server.owed() or self.offloads:
-                    self.await_world()
+                if server.owed():
+                    server.poll(0.002)
+                    continue
+                if self.offloads:
+                    self.next_result() or server.poll(0.05)
                     continue
                 if idle_ends:
                     return
@@ -193,7 +197,7 @@ class Loop(BaseDriver):
         while queue and not queue[0]:
             queue.popleft().in_global = False
         if not queue:
-            done = server.poll(0) or int(bool(self.offloads) and self.next_result(0))
+            done = server.poll(0) or int(self.next_result())
             return f"poll {done}" if done else None
         handle = queue[0].handle
         ctx = server.contexts.get(handle)

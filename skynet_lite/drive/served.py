@@ -132,8 +132,7 @@ class Served(Loop):
         if self._other() is not None or self._foreign():
             self.between(job)
         else:
-            self._keep_order()
-            self.look(lambda: self.drive(job))
+            self.enter(lambda: self.drive(job))
 
     def check_owner(self) -> None:
         if self._foreign():

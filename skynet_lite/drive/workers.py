@@ -107,8 +107,7 @@ class Workers(BaseDriver):
             if worker.standing or worker.aside or worker is self._mine() or not worker.is_alive():
                 job()
             else:
-                worker.jobs.append(job)
-                worker.look_up()
+                self.leave(ctx, job)
 
     def leave(self, ctx: Context, job: Job) -> None:
         worker: Any = ctx.mailbox.global_queue
@@ -116,6 +115,8 @@ class Workers(BaseDriver):
             worker.jobs.append(job)
             worker.look_up()
             self.tell()
+
+    came = leave
 
     # ---- what workers ask, under the lock
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 from .. import skynet
-from ..core.errors import SkynetError, shown
+from ..core.errors import SkynetError, expect, shown
 from ..skynet.scheduler import current
 from ..skynet.services import name_of
 
@@ -54,8 +54,8 @@ def child(
     """
     if not isinstance(name, str) or not name:
         raise SkynetError(f"the name of a child is a str, not {shown(name)}")
-    one_of("restart", restart, RESTART)
-    return Child(name, service, args, restart, None if shutdown is None else number("shutdown", shutdown))
+    _one_of("restart", restart, RESTART)
+    return Child(name, service, args, restart, None if shutdown is None else _number("shutdown", shutdown))
 
 
 def tree(name: str, *children: Child, restart: str = "permanent", shutdown: int | None = None, **options: Any) -> Child:
@@ -119,24 +119,23 @@ def fail(reason: str) -> NoReturn:
 
 
 def _options(strategy: str = "one_for_one", intensity: int = 3, period: int = 500) -> tuple[str, int, int]:
-    one_of("strategy", strategy, STRATEGY)
-    return strategy, number("intensity", intensity), number("period", period, 1)
+    _one_of("strategy", strategy, STRATEGY)
+    return strategy, _number("intensity", intensity), _number("period", period, 1)
 
 
 def _told(child: Any) -> tuple[Any, ...]:
     """A child as a message: services by name, those of a tree as well."""
-    if not isinstance(child, Child):
-        raise SkynetError(f"a child is made by supervisor.child or supervisor.tree, not {shown(child)}")
+    expect("a child is made by supervisor.child or supervisor.tree", child, Child)
     args = tuple(_told(arg) if isinstance(arg, Child) else arg for arg in child.args)
     return child.name, name_of(current(), child.service), args, child.restart, child.shutdown
 
 
-def one_of(what: str, word: str, known: tuple[str, ...]) -> None:
+def _one_of(what: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
         raise SkynetError(f"{what} is {shown(word)}: use one of {', '.join(known)}")
 
 
-def number(what: str, value: int, least: int = 0) -> int:
+def _number(what: str, value: int, least: int = 0) -> int:
     if type(value) is not int or value < least:
         raise SkynetError(f"{what} is {shown(value)}: a whole number is needed, {least} or more")
     return value

@@ -107,7 +107,7 @@ class Asking:
                 self._give_up(call)
 
     def _post(self, addr: int | str, args: tuple[Any, ...], waits: bool, *limit: Any) -> Call:
-        """A request from outside, between two messages."""
+        """A request from outside, between two messages. `limit`: until when (monotonic seconds), and what for."""
 
         def post() -> Call:
             self.driver.boot()

@@ -62,11 +62,12 @@ class Flights:
         self._server.driver.between(self._write)
 
     def _write(self) -> None:
-        if not self._asked:  # asked for twice meanwhile, it is written once
-            return
-        self._asked = False
-        self._files += 1
-        path = os.path.normpath(os.path.join(self._folder, f"flight-{self._files}.json"))
+        with self._server.lock:  # asked for twice, two workers may come to it
+            if not self._asked:
+                return
+            self._asked = False
+            self._files += 1
+            path = os.path.normpath(os.path.join(self._folder, f"flight-{self._files}.json"))
         with suppress(OSError):
             os.makedirs(self._folder, exist_ok=True)
         with suppress(OSError):

@@ -125,8 +125,8 @@ class Node(Asking, metaclass=Shown):
                 if handle is None:
                     raise CallError(f"call failed: service {name} ended before its start was over")
                 return int(handle)
+            driver.check_owner()  # else the service would be made when its owner drives, and this would raise
             if self.config.bootstrap:
-                driver.check_owner()
                 self._post(".launcher", ("LAUNCH", "snlua", name, *args), False)
                 driver.run_until(lambda: len(born) > 0, None, "the launch", budget=1)
             else:
@@ -199,7 +199,7 @@ class Node(Asking, metaclass=Shown):
 
     @property
     def patience(self) -> float:
-        """With several workers: seconds that a handler may take before nobody waits for it (see Workers)."""
+        """Seconds that a handler, or the oldest offloaded function, may keep others waiting (see BaseDriver)."""
         return self.driver.patience
 
     @patience.setter

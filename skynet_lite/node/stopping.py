@@ -30,15 +30,13 @@ def stopped(node: Any, seconds: float) -> bool:
         with broken_off(limit):
             handle = driver.enter(lambda: driver.drive(lambda: node.launch_noted("stopd", ())), end, what)
             left = None if end is None else end - time.monotonic() + 1  # after a break, stopd has still to say so
-            node.all_stopped = bool(node.call(handle, "lua", round(seconds * 100), timeout=left))
-            return bool(node.all_stopped)
+            node.all_stopped = node.call(handle, "lua", round(seconds * 100), timeout=left)
     except DriveTimeout:
         asked = node.service(handle).namespace.get("asked") if handle in server.contexts else None
         who = f" of {address_text(asked[-1])}" if asked else ""
         server.warn(handle, f"stop: no end in {seconds:g} s, a handler{who} does not come back: closed as it is")
         node.all_stopped = False
-        return False
     except SkynetError:
         if node.all_stopped is None and not server.aborted:
             raise
-        return bool(node.all_stopped)  # another thread or a signal handler was faster, and closes it; or it was aborted
+    return bool(node.all_stopped)  # another thread or a signal handler was faster, and closes it; or it was aborted

@@ -26,7 +26,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.clock import Clock, VirtualClock
@@ -39,8 +38,8 @@ from ..node.loader import Registry, StartFunction
 from ..skynet.coroutine import Coroutine, running
 from ..skynet.offload import come, restore
 from ..skynet.scheduler import Scheduler
-from ..skynet.threads import answered, woken
-from ..skynet.waits import wakeup
+from ..skynet.threads import answered
+from ..skynet.waits import woken
 from ..tell.record import DRIVER, WRITING, Asked, Position, usual
 from ..trace import Trace
 from ..trace.kinds import Event, each
@@ -252,7 +251,7 @@ class _Run:
             self._offload(*values)
         elif kind in ("wakeup", "response"):
             s = self._service(values[0])
-            enter: Any = answered if kind == "response" else partial(woken, wakeup=wakeup)
+            enter: Any = answered if kind == "response" else woken
             driver.drive(lambda: enter(s, *values[1:]))
         elif kind == "client":
             node.recording.tell(("client", 0, *values))

@@ -24,8 +24,7 @@ def left() -> list[int]:
     """Those who are still to be asked, the youngest first; also who has been by another, and is still at it."""
     with current().server.lock:
         states: list[Any] = [ctx.state for ctx in current().server.contexts.values() if ctx.state is not None]
-    supervisors = [s for s in states if s.name == "supervisord" and s.namespace]
-    supervised = {child.handle for s in supervisors for child in list(s.namespace.get("children", {}).values())}
+    supervised = {child.handle for s in states for child in list(s.libs.get("children", {}).values())}
     passed = {*supervised, *asked}
     return [s.handle for s in reversed(states) if "on_stop" in s.libs and s.handle not in passed]
 

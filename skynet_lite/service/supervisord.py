@@ -33,7 +33,7 @@ def code(service: str, args: tuple[Any, ...]) -> Any:
     return current().server.kinds["snlua"].find(service), [code(*child[1:3]) for child in below]
 
 
-children: dict[str, Child] = {}  # in their order; service/stopd.py looks here, too
+children: dict[str, Child] = {}  # in their order
 restarts: deque[int] = deque()  # when
 strategy, intensity, period = "one_for_one", 3, 500
 change = skynet.queue()
@@ -212,6 +212,7 @@ def main(options: tuple[str, int, int], *specs: tuple[Any, ...]) -> None:
     global strategy, intensity, period
     strategy, intensity, period = options
     current().at_close += (closed,)
+    current().libs["children"] = children
     skynet.on_stop(stop)
     skynet.dispatch("lua", dispatch)
     with change:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import SkynetError, shown
-from ..core.handle import address_text
 from .coroutine import BREAK
 
 
@@ -16,11 +15,6 @@ class Article:
     """What `Scheduler` has of them."""
 
     __slots__ = ()
-
-    def forgot(self: Any, co: Any, session: int) -> None:
-        """The task of `co` has ended without an answer."""
-        whose = f"{address_text(co.address)} : {co.label}"
-        self.server.warn(self.handle, f"Maybe forgot response session {session} from {whose}")
 
     # ---- who waits no more, and for what
 

@@ -12,7 +12,6 @@ After lualib/skynet.lua, lualib/skynet/socket.lua, skynet-src/socket_server.c an
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,9 +20,9 @@ from ..core.message import PTYPE_RESPONSE, SOCKET_CONNECT, SOCKET_ERROR, Message
 from ..core.server import Server
 from ..core.socket_slots import CONNECTING, RESERVE, Socket
 from .response import Response
-from .scheduler import NOTHING, Scheduler
+from .scheduler import Scheduler
 from .socketpool import PoolSocket, suspend as park_for
-from .waits import yield_
+from .waits import fork, yield_
 
 from .coroutine import (  # isort: skip
     BREAK, CALL, DONE, EXIT, KILL, QUIT, RESPONSE, RETURN, SLEEP, SUSPEND, TRACE, Coroutine, Hub, coroutine_yield,
@@ -220,12 +219,7 @@ class Today(Scheduler):
         """Its end makes the rest of this dispatch go on (rule 5)."""
         Scheduler.failed(self, co, error)
         if co.dead:
-            self.fork(_nothing)
-
-    def fork(self, f: Callable[..., Any]) -> None:
-        if self.fork_queue is NOTHING:
-            self.fork_queue = deque()
-        self.fork_queue.append(self.co_create(f, ()))
+            fork(_nothing)
 
     def abandon(self, session: int) -> None:
         self.session_id_coroutine[session] = BREAK

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..core.handle import address_text
+
 if TYPE_CHECKING:
     from .coroutine import Coroutine
     from .response import Response
@@ -43,6 +45,11 @@ class Ends:
     def gone(self: Any, request: Coroutine | Response) -> bool:
         """Whether who asked has ended; a request that came later is of a new service with its number."""
         return bool(request.serial <= self.dead_service.get(request.address, -1))
+
+    def forgot(self: Any, co: Coroutine, session: int) -> None:
+        """The task of `co` has ended without an answer."""
+        whose = f"{address_text(co.address)} : {co.label}"
+        self.server.warn(self.handle, f"Maybe forgot response session {session} from {whose}")
 
     def watching_service(self: Any) -> set[int]:
         """Whose requests are served, or kept in response functions."""

@@ -18,7 +18,7 @@ from ..core.ports import Call
 from .calls import yield_call
 from .coroutine import outside, running
 from .protocol import PROTO
-from .runnable import runnable
+from .runnable import required
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,8 +36,8 @@ def offload(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         s, hub = co.service, co.hub
     except AttributeError:
         raise outside() from None
+    task = partial(copy_context().run, required(f), *args, **kwargs)
     server, session, call = s.server, next(s.sessions), Call()
-    task = partial(copy_context().run, runnable(f), *args, **kwargs)
     job = partial(come, s, session)
     call.then = partial(server.driver.came, s.ctx, job)
     name = f"offload {told(getattr(getattr(f, 'func', f), '__name__', type(f).__name__))}"

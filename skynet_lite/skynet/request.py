@@ -74,7 +74,7 @@ class Request:
         _ = co.hub  # refuses to block outside a coroutine before anything is sent, and a time that is none
         timeout = None if timeout is None else ticks(timeout)
         packed = [(asked, p, p.pack(asked[2:])) for asked in self._asks for p in (protocol_of(s, asked[1]),)]
-        thread = None
+        thread = None  # made behind the first send, as today
         for asked, p, payload in packed:
             session = next(s.sessions)
             if s.server.send(s.handle, asked[0], p.id, session, payload):

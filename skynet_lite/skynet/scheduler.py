@@ -83,8 +83,8 @@ class Scheduler(Article, Ends, Tables):
         self.emit: Callable[[tuple[Any, ...]], Any] | None = None  # of a recording: tell/ keeps it here
         self.proto: dict[str | int, Protocol] = PROTO  # copied before the first change
         self.sessions: Iterator[int] = sessions(self.in_use)
-        # session → coroutine, or BREAK. Who waits enters it (`suspend`; timeout and request.py for others), who resumes
-        # takes it out. `dispatch_wakeup` and task.py put BREAK there; `wait`, or the late answer, takes that out.
+        # session → coroutine, or BREAK. Who waits is entered (`suspend`, in 1.8 by itself; timeout and request.py for
+        # others), who resumes takes it out. `dispatch_wakeup` and `abandon` put BREAK there; `wait` takes that out.
         self.session_id_coroutine: dict[int, Any] = {}
         self.watching_session: dict[int, int | str] = {}  # session → whom we wait for
         self.callees: dict[int | str, set[int]] | None = None  # the other way round, as far as `calls_to` has seen

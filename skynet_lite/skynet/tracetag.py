@@ -100,7 +100,7 @@ class Traced:
                 if co.dead:
                     end_trace(co, "error" if co.session else None)
                 raise
-            command = yielded[yielded[0] is SUSPEND]  # today behind it stands what it is for
+            command = yielded[yielded[0] is SUSPEND]  # a coroutine of today yields (SUSPEND, what for)
             if command is EXIT:
                 end_trace(co, "end")
             elif co.tag and command is SLEEP:

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
+from ..core.errors import SkynetError
 from ..core.timer import ticks
 from .coroutine import BREAK, SLEEP, Coroutine, drop_token, inherit, outside, running
 from .scheduler import current
 from .task import heir, traced_timeout
-from .threads import wakeup_from_thread
+from .threads import leave
 
 
 def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
@@ -95,7 +96,7 @@ def wakeup(token: Any) -> bool:
     try:
         s = me.service
     except AttributeError:
-        return wakeup_from_thread(token, wakeup)
+        return _wakeup_from_thread(token)
     entry = co = token
     if not isinstance(token, Coroutine):
         co = s.sleep_tokens.get(token)
@@ -110,6 +111,20 @@ def wakeup(token: Any) -> bool:
     except AttributeError:  # the first: it is NOTHING until then
         s.wakeup_queue = deque((entry,))
     return True
+
+
+def _wakeup_from_thread(co: Any) -> bool:
+    """True: its service lives, and has been asked to. A token will not do, for each service has its own."""
+    if not isinstance(co, Coroutine):
+        raise SkynetError(f"{outside()}; a thread wakes a coroutine, which skynet.running() gives, and no token")
+    return leave(co.service, woken, co.n)
+
+
+def woken(s: Any, n: int) -> None:
+    """Coroutine `n` is to be woken. By a task of its own: between two messages nobody asks the wakeup queue."""
+    s.server.outside.note("wakeup", s.handle, n)
+    s.hub.service = s
+    timeout(0, lambda: wakeup(s.coroutines[n]) if n in s.coroutines else None)
 
 
 def fork(func: Callable[..., Any], *args: Any) -> Coroutine:

@@ -7,11 +7,9 @@ from typing import Any
 
 from ..core.places import stack_of
 from ..skynet.coroutine import BREAK, DONE, EXIT, QUIT, SLEEP, SUSPEND, Coroutine
-from ..skynet.dialect import Today
 from .services import _ANSWERED, _FAILED, _FORKED, _REQUESTED, _TRUE, _WOKEN, Telling
 from .tables import Sessions
 
-_OTHER = "OTHER"
 _BEGUN: tuple[str, Any] = ("other", ("request",))
 
 
@@ -44,7 +42,7 @@ class TellingToday(Telling):
             if command is EXIT or what is EXIT:
                 emit(("yield", handle, n, SUSPEND, None, EXIT, None))
             elif command is QUIT or what is None:
-                emit(("yield", handle, n, command, None, _OTHER if command is SUSPEND else None, None))
+                emit(("yield", handle, n, command, None, "OTHER" if command is SUSPEND else None, None))
             else:
                 at = stack_of((co if co.inner is None else co.inner).gr_frame)
                 if command is SUSPEND:
@@ -58,18 +56,19 @@ class TellingToday(Telling):
 
     def answer(self: Any, co: Coroutine, payload: Any) -> bool:
         self.emit(("table", self.handle, "session_coroutine_id", "ret", None, co.n))
-        return Today.answer(self, co, payload)
+        return bool(self.plain.answer(self, co, payload))
 
     def respond_later(self: Any, co: Coroutine, pack: Callable[[tuple[Any, ...]], Any]) -> Any:
         self.emit(("table", self.handle, "session_coroutine_id", "response", None, co.n))
-        return Today.respond_later(self, co, pack)
+        return self.plain.respond_later(self, co, pack)
 
     def joined(self: Any, co: Coroutine, by: int) -> None:
+        """It is begun by who asks, and by no message: so the recordings of today call it."""
         self.emit(("co_create", self.handle, co.n, True, "other", by, None))
 
     def waits_no_more(self: Any, co: Coroutine, session: int) -> None:
         asleep, told = co.sleeping, (co.n, self.session_id_coroutine.number(co.token))
-        Today.waits_no_more(self, co, session)
+        self.plain.waits_no_more(self, co, session)
         if asleep is not None:
             self.emit(("table", self.handle, "sleep_session", "clear", asleep, told))
 

@@ -31,7 +31,7 @@ _POOL = Scheduler.__dict__["socket_pool"]
 
 
 class Telling:
-    """The mixin of a scheduler that tells what no table shows. It is the innermost: below it is Scheduler."""
+    """The mixin of a scheduler that tells what no table shows. The innermost: below is the dialect's scheduler."""
 
     __slots__ = ()
 
@@ -74,7 +74,7 @@ class Telling:
 
     def load(self: Any, run: Callable[..., bool], message: Message) -> None:
         self.emit(("load", self.handle, self.name))
-        Scheduler.load(self, run, message)
+        self.plain.load(self, run, message)
 
     def raw_dispatch_message(self: Any, message: Message) -> None:
         ptype, session, source, payload = message
@@ -85,7 +85,7 @@ class Telling:
 
     def co_create(self: Any, f: Callable[..., Any], args: tuple[Any, ...]) -> Coroutine:
         new = self.pooled is None
-        co: Coroutine = Scheduler.co_create(self, f, args)
+        co: Coroutine = self.plain.co_create(self, f, args)
         by = sys._getframe(1).f_code.co_name
         if by == "co_create":  # of another mixin
             by = sys._getframe(2).f_code.co_name
@@ -98,12 +98,12 @@ class Telling:
     def answer(self: Any, co: Coroutine, payload: Any) -> bool:
         if co.session != 0 and not co.responded:
             self.emit(("table", self.handle, "session_response", "set", None, co.n))
-        return Scheduler.answer(self, co, payload)
+        return bool(self.plain.answer(self, co, payload))
 
     def respond_later(self: Any, co: Coroutine, pack: Callable[[tuple[Any, ...]], Any]) -> Response:
         if not co.responded:
             self.emit(("table", self.handle, "session_response", "set", None, co.n))
-        return Scheduler.respond_later(self, co, pack)
+        return self.plain.respond_later(self, co, pack)  # type: ignore[no-any-return]  # of the dialect
 
     def joined(self: Any, co: Coroutine, by: int) -> None:
         self.emit(("co_create", self.handle, co.n, True, "request", by, None))
@@ -117,25 +117,25 @@ class Telling:
 
     def dispatch_failed(self: Any, message: Message, errors: list[BaseException]) -> None:
         self.emit(("dispatch_failed", self.handle, brief(errors[-1]), stack_of_error(errors[-1])))
-        Scheduler.dispatch_failed(self, message, errors)
+        self.plain.dispatch_failed(self, message, errors)
 
     def died(self: Any, co: Coroutine, error: BaseException) -> None:
         if not co.session or co.responded:  # no caller hears of it
             self.server.node.flights.fault()
-        Scheduler.died(self, co, error)
+        self.plain.died(self, co, error)
         self.emit(("co_error", self.handle, co.n, text_of(error).split("\n")[0], stack_of_error(error)))
 
     def killed(self: Any, co: Coroutine, by: int) -> None:
-        Scheduler.killed(self, co, by)
+        self.plain.killed(self, co, by)
         self.emit(("kill", self.handle, co.n, by))
 
     def end_wrong(self: Any, co: Coroutine) -> None:
         self.server.node.flights.fault()
-        Scheduler.end_wrong(self, co)
+        self.plain.end_wrong(self, co)
         self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
 
     def ignore(self: Any, co: Coroutine) -> None:
-        Scheduler.ignore(self, co)
+        self.plain.ignore(self, co)
         self.emit(("table", self.handle, "session_coroutine_id", "clear", None, co.n))
 
     def sleeps_not(self: Any, co: Coroutine | None, token: Any) -> None:
@@ -147,5 +147,5 @@ class Telling:
         self.emit(("tracetag", self.handle, co.n, tag, text))
 
     def queue_changed(self: Any, number: int, section: CriticalSection, op: str, co: Any) -> None:
-        Scheduler.queue_changed(self, number, section, op, co)
+        self.plain.queue_changed(self, number, section, op, co)
         self.emit(("table", self.handle, "queue", op, number, getattr(co, "n", 0)))
