@@ -32,6 +32,7 @@ What a node can be told. Keys that skynet has keep skynet's names. The table is 
 | key | type | default | meaning | in skynet |
 | --- | --- | --- | --- | --- |
 """
+WRONG = {"threads": 4}, {"thread": 0}, {"cluster": "clustername.lua"}
 TAIL = """
 `Node` takes three more, which only a program can give: `log` (a list, a function, a file, or a `logging.Logger`),
 `record=True` (record from birth), and `outside` (what stands for the world). See
@@ -122,14 +123,14 @@ A key that does not exist is refused at once. A typing error should not be found
 ```python
 from skynet_lite import ConfigError, Node
 
-for wrong in ({"threads": 4}, {"thread": 0}, {"cluster": "clustername.lua"}):
+for wrong in (@keys@):
     try:
         Node(**wrong)
     except ConfigError as e:
         print(e)
 ```
 ```text
-%s
+@wrong@
 ```
 
 Keys of skynet's that are refused, and why:
@@ -169,13 +170,14 @@ def page() -> str:
         if f.name != "folder"
     ]
     wrong = []
-    for keys in ({"threads": 4}, {"thread": 0}, {"cluster": "clustername.lua"}):
+    for keys in WRONG:
         try:
             config.load(None, keys)
         except config.ConfigError as e:
             wrong.append(str(e))
     refused = [f"| `{key}` | {why} |\n" for key, why in config._REFUSED.items()]
-    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in cells) + TAIL % "\n".join(wrong) + "".join(refused)
+    tail = TAIL.replace("@keys@", str(WRONG)[1:-1].replace("'", '"')).replace("@wrong@", "\n".join(wrong))
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in cells) + tail + "".join(refused)
 
 
 if __name__ == "__main__":

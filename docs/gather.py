@@ -21,7 +21,7 @@ import configuration
 import nbformat
 import skynet_api
 
-from skynet_lite.course.learn import INDEX, KEEPERS, numbered
+from skynet_lite.course.learn import INDEX, files, numbered
 from skynet_lite.view.page import standalone
 from skynet_lite.view.payload import unpack
 
@@ -57,10 +57,8 @@ class Gathering:
 
     def run(self) -> None:
         notebooks = self.root / "notebooks"
-        for file in sorted(notebooks.rglob("*")):
+        for file in files(notebooks):
             name = file.relative_to(notebooks)
-            if not file.is_file() or file.suffix in KEEPERS or any(part.startswith((".", "__")) for part in name.parts):
-                continue
             if file.suffix == ".ipynb":
                 self._write(Path("course") / name, self.notebook(file, name))
             else:

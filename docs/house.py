@@ -46,13 +46,13 @@ ROOMS = (
     Room("view", 2, "how a run is shown", "trace", 3200),
     Room("tell", 2, "classes that tell a recorder", "skynet core trace", 770),
     Room("node", 3, "a node, put together from what is below", BELOW_NODE, 1300),
-    Room("contrib", 3, "HTTP, WebSocket, TLS, DNS, Redis", "lualib skynet core", 1600),
+    Room("contrib", 3, "HTTP, WebSocket, Redis, metrics", "lualib skynet core", 1600),
     Room("replay", 4, "a run again, from its recording", f"node {BELOW_NODE}"),
     Room("__init__", 4, "from skynet_lite import ...", f"node view {BELOW_NODE}"),
     Room("service", 5, "services that come with it", "__init__ lualib skynet core trace", 1300),
     Room("testing", 5, "a node for pytest", "__init__ skynet"),
     Room("top", 5, "a node, in a terminal", "lualib"),
-    Room("course", 5, "lab, learn, doctor, console", "*"),
+    Room("course", 5, "lab, learn, console, begin", "*"),
     Room("check", 6, "the exercises of the notebooks", "*", 2300),
     Room("cli", 6, "the command skynet-lite", "*"),
 )
@@ -73,18 +73,18 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3394,
-    "skynet": 3889,
-    "trace": 3823,
-    "drive": 1816,
-    "lualib": 2861,
+    "core": 3412,
+    "skynet": 3878,
+    "trace": 3826,
+    "drive": 1819,
+    "lualib": 2875,
     "node": 1848,
-    "service": 1698,
-    "contrib": 1749,
-    "tell": 895,
-    "view": 3306,
-    "the runtime": 10946,
-    "the tools": 1599,
+    "service": 1697,
+    "contrib": 1748,
+    "tell": 894,
+    "view": 3303,
+    "the runtime": 10957,
+    "the tools": 1622,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

@@ -1,74 +1,27 @@
 """The screens of `skynet-lite top` in the pages: `python docs/screens.py` makes docs/images/top*.svg anew.
 
-Ours is a live node. skynet's is its own console's answers, recorded (tests/golden/top.json), which `Recorded` gives
-again on a real port.
+Ours is a live node. skynet's is its own console's answers, recorded, which tests/console.py gives again on a real port.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import socket
 import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from console import Recorded  # noqa: E402
 
 from skynet_lite import Node, skynet  # noqa: E402
 from skynet_lite.course.console import Connection  # noqa: E402
 from skynet_lite.top.app import Top, Within  # noqa: E402
 
-ANSWERS: dict[str, list[str]] = json.loads((ROOT / "tests" / "golden" / "top.json").read_text())["answers"]
 SIZE = (104, 22)
-
-
-class Recorded:
-    """A console that answers as the recorded one did: the n-th answer the n-th time, then the last one for `ever`.
-
-    If not, the last look stays what it was: a figure that counts up no more has the rate 0 one look later.
-    It writes a line and its end apart, as skynet does. What was not recorded it does not answer.
-    """
-
-    def __init__(self, port: int = 0, answers: dict[str, list[str]] = ANSWERS, ever: bool = True) -> None:
-        self._answers, self._ever = answers, ever
-        self._listening = socket.create_server(("127.0.0.1", port))
-        self.port: int = self._listening.getsockname()[1]
-        self.asked: list[str] = []
-        self._clients: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):  # closed
-            while True:
-                client, _ = self._listening.accept()
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._clients.append(client)
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError), client, client.makefile("r") as lines:
-            client.sendall(b"Welcome to skynet console\n")
-            for line in map(str.strip, lines):
-                answers = self._answers.get(line, [""])
-                self.asked.append(line)
-                if not self._ever and self.asked.count(line) > len(answers):
-                    continue
-                answer = answers[min(self.asked.count(line), len(answers)) - 1]
-                for part in re.findall(r"[^\n]+|\n", answer):
-                    client.sendall(part.encode())
-
-    def close(self) -> None:
-        """As if the node had ended."""
-        for each in (self._listening, *self._clients):
-            with suppress(OSError):  # it is closed already
-                each.shutdown(socket.SHUT_RDWR)  # the thread that waits for it goes on
-        self._listening.close()
 
 
 def store() -> None:

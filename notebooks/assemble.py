@@ -29,12 +29,18 @@ BOX = {
     "en": '> **Today** (since {since}): {said} `Node(skynet="1.8")` does so, too.',
     "zh": '> **当今的 skynet**（自 {since} 起）：{said}`Node(skynet="1.8")` 也是这样。',
 }
-RULES_ZH = {  # those that a notebook with a Chinese twin shows
-    1: "要等待的协程先自己登记到各张表里，再让出 `SUSPEND`。",
-    2: "`ret` 和 `response` 就在协程里立即完成，不发生切换。",
-    5: "一个协程抛出错误之后，调度器 fork 一个空函数；它一结束，还在等的唤醒和失败的调用就在同一次派发里继续。",
-    7: "唤醒队列一直处理到空：过期的唤醒被丢掉，接着取下一个；然后才告知一个失败的调用。",
-    10: "`socket.listen` 要等 CONNECT 消息，返回编号、地址和端口；`socket.start` 再等第二个 CONNECT。",
+RULES_ZH = {  # those that a notebook with a Chinese twin shows, each with the digest of the English
+    1: ("1ed724292913fd78", "要等待的协程先自己登记到各张表里，再让出 `SUSPEND`。"),
+    2: ("f7e8d719e14d14f8", "`ret` 和 `response` 就在协程里立即完成，不发生切换。"),
+    5: (
+        "d9779059df72c584",
+        "一个协程抛出错误之后，调度器 fork 一个空函数；它一结束，还在等的唤醒和失败的调用就在同一次派发里继续。",
+    ),
+    7: ("6508aea523249e58", "唤醒队列一直处理到空：过期的唤醒被丢掉，接着取下一个；然后才告知一个失败的调用。"),
+    10: (
+        "16fb4ce01549f30a",
+        "`socket.listen` 要等 CONNECT 消息，返回编号、地址和端口；`socket.start` 再等第二个 CONNECT。",
+    ),
 }
 FOLDED = "# solution\n"
 
@@ -113,9 +119,13 @@ def is_generated(cell: Any) -> bool:
 
 
 def today(number: int, lang: str) -> str:
-    """What a rule of the two dialects says of today's skynet, in a box."""
-    rule = RULES[number - 1]
-    said = rule.today if lang == "en" else RULES_ZH[number]
+    """What a rule of the two dialects says of today's skynet, in a box. Raises ValueError if that is not known."""
+    rule = next((rule for rule in RULES if rule.number == number), None)
+    if rule is None:
+        raise ValueError(f"today-{number}: there is no such rule in skynet/dialect.py")
+    if lang == "zh" and (number not in RULES_ZH or RULES_ZH[number][0] != digest(rule.today)):
+        raise ValueError(f"today-{number}: RULES_ZH does not say what the rule says now ({digest(rule.today)})")
+    said = rule.today if lang == "en" else RULES_ZH[number][1]
     return BOX[lang].format(since=rule.since, said=said)
 
 

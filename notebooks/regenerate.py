@@ -119,7 +119,10 @@ def assembled() -> tuple[dict[Path, Any], dict[Path, str], list[str]]:
         abouts = [about(path, notebook) for path, notebook in ready.items()]
         titles = {a.path.name: a.title for a in abouts}
         for path, notebook in ready.items():
-            navigate(notebook, navigation(path, list(ready), titles, lang), lang)
+            try:
+                navigate(notebook, navigation(path, list(ready), titles, lang), lang)
+            except ValueError as e:
+                wrong.append(f"{path.relative_to(FOLDER)}: {e}")
             notebooks[path] = notebook
         if abouts:
             preface = nbformat.read(folder / INDEX, as_version=4).cells[0].source

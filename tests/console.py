@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from skynet_lite import Node
 from skynet_lite.core.outside import secret_file
+from skynet_lite.lualib.console import WELCOME
 
 DATA = Path(__file__).parent / "data" / "console"
+ANSWERS: dict[str, list[str]] = json.loads((Path(__file__).parent / "golden" / "top.json").read_text())["answers"]
+"""What a real skynet's console has answered, by command."""
 END = (b"<CMD OK>\n", b"<CMD Error>\n", b">")
 
 
@@ -66,3 +73,46 @@ class Asking:
         *lines, end = self.ask(said + "\n").splitlines()
         assert end == "<CMD OK>", (said, lines, end)
         return dict(line.split("\t", 1) for line in lines)
+
+
+class Recorded:
+    """A console that answers as the recorded one did: the n-th answer the n-th time, then the last one for `ever`.
+
+    If not, the last look stays what it was: a figure that counts up no more has the rate 0 one look later.
+    It writes a line and its end apart, as skynet does. What was not recorded it does not answer.
+    """
+
+    def __init__(self, port: int = 0, answers: dict[str, list[str]] = ANSWERS, ever: bool = True) -> None:
+        self._answers, self._ever = answers, ever
+        self._listening = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._listening.getsockname()[1]
+        self.asked: list[str] = []
+        self._clients: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                client, _ = self._listening.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._clients.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client, client.makefile("r") as lines:
+            client.sendall(f"{WELCOME}\n".encode())
+            for line in map(str.strip, lines):
+                answers = self._answers.get(line, [""])
+                self.asked.append(line)
+                if not self._ever and self.asked.count(line) > len(answers):
+                    continue
+                answer = answers[min(self.asked.count(line), len(answers)) - 1]
+                for part in re.findall(r"[^\n]+|\n", answer):
+                    client.sendall(part.encode())
+
+    def close(self) -> None:
+        """As if the node had ended."""
+        for each in (self._listening, *self._clients):
+            with suppress(OSError):  # it is closed already
+                each.shutdown(socket.SHUT_RDWR)  # the thread that waits for it goes on
+        self._listening.close()

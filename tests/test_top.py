@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console import served
+from console import ANSWERS, Recorded, served
 
 from skynet_lite.course.console import Connection
-from skynet_lite.top.answers import of_runtime, parked, rows, services
+from skynet_lite.lualib.console import rows
+from skynet_lite.top.answers import of_runtime, parked, services
 from skynet_lite.top.app import Top, Within
 from skynet_lite.top.watch import Console, Looks, Refused
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
 
 import screens  # noqa: E402
-from screens import ANSWERS, Recorded, until  # noqa: E402
+from screens import until  # noqa: E402
 
 LIMIT = 300  # seconds, for a machine that has much else to do; what is waited for takes far less
 

@@ -21,7 +21,7 @@ from .. import skynet
 from ..core.server import Server
 from ..lualib import debug
 from ..skynet import socket
-from ..skynet.scheduler import Scheduler, current
+from ..skynet.scheduler import Scheduler
 from . import httpd
 
 try:
@@ -78,8 +78,7 @@ class Figures:
         self._ended: dict[str, Values] = {name: defaultdict(float) for name in RISING}
 
     def collect(self) -> Iterator[Metric]:
-        server = current().server
-        found: dict[str, Values] = debug.look(lambda node: self._look(server))
+        found: dict[str, Values] = debug.look(lambda node: self._look(node.server))
         for name, values in found.items():
             about, labels = SERIES[name]
             family = (CounterMetricFamily if name in RISING else GaugeMetricFamily)(name, about, labels=labels)
@@ -107,10 +106,10 @@ class Figures:
             found[what] = self._risen(what, rising[what])
         if not server.profile:
             del found["skynet_cpu_seconds"]
-        for row in server.socket_server.netstat():
+        sockets = server.socket_server.netstat()
+        for row in sockets:
             found["skynet_sockets"][row["type"]] += 1
-            found["skynet_socket_unsent_bytes"][""] += row.get("wbuffer") or 0
-        found["skynet_socket_unsent_bytes"][""] += 0  # also where there is no socket
+        found["skynet_socket_unsent_bytes"][""] = sum(row.get("wbuffer") or 0 for row in sockets)
         found["skynet_timers"][""] = len(server.timer)
         found["skynet_uptime_seconds"][""] = server.clock.now() / 100
         return found
@@ -144,7 +143,6 @@ def exporter(addr: str = "127.0.0.1:9100") -> None:
         encode, kind = choose_encoder(str(request.header.get("accept", "")))
         return 200, encode(figures), {"Content-Type": kind}
 
-    listened = socket.listen(addr)
-    listening = listened[0] if isinstance(listened, tuple) else listened  # today, with address and port
+    listening = socket.listening(addr)
     skynet.error("metrics at http://{}:{}/metrics".format(*socket.sockname(listening)))
     socket.start(listening, lambda id, peer: httpd.serve(id, answer))

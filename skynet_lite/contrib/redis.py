@@ -117,7 +117,8 @@ class Redis(_Connection):
         if not commands:
             raise SkynetError("pipeline needs at least one command")
         data = b"".join(map(_pack, commands))
-        return list(self.channel.request(data, partial(self._replies.several, len(commands))))
+        replies: list[Any] = self.channel.request(data, partial(self._replies.several, len(commands)))
+        return replies
 
 
 class Watch(_Connection):

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..core.outside import secret_file
-from ..lualib.console import CONTROLS
+from ..lualib.console import CONTROLS, ERROR, OK, rows
 
-ENDS = ("<CMD OK>", "<CMD Error>")
+ENDS = OK, ERROR
 _PROMPT = re.compile(r"\S*[:(][0-9a-f]+\)?>")  # of the debugger: ":0000000a>", "main(7)>"
 _ADDRESS = re.compile(r":[0-9a-f]{8}$")
 
@@ -176,15 +176,15 @@ class Words:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.commands = {line.split("\t")[0]: line.split("\t")[1] for line in connection.ask("help") if "\t" in line}
+        self.commands = dict(rows(connection.ask("help")))
         self.addresses: dict[str, str] = {}
         self.after("start")
 
     def after(self, line: str) -> None:
         """Look again after what may have changed the list."""
         if (line.split() or [""])[0] in ("start", "snax", "log", "kill", "exit") and not self._connection.closed:
-            rows = [row.split("\t", 1) for row in self._connection.ask("list") if "\t" in row]
-            self.addresses = {row[0]: row[1] for row in rows if _ADDRESS.match(row[0])}
+            listed = rows(self._connection.ask("list"))
+            self.addresses = {address: name for address, name in listed if _ADDRESS.match(address)}
 
     def matching(self, before: str) -> list[tuple[str, str]]:
         """Words that can stand at the end of `before`, with what they mean."""

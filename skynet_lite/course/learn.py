@@ -57,17 +57,24 @@ def numbered(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
 
 
+def files(source: Path) -> list[Path]:
+    """What readers of the course get: nothing that is hidden, or only makes it."""
+    return [
+        file
+        for file in sorted(source.rglob("*"))
+        if file.is_file() and file.suffix not in KEEPERS
+        and not any(part.startswith((".", "__")) for part in file.relative_to(source).parts)
+    ]  # fmt: skip
+
+
 def lay_out(source: Path, folder: Path, change: Callable[[Path], bytes] = Path.read_bytes) -> list[str]:
     """Copy the course into `folder`; the names of files that were there already and differ.
 
     `change`: what to write for a file, if not what is in it. Raises OSError.
     """
     kept = []
-    for file in sorted(source.rglob("*")):
+    for file in files(source):
         name = file.relative_to(source)
-        hidden = any(part.startswith((".", "__")) for part in name.parts)
-        if hidden or file.suffix in KEEPERS or not file.is_file():
-            continue
         theirs, wanted = folder / name, change(file)
         if not theirs.exists():
             theirs.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..core.errors import SkynetError, shown
@@ -15,6 +15,9 @@ from ..core.handle import address_text
 
 CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160)) if c not in b"\t\n"}
 """For str.translate: control characters that a terminal would obey, as visible text."""
+WELCOME, OK, ERROR = "Welcome to skynet console", "<CMD OK>", "<CMD Error>"
+MANY = 200
+"""More services than this are too much for a look at all that goes on in them (verdicts)."""
 LUA = {"nil": None, "true": True, "false": False}
 
 
@@ -44,6 +47,19 @@ def dump_list(table: Any) -> list[str]:
             value = "\t".join(f"{k}:{tostring(v)}" for k, v in pairs(value))
         lines.append(f"{key}\t{tostring(value)}")
     return lines
+
+
+def rows(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What `dump_list` has written: key TAB value."""
+    for line in lines:
+        key, tab, value = line.partition("\t")
+        if tab:
+            yield key, value
+
+
+def fields(value: str) -> dict[str, str]:
+    """A table that was flattened into one line: name:value TAB name:value."""
+    return {name: text for name, colon, text in (word.partition(":") for word in value.split("\t")) if colon}
 
 
 def socket_row(row: dict[str, Any], now: int) -> dict[str, Any]:

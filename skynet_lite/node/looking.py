@@ -9,6 +9,7 @@ from ..core.handle import address_text
 from ..core.message import mail_label
 from ..core.places import Places, is_ours, stack_of
 from ..core.server import Server
+from ..lualib.console import MANY
 from ..skynet.scheduler import Scheduler
 from ..trace.verdicts import standing
 from ..trace.waits import Behind, Who
@@ -88,6 +89,6 @@ def overview(node: Any) -> dict[str, Any] | None:
     if node.closed or node.driver.paused():
         return None
     found = node.look(lambda: rows(node.server))
-    few = len(found) <= 200  # what goes on in more services is too much for a look
+    few = len(found) <= MANY
     # Outside the thread that drives: looking for circles takes time.
     return {"services": found, "verdicts": list(map(str, standing(*node.look(lambda: now(node))))) if few else []}

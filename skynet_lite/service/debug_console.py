@@ -33,7 +33,7 @@ from typing import Any
 from skynet_lite import SkynetError, debug, skynet, snax, socket
 from skynet_lite.core.errors import error_text, text_of
 from skynet_lite.lualib import codecache, memory
-from skynet_lite.lualib.console import CONTROLS, dump_list, literals, number, socket_row, tostring
+from skynet_lite.lualib.console import CONTROLS, ERROR, OK, WELCOME, dump_list, literals, number, socket_row, tostring
 from skynet_lite.skynet.scheduler import current
 from skynet_lite.trace import Trace
 from skynet_lite.trace.aside import Aside
@@ -71,10 +71,10 @@ def docmd(line: str, fd: int) -> None:
         args, named = fitting(name, line, fd)
         result = COMMAND[name][1](*args, **named)
     except Exception as e:
-        say(fd, text_of(e) if isinstance(e, SkynetError) else error_text(e), "<CMD Error>")
+        say(fd, text_of(e) if isinstance(e, SkynetError) else error_text(e), ERROR)
         return
     lines = [result] if isinstance(result, str) else [] if result is None or result is False else dump_list(result)
-    say(fd, *lines, "<CMD OK>")
+    say(fd, *lines, OK)
 
 
 def fitting(name: str, line: str, fd: int) -> tuple[list[Any], dict[str, Any]]:
@@ -151,7 +151,7 @@ def stalled(id: int, size: int) -> None:
 
 
 def console_main_loop(id: int, addr: str) -> None:
-    say(id, "Welcome to skynet console")
+    say(id, WELCOME)
     skynet.error(f"{addr} connected")
     try:
         while (raw := socket.readline(id)) is not None:
@@ -525,8 +525,7 @@ def main(*args: Any) -> None:
     ip, port = args if len(args) == 2 else ("127.0.0.1", args[0] if args else None)
     if port is None or len(args) > 2:
         raise SkynetError('debug_console takes [ip,] port: skynet.newservice("debug_console", 8000)')
-    listened = socket.listen(ip, int(port))
-    listening = listened[0] if isinstance(listened, tuple) else listened  # today, with address and port
+    listening = socket.listening(ip, int(port))
     ip, port = socket.sockname(listening)
     skynet.error(f"Start debug console at {ip}:{port}")
     try:

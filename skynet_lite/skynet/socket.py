@@ -27,9 +27,9 @@ from .socketpool import (  # isort: skip
 
 __all__ = [
     "BUFFER_LIMIT", "abandon", "bind", "block", "close", "close_fd", "disconnected", "header", "invalid", "limit",
-    "listen", "lwrite", "netstat", "nodelay", "onclose", "open", "pause", "peername", "read", "readall", "readline",
-    "resolve", "sendto", "shutdown", "sockname", "start", "stdin", "udp", "udp_address", "udp_connect", "udp_dial",
-    "udp_listen", "warning", "write",
+    "listen", "listening", "lwrite", "netstat", "nodelay", "onclose", "open", "pause", "peername", "read", "readall",
+    "readline", "resolve", "sendto", "shutdown", "sockname", "start", "stdin", "udp", "udp_address", "udp_connect",
+    "udp_dial", "udp_listen", "warning", "write",
 ]  # fmt: skip
 __dir__ = __all__.copy
 
@@ -48,6 +48,12 @@ def listen(host: str, port: int | None = None, backlog: int = 32) -> Any:
     id = service.server.socket_server.listen(service.handle, host, port, backlog)
     s = pool[id] = PoolSocket(service, id, None, "listen")
     return service.listened(s)
+
+
+def listening(host: str, port: int | None = None, backlog: int = 32) -> int:
+    """`listen`, and of what it gives the id alone, in both dialects: Lua's `local id = socket.listen(...)`."""
+    found = listen(host, port, backlog)
+    return int(found[0] if isinstance(found, tuple) else found)
 
 
 def start(id: int, func: Accept | None = None) -> int:

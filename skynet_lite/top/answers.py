@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+
+from ..lualib.console import fields, rows
 
 _TASK = re.compile(r"(.*?) session: (\d+)\t(.*)")
 _RUNTIME = re.compile(r"\[C\]:|\S*lualib/")  # in Lua; our stacks show the program's lines only
@@ -40,19 +41,6 @@ class Parked:
 def of_runtime(line: str) -> bool:
     """Whether a line of a stack is skynet's own, not the program's."""
     return _RUNTIME.match(line.strip()) is not None
-
-
-def rows(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """key TAB value."""
-    for line in lines:
-        key, tab, value = line.partition("\t")
-        if tab:
-            yield key, value
-
-
-def fields(value: str) -> dict[str, str]:
-    """A table that was flattened into one line: name:value TAB name:value."""
-    return {name: text for name, colon, text in (word.partition(":") for word in value.split("\t")) if colon}
 
 
 def services(listed: list[str], stat: list[str], netstat: list[str], mem: list[str]) -> list[Service]:

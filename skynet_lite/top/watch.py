@@ -13,14 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..lualib.console import CONTROLS
-from .answers import Parked, Service, parked, rows, services
+from ..lualib.console import CONTROLS, ERROR, MANY, WELCOME, rows
+from .answers import Parked, Service, parked, services
 
-WELCOME = "Welcome to skynet console"
 GONE = "the node has closed the connection"
 RETRY = 2.0  # seconds between two attempts to connect
 PATIENCE = 50  # ticks that `stat` waits for services; a look takes so long if one is busy
-FEW = 200  # services: for more, verdicts would hold the node up
 
 
 class Connection(Protocol):
@@ -52,7 +50,7 @@ class Console:
         self.take()
         self._say(command)
         *lines, end = self.take()
-        if end == "<CMD Error>":
+        if end == ERROR:
             raise Refused(" ".join(lines).strip())
         return lines
 
@@ -183,7 +181,7 @@ class Looks:
         for service in found:
             self._rates(service, at, before.get(service.address))
         self._asked += not self.ours
-        verdicts = self._ask("verdicts") if self.ours and len(found) <= FEW else []
+        verdicts = self._ask("verdicts") if self.ours and len(found) <= MANY else []
         sockets = sum(1 for _ in rows(netstat))
         return Look(self.ours, found, sockets, int(cmem.get("total", 0)), verdicts, time.monotonic() - began)
 

@@ -151,7 +151,8 @@ class Builder:
         (value,) = rest
         if type(value) is tuple:  # who sleeps, and the number of the token that wakes it
             value, token = value
-            event |= {} if token is None else {"token": token}
+            if token is not None:
+                event["token"] = token
         field = next((field for field in ENTRIES.get(table, ()) if field not in ("session", "")), None)
         if field == "address":
             if op == "set" or table == "unresponse":

@@ -54,7 +54,8 @@ def _data(trace: Film, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
     return {
         "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": trace.snapshot,
         "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(trace.events),
-        "world": encode(trace.world), **({"missing": trace.missing} if trace.missing else {}), "events": events,
+        "world": encode(trace.world), **({"missing": trace.missing} if trace.missing else {}),
+        "events": events,  # the last: `dumps` puts its pieces there
     }  # fmt: skip
 
 

@@ -169,7 +169,8 @@ class Film:
             return self._whole.state(self._numbers[i]) if self._numbers else self.tables().view()
         events = self.events
         n = range(len(events))[i] + 1 if events else 0
-        self._states = self._states or [self.tables()]
+        if not self._states:
+            self._states = [self.tables()]
         nearest = min(n // _CHECKPOINT, len(self._states) - 1)
         tables = self._states[nearest].copy()
         for k in range(nearest * _CHECKPOINT, n):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..doors import door
-from .kinds import Event
+from .kinds import Event, command as yields
 from .language import told
 from .parked import socket_waits
 from .text import cells, fit
@@ -158,7 +158,7 @@ def behind(events: Iterable[Event], names: dict[str, str]) -> Behind:
                 named_in[e["source"], e["session"]] = f"{[*e.get('body', []), '', ''][1]} of service.new"
         elif kind == "resume" and e["args"] == ["request"] and service in last:
             asked[service, e["co"]] = last[service].get("body", [])
-        elif kind in ("yield", "co_error", "kill") and e.get("what", e.get("command", "EXIT")) == "EXIT":
+        elif kind in ("co_error", "kill") or (kind == "yield" and yields(e) == "EXIT"):
             asked.pop((service, e["co"]), None)
         elif kind == "birth" and launcher in last:
             what, *words = map(str, last[launcher].get("body", [""]))

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..trace.files import to_json
 from ..trace.language import speaking
 from .forms import forms, word
 from .payload import pack, payload
@@ -63,9 +64,7 @@ def _page(trace: Trace, beside: Trace | None, diff: Diff | None, title: str | No
 
 
 def _filled(traces: list[dict[str, Any]], words: str, rows: Any = None, compared: str = "") -> str:
-    data = json.dumps(
-        {"traces": traces, "rows": rows, "words": forms("page.")}, ensure_ascii=True, separators=(",", ":")
-    )
+    data = to_json({"traces": traces, "rows": rows, "words": forms("page.")})
     long = len(data) > _LONG
     parts = {
         "type": "text/plain" if long else "application/json",

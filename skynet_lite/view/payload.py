@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..trace.files import to_json
 from ..trace.language import speaking
 from ..trace.steps import Step
 from ..trace.text import line, printable
@@ -99,10 +100,6 @@ def _column(values: Iterable[str]) -> list[list[Any]]:
     return [list(known), numbers]
 
 
-def _text(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-
-
 def _pieces(texts: list[str]) -> list[Any]:
     """A short run is one piece, which may as well be data at once."""
     return texts if len(texts) > 1 else [json.loads(text) for text in texts]
@@ -133,9 +130,9 @@ class _Told:
                 self._count(service, name)
         causes = _causes(trace.events[:end])
         for begin in range(first, max(end, first + 1), PIECE):
-            self.tables.append(_text(self._tables.all))
+            self.tables.append(to_json(self._tables.all))
             rows = [self._row(i, trace.events[i], causes[i]) for i in range(begin, min(begin + PIECE, end))]
-            self.events.append(_text({name: [row[name] for row in rows] for name in rows[0]} if rows else {}))
+            self.events.append(to_json({name: [row[name] for row in rows] for name in rows[0]} if rows else {}))
 
     def _row(self, i: int, e: dict[str, Any], cause: int | None) -> dict[str, Any]:
         service, who, place = e.get("service", ""), _coroutine(e), None
@@ -189,7 +186,7 @@ def _film(story: Story) -> list[str]:
         high = len(edges) if stop is None else max(1, bisect_right(edges, stop))
         for piece in pieces[low:high]:
             piece[name].append(what)
-    return [_text(piece) for piece in pieces]
+    return [to_json(piece) for piece in pieces]
 
 
 def _density(trace: Trace, story: Story) -> list[list[Any]]:

@@ -10,9 +10,9 @@ can make viewers of them again (page.standalone).
 from __future__ import annotations
 
 import base64
-import json
 from typing import TYPE_CHECKING, Any
 
+from ..trace.files import to_json
 from ..trace.language import speaking
 from .forms import word
 from .page import script
@@ -45,7 +45,7 @@ class Stepper(anywidget.AnyWidget):
         if step is not None and not first <= step < first + events:
             raise ValueError(f"no step {step} here: events {first} to {first + events - 1}")
         super().__init__(
-            payload=json.dumps(data, ensure_ascii=True, separators=(",", ":")),
+            payload=to_json(data),
             step=first if step is None else step,
             theme=theme,
         )

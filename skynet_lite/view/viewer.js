@@ -149,7 +149,6 @@ class Film {
     this.data = data;
     this.events = new Pieces(data.events);
     this.stands = data.tables.map((t) => (typeof t === "string" ? t : JSON.stringify(t))); // before each piece
-    this.piece = 0;
     this.start(0);
   }
 
@@ -186,7 +185,6 @@ export function mount(el, data, options = {}) {
 
 class Viewer {
   constructor(el, data, options) {
-    const begin = performance.now();
     const words = ([known, numbers]) => numbers.map((n) => known[n]);
     this.data = data = {...data, kinds: words(data.kinds), services: words(data.services), coroutine: words(data.coroutine)};
     // What the viewer says, in the language of its data: a form of words_en.toml with its names filled in.
@@ -216,7 +214,6 @@ class Viewer {
     this.resize();
     const wanted = options.step === undefined || options.step === null ? data.first : options.step;
     this.goto(this.nearest(wanted - data.first), true);
-    this.loaded = performance.now() - begin;
     // Not for a new height: another service has other cards, and everything else stays as it is.
     this.watcher = new ResizeObserver(() => { if (this.root.clientWidth !== this.across) this.resize(); });
     this.watcher.observe(this.root);
@@ -292,7 +289,7 @@ class Viewer {
 </header>
 ${d.verdicts.length ? `<details><summary>${word(many(d.verdicts.length, "findings"), {n: d.verdicts.length, counted})}</summary><ul>${d.verdicts.map((v) =>
     `<li><button data-go="${v[1] - d.first}" aria-label="${word("go", {n: v[1]})}">${v[1]}</button> ${escape(v[2].replace(/ \[\S+ \d+\]$/, ""))}</li>`).join("")}</ul></details>` : ""}
-${d.density ? `<details class="dense" open><summary>${word("density", {n: d.kinds.length})}</summary><div class="crowd"><svg role="img" aria-label="${word("density", {n: d.kinds.length})}"></svg><div class="lens"></div></div></details>` : ""}
+${d.density ? `<details open><summary>${word("density", {n: d.kinds.length})}</summary><div class="crowd"><svg role="img" aria-label="${word("density", {n: d.kinds.length})}"></svg><div class="lens"></div></div></details>` : ""}
 <div class="film"><svg role="img" aria-label="${word("timeline", {title: d.title})}"></svg><div class="veil"></div><div class="cursor"></div></div>
 ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></div>` : ""}
 <div class="axis" aria-hidden="true"><svg></svg><b></b></div>
@@ -366,7 +363,6 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     }
     if (!this.visible.length) this.visible = d.kinds.length ? [0] : [];
     this.slider.max = Math.max(0, this.visible.length - 1);
-    this.overview();
     this.look(false);
   }
 
@@ -389,6 +385,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     if (name === "service") this.fixed = select.value;
     else this[name] = select.type === "checkbox" ? select.checked : select.value;
     this.select();
+    this.overview();
     this.goto(this.nearest(this.step), true);
   }
 
@@ -456,7 +453,6 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
   }
 
   act(act) {
-    const begin = performance.now();
     const go = (way) => this.goto(this.visible[Math.max(0, Math.min(this.visible.length - 1, this.from(way)))]);
     if (act === "forward") go(1);
     else if (act === "back") go(-1);
@@ -470,7 +466,6 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     else if (act === "focus") this.root.focus();
     else if (act === "link") this.link();
     else if (act === "idle") { this.idle = !this.idle; this.paint(this.width); this.point(); }
-    this.spent = performance.now() - begin;
   }
 
   /** Which step is `way` steps away. A jump may have led to an event that is none: then it lies between two. */
@@ -546,7 +541,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     this.draw();
     this.cards();
     this.code();
-    if (!quiet || this.options.eager) this.options.onstep?.(i + this.data.first);
+    if (!quiet) this.options.onstep?.(i + this.data.first);
   }
 
   /** The last of the bookkeeping that belongs to a step: tables are looked at when it has been done. */
@@ -990,7 +985,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     const g = c.getContext("2d"), style = getComputedStyle(this.root), n = Math.max(1, this.visible.length);
     const colours = {resume: style.getPropertyValue("--resume"), yield: style.getPropertyValue("--stop"), co_error: style.getPropertyValue("--stop"),
       ready: style.getPropertyValue("--socket"), command: style.getPropertyValue("--socket"), wakeup: style.getPropertyValue("--wakeup")};
-    g.scale(ratio, 1 * ratio);
+    g.scale(ratio, ratio);
     const last = {}; // where a kind was drawn last: of a long run many steps share a pixel
     this.visible.forEach((i, k) => {
       const kind = this.data.kinds[i], colour = colours[kind], pixel = Math.floor((k / n) * (width - 16) * ratio);

@@ -226,7 +226,8 @@ class Teller:
         return "send.call" if e["session"] else "send"
 
     def _table(self, e: Event, fields: dict[str, Any], t: Any) -> str:
-        fields |= {"address": self._name(str(e["address"]))} if "address" in e else {}
+        if "address" in e:
+            fields["address"] = self._name(str(e["address"]))
         if e["table"] == "queue":
             members = t.get("queue", {}).get(e.get("session"), [])
             key = "holds.waiting" if members[1:] else "holds" if members else "empty"

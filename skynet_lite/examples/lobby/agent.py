@@ -31,15 +31,21 @@ REQUEST = {word: in_hall(word) for word in ("name", "rooms", "join", "say")} | {
 
 def serve() -> None:
     """Line by line, until the client has gone or says quit."""
-    while (line := socket.readline(fd)) is not None:
-        word, _, rest = line.decode("utf-8", "surrogateescape").strip().partition(" ")
-        if word == "quit":
-            break
-        f = REQUEST.get(word)
-        try:
-            write(f(rest) if f else f"error: there are {', '.join(REQUEST)} and quit")
-        except SkynetError as e:  # a match may end while we ask it
-            write(f"error: {e}")
+    try:
+        while (line := socket.readline(fd)) is not None:
+            word, _, rest = line.decode("utf-8", "surrogateescape").strip().partition(" ")
+            if word == "quit":
+                break
+            f = REQUEST.get(word)
+            try:
+                write(f(rest) if f else f"error: there are {', '.join(REQUEST)} and quit")
+            except SkynetError as e:  # a match may end while we ask it
+                write(f"error: {e}")
+    finally:  # whatever went wrong, the name is free again
+        skynet.fork(leave)
+
+
+def leave() -> None:
     skynet.send(hall, "lua", "leave")
     if game:
         skynet.send(game, "lua", "left")

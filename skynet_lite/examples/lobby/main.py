@@ -6,7 +6,7 @@ from skynet_lite import skynet, socket
 @skynet.start
 def main() -> None:
     hall = skynet.newservice("hall")
-    listening = socket.listen(skynet.getenv("address") or "127.0.0.1", int(skynet.getenv("port") or 0), 256)
+    listening = socket.listening(skynet.getenv("address") or "127.0.0.1", int(skynet.getenv("port") or 0), 256)
 
     def accept(fd: int, addr: str) -> None:
         skynet.newservice("agent", fd, hall)

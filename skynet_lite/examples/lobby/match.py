@@ -22,7 +22,8 @@ def late() -> None:
     missing = [agent for agent in players if agent not in moves]
     if len(missing) == 1:
         beaten(missing[0], "was too slow")
-    end("over: nobody has moved")
+    else:
+        end("over: nobody has moved")
 
 
 def play(agent: int, move: str) -> str:
@@ -38,8 +39,9 @@ def decide() -> None:
     (a, mine), (b, theirs) = moves.items()
     if mine == theirs:
         end(f"over: {mine} twice, nobody wins")
-    loser = b if BEATS[mine] == theirs else a
-    beaten(loser, f"had {moves[loser]}")
+    else:
+        loser = b if BEATS[mine] == theirs else a
+        beaten(loser, f"had {moves[loser]}")
 
 
 @skynet.start
@@ -48,7 +50,8 @@ def main(a: int, name_a: str, b: int, name_b: str) -> None:
     def dispatch(session: int, source: int, command: str, move: str = "") -> None:
         if command == "left":
             beaten(source, "has left")
-        skynet.retpack(play(source, move))
+        else:
+            skynet.retpack(play(source, move))
 
     players.update({a: name_a, b: name_b})
     for agent, other in ((a, name_b), (b, name_a)):

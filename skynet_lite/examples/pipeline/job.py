@@ -29,9 +29,12 @@ def read(fd: int, pool: int) -> None:
     end(fd)
 
 
-def write(fd: int, number: int, data: bytes) -> None:
+def write(fd: int, number: int, data: bytes | None) -> None:
     """Blocks come back in any order: a gzip file is its blocks one after the other, so each waits for its turn."""
     global written
+    if data is None:  # it was lost: the client sees a connection that ends too early
+        socket.shutdown(fd)
+        return skynet.exit()
     packed[number] = data
     while written in packed:
         socket.write(fd, packed.pop(written))

@@ -6,7 +6,7 @@ from skynet_lite import skynet, socket
 @skynet.start
 def main() -> None:
     pool = skynet.newservice("pool", int(skynet.getenv("pool") or 4))
-    listening = socket.listen(skynet.getenv("address") or "127.0.0.1", int(skynet.getenv("port") or 0))
+    listening = socket.listening(skynet.getenv("address") or "127.0.0.1", int(skynet.getenv("port") or 0))
 
     @skynet.dispatch("lua")
     def port(session: int, source: int, what: str) -> None:

@@ -6,7 +6,7 @@ A message is a coroutine, so a queue of waiting requests is a list of coroutines
 from collections import deque
 from typing import Any
 
-from skynet_lite import skynet
+from skynet_lite import SkynetError, skynet
 
 idle: deque[int] = deque()  # packers, the first that came back first: so all have their share
 waiting: deque[Any] = deque()  # coroutines, the first that came first
@@ -18,7 +18,11 @@ def take(session: int, source: int, number: int, block: bytes) -> None:
         skynet.wait()
     packer = idle.popleft()
     skynet.retpack()  # taken: whoever asked may read the next block, while we go on
-    data = skynet.call(packer, "lua", block)
+    try:
+        data = skynet.call(packer, "lua", block)
+    except SkynetError as e:
+        skynet.error(f"a block is lost : {e}")
+        data = None  # and its job ends
     idle.append(packer)
     if waiting:
         skynet.wakeup(waiting.popleft())

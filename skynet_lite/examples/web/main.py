@@ -71,7 +71,7 @@ def news(watch: redis.Watch) -> None:
 @skynet.start
 def main() -> None:
     global db
-    listening = socket.listen(skynet.getenv("address") or "127.0.0.1", int(skynet.getenv("port") or 0), 256)
+    listening = socket.listening(skynet.getenv("address") or "127.0.0.1", int(skynet.getenv("port") or 0), 256)
 
     @skynet.dispatch("lua")
     def port(session: int, source: int, what: str) -> None:
