@@ -91,3 +91,9 @@ def test_a_server_may_log_as_much_as_it_likes(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_a_goal_is_judged_by_its_figures(goal, measured, verdict):
     assert report._verdict(measured, {"goal": 1.0, "moonshot": 0.6} | goal) == verdict
+
+
+def test_what_is_counted_stands_on_the_page() -> None:
+    """`--write` stores new figures; the page is made anew with a run, or by hand from `report._counted()`."""
+    page = Path(__file__).parent.parent / "docs" / "performance.md"
+    assert report._counted().strip() in page.read_text(encoding="utf-8")

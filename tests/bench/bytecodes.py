@@ -37,7 +37,7 @@ COUNTS = {  # operation → how many of them tell its price
 }  # fmt: skip
 
 HEAD = """\
-# Bytecodes of one operation, on each Python that CI has: what tests/test_speed.py compares with.
+# Bytecodes of one operation, on each Python that pyproject.toml names: what tests/test_speed.py compares with.
 # Made by `python tests/bench/bytecodes.py --write`.
 """
 
