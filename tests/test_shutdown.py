@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import LIMIT, said
+from harness import LIMIT, in_thread, said
 
 from skynet_lite import ConfigError, Node, SkynetError, skynet
 from skynet_lite.testing import NodeUnderTest
@@ -210,17 +211,27 @@ def test_two_shutdowns_at_once_are_one(thread: int) -> None:
 @pytest.mark.parametrize("how", ["run_forever", "run"])
 def test_a_signal_handler_may_shut_down(thread: int, how: str) -> None:
     """Also while the main thread drives: what drives comes back, and does not wait for a node that is closed."""
-    node = Node(log=list, thread=thread)
+    node, runs = Node(log=list, thread=thread), threading.Event()
+
+    def signals() -> None:
+        assert runs.wait(LIMIT)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    def says_so() -> None:
+        skynet.timeout(1, runs.set)
+
     node.newservice(saver)
+    node.newservice(says_so)
     before = signal.signal(signal.SIGALRM, lambda *_: node.shutdown())
+    sender = in_thread(signals)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
         if how == "run":
             with pytest.raises(SkynetError, match="was closed in the meantime"):
-                node.run(until=lambda: False, timeout=30)
+                node.run(until=lambda: False, timeout=LIMIT)
         else:
             node.run_forever()
     finally:
+        sender.join()
         signal.signal(signal.SIGALRM, before)
     assert node.closed and node.shutdown() and said(node) == ["saved"]
 
