@@ -213,25 +213,34 @@ def test_a_signal_handler_may_shut_down(thread: int, how: str) -> None:
     """Also while the main thread drives: what drives comes back, and does not wait for a node that is closed."""
     node, runs = Node(log=list, thread=thread), threading.Event()
 
-    def signals() -> None:
+    def asks() -> bool:  # in the thread that drives, between two messages
+        if not node.closed:
+            signal.raise_signal(signal.SIGALRM)
+        return False
+
+    def driven() -> None:
+        while not node.driver.serving:
+            skynet.sleep(1)
+        skynet.sleep(1)
+        runs.set()
+
+    def sends() -> None:
         assert runs.wait(LIMIT)
         os.kill(os.getpid(), signal.SIGALRM)
-
-    def says_so() -> None:
-        skynet.timeout(1, runs.set)
+        node.driver.wake()  # a signal that comes just before the poll does not interrupt it
 
     node.newservice(saver)
-    node.newservice(says_so)
     before = signal.signal(signal.SIGALRM, lambda *_: node.shutdown())
-    sender = in_thread(signals)
     try:
         if how == "run":
             with pytest.raises(SkynetError, match="was closed in the meantime"):
-                node.run(until=lambda: False, timeout=LIMIT)
+                node.run(until=asks, timeout=LIMIT)
         else:
+            node.newservice(lambda: skynet.fork(driven) and None)
+            sender = in_thread(sends)
             node.run_forever()
+            sender.join()
     finally:
-        sender.join()
         signal.signal(signal.SIGALRM, before)
     assert node.closed and node.shutdown() and said(node) == ["saved"]
 
