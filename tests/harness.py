@@ -6,12 +6,17 @@ function of the same name into scenarios.py.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 import select
 import shutil
 import socket as pysocket
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +26,13 @@ from scenarios import SCENARIOS, Chunk
 from skynet_lite import Node, Trace, socket
 from skynet_lite.trace.kinds import each
 
+DOCS = Path(__file__).parent.parent / "docs"
 TRACES = Path(__file__).parent / "golden" / "traces"
 FOLDERS = {"1.1": TRACES, "1.8": TRACES.parent / "traces-today"}  # by dialect
 EXAMPLES = int(os.environ.get("FUZZ", 100))
 """Of each test that edits files at random: some in the suite, many where somebody asks for a long run."""
 TIMEOUT = 10.0  # real seconds, for what should take none
+LIMIT = 30.0  # the same, where other threads or processes have to get their turn first
 
 
 def seeds(cases: int) -> range:
@@ -254,13 +261,87 @@ def echo_trace() -> Trace:
     return trace
 
 
-PACKAGES = {"nc": "netcat-openbsd", "redis-cli": "redis-tools"}  # of Debian, where the name is another
+def until(true: Callable[[], Any], limit: float = LIMIT) -> Any:
+    """Wait for what another thread or process does, and give it; a test that would wait for ever fails."""
+    end = time.monotonic() + limit
+    while not (what := true()):
+        assert time.monotonic() < end, "it did not come in time"
+        time.sleep(0.001)
+    return what
+
+
+async def auntil(true: Callable[[], Any]) -> None:
+    """The same in an asyncio loop, which runs meanwhile."""
+    async with asyncio.timeout(LIMIT):
+        while not true():
+            await asyncio.sleep(0)
+
+
+def in_thread(f: Callable[..., Any], *args: Any) -> threading.Thread:
+    thread = threading.Thread(target=f, args=args)
+    thread.start()
+    return thread
+
+
+class Gate:
+    """Blocks its thread until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, value: Any = None) -> Any:
+        self.entered.set()
+        assert self.open.wait(LIMIT)
+        return value
+
+
+@contextmanager
+def opened(*gates: Gate) -> Iterator[None]:
+    """No thread outlives its test."""
+    try:
+        yield
+    finally:
+        for gate in gates:
+            gate.open.set()
+
+
+def said(node: Node) -> list[str]:
+    """What services have logged themselves: the line without who, and without what the node says of births and ends."""
+    lines = [line.partition("] ")[2] for line in node.log_lines]
+    return [line for line in lines if not line.startswith(("LAUNCH", "KILL"))]
+
+
+def programs(page: str) -> list[str]:
+    """The blocks of Python in the text of a page."""
+    return re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def assert_page_passes(pytester: pytest.Pytester, name: str, passed: int) -> None:
+    """The programs of a page of docs/ are one test file, and its tests pass."""
+    pytester.makepyfile("\n".join(programs((DOCS / name).read_text(encoding="utf-8"))))
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist").assert_outcomes(passed=passed)
+
+
+REQUIRED = os.environ.get("BROWSER_TESTS") == "required"
+"""As in .ci/run, which installs all that tests need: what is missing there is an error."""
+
+
+def skip(reason: str) -> None:
+    """Skip a test for what this machine has not; where all is required, fail."""
+    (pytest.fail if REQUIRED else pytest.skip)(reason)
+
+
+PACKAGES = {
+    "nc": "netcat-openbsd",
+    "redis-cli": "redis-tools",
+    "systemd-analyze": "systemd",
+}  # of Debian, where the name is another
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
     """Skip where a program is missing, with the reason; with BROWSER_TESTS=required, as in .ci/run, the test runs, and fails."""
     missing = [PACKAGES.get(program, program) for program in programs if shutil.which(program) is None]
     return pytest.mark.skipif(
-        bool(missing) and os.environ.get("BROWSER_TESTS") != "required",
+        bool(missing) and not REQUIRED,
         reason=f"a program is missing: apt-get install {' '.join(missing)}, and this test runs",
     )

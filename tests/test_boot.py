@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import EXAMPLES
+from harness import EXAMPLES, until
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from skynet_lite import AddressError, CallError, ConfigError, Node, SkynetError, harbor, service, skynet
@@ -441,14 +440,6 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "skynet_lite", "run", "config.toml"],
         capture_output=True, text=True, timeout=60, cwd=folder,
     )  # fmt: skip
-
-
-def until(found: Callable[[], Any], seconds: float = 30) -> Any:
-    end = time.monotonic() + seconds
-    while not (what := found()):
-        assert time.monotonic() < end, "it did not come in time"
-        time.sleep(0.01)
-    return what
 
 
 def read(path: Path) -> str:

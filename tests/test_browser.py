@@ -20,7 +20,7 @@ from typing import Any
 import nbformat
 import pytest
 from chinese import foreign, said
-from harness import TRACES, Play, echo_trace
+from harness import REQUIRED, TRACES, Play, echo_trace
 from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Error, Page, sync_playwright
 from views import lobby
 
@@ -29,7 +29,7 @@ from skynet_lite import Node, Trace, skynet
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("BROWSER_TESTS") != "required",
+    CHROMIUM is None and not REQUIRED,
     reason="no Chromium here: apt-get install chromium, and these tests run",
 )
 
@@ -592,7 +592,7 @@ def test_idle_lanes_of_a_long_run_are_folded(browser: Browser, crowded: Trace, t
     here = page.evaluate(
         "viewers[0].laneOf.get(`${viewers[0].data.services[viewers[0].step]}|${viewers[0].data.coroutine[viewers[0].step]}`)"
     )
-    assert here is None or top <= 20 + 34 * here < top + 430
+    assert top <= 20 + 34 * here < top + 430
     page.evaluate("document.querySelector('.film').scrollTop = 1e6")
     page.wait_for_function(
         "[...document.querySelectorAll('.film svg text')].some((t) => +t.getAttribute('y') > viewers[0].height - 60)"

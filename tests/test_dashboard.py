@@ -5,20 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
+
+from harness import until
 
 from skynet_lite import Node, language, skynet, socket
 from skynet_lite.view.dashboard import ROWS, Dashboard
-
-
-def until(over: Callable[[], bool]) -> None:
-    """Wait for another thread; what is waited for takes far less than this limit."""
-    end = time.monotonic() + 20
-    while not over():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def counter() -> None:

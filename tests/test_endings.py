@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+from harness import LIMIT, until
 
 import skynet_lite
 from skynet_lite import Node, SkynetError, skynet, socket
@@ -29,7 +29,6 @@ HEART = (
     "skynet/calls", "skynet/waits",
 )  # fmt: skip
 """Whose lines a Ctrl-C comes at; with ENDINGS in the environment, at those of the whole package (minutes)."""
-LIMIT = 20.0  # real seconds, for what should take none
 
 
 def echo() -> None:
@@ -578,10 +577,3 @@ def test_sigterm_while_a_daemon_starts_takes_its_pid_file_away(tmp_path: Path) -
     pid = int(pidfile.read_text())
     os.kill(pid, signal.SIGTERM)
     until(lambda: not pidfile.exists())
-
-
-def until(true: Callable[[], Any]) -> None:
-    end = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.001)

@@ -118,7 +118,7 @@ def test_wrk_asks_for_page_and_wall(wall: tuple[NodeUnderTest, int]) -> None:
     """Twenty connections without a pause, to what stands in a file and to what Redis is asked for: no error."""
     node, port = wall
     for path in ("", "wall"):
-        told = run("wrk", "-t1", "-c20", "-d1", f"http://127.0.0.1:{port}/{path}").stdout.decode()
+        told = run("wrk", "-t1", "-c20", "-d1", "--timeout", "30s", f"http://127.0.0.1:{port}/{path}").stdout.decode()
         assert int(told.split(" requests in")[0].split()[-1]) > 0
         assert "Non-2xx" not in told and "Socket errors" not in told, told
     assert not [line for line in node.log_lines if "Traceback" in line]

@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 from greenlet import GreenletExit
+from harness import LIMIT
 
 import skynet_lite
 from skynet_lite import (
@@ -45,7 +46,6 @@ from skynet_lite import (
 )  # fmt: skip
 from skynet_lite.contrib import httpc, httpd, websocket
 
-LIMIT = 20.0  # real seconds, for what should take none
 THREADS = pytest.mark.parametrize("thread", [1, 4])
 injected: list[str] = []  # every fault that was raised, for the last test to count
 

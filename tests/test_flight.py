@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 from console import Asking, console_node, port_of, token_of
+from harness import DOCS, programs
 
 from skynet_lite import ConfigError, Node, SkynetError, Trace, skynet
 from skynet_lite.core.errors import CallError
+from skynet_lite.node.config import load
 from skynet_lite.trace.kinds import KINDS
 
 WIDEST = max(kind.width for kind in KINDS.values())
@@ -145,16 +147,17 @@ def test_the_names_are_the_same_in_each_run(tmp_path: Path) -> None:
     assert first.text() == second.text()
 
 
-def test_a_folder_is_made_and_one_that_cannot_be_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["new/folder", "file"])
+def test_a_folder_is_made_and_one_that_cannot_be_is_told(tmp_path: Path, folder: str) -> None:
     """A fault is seen once: no recording is lost for want of a folder. In the log; the node goes on."""
     (tmp_path / "file").touch()
-    for folder in (tmp_path / "new" / "folder", tmp_path / "file"):
-        with recorded(folder) as node:
-            addr = node.newservice(echo)
-            send(node, addr, "boom")
-            assert node.call(addr, "lua", 1) == 1
-            assert (folder / "flight-1.json").is_file() == ("NotADirectoryError" not in node.log_lines[-1])
-    assert (tmp_path / "new" / "folder" / "flight-1.json").is_file()
+    with recorded(tmp_path / folder) as node:
+        addr = node.newservice(echo)
+        send(node, addr, "boom")
+        assert node.call(addr, "lua", 1) == 1
+    written = folder != "file"
+    assert (tmp_path / folder / "flight-1.json").is_file() == written
+    assert ("NotADirectoryError" in node.log_lines[-1]) == (not written)
 
 
 def test_a_fault_that_ends_the_program_is_written_at_the_close(tmp_path: Path) -> None:
@@ -355,12 +358,23 @@ def test_a_command_that_writes_can_be_replayed(tmp_path: Path) -> None:
 
 
 def test_the_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its programs run, one after the other, as they stand."""
+    """Its programs run, one after the other, and leave the files of which it speaks; its keys are keys."""
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parent.parent / "docs" / "flight.md").read_text()
+    page = (DOCS / "flight.md").read_text(encoding="utf-8")
+    fault, on_a_signal, asked = programs(page)
+    on_a_signal += "    signal.raise_signal(signal.SIGUSR1)\n    node.run_until_idle()\n"
     before, names = signal.getsignal(signal.SIGUSR1), dict[str, Any]()
     try:
-        for program in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        for program, there in (
+            (fault, ["flight-1.json"]),
+            (on_a_signal, ["flight-1.json", "flight-1.json.old"]),
+            (asked, ["flight-1.json", "flight-1.json.old", "run.html"]),
+        ):
             exec(compile(program, "flight.py", "exec"), names)
+            assert files(tmp_path) == there, program
     finally:
         signal.signal(signal.SIGUSR1, before)
+    (configuration,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "config.toml").write_text(configuration)
+    keys = load(tmp_path / "config.toml", {})
+    assert (keys.start, keys.recorder, Path(keys.logpath).name) == ("main", 10_000, "flights")

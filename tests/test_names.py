@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 import pytest
+from harness import programs
 
 import skynet_lite
 from skynet_lite import Node
@@ -45,13 +46,13 @@ def resolve(path: str) -> Any:
     return what
 
 
-def programs(path: Path) -> list[str]:
+def shown(path: Path) -> list[str]:
     """Code that a document shows: a notebook is one program, each block of a page is one."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         cells = json.loads(text)["cells"]
         return ["\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")]
-    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return programs(text)
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -96,7 +97,7 @@ def spoken_of(text: str) -> set[str]:
 def test_what_a_document_names_is_there(document: str) -> None:
     """All that its code imports, all attributes of those modules, all names with dots in its text."""
     path = ROOT / document
-    names = {name for program in programs(path) for name in used(program)}
+    names = {name for program in shown(path) for name in used(program)}
     if path.suffix == ".md":
         names |= spoken_of(path.read_text(encoding="utf-8"))
     missing = []
@@ -124,7 +125,7 @@ def test_the_documents_are_read() -> None:
     for wrong in ("skynet_lite.nothing", "skynet_lite.socket.nothing", "skynet_lite.trace.nothing.more"):
         with pytest.raises((AttributeError, ModuleNotFoundError)):
             resolve(wrong)
-    found = {name for path in DOCUMENTS for program in programs(ROOT / path) for name in used(program)}
+    found = {name for path in DOCUMENTS for program in shown(ROOT / path) for name in used(program)}
     assert {"skynet_lite.socket.start", "skynet_lite.skynet.wakeup", "skynet_lite.check.check"} <= found
     assert len(found) > 60
 
@@ -175,7 +176,7 @@ def test_a_library_shows_what_is_meant_to_be_used(name: str) -> None:
 def test_what_is_used_is_shown() -> None:
     """A name that the table of functions or a document uses stands in the dir() of its library."""
     paths = {f"skynet_lite.{path}" for data in API.values() for path in data.get("ours", {}).values()}
-    paths |= {name for path in DOCUMENTS for program in programs(ROOT / path) for name in used(program)}
+    paths |= {name for path in DOCUMENTS for program in shown(ROOT / path) for name in used(program)}
     hidden = set()
     for path in paths:
         _, library, *rest = path.split(".")[:3] if path.count(".") else ("", "")

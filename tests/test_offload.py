@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import LIMIT, Gate, opened, until
 
 from skynet_lite import CallError, DriveTimeout, Node, SkynetError, skynet
 from skynet_lite.trace import Trace
 
-LIMIT = 20.0  # real seconds, for what should take none
 DRIVERS = pytest.mark.parametrize(
     "keys", [{}, {"clock": "virtual"}, {"thread": 4}, {"thread": 4, "clock": "virtual"}], ids=str
 )
@@ -27,28 +26,6 @@ DRIVERS = pytest.mark.parametrize(
 
 def double(n: int) -> int:
     return 2 * n
-
-
-class Gate:
-    """Blocks its thread until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered, self.open = threading.Event(), threading.Event()
-
-    def __call__(self, value: Any = None) -> Any:
-        self.entered.set()
-        assert self.open.wait(LIMIT)
-        return value
-
-
-@contextmanager
-def opened(*gates: Gate) -> Iterator[None]:
-    """No thread outlives its test."""
-    try:
-        yield
-    finally:
-        for gate in gates:
-            gate.open.set()
 
 
 def offloads(f: Any) -> Any:
@@ -307,8 +284,7 @@ def test_a_coroutine_is_killed_while_its_answer_is_on_its_way() -> None:
         node.run(until=gate.entered.is_set, timeout=LIMIT)
         node.send(addr, "lua")
         gate.open.set()
-        while not node.driver.jobs:
-            gate.open.wait()
+        until(lambda: node.driver.jobs)
         node.run_until_idle()
         assert node.service(addr).tables()["session_id_coroutine"] == {}
         assert not any("error" in line for line in node.log_lines)
@@ -344,27 +320,27 @@ def test_close_does_not_wait_for_a_thread_that_blocks(keys: Any) -> None:
 
 def test_so_many_run_at_once_as_the_key_says() -> None:
     """The pool is the node's, made at the first use; a node that offloads nothing has no thread more."""
-    running, most, lock = 0, 0, threading.Lock()
+    gate, begun, ended = Gate(), list[int](), list[int]()
 
-    def job() -> None:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        with lock:
-            running -= 1
+    def job(n: int) -> None:
+        begun.append(n)
+        gate()
+        ended.append(n)
 
     def main() -> None:
-        for _ in range(20):
-            skynet.fork(skynet.offload, job)
+        for n in range(20):
+            skynet.fork(skynet.offload, job, n)
 
     before = threading.active_count()
-    with Node(log=list, offload=2, clock="virtual") as node:
+    with opened(gate), Node(log=list, offload=2, clock="virtual") as node:
         node.newservice(lambda: None)
         assert threading.active_count() == before
         node.newservice(main)
+        node.run(until=lambda: len(begun) == 2 and len(node.waits()) == 20, timeout=LIMIT)
+        assert threading.active_count() == before + 2, "nobody is there to begin a third"
+        gate.open.set()
         node.run_until_idle()
-        assert 0 < most <= 2 and threading.active_count() <= before + 2
+        assert sorted(begun) == sorted(ended) == list(range(20)) and threading.active_count() == before + 2
     assert threading.active_count() == before
     with pytest.raises(SkynetError, match="offload"):
         Node(offload=0)

@@ -10,16 +10,15 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import DOCS, LIMIT, assert_page_passes, auntil, in_thread, until
 
 from skynet_lite import AddressError, CallError, DriveTimeout, Node, SkynetError, skynet
 
 pytest_plugins = ["pytester"]
 
-LIMIT = 20.0  # real seconds, for what should take none
 WAYS = pytest.mark.parametrize(("thread", "served"), [(1, False), (1, True), (4, False), (4, True)])
 
 
@@ -28,12 +27,6 @@ def node_of(thread: int, served: bool, **keys: Any) -> Node:
     if served:
         node.serve()
     return node
-
-
-def in_thread(f: Callable[..., Any], *args: Any) -> threading.Thread:
-    thread = threading.Thread(target=f, args=args)
-    thread.start()
-    return thread
 
 
 @pytest.fixture
@@ -236,8 +229,7 @@ def test_a_call_that_the_end_of_its_node_meets_hears_of_it() -> None:
     node = Node(log=list)
     addr = node.newservice(echo)
     asks = in_thread(ask)
-    while not node.driver.jobs:
-        asks.join(0.001)
+    until(lambda: node.driver.jobs)
     node.close()
     asks.join(LIMIT)
     assert len(said) == 1 and "closed" in said[0]
@@ -288,13 +280,13 @@ def test_who_waits_hears_of_abort(keys: dict[str, Any]) -> None:
 
     async def ask() -> list[Any]:
         first = asyncio.create_task(node.acall(addr, "lua", False))
-        await asyncio.sleep(0.05)
+        await auntil(lambda: node.server.calls)
         return await asyncio.gather(first, node.acall(addr, "lua", True), return_exceptions=True)
 
     with Node(log=list, **keys) as node:
         node.serve()
         addr = node.newservice(sleeper)
-        found = asyncio.run(asyncio.wait_for(ask(), 10))
+        found = asyncio.run(asyncio.wait_for(ask(), LIMIT))
     assert ["was ended with the node" in str(e) for e in found] == [True, True]
     with pytest.raises(SkynetError, match="this node is closed"):
         asyncio.run(node.acall(addr, "lua", False))
@@ -318,8 +310,7 @@ def test_a_loop_awaits_calls(thread: int) -> None:
 
     async def app(node: Node, addr: int) -> list[Any]:
         asked = [asyncio.create_task(node.acall(addr, "lua", n)) for n in range(10)]
-        while len(node.server.calls) < 10:
-            await asyncio.sleep(0)  # the loop runs, while all of them wait
+        await auntil(lambda: len(node.server.calls) == 10)  # the loop runs, while all of them wait
         assert await node.acall(addr, "lua", "go") is None
         return await asyncio.gather(*asked)
 
@@ -371,8 +362,7 @@ def test_a_task_that_is_cancelled_gives_its_call_up() -> None:
 
     async def app(node: Node, addr: int) -> None:
         task = asyncio.create_task(node.acall(addr, "lua", "later"))
-        while not node.server.calls:
-            await asyncio.sleep(0)
+        await auntil(lambda: node.server.calls)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -392,8 +382,7 @@ def test_acall_needs_a_node_that_runs() -> None:
 
     async def app(node: Node, addr: int) -> None:
         task = asyncio.create_task(node.acall(addr, "lua"))
-        while not node.server.calls:
-            await asyncio.sleep(0)
+        await auntil(lambda: node.server.calls)
         in_thread(node.close).join()
         with pytest.raises(CallError, match="closed before it had answered"):
             await task
@@ -409,8 +398,7 @@ def test_acall_needs_a_node_that_runs() -> None:
 
 def test_the_page_from_asyncio_is_true(pytester: pytest.Pytester) -> None:
     """Its programs are one test file, and pass; every function of ours in its table is there."""
-    text = (Path(__file__).parent.parent / "docs" / "from_asyncio.md").read_text()
+    text = (DOCS / "from_asyncio.md").read_text(encoding="utf-8")
     for module, name in re.findall(r"`(?:with |cs = )?(skynet|node)\.(\w+)", text):
         assert hasattr(skynet if module == "skynet" else Node, name), name
-    pytester.makepyfile("\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)))
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist").assert_outcomes(passed=3)
+    assert_page_passes(pytester, "from_asyncio.md", 3)

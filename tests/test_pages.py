@@ -1,7 +1,7 @@
 """The pages of docs/ are true: their programs run, in the order of the page, and print what stands below them.
 
 A block that begins with a file's name, `# service/counter.py`, is that file. Where a `text` block follows a program,
-it is what the program prints. A page in which a test is defined is one test file (see tests/test_testing.py).
+it is what the program prints; there are few others (SHOWN). Pages that need more have a test of their own (ELSEWHERE).
 """
 
 from __future__ import annotations
@@ -26,17 +26,33 @@ sys.path.insert(0, str(DOCS))
 import configuration  # noqa: E402
 
 PAGES = ("use", "from_skynet", "debugging", "configuration")
+ELSEWHERE = {
+    "flight": "test_flight", "from_asyncio": "test_outside_threads", "running": "test_running",
+    "supervision": "test_supervisor", "testing": "test_testing",
+}  # fmt: skip
+"""Pages with programs, and the test that runs them."""
+SHOWN = {"debugging": ["$ skynet-lite run price.py", "$ py-spy dump --pid 24182", 'Thread 24212 (idle): "MainThread"']}
+"""How the `text` blocks begin that no program prints: sessions in a shell. The first has a test below."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.(?:py|toml))\n")
 
 
-def run(page: Path, text: str) -> int:
-    """Run a page's programs in one namespace; how many there were. Files are written where we are."""
+def run(page: Path, text: str) -> tuple[int, list[str]]:
+    """Run a page's programs in one namespace. Files are written where we are.
+
+    Gives how many there were, and the first lines of `text` blocks that belong to none.
+    """
     names: dict[str, Any] = {"__name__": "__main__"}
-    blocks = list(FENCE.finditer(text))
-    count = 0
-    for block, after in zip(blocks, [*blocks[1:], None], strict=True):
+    count, alone, where, end = 0, list[str](), "", 0
+    printed: io.StringIO | None = None  # by the block before
+    for block in FENCE.finditer(text):
         language, code = block.groups()
+        if language == "text":
+            if printed is not None and not text[end : block.start()].strip():
+                assert printed.getvalue() == code, f"{where} prints something else"
+            else:
+                alone.append(code.splitlines()[0])
+        printed, end = None, block.end()
         if (file := FILE.match(code)) is not None:
             path = Path(file[1])
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,9 +63,7 @@ def run(page: Path, text: str) -> int:
             linecache.cache[where] = len(code), None, code.splitlines(True), where  # lines count as for who copies it
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(compile(code, where, "exec"), names)
-            if after is not None and after[1] == "text" and not text[block.end() : after.start()].strip():
-                assert printed.getvalue() == after[2], f"{where} prints something else"
-    return count
+    return count, alone
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -61,7 +75,14 @@ def test_the_programs_of_a_page_run(name: str, tmp_path: Path, monkeypatch: pyte
     with contextlib.ExitStack() as stack:
         if "6379" in text:  # Redis; at a free port
             text = text.replace("6379", str(stack.enter_context(RedisServer(tmp_path)).port))
-        assert run(page, text) > 0
+        count, alone = run(page, text)
+    assert count > 0 and alone == SHOWN.get(name, [])
+
+
+def in_order(shown: list[str], said: list[str]) -> bool:
+    """Whether all that is shown was said, one after the other."""
+    lines = iter(said)
+    return all(line in lines for line in shown)
 
 
 def test_breakpoint_is_a_debugger_in_the_coroutine(tmp_path: Path) -> None:
@@ -78,25 +99,24 @@ def test_breakpoint_is_a_debugger_in_the_coroutine(tmp_path: Path) -> None:
     said = re.sub(r"\S*/(?=\w+\.py\()", "", done.stdout.replace("(Pdb) ", "")).splitlines()
     shown = [line for line in session.splitlines()[1:] if not line.startswith(("(Pdb)", "  ..."))]
     said, shown = (re.sub(r"coroutine\.py\(\d+\)", "coroutine.py(N)", "\n".join(x)).splitlines() for x in (said, shown))
-    assert [line for line in shown if line not in said] == []
+    assert in_order(shown, said)
     assert done.returncode == 0 and said[-1] == "12"
 
 
 def test_every_page_with_programs_is_run() -> None:
-    """Here, or by a test that names the page."""
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    forgotten = [
-        page.name
-        for page in DOCS.glob("*.md")
-        if "```python" in page.read_text() and page.stem not in PAGES and f'"{page.name}"' not in tests
-    ]
-    assert forgotten == []
+    """Here, or by the test that is named for it, which reads it."""
+    with_programs = {page.stem for page in DOCS.glob("*.md") if "```python" in page.read_text(encoding="utf-8")}
+    assert with_programs == {*PAGES, *ELSEWHERE}
+    for page, test in ELSEWHERE.items():
+        assert f'"{page}.md"' in (Path(__file__).parent / f"{test}.py").read_text(encoding="utf-8")
 
 
 def test_what_a_page_prints_is_compared(tmp_path: Path) -> None:
     """A page that says something untrue fails."""
     page = tmp_path / "page.md"
-    assert run(page, "```python\nprint(1)\n```\n```text\n1\n```\n") == 1
+    assert run(page, "```python\nprint(1)\n```\n```text\n1\n```\n") == (1, [])
+    assert run(page, "```python\nprint(1)\n```\nprose\n```text\n2\n```\n") == (1, ["2"])
+    assert in_order(["1", "2"], ["1", "so", "2"]) and not in_order(["2", "1"], ["1", "so", "2"])
     with pytest.raises(AssertionError, match="page.md:2 prints something else"):
         run(page, "```python\nprint(1)\n```\n```text\n2\n```\n")
 

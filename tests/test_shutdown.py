@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import LIMIT, in_thread, said
 
 from skynet_lite import ConfigError, Node, SkynetError, skynet
 from skynet_lite.testing import NodeUnderTest
 
 
-def said(node: Node) -> list[str]:
-    """What services have logged themselves: the line without who, and without what the node says of births and ends."""
-    lines = [line.partition("] ")[2] for line in node.log_lines]
-    return [line for line in lines if not line.startswith(("LAUNCH", "KILL"))]
+def node_of(keys: dict[str, Any]) -> Node:
+    node = Node(log=list, **{key: value for key, value in keys.items() if key != "serve"})
+    if keys.get("serve"):
+        node.serve()
+    return node
 
 
 def store() -> None:
@@ -52,11 +55,7 @@ WAYS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("keys", WAYS, ids=str)
 def test_the_youngest_goes_first_and_may_wait(keys: dict[str, Any]) -> None:
     """Who came later may need who was there before: an agent saves by a call, and the store goes last."""
-    keys = dict(keys)
-    serve = keys.pop("serve", False)
-    node = Node(log=list, **keys)
-    if serve:
-        node.serve()
+    node = node_of(keys)
     node.newservice(program)
     assert node.shutdown() and node.closed
     assert said(node) == ["bob is saved", "ann is saved", "store is closed"]
@@ -141,12 +140,8 @@ def test_a_handler_that_never_returns_is_broken_off(keys: dict[str, Any]) -> Non
             while True:
                 pass
 
-    keys = dict(keys)
-    serve = keys.pop("serve", False)
-    node = Node(log=list, **keys)
+    node = node_of(keys)
     node.patience = 0.1
-    if serve:
-        node.serve()
     addr = node.newservice(loops)
     assert not node.shutdown(0.1) and node.closed
     text = "\n".join(said(node))
@@ -216,16 +211,35 @@ def test_two_shutdowns_at_once_are_one(thread: int) -> None:
 @pytest.mark.parametrize("how", ["run_forever", "run"])
 def test_a_signal_handler_may_shut_down(thread: int, how: str) -> None:
     """Also while the main thread drives: what drives comes back, and does not wait for a node that is closed."""
-    node = Node(log=list, thread=thread)
+    node, runs = Node(log=list, thread=thread), threading.Event()
+
+    def asks() -> bool:  # in the thread that drives, between two messages
+        if not node.closed:
+            signal.raise_signal(signal.SIGALRM)
+        return False
+
+    def driven() -> None:
+        while not node.driver.serving:
+            skynet.sleep(1)
+        skynet.sleep(1)
+        runs.set()
+
+    def sends() -> None:
+        assert runs.wait(LIMIT)
+        os.kill(os.getpid(), signal.SIGALRM)
+        node.driver.wake()  # a signal that comes just before the poll does not interrupt it
+
     node.newservice(saver)
     before = signal.signal(signal.SIGALRM, lambda *_: node.shutdown())
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
         if how == "run":
             with pytest.raises(SkynetError, match="was closed in the meantime"):
-                node.run(until=lambda: False, timeout=30)
+                node.run(until=asks, timeout=LIMIT)
         else:
+            node.newservice(lambda: skynet.fork(driven) and None)
+            sender = in_thread(sends)
             node.run_forever()
+            sender.join()
     finally:
         signal.signal(signal.SIGALRM, before)
     assert node.closed and node.shutdown() and said(node) == ["saved"]
@@ -251,7 +265,7 @@ def test_what_is_offloaded_may_shut_down(thread: int) -> None:
 
     node.newservice(saver)
     node.newservice(service)
-    assert found.wait(10) and node.closed and said(node) == ["saved"]
+    assert found.wait(LIMIT) and node.closed and said(node) == ["saved"]
 
 
 def test_a_replay_ends_in_the_same_way(node: NodeUnderTest) -> None:

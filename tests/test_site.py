@@ -15,6 +15,7 @@ from urllib.parse import unquote, urldefrag
 import nbformat
 import pytest
 import test_browser
+from harness import REQUIRED
 from playwright.sync_api import Browser
 from test_browser import browser as browser, chromium as chromium
 
@@ -25,7 +26,7 @@ NOTEBOOKS = sorted(
     p for p in (ROOT / "notebooks").rglob("*.ipynb") if not any(part.startswith(".") for part in p.parts[-2:])
 )
 pytestmark = pytest.mark.skipif(
-    find_spec("myst_nb") is None or find_spec("furo") is None,
+    (find_spec("myst_nb") is None or find_spec("furo") is None) and not REQUIRED,
     reason="no Sphinx here: pip install 'skynet_lite[docs]', and these tests run",
 )
 with_browser = test_browser.pytestmark

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from harness import skip
 from socket_harness import descriptors
 
 from skynet_lite import Node, skynet, socket
@@ -43,7 +44,7 @@ sys.stdin.read()
 def many_descriptors() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < NEEDED:
-        pytest.skip(f"the hard limit of this machine is {hard} descriptors, {NEEDED} are needed")
+        skip(f"the hard limit of this machine is {hard} descriptors, {NEEDED} are needed")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, NEEDED), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import assert_page_passes, said
 
 from skynet_lite import CallError, Node, SkynetError, skynet, supervisor
 from skynet_lite.testing import NodeUnderTest
 
 pytest_plugins = ["pytester"]
-
-
-def said(node: Node) -> list[str]:
-    """The log without births and ends."""
-    lines = [line.partition("] ")[2] for line in node.log_lines]
-    return [line for line in lines if not line.startswith(("LAUNCH", "KILL"))]
 
 
 def worker(name: str, *last: str) -> None:
@@ -426,6 +419,4 @@ def test_on_several_workers() -> None:
 
 def test_the_page_on_supervision_is_true(pytester: pytest.Pytester) -> None:
     """Its programs are one test file, and pass."""
-    text = (Path(__file__).parent.parent / "docs" / "supervision.md").read_text()
-    pytester.makepyfile("\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)))
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist").assert_outcomes(passed=3)
+    assert_page_passes(pytester, "supervision.md", 3)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
+from harness import assert_page_passes
 
 from skynet_lite import CallError, DriveTimeout, skynet
 from skynet_lite.testing import NodeUnderTest
@@ -13,6 +13,8 @@ from skynet_lite.testing import NodeUnderTest
 pytest_plugins = ["pytester"]
 
 BEGIN = """\
+from pathlib import Path
+
 import pytest
 from skynet_lite import skynet, socket
 
@@ -123,6 +125,4 @@ def test_tests_of_something_else_do_not_load_the_package(pytester: pytest.Pytest
 
 def test_the_page_on_testing_is_true(pytester: pytest.Pytester) -> None:
     """Its programs are one test file, and pass."""
-    text = (Path(__file__).parent.parent / "docs" / "testing.md").read_text()
-    pytester.makepyfile("\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)))
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist").assert_outcomes(passed=4)
+    assert_page_passes(pytester, "testing.md", 4)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from bench.stress import stress
+from harness import LIMIT, until
 
 import skynet_lite
 from skynet_lite import CallError, Node, SkynetError, Trace, skynet, socket
@@ -30,8 +31,6 @@ from skynet_lite.core.timer import Timer
 from skynet_lite.drive.shared import SharedServer, SharedSocketServer
 from skynet_lite.drive.worker import WEIGHTS, Worker
 from skynet_lite.drive.workers import Workers
-
-LIMIT = 20.0  # real seconds, for what should take none
 
 
 def node_of(thread: int = 4, **keys: Any) -> Node:
@@ -435,13 +434,6 @@ def started(node: Node, address: int, *args: Any, seen: Callable[[], Any] | None
 
     until(seen or in_it)
     return outcome
-
-
-def until(true: Callable[[], Any]) -> None:
-    end = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def test_an_endless_loop_stops_its_own_worker_only_and_the_monitor_names_the_line() -> None:

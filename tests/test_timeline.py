@@ -17,7 +17,7 @@ from typing import Any
 import matplotlib
 import pytest
 from chinese import foreign, said
-from harness import TRACES, Play, echo_trace, recording
+from harness import TRACES, Play, echo_trace, recording, skip
 from hypothesis import given, settings, strategies as st
 from matplotlib import image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -673,10 +673,14 @@ def greeting() -> Trace:
     return run(main)
 
 
+def needs_chinese_font() -> None:
+    if letters.wider_font() is None:
+        skip("no font with Chinese glyphs is here: apt-get install fonts-noto-cjk, and this test runs")
+
+
 def test_chinese_is_written_in_chinese() -> None:
     """With an installed font that has the glyphs, and measured with it."""
-    if letters.wider_font() is None:
-        pytest.skip("no font with Chinese glyphs is installed here, e.g. fonts-noto-cjk")
+    needs_chinese_font()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = timeline(greeting())
@@ -739,8 +743,7 @@ def pictures(trace: Trace, **options: Any) -> Iterator[Timeline]:
 
 def test_figures_in_chinese() -> None:
     """Every word of a figure, its alt text too; nothing overlaps, and no letter is a box."""
-    if letters.wider_font() is None:
-        pytest.skip("no font with Chinese glyphs is installed here, e.g. fonts-noto-cjk")
+    needs_chinese_font()
     trace = stuck()
     own = said(trace, trace.names()) + "max_lanes trace text"
     with warnings.catch_warnings():

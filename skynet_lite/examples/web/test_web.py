@@ -15,7 +15,9 @@ import pytest
 from skynet_lite.contrib import httpc, websocket
 
 CONFIG = Path(__file__).parent / "config.toml"
-pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is missing")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("redis-server"), reason="redis-server is missing: apt-get install redis-server, and this test runs"
+)
 
 
 @pytest.fixture
