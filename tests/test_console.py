@@ -134,3 +134,17 @@ def test_a_terminal_completes_and_remembers(port: int, tmp_path: Path) -> None:
         terminal.type("cont\r")
         terminal.until("<CMD OK>")
         assert terminal.leave() == 0
+
+
+def test_what_comes_by_itself_stands_above_the_prompt(port: int, tmp_path: Path) -> None:
+    """A trace speaks at any time. While a prompt stands there its own loop alone writes, then draws it anew."""
+    with Terminal(port, tmp_path) as terminal:
+        terminal.until(r"127\.0\.0\.1:\d+>")
+        terminal.type("trace on .counter 0.5\r")
+        terminal.until("<CMD OK>")
+        terminal.until(r"127\.0\.0\.1:\d+>")
+        terminal.type("uncert")
+        terminal.until("--- trace of")
+        terminal.until(r"127\.0\.0\.1:\d+> uncert")
+        terminal.type("\x03")
+        assert terminal.leave() == 0

@@ -9,6 +9,7 @@ If the node runs on this machine as the same user, the token is read from its fi
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
@@ -142,33 +143,79 @@ def terminal(host: str, port: int) -> int:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
     from prompt_toolkit.history import FileHistory
-    from prompt_toolkit.patch_stdout import patch_stdout
 
-    with patch_stdout(raw=True):
-        connection = Connection(host, port, lambda line: print(line.translate(CONTROLS)))
-        words = Words(connection)
-        session: PromptSession[str] = PromptSession(
-            history=FileHistory(str(history_file())), completer=words.completer(), complete_while_typing=False,
-            auto_suggest=AutoSuggestFromHistory(), refresh_interval=0.5,
-        )  # fmt: skip
-        try:
-            while not connection.closed:
-                try:
-                    line = session.prompt(lambda: connection.prompt or f"{host}:{port}> ")
-                except KeyboardInterrupt:
-                    continue
-                except EOFError:
-                    break
-                try:
-                    connection.say(line)
-                except KeyboardInterrupt:
-                    continue  # its answer comes when it comes
-                words.after(line)
-            if connection.closed:
-                print("the node has closed the connection")
-        finally:
-            connection.close()
+    screen = Screen()
+    connection = Connection(host, port, screen.show)
+    words = Words(connection)
+    session: PromptSession[str] = PromptSession(
+        history=FileHistory(str(history_file())), completer=words.completer(), complete_while_typing=False,
+        auto_suggest=AutoSuggestFromHistory(), refresh_interval=0.5,
+    )  # fmt: skip
+
+    def beside() -> None:
+        session.app.create_background_task(screen.above())
+
+    try:
+        while not connection.closed:
+            try:
+                with screen:
+                    line = session.prompt(lambda: connection.prompt or f"{host}:{port}> ", pre_run=beside)
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                break
+            try:
+                connection.say(line)
+            except KeyboardInterrupt:
+                continue  # its answer comes when it comes
+            words.after(line)
+        if connection.closed:
+            print("the node has closed the connection")
+    finally:
+        connection.close()
     return 0
+
+
+class Screen:
+    """Where lines of the node go: out at once, or above the prompt while one stands there.
+
+    A prompt draws through a buffer of its own, and a thread that writes beside it can take a drawing away (as the
+    stdout that prompt_toolkit patches does). So while a prompt stands there, its own loop alone writes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._prompt = False
+        self._kept: list[str] = []
+
+    def show(self, line: str) -> None:
+        with self._lock:
+            self._kept.append(line.translate(CONTROLS))
+            if not self._prompt:
+                self._write()
+
+    def _write(self) -> None:
+        with self._lock:
+            while self._kept:
+                print(self._kept.pop(0), flush=True)
+
+    async def above(self) -> None:
+        """Runs beside a prompt."""
+        from prompt_toolkit.application import run_in_terminal
+
+        while True:
+            if self._kept:
+                await run_in_terminal(self._write)
+            await asyncio.sleep(0.1)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._prompt = True
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._prompt = False
+            self._write()
 
 
 class Words:
