@@ -15,6 +15,8 @@ sys.path.insert(0, str(ROOT / "docs"))
 
 import skynet_api  # noqa: E402
 
+from skynet_lite.skynet.dialect import RULES  # noqa: E402
+
 LIBRARIES = skynet_api.load()
 LUALIB = ROOT / "skynet_lite" / "lualib"
 
@@ -47,7 +49,7 @@ def test_what_is_left_out_has_its_reason() -> None:
     """One sentence each, for a library as a whole or for a name; nothing is both here and left out."""
     reasons = 0
     for library, data in LIBRARIES.items():
-        assert set(data) <= {"file", "tables", "ours", "left_out", "notes", "why"}, library
+        assert set(data) <= {"file", "first", "tables", "ours", "left_out", "notes", "since", "changed", "why"}, library
         assert data["file"] and (("why" in data) != ("ours" in data or "left_out" in data)), library
         ours, left_out = data.get("ours", {}), data.get("left_out", {})
         assert not set(ours) & set(left_out) and set(data.get("notes", {})) <= set(ours), library
@@ -63,6 +65,26 @@ def test_the_list_is_long_enough_to_be_all() -> None:
     assert set(core) < set(LIBRARIES)
     counted = sum(len(data.get("ours", {})) + len(data.get("left_out", {})) for data in LIBRARIES.values())
     assert counted > 200
+
+
+def test_since_and_changed_name_what_is_listed() -> None:
+    """Releases after v1.1.0 and rules that there are; every rule that a program can see stands at a function."""
+    rules: set[int] = set()
+    for library, data in LIBRARIES.items():
+        listed = {*data.get("ours", {}), *data.get("left_out", {})}
+        assert {*data.get("since", {}), *data.get("changed", {})} <= listed, library
+        first = data.get("first", "1.1.0")
+        assert {first, *data.get("since", {}).values()} <= set(skynet_api.RELEASES[1:]), library
+        assert all(release > first for release in data.get("since", {}).values()), library
+        for name, changed in data.get("changed", {}).items():
+            if isinstance(changed, list):
+                rules |= set(changed)
+                assert set(changed) <= {rule.number for rule in RULES}, name
+            else:
+                assert re.match(r"1\.[2-8]\.0: ", changed), name
+    assert rules == {rule.number for rule in RULES}
+    assert skynet_api.history(LIBRARIES["socket"], "listen") == "1.6.0: rule 10"
+    assert skynet_api.history(LIBRARIES["skynet"], "killthread") == "since 1.4.0: rule 16"
 
 
 def test_the_page_is_made_from_the_data() -> None:
