@@ -162,12 +162,13 @@ class Loop(Results, BaseDriver):
                     continue
                 if idle_ends:
                     return
-            self._wait(deadline, what, 60.0 if budget > 1 else 0.05)
+            self._wait(deadline, what, 1.0 if budget > 1 else 0.05)
 
     def _wait(self, deadline: float | None, what: str, limit: float) -> None:
         """Nothing can run. Virtual time jumps; real time is waited for, at most `limit` seconds.
 
-        The limit is short when `until` is somebody's function: what makes it true need not wake us. DOC: clock-jump
+        A signal that comes right before the wait is handled after it, hence the limit. It is shorter when `until` is
+        somebody's function: what makes it true need not wake us. DOC: clock-jump
         """
         server, clock = self._server, self._server.clock
         tick = server.timer.next_deadline()
