@@ -76,14 +76,14 @@ YET: dict[str, int] = {
     "core": 3412,
     "skynet": 3878,
     "trace": 3826,
-    "drive": 1819,
-    "lualib": 2875,
+    "drive": 1820,
+    "lualib": 2888,
     "node": 1848,
     "service": 1697,
-    "contrib": 1748,
+    "contrib": 1771,
     "tell": 894,
     "view": 3303,
-    "the runtime": 10957,
+    "the runtime": 10958,
     "the tools": 1622,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

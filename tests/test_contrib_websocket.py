@@ -537,6 +537,7 @@ def test_a_packed_bomb() -> None:
         s.node.run_until_idle()
         client.recv_until(lambda: True)
         tracemalloc.start()
+        tracemalloc.reset_peak()
         client.send(bomb)
         client.shutdown()
         answer = until_eof(client)

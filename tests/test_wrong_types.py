@@ -7,6 +7,7 @@ objects that they return are not, nor `**keys`: tests of their own libraries try
 from __future__ import annotations
 
 import inspect
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,13 +15,17 @@ import pytest
 from test_skynet_api import LIBRARIES, found
 
 from skynet_lite import Node, SkynetError, skynet, socket
+from skynet_lite.contrib import httpc
+from skynet_lite.lualib import sharetable
 
 WRONG: list[Any] = [None, object(), "x", 3.5, [], {}, b"\0", -1, True, lambda *args: None]
 CHECKED = (
     "skynet", "manager", "socket", "socketchannel", "queue", "coroutine", "service", "snax", "memory", "profile",
-    "datacenter", "multicast", "harbor", "gateserver", "beyond",
+    "datacenter", "multicast", "harbor", "gateserver", "beyond", "sharetable", "sharedata", "netpack", "dns", "httpc",
+    "websocket", "redis",
 )  # fmt: skip
-"""What a program calls; the others are answers to messages (debug), parse what others have sent, or are not ours."""
+"""What a program calls; the others are what the console calls (debug, inject), read what sharedata has made, or take the
+connection that they were given (httpd)."""
 EXEMPT = {
     "manager.abort": "it ends the node", "skynet.exit": "it ends the service", "snax.exit": "the same",
     "debug.STOP": "the same", "skynet.Scheduler.dispatch_message": "for those in front",
@@ -83,6 +88,7 @@ def test_a_wrong_type_is_told_by_an_error_of_ours(path: str) -> None:
         for args, keys in calls(n, names):
             node.newservice(lambda args=args, keys=keys: skynet.fork(attempt, args, keys))
             node.run_until_idle()
+    tracemalloc.stop()  # memory.profactive(True) began it, for the whole process
     assert raw == {}
 
 
@@ -99,6 +105,8 @@ def test_what_is_exempt_is_there() -> None:
         (lambda: skynet.harbor(".db"), "harbor takes a handle, a number .*, not '.db'"),  # type: ignore[arg-type]
         (lambda: socket.header(4), "a header is bytes, as socket.read gives them, not 4"),  # type: ignore[arg-type]
         (lambda: socket.close([1]), r"a socket is known by its id, a number, not by \[1\]"),  # type: ignore[arg-type]
+        (lambda: sharetable.update([]), r"update takes a name, a str, not \[\]"),  # type: ignore[arg-type]
+        (lambda: httpc.get("a", header=3), "a header is a dict, and its names are str, not 3"),  # type: ignore[arg-type]
         (lambda: skynet.getenv(["thread"]), "getenv takes the name of a key, a str, not"),  # type: ignore[arg-type]
     ],
 )

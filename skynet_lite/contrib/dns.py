@@ -22,7 +22,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from .. import skynet
-from ..core.errors import SocketError
+from ..core.errors import SocketError, shown
 from ..lualib.library import kept
 from ..skynet import socket
 from .dnsfiles import Key, Server, read_hosts, read_resolv_conf, version_of
@@ -57,6 +57,8 @@ class Resolver:
 
     def resolve(self, name: str, ipv6: bool = False) -> tuple[str, list[str]]:
         """(first address, all addresses). Raises SocketError: no such name, no answer in time."""
+        if not isinstance(name, str):
+            raise SocketError(f"dns: a name is a str, not {shown(name)}")
         name = name.lower().rstrip(".")
         kind = "AAAA" if ipv6 else "A"
         if version_of(name):
@@ -177,7 +179,7 @@ _resolver = partial(kept, "dns", Resolver)
 
 def server(ip: str, port: int = 53) -> None:
     """Ask this server from now on, instead of those of /etc/resolv.conf."""
-    if not version_of(ip):
+    if not isinstance(ip, str) or not version_of(ip):
         raise SocketError(f"dns: a server is named by its address, not as {ip!r}: the name would have to be looked up")
     _resolver().servers = [(str(ip_address(ip)), port)]
 

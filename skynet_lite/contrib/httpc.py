@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from ..core.errors import SkynetError, shown
 from ..skynet import socket
-from .internal import Header, collect, dial, h11, next_event, pairs, split
+from .internal import Header, checked, collect, dial, h11, next_event, pairs, split
 from .stream import TIMEOUT, ProtocolError, Stream
 
 BODY_LIMIT = 16 * 1024 * 1024
@@ -49,7 +50,7 @@ class Connection:
         self._conn = h11.Connection(h11.CLIENT)
 
     def request(self, method: str, url: str = "/", header: Given = None, content: Content = None) -> Response:
-        """Ask, and read the whole answer. Raises SocketError, TimedOut, ProtocolError.
+        """Ask, and read the whole answer. Raises SocketError, TimedOut, ProtocolError; SkynetError for wrong types.
 
         Content that is iterable is sent piece by piece, chunked.
         """
@@ -69,18 +70,25 @@ class Connection:
 
     def _ask(self, method: str, url: str, header: Given, content: Content, each: int | None) -> Streamed:
         data = content.encode() if isinstance(content, str) else content
-        lines = pairs({"host": self._where.name, **{name.lower(): value for name, value in (header or {}).items()}})
+        lines = pairs({"host": self._where.name, **{name.lower(): value for name, value in checked(header).items()}})
         if data is None or isinstance(data, bytes):
             data = (data,) if data else ()
             lines.append((b"content-length", b"%d" % sum(map(len, data))))
-        else:
+        elif isinstance(data, Iterable):
             lines.append((b"transfer-encoding", b"chunked"))
-        begin = h11.Request(method=method, target=url, headers=lines)
+        else:
+            raise SkynetError(f"content is bytes, a str or an iterable of bytes, not {shown(content)}")
+        try:
+            begin = h11.Request(method=method, target=url, headers=lines)
+        except (TypeError, h11.LocalProtocolError) as e:
+            raise SkynetError(f"{shown(method)} {shown(url)} is no request: {e}") from None
         stream = self._open()
         try:
             stream.within(self._timeout)
             out = self._conn.send(begin) or b""
             for piece in data:
+                if not isinstance(piece, bytes):
+                    raise SkynetError(f"content is sent in pieces of bytes, not {shown(piece)}")
                 out += self._conn.send(h11.Data(data=piece)) or b""
                 if data is content:
                     stream.write(out)
@@ -158,5 +166,9 @@ def head(host: str, url: str = "/", header: Given = None, **options: Any) -> Res
 
 def post(host: str, url: str, form: Mapping[str, Any], header: Given = None, **options: Any) -> Response:
     """Send a form, as a browser does."""
-    header = {"content-type": "application/x-www-form-urlencoded", **(header or {})}
-    return request("POST", host, url, header, urlencode(form, doseq=True), **options)
+    header = {"content-type": "application/x-www-form-urlencoded", **checked(header)}
+    try:
+        content = urlencode(form, doseq=True)
+    except (TypeError, ValueError) as e:
+        raise SkynetError(f"a form is a dict, not {shown(form)}") from e
+    return request("POST", host, url, header, content, **options)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from .. import skynet
-from ..core.errors import SkynetError
+from ..core.errors import SkynetError, shown
 from . import tls
 from .stream import Stream, connect
 
@@ -68,13 +68,20 @@ def collect(pairs: Iterable[tuple[Any, Any]]) -> Header:
 
 
 def pairs(header: Mapping[str, Any] | None, *without: str) -> list[tuple[bytes, bytes]]:
-    """The other way round, leaving out what we say ourselves (names in lower case)."""
+    """The other way round, leaving out what we say ourselves (names in lower case). Raises SkynetError."""
     found = []
-    for name, value in (header or {}).items():
+    for name, value in checked(header).items():
         for one in value if isinstance(value, list) else [value]:
             if name.lower() not in without:
                 found.append((name.encode("latin-1"), str(one).encode("latin-1")))
     return found
+
+
+def checked(header: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """A header that somebody gave us. Raises SkynetError."""
+    if not isinstance(header, Mapping | None) or not all(isinstance(name, str) for name in header or ()):
+        raise SkynetError(f"a header is a dict, and its names are str, not {shown(header)}")
+    return header or {}
 
 
 class Where(NamedTuple):
@@ -88,6 +95,8 @@ class Where(NamedTuple):
 
 def split(url: str, secure: str) -> Where:
     """ "https://host:8443", "https" → True, "host", 8443, "host:8443"; without a scheme it is the plain one."""
+    if not isinstance(url, str):
+        raise SkynetError(f"an address is a str like {secure}://host:port, not {shown(url)}")
     parts = urlsplit(url if "://" in url else f"//{url}", secure[:-1])
     if parts.scheme not in (secure, secure[:-1]) or not parts.hostname:
         raise SkynetError(f"{url!r} is no address for {secure[:-1]} or {secure}: it reads {secure}://host:port")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .. import skynet
+from ..core.errors import SkynetError, shown
 from ..skynet.scheduler import current
 
 T = TypeVar("T")
@@ -27,6 +28,13 @@ def kept(name: str, make: Callable[[], T]) -> T:
 def values(result: Any) -> tuple[Any, ...]:
     """What a function has returned, or a service answered, as Lua would count it."""
     return () if result is None else result if type(result) is tuple else (result,)
+
+
+def named(name: Any, what: str) -> str:
+    """A name that somebody gave us. Raises SkynetError."""
+    if not isinstance(name, str):
+        raise SkynetError(f"{what} takes a name, a str, not {shown(name)}")
+    return name
 
 
 class Sweep:

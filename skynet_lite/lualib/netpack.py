@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from ..core.errors import SkynetError
+from ..core.errors import SkynetError, shown
 from ..core.message import SOCKET_NAMES
 
 __all__ = ["MAX_SIZE", "Queue", "Unpacker", "pack", "tostring"]
@@ -32,6 +32,8 @@ def pack(data: bytes | bytearray | memoryview) -> bytes:
 
 def tostring(msg: bytes, size: int | None = None) -> str:
     """The text of a packet; bytes that are no UTF-8 survive (surrogateescape)."""
+    if not isinstance(msg, bytes | bytearray) or not isinstance(size, int | None):
+        raise SkynetError(f"tostring takes bytes and how many of them, not {shown(msg)}, {shown(size)}")
     return msg[:size].decode("utf-8", "surrogateescape")
 
 

@@ -16,7 +16,7 @@ from .. import skynet
 from ..core.errors import SkynetError
 from ..skynet.scheduler import current
 from .frozen import Root, copy, view
-from .library import Keeper, kept
+from .library import Keeper, kept, named
 
 _ask = Keeper("sharedatad")
 _cache = partial(kept, "sharedata", dict[str, Root])  # tables that this service has queried
@@ -36,7 +36,7 @@ def new(name: str, value: Any = None, *args: Any) -> None:
 def query(name: str) -> Any:
     """A view of the table: read it like a dict or a list. Raises CallError if there is none."""
     cache = _cache()
-    if name not in cache:
+    if named(name, "query") not in cache:
         version = _ask("query", name)
         if name not in cache:  # another coroutine may have come first
             root = cache[name] = Root(version)
@@ -61,7 +61,7 @@ def flush() -> None:
 
 def deepcopy(name: str, *path: Any) -> Any:
     """Plain values of one's own: of the whole table, or of what stands at `path`. Raises SkynetError."""
-    root = _cache().get(name)
+    root = _cache().get(named(name, "deepcopy"))
     try:
         return reduce(getitem, path, copy(root.version if root is not None else _ask("query", name)))
     except (KeyError, IndexError, TypeError):

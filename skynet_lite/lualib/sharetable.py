@@ -11,9 +11,10 @@ from typing import Any
 from weakref import WeakSet
 
 from .. import skynet
+from ..core.errors import SkynetError, shown
 from . import service
 from .frozen import Root, Version, copy, load, load_file, pointer, table, view
-from .library import Keeper, by_name, kept, values
+from .library import Keeper, by_name, kept, named, values
 
 __all__ = ["loadfile", "loadstring", "loadtable", "query", "queryall", "update"]
 __dir__ = __all__.copy
@@ -75,14 +76,16 @@ def query(name: str) -> Any:
 
 def queryall(names: Iterable[str] | None = None) -> dict[str, Any]:
     """Views by name: of all tables, or of those in `names` that are there."""
-    versions = values(_ask("queryall", None if names is None else list(names)))
+    if not isinstance(names, Iterable | None):
+        raise SkynetError(f"queryall takes names, or None for all, not {shown(names)}")
+    versions = values(_ask("queryall", None if names is None else [named(name, "queryall") for name in names]))
     return {version.name: _view(version) for version in versions}
 
 
 def update(*names: str) -> None:
     """Have all views of these tables, in this service, show the newest version."""
     for name in names:
-        roots = _roots(name)
+        roots = _roots(named(name, "update"))
         if roots:
             version = _ask("query", name)
             for root in roots:
