@@ -52,6 +52,10 @@ class Article:
         """What `socket.listen` returns of a socket that has been asked to listen."""
         return s.id
 
+    def closes(self, s: Any) -> bool:
+        """Whether `close` is told to the socket server: not while `s` is being opened, so that it stays open then."""
+        return s.connecting is not True or s.protocol == "listen"
+
     def paused(self) -> None:
         """A socket is not read any more: go on."""
 

@@ -277,6 +277,10 @@ class Today(Scheduler):
         (self.socket_pool or {}).pop(s.id, None)
         self.server.socket_server.close(self.handle, s.id)
 
+    def closes(self, s: PoolSocket) -> bool:
+        """Always, since 1.5.0. (No recording shows it, and so it has no rule.)"""
+        return True
+
     def paused(self) -> None:
         """More of its messages may be queued: they go first. (No recording shows it, and so it has no rule.)"""
         yield_()

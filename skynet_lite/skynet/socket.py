@@ -110,7 +110,8 @@ def close(id: int) -> None:
     pool, s = pool_of(service), known(id)
     if s is None:
         return
-    service.server.socket_server.close(service.handle, id)
+    if service.closes(s):
+        service.server.socket_server.close(service.handle, id)
     if s.connected and s.closing is not None:
         raise SocketError(f"socket {id} is being closed by {s.closing.label} already")
     try:
@@ -125,8 +126,9 @@ def close(id: int) -> None:
     except SkynetError:
         pass  # this coroutine is being ended, and the CLOSE message with nobody to wait for it
     finally:
+        if s.connected:  # who waits in start or open is not woken: as in skynet, it never returns
+            wakeup(s)  # but who reads while we are killed: it will not hear of the CLOSE
         s.connected = False
-        wakeup(s)  # who waits in start or open, or reads while we are killed: it will not hear of the CLOSE
         pool.pop(id, None)
 
 
