@@ -161,8 +161,7 @@ def known(id: int) -> PoolSocket | None:
 def abandon(id: int) -> None:
     """Forget the socket, so that another service can `start` it."""
     service = current()
-    s = known(id)
-    if s is not None:
+    if (s := known(id)) is not None:
         wakeup(s)
         onclose_of(service).pop(id, None)
         pool_of(service).pop(id, None)
@@ -223,8 +222,7 @@ def readall(id: int) -> bytes:
 
 def block(id: int) -> bool:
     """Wait for the next data, and leave it in the buffer. False at the end of the connection."""
-    s = known(id)
-    if s is None or not s.connected:
+    if (s := known(id)) is None or not s.connected:
         return False
     park(s, ANY, "block")
     return s.connected
@@ -237,8 +235,7 @@ def limit(id: int, size: int) -> None:
 
 def pause(id: int) -> None:
     """Stop reading from the network; the next read that must wait resumes it."""
-    s = known(id)
-    if s is not None:
+    if (s := known(id)) is not None:
         pause_socket(s)
 
 
