@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from socket_harness import TIMEOUT, readable
 
-from skynet_lite import Node, SocketError, Trace, mark, skynet, socket
+from skynet_lite import Node, SkynetError, SocketError, Trace, mark, skynet, socket
 
 BOTH = pytest.mark.parametrize("dialect", ["1.1", "1.8"])
 
@@ -263,6 +263,33 @@ def test_a_connection_that_breaks_is_closed_in_both(dialect: str) -> None:
         peer.close()  # with a reset
         node.run(until=lambda: "CLOSE" in heard(trace, 2), timeout=TIMEOUT)
     assert heard(trace, 2) == ["CONNECT", "ERROR", "CLOSE"]
+
+
+# ---- docs/skynet_api.md: skynet.term
+
+
+@BOTH
+def test_term_in_a_handler_forgets_its_request_today(dialect: str) -> None:
+    """It does what an error message does, and that begins with `ignoreret` since 1.2.0."""
+
+    def server() -> None:
+        @skynet.dispatch("lua")
+        def handle(session: int, source: int) -> None:
+            skynet.term(0x99)
+            try:
+                skynet.retpack("answered")
+            except SkynetError as error:
+                mark(str(error))
+
+    def asks(to: int) -> None:
+        skynet.fork(lambda: mark(skynet.call(to, "lua")))
+
+    with quiet(dialect) as node, node.record() as trace:
+        node.newservice(asks, node.newservice(server))
+        node.run_until_idle()
+        assert len(node.waits()) == {"1.1": 0, "1.8": 1}[dialect]
+        (told,) = marks(trace)
+    assert told.partition(";")[0] == {"1.1": "answered", "1.8": "skynet.retpack: no session"}[dialect]
 
 
 # ---- 04: watching_service

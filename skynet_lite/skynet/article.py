@@ -31,6 +31,9 @@ class Article:
         else:  # in `wait`: no answer will come
             del self.session_id_coroutine[session]
 
+    def gives_up(self, co: Any) -> None:
+        """`co` calls skynet.term: it serves its request as before."""
+
     # ---- what v1.1.0 has not, and this library has all the same
 
     def hold_token(self: Any, co: Any, token: Any) -> None:
