@@ -358,6 +358,19 @@ def _(node: NodeUnderTest) -> None:
     node.do(pair)  # whose accept function waits in socket.start: it has a coroutine of its own
 
 
+@claim("`socket.start(lid)`")
+def _(node: NodeUnderTest) -> None:
+    def deaf() -> None:
+        lid = socket.listen("127.0.0.1", 0)
+        socket.start(lid)
+        socket.open(*socket.sockname(lid))
+
+    node.newservice(deaf)
+    node.run_until_idle()
+    assert "SocketError: socket 1 has no accept function" in node.log_lines[-1]
+    assert node.tables()["sockets"][3][0] == "paccept"
+
+
 @claim("A second reader of a socket")
 def _(node: NodeUnderTest) -> None:
     def reads() -> None:

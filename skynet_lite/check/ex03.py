@@ -27,7 +27,7 @@ def _owner(answer: Any) -> Hints:
     yield among((connect, data), ("b", "b"), {("a", "a"): "accept", ("b", "a"): "one-word", ("a", "b"): "answer"})
 
 
-choice("03.4", "it is accepted, and then closed", {"it is refused": "refused", "it waits for ever": "waits"})
+choice("03.4", "it waits for ever", {"it is refused": "refused", "it is accepted, and then closed": "closed"})
 
 
 @exercise("03.5")

@@ -38,7 +38,7 @@ Message = tuple[int, int, int, Any]
 class Launch(NamedTuple):
     """The first message of every service, sent by its birth: run your code.
 
-    `snlua` in skynet sends itself such a message too (service-src/service_snlua.c,
+    `snlua` in skynet sends itself such a message, of type 0 (service-src/service_snlua.c,
     snlua_init), so that the code of a service runs in the service's own time.
     """
 

@@ -87,8 +87,8 @@ def line(message: Message, now: int) -> str:
             data = data[0]
         shown = data.hex() if type in (SOCKET_DATA, SOCKET_UDP) else f"[{data}]"
         return f"[socket] {type} {id} {ud} {shown}"
-    if isinstance(payload, Launch):  # skynet's first message is the text of the launch, of type 0
-        ptype, payload = 0, words((payload.name, *payload.args))
+    if isinstance(payload, Launch):
+        payload = words((payload.name, *payload.args))
     return f":{source:08x} {ptype} {session} {now} {_bytes(ptype, payload).hex()}"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 from ..core.context import Context
-from ..core.message import PTYPE_SYSTEM, Launch, Message
+from ..core.message import PTYPE_TEXT, Launch, Message
 from ..core.places import Places
 from ..core.server import Server
 from ..skynet.scheduler import Scheduler
@@ -64,7 +64,7 @@ class Snlua:
                 born.append(s)
         ctx.close = s.close
         ctx.mailbox.callback = lambda message: s.load(self._run, message)
-        return PTYPE_SYSTEM, 0, ctx.handle, Launch(ctx.name, ctx.args)
+        return PTYPE_TEXT, 0, ctx.handle, Launch(ctx.name, ctx.args)
 
     def _run(self, s: Scheduler, launch: Launch) -> bool:
         started = load(self._registry(), s, launch)

@@ -31,6 +31,9 @@ class Article:
         else:  # in `wait`: no answer will come
             del self.session_id_coroutine[session]
 
+    def gives_up(self, co: Any) -> None:
+        """`co` calls skynet.term: it serves its request as before."""
+
     # ---- what v1.1.0 has not, and this library has all the same
 
     def hold_token(self: Any, co: Any, token: Any) -> None:
@@ -51,6 +54,10 @@ class Article:
     def listened(self, s: Any) -> Any:
         """What `socket.listen` returns of a socket that has been asked to listen."""
         return s.id
+
+    def closes(self, s: Any) -> bool:
+        """Whether `close` is told to the socket server: not while `s` is being opened, so that it stays open then."""
+        return s.connecting is not True or s.protocol == "listen"
 
     def paused(self) -> None:
         """A socket is not read any more: go on."""

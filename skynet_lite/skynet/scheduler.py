@@ -17,7 +17,7 @@ table who is to be resumed by what, and the service goes on with its next messag
      caller, `dispatch_message` logs it after the forks; the service goes on.
 
 The order of events is that of skynet v1.1.0 (lualib/skynet.lua), or of today where a node
-says so (dialect.py); the public API is today's. Lua's tail calls are a loop here: ten thousand wakeups do not recurse.
+says so (dialect.py); the public API is today's. Lua's recursion is a loop here: ten thousand wakeups need no stack.
 
 Nothing here records or traces, so a run that nobody watches pays nothing. Whoever wants
 to see what happens puts a mixin on the scheduler of a service (`dress`), whose methods and

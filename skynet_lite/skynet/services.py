@@ -184,6 +184,7 @@ def error(*words: Any) -> None:
 def term(addr: int | str) -> None:
     """Take it that a service has gone: all calls to it that wait here fail."""
     s = current()
+    s.gives_up(running())
     handle = s.server.resolve(addr)
     if handle in s.watching_service():
         s.bury(handle)

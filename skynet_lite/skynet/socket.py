@@ -110,7 +110,8 @@ def close(id: int) -> None:
     pool, s = pool_of(service), known(id)
     if s is None:
         return
-    service.server.socket_server.close(service.handle, id)
+    if service.closes(s):
+        service.server.socket_server.close(service.handle, id)
     if s.connected and s.closing is not None:
         raise SocketError(f"socket {id} is being closed by {s.closing.label} already")
     try:
@@ -125,8 +126,9 @@ def close(id: int) -> None:
     except SkynetError:
         pass  # this coroutine is being ended, and the CLOSE message with nobody to wait for it
     finally:
+        if s.connected:  # who waits in start or open is not woken: as in skynet, it never returns
+            wakeup(s)  # but who reads while we are killed: it will not hear of the CLOSE
         s.connected = False
-        wakeup(s)  # who waits in start or open, or reads while we are killed: it will not hear of the CLOSE
         pool.pop(id, None)
 
 
@@ -159,8 +161,7 @@ def known(id: int) -> PoolSocket | None:
 def abandon(id: int) -> None:
     """Forget the socket, so that another service can `start` it."""
     service = current()
-    s = known(id)
-    if s is not None:
+    if (s := known(id)) is not None:
         wakeup(s)
         onclose_of(service).pop(id, None)
         pool_of(service).pop(id, None)
@@ -221,8 +222,7 @@ def readall(id: int) -> bytes:
 
 def block(id: int) -> bool:
     """Wait for the next data, and leave it in the buffer. False at the end of the connection."""
-    s = known(id)
-    if s is None or not s.connected:
+    if (s := known(id)) is None or not s.connected:
         return False
     park(s, ANY, "block")
     return s.connected
@@ -235,8 +235,7 @@ def limit(id: int, size: int) -> None:
 
 def pause(id: int) -> None:
     """Stop reading from the network; the next read that must wait resumes it."""
-    s = known(id)
-    if s is not None:
+    if (s := known(id)) is not None:
         pause_socket(s)
 
 

@@ -160,15 +160,16 @@ def _on_close(service: Scheduler, s: Found, id: int, ud: int, data: str) -> None
         wakeup(s)
     else:
         service.server.socket_server.close(service.handle, id)
-    callback = onclose_of(service).pop(id, None)
-    if callback is not None:
+    if (callback := onclose_of(service).pop(id, None)) is not None:
         callback(id)
 
 
 def _on_accept(service: Scheduler, s: Found, id: int, new: int, address: str) -> None:
     """ACCEPT: a new socket, which nobody owns before `start`. DOC: socket-message-accept"""
-    if s is None or s.callback is None:
+    if s is None:
         service.server.socket_server.close(service.handle, new)
+    elif s.callback is None:  # in skynet: attempt to call a nil value (field 'callback')
+        raise SocketError(f"socket {id} has no accept function for {address}: give it one, start({id}, accept)")
     else:
         s.callback(new, address)
 

@@ -19,6 +19,7 @@ from typing import Any
 from .film import Film
 from .kinds import Event, command, rule_for
 from .language import close_up, language, told
+from .parked import socket_waits
 from .state import Tables
 from .waits import Behind, Wait, Waits, Who, behind, named
 
@@ -29,7 +30,7 @@ CROWD = 100
 """Messages in a mailbox that are many."""
 _FAULTS = (
     "answered twice", "no answer", "raised", "circle", "call to oneself in a critical section", "unanswered",
-    "did not start", "not dispatched",
+    "did not start", "not dispatched", "closed under a wait",
 )  # fmt: skip
 _NEWS = ("sharedatad",)
 """Services that keep requests for news, which may never come."""
@@ -224,8 +225,10 @@ class _Walk:
         whom = f"wakeup({e['co']})" if e.get("co") else told("found.wakeup of a token")
         return self._by("wakeup of nobody", i, (service, e["in"]), e.get("at", ""), whom=whom)
 
-    def _wakeup_skip(self, i: int, e: Event, service: str) -> Verdict:
+    def _wakeup_skip(self, i: int, e: Event, service: str) -> Verdict | None:
         self._taken(service)
+        if self.trace.skynet != "1.1":
+            return None  # today it keeps nobody waiting
         whom = e.get("co") or told("found.token")
         return _found("woken twice", i, service, e.get("co") or "", whom=whom, name=self.name(service))
 
@@ -294,6 +297,11 @@ class _Walk:
                 self.promised[source, session] = (i, self.places.get((service, e["co"]), ""))
             elif e["op"] == "clear":
                 self.ignored.add((source, session))
+        elif (e["table"], e["op"]) == ("socket_pool", "clear"):
+            pool = self.tables.all["services"].get(service, {}).get("socket_pool", {})  # none if it has exited
+            for co, (id, function) in socket_waits({e["session"]: pool.get(e["session"], "")}).items():
+                if function != "close":
+                    return self._by("closed under a wait", i, (service, co), id=id, function=function, sleeper=co)
         return None
 
     def _exit(self, i: int, e: Event, service: str) -> Verdict | None:
