@@ -25,7 +25,7 @@ from .socketpool import PoolSocket, suspend as park_for
 from .waits import fork, yield_
 
 from .coroutine import (  # isort: skip
-    BREAK, CALL, DONE, EXIT, QUIT, RESPONSE, RETURN, SLEEP, SUSPEND, Coroutine, Hub, coroutine_yield,
+    BREAK, CALL, DONE, EXIT, KILL, QUIT, RESPONSE, RETURN, SLEEP, SUSPEND, TRACE, Coroutine, Hub, coroutine_yield,
     running,
 )  # fmt: skip
 
@@ -130,22 +130,23 @@ class TodayHub(Hub):
         s = co.service
         if command is RETURN:
             return s.answer(co, param), DONE
-        if command is SLEEP:
+        if command is RESPONSE:
+            return s.respond_later(co, param), DONE
+        if command is CALL:
+            co.awaits = param
+            s.session_id_coroutine[param] = co
+        elif command is SLEEP:
             if co.token is not None:
                 s.claim_token(co, param)
             co.sleeping = param
             s.session_id_coroutine[param] = co
-        elif command is CALL:
-            co.awaits = param
-            s.session_id_coroutine[param] = co
         elif command is EXIT:
             if param:
                 s.forgot(co, param)
-        elif command is RESPONSE:
-            return s.respond_later(co, param), DONE
         else:  # KILL, QUIT, ... of a coroutine of the user's, handed down
             return coroutine_yield(self, command, param)
-        return coroutine_yield(self, SUSPEND, command)[:2]  # what is left out is the session (rule 9)
+        ok, value, _ = coroutine_yield(self, SUSPEND, command)  # the last is the session (rule 9): request.py wants it
+        return ok, value
 
 
 # ------------------------------------------------------------------ the scheduler's side
@@ -165,19 +166,16 @@ class Today(Scheduler):
             except BaseException as e:
                 self.failed(co, e)
                 raise
-            if command is not SUSPEND and command is not EXIT:
-                if command is QUIT:
-                    return
-                ok, value = param(), DONE  # KILL, TRACE: a function for the hub
-                continue
-            while self.wakeup_queue:
-                if (woken := self.dispatch_wakeup()) is not None:  # else it is stale, and passed over (rule 7)
-                    co, ok, value, session = woken, False, BREAK, woken.sleeping
-                    break
-            else:
-                if not self.error_queue or (failed := self.dispatch_error_queue()) is None:
-                    return
+            if command is QUIT:
+                return
+            if command is KILL or command is TRACE:
+                ok, value = param(), DONE
+            elif self.wakeup_queue and (woken := self.dispatch_wakeup()) is not None:
+                co, ok, value, session = woken, False, BREAK, woken.sleeping
+            elif self.error_queue and (failed := self.dispatch_error_queue()) is not None:
                 ok, (co, value, session) = False, failed
+            else:
+                return
 
     def raw_dispatch_message(self, message: Message) -> None:
         """A response is handed on with its session (rule 9)."""
@@ -188,6 +186,13 @@ class Today(Scheduler):
             return
         del self.session_id_coroutine[session]
         self.suspend(co, True, payload, session)
+
+    def dispatch_wakeup(self) -> Any:
+        """Stale entries are passed over (rule 7)."""
+        while self.wakeup_queue:
+            if (co := Scheduler.dispatch_wakeup(self)) is not None:
+                return co
+        return None
 
     # ---- answers: 2, 3, 4, 6
 
