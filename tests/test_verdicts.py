@@ -874,4 +874,5 @@ def test_both_languages_say_the_same() -> None:
         fields = [sorted(field for _, field, _, _ in Formatter().parse(form) if field) for form in (english, chinese)]
         assert fields[0] == fields[1], forms
     suspicions = words["verdict"].keys() - set(verdicts._FAULTS)
-    assert words["excuse"].keys() == suspicions | {"unanswered"}
+    guessed = {"circle", "call to oneself in a critical section"}  # faults, unless what they rest on is no proof
+    assert words["excuse"].keys() == suspicions | {"unanswered"} | guessed
