@@ -126,6 +126,56 @@ def test_without_the_files_nothing_is_guessed(tmp_path: Path) -> None:
     assert "--source FOLDER" in found.summary()
 
 
+CALL = ["[C]: in upvalue 'coroutine_yield'", "./lualib/skynet.lua:717: in upvalue 'yield_call'"]
+CALL += ["./lualib/skynet.lua:737: in field 'call'"]
+WAIT = ["[C]: in upvalue 'coroutine_yield'", "./lualib/skynet.lua:538: in field 'wait'"]
+QUEUE = "./lualib/skynet/queue.lua:28: in function <./lualib/skynet/queue.lua:24>"
+
+
+def made(services: dict[str, list[list[str]]], folder: Path, **files: str) -> dict[str, tuple[str, str]]:
+    """A skynet with these services, named, and their stacks → coroutine: what it waits for, and the guess."""
+    for name, text in files.items():
+        (folder / f"{name}.lua").write_text(text)
+    answers = Answers({"help": [], "list": []})
+    for n, (name, stacks) in enumerate(services.items(), 10):
+        answers.lines["list"].append(f":{n:08x}\tsnlua {name}")
+        task = [f"thread: 0x{k} session: {k}\tstack traceback:\n\t" + "\n\t".join(s) for k, s in enumerate(stacks, 1)]
+        answers.lines[f"task :{n:08x}"] = "\n".join(task).splitlines()
+    found = look(answers, folder)
+    return {f"{w.co} {found.waits.names[w.service]}": (re.sub(r" :\w{8}", "", w.on), w.guess) for w in found.waits}
+
+
+def test_what_has_two_meanings_is_not_guessed(tmp_path: Path) -> None:
+    """Two services of that name, two coroutines inside of sections, two that may serve a call."""
+    there = "./x.lua:1: in upvalue 'f'"
+    inside = [*WAIT, there, "[C]: in upvalue 'xpcall'", QUEUE, "./x.lua:2: in upvalue 'f'"]
+    line = 'skynet.call(shop, "lua", "buy")\n'
+    told = made({"shop 1": [], "shop 2": [], "x": [[*CALL, there]]}, tmp_path, x=line)
+    assert told["#1 x"] == ("a call; its stack does not say to whom", "")
+    told = made({"x": [inside, [*WAIT, QUEUE, there]]}, tmp_path)
+    assert told["#2 x"] == ("a critical section, #1 is inside", "")
+    told = made({"x": [inside, [*inside, there], [*WAIT, QUEUE, there]]}, tmp_path)
+    assert told["#3 x"] == ("a critical section", "")
+    one, two = ([*WAIT, f"./shop.lua:{k}: in upvalue 'f'"] for k in (1, 2))
+    told = made({"shop": [one, two], "x": [[*CALL, there]]}, tmp_path, x=line, shop="-- \n-- \n")
+    assert told["#1 x"][0] == "its call to shop"
+    told = made({"shop": [one], "x": [[*CALL, there], [*CALL, "./x.lua:2: in upvalue 'f'"]]}, tmp_path, x=line * 2)
+    assert [told[f"#{k} x"][0] for k in (1, 2)] == ["its call to shop, served by #1", "its call to shop"]
+
+
+def test_the_function_that_a_call_names_tells_who_serves_it(tmp_path: Path) -> None:
+    """Even where its line does not tell the service; an address in the line is one, too."""
+    shop = (
+        "function CMD.sell()\n\tif x then\n\t\tskynet.wait()\n\tend\nend\nlocal function buy()\n\tskynet.wait()\nend\n"
+    )
+    stacks = [[*WAIT, f"./shop.lua:{k}: in upvalue 'f'"] for k in (3, 7)]
+    asks = [[*CALL, f"./x.lua:{k}: in upvalue 'f'"] for k in (1, 2)]
+    lines = """skynet.call(self.where[1], 'lua', 'sell')\nlocal x <const> = skynet.call(":0000000a", "lua", "buy")\n"""
+    told = made({"shop": stacks, "x": asks}, tmp_path, x=lines, shop=shop)
+    assert told["#1 x"] == ("its call to shop, served by #1", "#1 is in a function sell")
+    assert told["#2 x"][0] == "its call to shop, served by #2"
+
+
 def test_versions_between_them_are_read_by_the_same_lines() -> None:
     """1.2 has no name of a coroutine, 1.3 uniqtask; a stale session is no task."""
     stack = "\tstack traceback:\n\t[C]: in function 'yield'\n\t./x.lua:1: in upvalue 'f'"

@@ -16,6 +16,7 @@ from ..top.answers import services
 from ..top.watch import PATIENCE, Connect, Console, Refused
 
 STAT = 3  # seconds that `stat` itself waits for services, from 1.4 on; before, for ever
+MEM = f"mem {PATIENCE}"  # who is silent is known by then
 CONSOLE = "debug_console"  # its coroutines are parked in our own questions
 
 
@@ -28,8 +29,8 @@ class Answers:
     lost: str = ""
 
     def get(self, command: str) -> list[str]:
-        """The lines of an answer; none if there was none. An argument may follow the command."""
-        return next((lines for said, lines in self.lines.items() if f"{said} ".startswith(f"{command} ")), [])
+        """The lines of an answer; none if there was none."""
+        return self.lines.get(command, [])
 
 
 def collect(connect: Connect, patience: Callable[[str], float]) -> Answers:
@@ -54,11 +55,13 @@ def _all(ask: Callable[[str], list[str]], answers: Answers, known: dict[str, str
     listed, stat = ask("list"), ask("stat")
     if "netstat" in known:
         ask("netstat")
-    if ours:
-        for command in ("waits", "verdicts") if len(listed) <= MANY else ():
-            ask(command)
+    if ours and len(listed) > MANY:
+        answers.missing["waits"] = f"not asked: it stops the node for a while, with more than {MANY} services"
+    elif ours:
+        ask("waits")
+        ask("verdicts")
     elif stat:  # ours would walk through all objects
-        ask(f"mem {PATIENCE}")
+        ask(MEM)
     else:
         answers.missing["mem"] = "not asked: it would hang where stat does"
     for service in services(listed, stat, [], []):
@@ -92,6 +95,8 @@ class _Asking:
                 self.answers.lines[command] = console.ask(command)
             finally:
                 timer.cancel()
+            if late.is_set():  # just in time
+                self.close()
         except Refused as e:
             self.answers.missing[command] = str(e)
         except OSError as e:

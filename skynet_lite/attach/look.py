@@ -11,7 +11,7 @@ from ..lualib.console import rows
 from ..top.answers import Service, parked, services
 from ..trace.verdicts import seen
 from ..trace.waits import Waits
-from .asking import CONSOLE, Answers
+from .asking import CONSOLE, MEM, Answers
 from .reading import Source, Stacks, Task, ours, tasks
 
 _SINCE = (
@@ -66,7 +66,7 @@ def look(answers: Answers, source: Path) -> Look:
     """`source`: the folder that the node was started in, for files that its stacks name without one."""
     known = dict(rows(answers.get("help")))
     mine = "waits" in known
-    listed = services(*(answers.get(command) for command in ("list", "stat", "netstat", "mem")))
+    listed = services(*(answers.get(command) for command in ("list", "stat", "netstat", MEM)))
     for service in listed:
         if answers.missing.get(f"task {service.address}", "").startswith("no answer"):
             service.silent = "TIMEOUT"
@@ -85,6 +85,7 @@ def look(answers: Answers, source: Path) -> Look:
     starts = [task.who for task in found if task.starts()]
     graph = Waits({"services": {}}) if mine else waits  # of ours the node itself has judged
     silent, mailboxes = {s.address for s in listed if s.silent}, {s.address: s.mailbox or 0 for s in listed}
+    findings += ["the launcher does not answer"] if "list" in answers.missing else []
     findings += map(str, seen(graph, silent, mailboxes, starts))
     version = next((version for command, version in _SINCE if command in known), "1.1 or earlier")
     info = {s.address: lines for s in listed if (lines := answers.get(f"info {s.address}"))}

@@ -13,7 +13,7 @@ from ..top.answers import Service, of_runtime
 from ..trace.waits import Waits
 from .look import Look
 
-_DRAWN, _ROWS = 40, 500  # waits in the picture, and in the table
+_DRAWN, _ROWS = 40, 500  # waits in the picture; waits, and stacks, in the page
 _SILENT = ' class="bad"'
 
 
@@ -86,9 +86,10 @@ def _waits(look: Look) -> str:
          (look.waits.label(w.who), w.on, f"{w.place}  {look.code.get(w.place, '')}", w.guess))
         for w in sorted(look.waits, key=lambda w: (w.who not in circled, w.kind not in ("call", "queue")))
     ]  # fmt: skip
-    more = f"<p>and {len(body) - _ROWS} more</p>" if len(body) > _ROWS else ""
     return (
-        _table(("who", "waits for", "at", "a guess, because"), body[:_ROWS]) + more if body else "<p>nobody waits</p>"
+        _table(("who", "waits for", "at", "a guess, because"), body[:_ROWS]) + _more(len(body))
+        if body
+        else "<p>nobody waits</p>"
     )
 
 
@@ -104,7 +105,7 @@ def _services(services: list[Service]) -> str:
 
 def _stacks(look: Look) -> str:
     found = []
-    for task in look.tasks:
+    for task in look.tasks[:_ROWS]:
         lines = "".join(
             f"<span{' class=faint' if of_runtime(line) else ''}>{escape(line.expandtabs(2))}</span>\n"
             for line in task.group.stack or ("its timer has not fired yet",)
@@ -113,4 +114,8 @@ def _stacks(look: Look) -> str:
         head = escape(f"{task.n} × {look.waits.named(task.service.address)}")
         ids = escape(f"session {', '.join(map(str, task.group.sessions[:9]))} {names}")
         found.append(f"<details><summary>{head} <small>{ids}</small></summary><pre>{lines}</pre></details>")
-    return "".join(found)
+    return "".join(found) + _more(len(look.tasks))
+
+
+def _more(n: int) -> str:
+    return f"<p>and {n - _ROWS} more</p>" if n > _ROWS else ""

@@ -10,7 +10,7 @@ A node of ours tells the whole graph by itself (`waits`); then nothing is guesse
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -98,11 +98,19 @@ class Stacks:
     """The graph of a real skynet."""
 
     def __init__(self, services: list[Service], found: list[Task], netstat: list[str], source: Source) -> None:
-        self.services, self.tasks, self._source = services, found, source
+        self.tasks, self._source = found, source
         self._names = {s.address: s.short for s in services}
+        self._called: defaultdict[str, list[str]] = defaultdict(list)  # name → addresses
+        for s in services:
+            self._called[s.short.lower()].append(s.address)
         self._silent = {s.address for s in services if s.silent}
         self._sockets = [fields(value) for _, value in rows(netstat)]
         self._commands: dict[Who, str] = {}  # what each call says to do
+        self._around: dict[Frame, str] = {}
+        self._holders: defaultdict[str, list[Who]] = defaultdict(list)  # by service
+        for task in found:
+            if task.holds():
+                self._holders[task.who[0]].append(task.who)
 
     def waits(self) -> list[Wait]:
         return self._served([self._wait(task) for task in self.tasks])
@@ -128,7 +136,7 @@ class Stacks:
 
     def _queue(self, wait: Wait) -> Wait:
         """Whoever is inside is parked too, or the service would not be idle."""
-        inside = [task.who for task in self.tasks if task.who[0] == wait.service and task.holds()]
+        inside = self._holders[wait.service]
         if len(inside) != 1:
             return replace(wait, kind="queue", said=told("wait.section"))
         return replace(wait, kind="queue", target=inside[0], said=told("wait.inside", by=inside[0][1]))
@@ -179,22 +187,26 @@ class Stacks:
         if literal in self._names:
             return literal
         word = re.sub(r"_?(addr|address|handle|service)$", "", (re.findall(r"\w+", literal) or [""])[-1])
-        found = [s.address for s in self.services if s.short.lower() == word.lower()]
+        found = self._called[word.lower()]
         return found[0] if len(found) == 1 else ""
 
     def _served(self, waits: list[Wait]) -> list[Wait]:
         """Give calls the coroutine that serves them: who is in the function that the call names, or who is left."""
-        room = Counter({task.who: task.n for task in self.tasks if not task.starts()})  # calls that it may serve
-        functions = {task.who: set(map(self._within, task.program)) for task in self.tasks}
+        room: dict[Who, int] = {}  # how many calls each may still serve
+        there: defaultdict[str, list[Who]] = defaultdict(list)  # by service, and by function
+        for task in self.tasks:
+            if not task.starts():
+                room[task.who] = task.n
+                for key in {task.who[0], *map(self._within, task.program)} - {""}:
+                    there[key].append(task.who)
         for by_name in (True, False):
             for k, wait in enumerate(waits):
                 if wait.kind != "call" or wait.target is not None or wait.state == "silent" or wait.to.startswith("."):
                     continue
-                command = self._commands.get(wait.who) or None
-                left = [w for w in room if room[w] > 0 and w[0] == (wait.to or w[0]) and w != wait.who]
-                if by_name:
-                    left = [who for who in left if command in functions[who]]
-                if len(left) != 1 or not (by_name or wait.to):
+                command = self._commands.get(wait.who) or "?"
+                left = [who for who in there[command if by_name else wait.to] if room[who] > 0 and who != wait.who]
+                left = [who for who in left if who[0] == (wait.to or who[0])]
+                if len(left) != 1:
                     continue
                 room[left[0]] -= 1
                 why = f"{left[0][1]} is in a function {command}" if by_name else "no other is left that could serve it"
@@ -203,12 +215,18 @@ class Stacks:
 
     def _within(self, frame: Frame) -> str:
         """The name of the function around a line: by its indent, for a stack of Lua tells it only now and then."""
-        lines = self._source(frame.file)[: frame.line]
-        least = None
-        for text in reversed(lines):
-            indent = len(text) - len(text.lstrip())
-            if text.strip() and (least is None or indent < least):
-                if least is not None and (found := _NAMED.search(text)) is not None:
-                    return found[1] or found[2]
-                least = indent
-        return ""
+        if frame not in self._around:
+            self._around[frame] = _around(self._source(frame.file)[: frame.line])
+        return self._around[frame]
+
+
+def _around(lines: list[str]) -> str:
+    """The function whose lines these are, up to one inside it; "" if it has no name."""
+    least = None
+    for text in reversed(lines):
+        indent = len(text) - len(text.lstrip())
+        if text.strip() and (least is None or indent < least):
+            if least is not None and (found := _NAMED.search(text)) is not None:
+                return found[1] or found[2]
+            least = indent
+    return ""
