@@ -49,10 +49,11 @@ PLACES: dict[str, tuple[float, float, str]] = {  # middle, width, what it is for
     "contrib": (520, 226, "services"),
     "replay": (147, 210, "runs"),
     "__init__": (404, 240, "people"),
+    "top": (748, 220, "people"),
     "course": (748, 220, "people"),
     "service": (135, 186, "services"),
     "testing": (325, 150, "people"),
-    "top": (508, 176, "people"),
+    "attach": (508, 176, "people"),
     "cli": (404, 240, "people"),
     "check": (748, 220, "people"),
 }

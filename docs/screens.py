@@ -1,4 +1,4 @@
-"""The screens of `skynet-lite top` in the pages: `python docs/screens.py` makes docs/images/top*.svg anew.
+"""The screens of `skynet-lite top` and `attach` in the pages: `python docs/screens.py` makes them anew in docs/images.
 
 Ours is a live node. skynet's is its own console's answers, recorded, which tests/console.py gives again on a real port.
 """
@@ -6,7 +6,9 @@ Ours is a live node. skynet's is its own console's answers, recorded, which test
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from console import Recorded  # noqa: E402
 
 from skynet_lite import Node, skynet  # noqa: E402
+from skynet_lite.attach import attach  # noqa: E402
+from skynet_lite.attach.page import page  # noqa: E402
 from skynet_lite.course.console import Connection  # noqa: E402
 from skynet_lite.top.app import Top, Within  # noqa: E402
 
@@ -104,7 +108,24 @@ def save(app: Top, name: str) -> None:
     (ROOT / "docs" / "images" / f"{name}.svg").write_text(svg)
 
 
+def hung() -> None:
+    """The page of `attach`, of a real skynet; its upper end."""
+    from playwright.sync_api import sync_playwright
+
+    tests = ROOT / "tests"
+    stored = json.loads((tests / "golden" / "attach" / "today.json").read_text())["answers"]
+    recorded = Recorded(0, stored)
+    found = attach(lambda show: Connection("127.0.0.1", recorded.port, show), str(tests / "data" / "attach"))
+    recorded.close()
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": 1100, "height": 780})
+        view.set_content(page(found, "127.0.0.1:8000"))
+        view.screenshot(path=ROOT / "docs" / "images" / "attach-skynet.png")
+
+
 def main() -> None:
+    hung()
     recorded = Recorded()
     asyncio.run(screens(recorded.port, "top-skynet", "lobby"))
     recorded.close()

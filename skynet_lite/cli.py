@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -96,6 +97,10 @@ _COMMANDS = {
     "top": ("watch the services of a running node, ours or skynet's, in the terminal",
         "Shows the services of a node in a table, by its debug console: messages and CPU a second, mailboxes, "
         "tasks, sockets. Keys 1 to 9 sort, Enter looks into a service, q ends. Needs the extra top."),
+    "attach": ("look at a node that hangs, ours or skynet's: who waits for whom, as one page",
+        "Asks the debug console of a node all that changes nothing, writes one page (who waits for whom, services, "
+        "stacks, sockets) and prints what is wrong. Whom a call waits for stands in no stack of a real skynet: where "
+        "the files of its services are at hand, it is read from the line, and said to be a guess."),
     "learn": ("open the course in JupyterLab", "Opens the notebooks in JupyterLab, on a free port and with a token."),
 }  # fmt: skip
 """What the help says of each command: in the list of all, and on its own page."""
@@ -156,6 +161,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(do=lambda options: top(options.address, options.every))
     sub.add_argument("address", metavar="[HOST:]PORT")
     sub.add_argument("--every", metavar="SECONDS", type=float, default=1.0, help="between two looks (default: 1)")
+
+    sub = made["attach"]
+    sub.set_defaults(do=attach)
+    sub.add_argument("address", metavar="[HOST:]PORT")
+    sub.add_argument("--out", metavar="FILE", help="the page (default: attach-HOST-PORT.html)")
+    for what, shown in (("text", "also who waits for whom"), ("json", "everything as JSON")):
+        about = f"print {shown}; a page only with --out"
+        sub.add_argument(f"--{what}", dest="shown", action="store_const", const=what, default="", help=about)
+    sub.add_argument("--source", metavar="FOLDER", default=".", help="where the node was started (default: here)")
+    sub.add_argument("--wait", metavar="SECONDS", type=float, default=3.0, help="for each answer (default: 3)")
 
     sub = made["learn"]
     sub.set_defaults(do=learn)
@@ -298,6 +313,17 @@ def top(address: str, every: float) -> int:
         host, port = address_of(address)
         run(lambda show: Connection(host, port, show), f"{host}:{port}", every)
     return 0
+
+
+def attach(options: argparse.Namespace) -> int:
+    """Look once at a node by its debug console. Raises UsageError."""
+    from .attach import run
+    from .course.console import Connection, address_of
+
+    with _told(f"cannot attach to {options.address}"):
+        host, port = address_of(options.address)
+        connect = functools.partial(Connection, host, port, trusted=False)
+        return run(connect, f"{host}:{port}", options.out, options.shown, options.source, options.wait)
 
 
 def learn(options: argparse.Namespace) -> int:

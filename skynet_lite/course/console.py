@@ -30,9 +30,12 @@ _ADDRESS = re.compile(r":[0-9a-f]{8}$")
 
 
 class Connection:
-    """A connection to a console. A thread reads; `show` gets what is to be printed. Raises OSError."""
+    """A connection to a console. A thread reads; `show` gets what is to be printed. Raises OSError.
 
-    def __init__(self, host: str, port: int, show: Callable[[str], Any]) -> None:
+    `trusted`: whether it says the token, for commands that do more than look.
+    """
+
+    def __init__(self, host: str, port: int, show: Callable[[str], Any], trusted: bool = True) -> None:
         self._sock = socket.create_connection((host, port), timeout=10)
         self._sock.settimeout(None)
         self._show = show
@@ -44,7 +47,7 @@ class Connection:
         self.streams = 0  # traces that run
         self.closed = False
         threading.Thread(target=self._read, name="console", daemon=True).start()
-        if token := self._token(port):
+        if trusted and (token := self._token(port)):
             self.ask(f"token {token}")
 
     def _token(self, port: int) -> str:
@@ -102,6 +105,8 @@ class Connection:
 
     def _receive(self) -> bytes:
         try:
+            if hasattr(socket, "TCP_QUICKACK"):  # skynet sends the end of a line once its letters are acknowledged
+                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             return self._sock.recv(65536)
         except OSError:
             return b""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from ..lualib.console import fields, rows
 
-_TASK = re.compile(r"(.*?) session: (\d+)\t(.*)")
+_TASK = re.compile(r"(?:(.*?) session: )?(\d+)\t(.*)")  # before 1.4 there is no name
+_UNIQUE = re.compile(r"(\d+)\tsessions:\[([\d,]+)(?:\.\.\.)?\]")
 _RUNTIME = re.compile(r"\[C\]:|\S*lualib/")  # in Lua; our stacks show the program's lines only
 
 
@@ -28,6 +29,11 @@ class Service:
     rate: float | None = None  # messages a second since the look before
     load: float | None = None  # CPU seconds a second
 
+    @property
+    def short(self) -> str:
+        """The name without arguments."""
+        return " ".join(self.name.split()[: 2 if self.name.startswith("snaxd ") else 1])
+
 
 @dataclass(slots=True)
 class Parked:
@@ -36,6 +42,7 @@ class Parked:
     stack: tuple[str, ...]
     names: list[str] = field(default_factory=list)
     sessions: list[int] = field(default_factory=list)
+    more: int = 0  # of which uniqtask has not told the session
 
 
 def of_runtime(line: str) -> bool:
@@ -70,17 +77,20 @@ def sockets(netstat: list[str]) -> Counter[str]:
 
 
 def parked(lines: list[str]) -> list[Parked]:
-    """What `task` says: the coroutines that wait, equal stacks together, the largest group first."""
-    tasks: list[tuple[str, int, list[str]]] = []  # name, session, what stands there
+    """What `task` or `uniqtask` says: the coroutines that wait, equal stacks together, the largest group first."""
+    tasks: list[tuple[list[str], list[int], int, list[str]]] = []  # names, sessions, how many, what stands there
     for line in lines:
-        if (head := _TASK.match(line)) is not None:
-            tasks.append((head[1].removeprefix("thread: "), int(head[2]), [head[3]]))
+        if (head := _UNIQUE.match(line)) is not None:
+            tasks.append(([], [int(session) for session in head[2].split(",")], int(head[1]), []))
+        elif (head := _TASK.match(line)) is not None:
+            tasks.append(([(head[1] or "").removeprefix("thread: ")], [int(head[2])], 1, [head[3]]))
         elif tasks:
             tasks[-1][-1].append(line)
     found: dict[tuple[str, ...], Parked] = {}
-    for name, session, said in tasks:
-        stack = tuple(line for line in said if line.strip() and line != "stack traceback:")
+    for names, sessions, n, said in tasks:
+        stack = tuple(line for line in said if line.strip() not in ("", "stack traceback:"))
         group = found.setdefault(stack, Parked(stack))
-        group.names.append(name)
-        group.sessions.append(session)
-    return sorted(found.values(), key=lambda group: -len(group.sessions))
+        group.names += names
+        group.sessions += sessions
+        group.more += n - len(sessions)
+    return sorted(found.values(), key=lambda group: -len(group.sessions) - group.more)

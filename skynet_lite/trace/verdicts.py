@@ -340,6 +340,27 @@ def standing(
             yield _found("left in wakeup_queue", walk.last, address, left[0], whom=whom, name=name)
 
 
+def seen(waits: Waits, silent: set[str], mailboxes: dict[str, int], starts: list[Who]) -> Iterator[Verdict]:
+    """What can be said of a node without its tables. `silent`: services that do not answer; `starts`: coroutines that
+    are inside a start function."""
+    walk = _Walk(Film(), SLOW)
+    circled = {wait.who for circle in waits.circles() for wait in circle}
+    for address in sorted(silent):
+        n = sum(wait.to == address for wait in waits)
+        calls = told("found.calls", n=n) if n else ""
+        yield _found("silent", None, address, name=waits.named(address), calls=calls)
+    yield from _circles(waits, walk)
+    yield from _rings(waits, walk)
+    for who in starts:
+        start = waits.of(*who)
+        if start is not None and who not in circled:
+            story = _story(waits, waits.chain(start))
+            yield _found("start not ended", None, *who, start.place, name=waits.named(who[0]), story=story)
+    for address, n in mailboxes.items():
+        if n >= CROWD:
+            yield _found("mailbox grows", None, address, n=n, name=waits.named(address), before="")
+
+
 def _at(place: str | None) -> str:
     return told("found.at", place=place) if place else ""
 
@@ -359,7 +380,8 @@ def _circles(waits: Waits, walk: _Walk) -> Iterator[Verdict]:
         kind = "call to oneself in a critical section" if alone else "circle"
         events = [walk.yields[wait.who] for wait in circle if wait.who in walk.yields]
         first, said = circle[0], {"name": waits.named(circle[0].service), "story": _story(waits, circle)}
-        yield _found(kind, max(events, default=None), first.service, first.co, first.place, **said)
+        grade = SUSPICION if any(wait.guess for wait in circle) else FAULT
+        yield _found(kind, max(events, default=None), first.service, first.co, first.place, grade=grade, **said)
 
 
 def _unanswered(waits: Waits, walk: _Walk) -> Iterator[Verdict]:

@@ -41,7 +41,8 @@ class Wait:
     `named`: name and address of the service that was called, `id`: the socket or the
     critical section, `function`: of socket.py, `tick`: when the timer fires, None if it
     has, `starts`: name and address of a service whose start it waits for. `place`: the line
-    it is parked at, if known.
+    it is parked at, if known. `said`: what is waited for, where no table told it; `guess`: the
+    evidence that `target` or `to` rests on, if that is no proof.
     """
 
     service: str
@@ -57,6 +58,8 @@ class Wait:
     function: str = ""
     tick: int | None = None
     starts: str = ""
+    said: str = ""
+    guess: str = ""
 
     @property
     def who(self) -> Who:
@@ -65,6 +68,8 @@ class Wait:
     @property
     def on(self) -> str:
         """What is waited for, in words."""
+        if self.said:
+            return self.said
         kind = "fired" if self.kind == "timer" and self.tick is None else self.kind
         kind = "turn" if kind == "sleep" and self.target is not None else kind
         fields = vars(self) | {"by": self.target[1] if self.target else ""}
@@ -75,10 +80,12 @@ class Waits(list[Wait]):
     """The wait-for graph: a list of its `Wait`s, to be printed or to `draw`."""
 
     def __init__(
-        self, tables: dict[str, Any], places: dict[Who, str] | None = None, behind: Behind | None = None
-    ) -> None:
+        self, tables: dict[str, Any], places: dict[Who, str] | None = None, behind: Behind | None = None,
+        edges: Iterable[Wait] | None = None,
+    ) -> None:  # fmt: skip
+        """`edges`: what was read elsewhere; the tables then need no more than the names of the services."""
         self.behind: Behind = behind or {}
-        super().__init__(_edges(tables, places or {}, self.behind))
+        super().__init__(_edges(tables, places or {}, self.behind) if edges is None else edges)
         self.names = {address: str(t.get("name", "")) for address, t in tables["services"].items()}
         self._by_who = {wait.who: wait for wait in self}
 
@@ -128,7 +135,11 @@ class Waits(list[Wait]):
         if not self:
             return told("wait.none")
         rows = [(self.label(w.who), told("wait.session", session=w.session), w.on) for w in self]
-        places = [told("wait.place", place=w.place) if w.place else "" for w in self]
+        places = [
+            (told("wait.place", place=w.place) if w.place else "")
+            + (told("wait.guess", guess=w.guess) if w.guess else "")
+            for w in self
+        ]
         widths = [max(cells(row[k]) for row in rows) for k in range(3)]
         lines = ("  ".join([*map(fit, row, widths), place]) for row, place in zip(rows, places, strict=True))
         return "\n".join(line.rstrip() for line in lines)

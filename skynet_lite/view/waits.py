@@ -1,7 +1,8 @@
 """The wait-for graph as a picture: who is parked, and what each one waits for.
 
 A column for each step away from the end of the wait: what is waited for stands to
-the right of who waits. Circles are red, and their last arrow leads back.
+the right of who waits. Circles are red, and their last arrow leads back. What is guessed
+is dashed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _draw(waits: Waits, title: str, dark: bool) -> Timeline:
     t = page.theme
     page.fixed(24, height - 26, clean(title, limit=int(width / 8)), t.ink, "left", bold=True, size=12)
     circled = {wait.who for circle in waits.circles() for wait in circle}
-    red = {_box(waits, who) for who in circled}
+    red = {_box(waits, who) for who in circled} | {_target(waits, w) for w in waits if w.state == "silent"}
     corners = {node: (x, height - y - _HEIGHT) for node, (x, y) in at.items()}  # as the page counts: upwards
     for node, (x, y) in corners.items():
         page.axes.add_patch(
@@ -62,7 +63,8 @@ def _draw(waits: Waits, title: str, dark: bool) -> Timeline:
         page.placer.avoid((x, y, x + _WIDTH, y + _HEIGHT), 1000)
     for wait in waits:
         colour = t.failed if wait.who in circled else t.ink
-        _arrow(page, corners[_box(waits, wait.who)], corners[_target(waits, wait)], _label(wait), colour)
+        line = "--" if wait.guess else "-"
+        _arrow(page, corners[_box(waits, wait.who)], corners[_target(waits, wait)], _label(wait), colour, line)
     if not len(waits):
         page.fixed(24, height - 60, word("fig.waits.none"), t.faint, "left")
     return page.figure
@@ -77,12 +79,16 @@ def _target(waits: Waits, wait: Wait) -> Node:
     if wait.target is not None:
         return _box(waits, wait.target)
     if wait.kind == "call":
+        if not wait.to:
+            return "?", waits.label(wait.who)
         if wait.state in ("nobody", "coming"):
             return word(f"fig.waits.{wait.state}"), ""
-        what = word("fig.waits.mailbox" if wait.state == "queued" else "fig.waits.service")
-        return what, f"{waits.names.get(wait.to, '')} {wait.to}"
-    if wait.kind in ("socket", "offload"):
-        return f"socket {wait.id}" if wait.kind == "socket" else wait.named, ""
+        what = {"queued": "mailbox", "silent": "silent"}.get(wait.state, "service")
+        return word(f"fig.waits.{what}"), f"{waits.names.get(wait.to, '')} {wait.to}"
+    if wait.kind == "socket":
+        return f"socket {wait.id or '?'}", wait.named
+    if wait.kind == "offload":
+        return wait.named, ""
     return word("fig.waits.wakeup" if wait.kind == "sleep" else "fig.waits.timer"), ""
 
 
@@ -90,7 +96,8 @@ def _label(wait: Wait) -> str:
     what = {
         "call": f"CALL {wait.session}", "queue": word("fig.waits.queue", session=wait.session),
         "sleep": f"SLEEP {wait.session}", "socket": wait.function, "offload": f"CALL {wait.session}",
-        "timer": word("fig.waits.fired") if wait.tick is None else word("fig.waits.tick", tick=wait.tick),
+        "timer": word("fig.waits.tick", tick=wait.tick) if wait.tick is not None
+        else "" if wait.said else word("fig.waits.fired"),
     }[wait.kind]  # fmt: skip
     return f"{what}\n{clean(word('fig.waits.at', place=wait.place))}" if wait.place else what
 
@@ -100,13 +107,16 @@ def _places(waits: Waits) -> dict[Node, tuple[float, float]]:
     follows = {_box(waits, w.who): _target(waits, w) for w in waits}
     circles = waits.circles()
     depth: dict[Node, int] = dict.fromkeys([*follows, *follows.values()], 0)
+    rings = {_box(waits, wait.who): circle for circle in circles for wait in circle}
     for circle in circles:
         for k, wait in enumerate(circle):
             depth[_box(waits, wait.who)] = k
     for _ in depth:  # at most so many rounds: whatever waits stands left of what it waits for
         behind = [n for n, target in follows.items() if depth[target] <= depth[n] and not _leads(follows, target, n)]
         for node in behind:
-            depth[follows[node]] = depth[node] + 1
+            target, by = follows[node], depth[node] + 1 - depth[follows[node]]
+            for box in [_box(waits, w.who) for w in rings[target]] if target in rings else [target]:
+                depth[box] += max(0, by)  # a circle moves as a whole, or two of its boxes would lie on each other
         if not behind:
             break
     chains = [[_box(waits, w.who) for w in circle] for circle in circles]
@@ -138,7 +148,7 @@ def _leads(follows: dict[Node, Node], start: Node, goal: Node) -> bool:
     return False
 
 
-def _arrow(page: Page, start: Point, stop: Point, label: str, colour: str) -> None:
+def _arrow(page: Page, start: Point, stop: Point, label: str, colour: str, line: str = "-") -> None:
     """From the right side of one box to the left of the next; backwards, in a circle, below both."""
     if stop[0] <= start[0]:
         tail, tip = (start[0] + _WIDTH / 2, start[1]), (stop[0] + _WIDTH / 2, stop[1])
@@ -157,7 +167,7 @@ def _arrow(page: Page, start: Point, stop: Point, label: str, colour: str) -> No
     page.axes.add_patch(
         FancyArrowPatch(
             tail, tip, connectionstyle=bend, arrowstyle="-|>", mutation_scale=10, color=colour, linewidth=1.1,
-            shrinkA=0, shrinkB=0,
+            shrinkA=0, shrinkB=0, linestyle=line,
         )
     )  # fmt: skip
     texts = dict.fromkeys((label, label.split("\n")[0]))  # with the line of code, if there is room

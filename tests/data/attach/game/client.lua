@@ -1,0 +1,15 @@
+local skynet = require "skynet"
+local hall, sleeper, spin = ...
+hall, sleeper, spin = tonumber(hall), tonumber(sleeper), tonumber(spin)
+skynet.start(function()
+	skynet.fork(function()
+		local seat = skynet.call(hall, "lua", "enter", "ann")
+	end)
+	skynet.fork(function()
+		return skynet.call(sleeper, "lua", "nap")
+	end)
+	skynet.fork(function()
+		skynet.sleep(50)
+		local n = skynet.call(spin, "lua", "go")
+	end)
+end)
