@@ -84,13 +84,17 @@ _COMMANDS = {
         'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.'),
     "trace": ("run a service under the virtual clock; print, draw or save its trace",
         "Runs SERVICE.py with ARGS under the virtual clock until nothing can run, and prints the trace as "
-        "text. Of a saved trace (.json, .jsonl), say a flight recorder's, it does so without a run. What begins "
-        "with - and is meant for the service comes after --."),
+        "text. Of a saved trace (.json, .jsonl), say a flight recorder's, or a folder that a probe has written to, "
+        "it does so without a run. What begins with - and is meant for the service comes after --."),
     "diff": ("compare two saved traces",
         "Shows where two traces part. Status 0: the same, 1: different, 2: one cannot be read."),
     "console": ("talk to the debug console of a running node",
         "Talks to a debug console. On a terminal with history and completion, until Ctrl-D; else it says "
         "the lines of its input, and ends with status 1 if one was answered with <CMD Error>."),
+    "probe": ("record a real skynet: write the probe, and say what to do with it",
+        "Writes probe.lua into FOLDER (default: ./probe), and says what line to add to the configuration of a node of "
+        "skynet 1.1 to 1.8, or what to type into its debug console. What its services then write into FOLDER is drawn "
+        "by `skynet-lite trace FOLDER`, and compared by `skynet-lite diff`."),
     "new": ("begin a project", "Writes a project that runs into the new folder NAME: services, test, configuration."),
     "examples": ("list the examples, or write one into a folder",
         "Lists the programs that come with skynet_lite, or writes one into ./NAME (or FOLDER), to be run and changed."),
@@ -124,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = made["trace"]
     sub.usage, sub.allow_abbrev = "%(prog)s [options] PROGRAM [ARGS ...] [options] [-- ARGS ...]", False
-    sub.add_argument("program", metavar="SERVICE.py | TRACE.json")
+    sub.add_argument("program", metavar="SERVICE.py | TRACE.json | FOLDER")
     sub.add_argument("--ticks", type=int, default=HOUR, help="virtual time to stop at, in 10 ms (default: an hour)")
     talk = "when nothing can run, send TEXT (with \\n, \\x00) to the first port listened to; print what comes back"
     sub.add_argument("--send", metavar="TEXT", action="append", default=[], type=_unescaped, help=talk)
@@ -147,6 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = made["console"]
     sub.set_defaults(do=lambda options: console(options.address))
     sub.add_argument("address", metavar="[HOST:]PORT")
+
+    sub = made["probe"]
+    sub.set_defaults(do=lambda options: probe(options.folder))
+    sub.add_argument("folder", metavar="FOLDER", nargs="?", default="probe")
 
     sub = made["new"]
     sub.set_defaults(do=lambda options: new(options.name))
@@ -223,9 +231,10 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
 
 def trace(options: argparse.Namespace, args: list[str]) -> int:
     """Run a service in virtual time, or load a trace; save, draw and print it. Raises UsageError, SkynetError."""
-    path = _file(options.program, (".py", ".json", ".jsonl"), "SERVICE.py, or a saved trace")
+    folder = Path(options.program).is_dir()
+    path = Path() if folder else _file(options.program, (".py", ".json", ".jsonl"), "SERVICE.py, or a saved trace")
     files = _outputs(options)
-    if path.suffix != ".py":
+    if folder or path.suffix != ".py":
         if args or options.send:
             raise UsageError(f"{options.program} is a trace, nothing is run: leave out --send and what comes after it")
         _shown(_loaded(options.program), files, options)
@@ -337,6 +346,15 @@ def learn(options: argparse.Namespace) -> int:
     if options.student is not None:
         return learn.student_copies(options.student)
     return learn.open_course(options.dir, options.port, options.browser)
+
+
+def probe(folder: str) -> int:
+    """Write the probe for a real skynet, and say what to do with it. Raises UsageError."""
+    from . import probe
+
+    with _told(f"cannot write the probe into {folder}"):
+        print(probe.told(probe.write(folder)), end="")
+    return 0
 
 
 def new(name: str) -> int:

@@ -19,6 +19,7 @@ _DOORS = {
     "mermaid": "view.mermaid:diagram",
     "dashboard": "view.dashboard:Dashboard",
     "replay": "replay.replay:replay",
+    "streams": "probe.streams:read",
 }
 
 

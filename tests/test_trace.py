@@ -402,7 +402,9 @@ def test_find_names_what_is_missing() -> None:
 
 def test_every_door_opens() -> None:
     """What is drawn or run again above the trace is found by its name, and nothing else is."""
-    assert {"timeline", "stepper", "page", "describe", "waits", "mermaid", "dashboard", "replay"} == set(doors._DOORS)
+    assert {"timeline", "stepper", "page", "describe", "waits", "mermaid", "dashboard", "replay", "streams"} == set(
+        doors._DOORS
+    )
     assert all(callable(doors.door(name)) for name in doors._DOORS)
     with pytest.raises(KeyError):
         doors.door("no such door")

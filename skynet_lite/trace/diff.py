@@ -53,6 +53,7 @@ class Diff:
         self.left, self.right = left, right
         self.rows: list[Row] = []
         self.pairs: list[tuple[str | None, str | None]] = []
+        self._bare = any(t.probed and not any("body" in e or "data" in e for e in t.events) for t in (left, right))
         self._shown: tuple[dict[int, Event], dict[int, Event]] = ({}, {})
         self._titles: dict[int, tuple[str, str]] = {}  # index of a row → what begins there, left and right
         if left.origin or right.origin:
@@ -109,6 +110,9 @@ class Diff:
                 continue
             if e.get("type") == "ERROR":
                 e.pop("info", None)
+            if self._bare:  # a probe that was not to tell what messages hold
+                e.pop("body", None)
+                e.pop("data", None)
             found.append((n, {**e, "service": label}))
         return found
 
@@ -338,7 +342,8 @@ def _anchors(a: Sequence[str], b: Sequence[str], i: int, m: int, j: int, n: int)
 def _births(trace: Film) -> list[str]:
     """The services of a program in the order of their birth, without those that every node boots."""
     names = trace.names()
-    born = [*trace.snapshot.get("services", {}), *(e["service"] for e in trace.whole.events if e["e"] == "birth")]
+    events = (e["service"] for e in trace.whole.events if e["e"] in ("birth", "begin"))
+    born = [*([] if trace.probed else trace.snapshot.get("services", {})), *events]
     return [address for address in dict.fromkeys(born) if names.get(address) not in BOOT]
 
 

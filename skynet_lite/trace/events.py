@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine
+from .kinds import KINDS, SOCKET_TYPES, Event, address, coroutine, runtimes
 from .shapes import ENTRIES
 from .values import checksum, plain, values_of, whole
 
@@ -95,7 +95,7 @@ class Builder:
     def _at(self, event: Event, handle: int, at: Any) -> None:
         """Note where it was done, and keep the text around it."""
         stack = event["stack"] = self._places.stack(handle, at)
-        if not stack[-1].rpartition(":")[0].endswith(".py"):
+        if not runtimes(stack[-1]):
             event["at"] = stack[-1]  # else all of it is the runtime's own
         if any(place.rpartition(":")[0] not in self.sources for place in stack):
             self.sources |= self._places.source(handle, at)

@@ -3,7 +3,7 @@
 JSON, with a checksum over all of it; or JSON Lines, the same data with an event on
 each line, for tools that read line by line. In JSON places repeat, so each stack is
 stored once and named by its number. Recordings of the real skynet are read, too
-(golden.py).
+(golden.py), and what a probe has written in one (probe/streams.py).
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..doors import door
 from .film import Film
 from .golden import is_recording, read_recording
 from .schema import TraceError, wrong_event, wrong_extras, wrong_tables
@@ -63,14 +65,26 @@ def _checksum(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def read(path: Paths, root: str | os.PathLike[str] | None = None) -> dict[str, Any]:
     """What a stored trace is made of: the arguments of Trace. Raises TraceError, OSError."""
+    if not isinstance(path, (str, os.PathLike)) or Path(path).is_dir() or is_stream(path):
+        found: dict[str, Any] = door("streams")(path, root)
+        return found
     try:
         return _read(Path(path))
     except RecursionError:
         raise TraceError(f"{Path(path).name} is no trace: it is nested too deeply") from None
     except TraceError as e:
         raise TraceError(f"{Path(path).name} {e}") from None
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a stream of the probe, by what its first line begins with. Raises OSError."""
+    with open(path, "rb") as file:
+        return b'"e":"stream"' in file.readline(100)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -126,6 +140,11 @@ def _wrong_events(events: list[Any], stacks: Any) -> str | None:
             if not isinstance(stacks, list) or not 0 <= stack < len(stacks):
                 return f"event {n} has a stack that is not there"
             event["stack"] = stacks[stack]
+        if isinstance(event, dict) and isinstance(event.get("tables"), dict):
+            try:
+                event["tables"] = _keys_as_numbers(event["tables"])
+            except ValueError:
+                return f"event {n} has a number in its tables that is none"
         if wrong := wrong_event(event):
             return f"event {n} is {wrong}"
         if not 0 <= event.get("cause", 0) < max(n, 1):

@@ -15,6 +15,8 @@ from .state import Tables
 from .tape import Stamps, Tape
 from .world import World
 
+PROBED = "real skynet"
+"""How the origin begins of what a probe has told."""
 _CHECKPOINT = 2048  # events between two states that are kept for `state`
 
 
@@ -80,6 +82,11 @@ class Film:
         return str(self.whole.snapshot.get("skynet", "1.1"))
 
     @property
+    def probed(self) -> bool:
+        """Whether a probe in a real skynet has told it: with addresses, times and lines, unlike a recording."""
+        return self.origin.startswith(PROBED)
+
+    @property
     def stamps(self) -> Stamps:
         """When it was, see Stamps; empty under the virtual clock."""
         if self._tape is not None:
@@ -111,6 +118,8 @@ class Film:
         for event in self.whole.events:
             if event["e"] == "birth":
                 names[event["service"]] = name_of(event["label"])
+            elif event["e"] == "begin":
+                names[event["service"]] = event["name"]
             elif event["e"] in ("resume", "yield", "message"):
                 names.setdefault(event.get("service", ""), "service")
         return names

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Any, NamedTuple
 
-from .shapes import ENTRIES, SERVICE, service_tables
+from .shapes import ENTRIES, SERVICE, service_tables, twin
 from .steps import Steps
 from .values import whole
 
@@ -56,6 +56,11 @@ def coroutine(n: int) -> str:
     return f"co{n}" if n else "main"
 
 
+def runtimes(place: str) -> bool:
+    """Whether a place is in the runtime, ours or skynet's own library. Labels of a program have no suffix."""
+    return place.rpartition(":")[0].endswith((".py", ".lua"))
+
+
 def ptype_name(ptype: int) -> str:
     return PTYPES[ptype] if 0 <= ptype < len(PTYPES) else str(whole(ptype))
 
@@ -67,7 +72,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any] | None]] = {
     "address": ((str,), address), "ptype": ((str,), ptype_name), "co": ((str,), coroutine),
     "token": ((str, NoneType), lambda n: coroutine(n) if n else None),
     "from": ((str,), lambda new: "new" if new else "pool"),
-    "mask": ((list,), lambda mask: [name for bit, name in _MASKS if mask & bit]),
+    "d": ((dict,), None), "mask": ((list,), lambda mask: [name for bit, name in _MASKS if mask & bit]),
 }  # fmt: skip
 
 
@@ -207,6 +212,18 @@ def _born(t: Steps, service: str, e: Event) -> None:
         t.put("", "workers", service, e["worker"])
 
 
+def _begun(t: Steps, service: str, e: Event) -> None:
+    t.born(service, service_tables(e["name"]) | twin(e["tables"]))
+    for session in e["timers"]:
+        t.push("", "timers", [0, service, session])  # when they fire, only skynet's timer knows
+
+
+def _lost(t: Steps, service: str, e: Event) -> None:
+    t.gone(service)
+    for timer in [timer for timer in t.all["timers"] if timer[1] == service]:
+        t.take("", "timers", timer)
+
+
 def _gone(t: Steps, service: str, e: Event) -> None:
     t.gone(service)
     t.take("", "global_queue", service)
@@ -214,12 +231,24 @@ def _gone(t: Steps, service: str, e: Event) -> None:
 
 def _pushed(t: Steps, service: str, e: Event) -> None:
     t.push(service, "mailbox", mail_label(e))
-    if e["queued"]:
+    if e.get("queued"):
         t.push("", "global_queue", service)
 
 
+def _sent(t: Steps, service: str, e: Event) -> None:
+    """Of a node of ours a push follows. Of a real skynet we know no more than this, and only of who is recorded."""
+    to = e["to"]
+    if t.foreign and e["session"] is not None and to[:1] == ":" and t.table(to, "session_coroutine_id") is not None:
+        t.push(to, "mailbox", f"{e['ptype']} {e['session']} {service}")
+
+
 def _taken(t: Steps, service: str, e: Event) -> None:
-    t.pop(service, "mailbox")
+    if t.foreign:  # there may be others before it, of which nobody has told
+        t.take(service, "mailbox", f"{e['ptype']} {e['session']} {e['source']}")
+        if (e["ptype"], e["source"]) == ("response", ":00000000"):
+            _timer_fired(t, service, e)
+    else:
+        t.pop(service, "mailbox")
     t.take("", "global_queue", service)
     if e["e"] == "message":
         t.request[service] = (e["session"], e["source"])
@@ -345,7 +374,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("kill", "service:s co:co in:co", "kill      {co}", _ended),
     Kind("tracetag", "service:s co:co tag:sn text:s",
          lambda e: f"tracetag  {e['tag'] or 'ends'} {e['text']}".rstrip(), _tagged),
-    Kind("send", "service:s to:address ptype:ptype session:in in:co + @", _send),
+    Kind("send", "service:s to:address ptype:ptype session:in in:co + @", _send, _sent),
     Kind("table", "service:s table:s op:s session:i? + | co:s? address:s? value:s? token:i?", _table, _changed),
     Kind("dispatch_failed", "service:s reason:s? @", "failed    this dispatch had an error"),
     # Of the node.
@@ -354,7 +383,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("exit", "service:s label:s reason:s? @", "exit      {label}", _gone),
     Kind("load", "service:s name:s", "load      {name}", _taken),
     Kind("handled", "service:s ptype:ptype session:i source:address", "handled   {ptype} from {source}", _taken),
-    Kind("push", "service:s ptype:ptype session:i source:address by:s queued:b + | type:s? id:i?", _push, _pushed),
+    Kind("push", "service:s ptype:ptype session:i source:address by:s queued:b? + | type:s? id:i?", _push, _pushed),
     Kind("requeue", "service:s", "requeue   the mailbox has more", _requeued),
     Kind("fork", "service:s co:co in:co @", "fork      {co}",
          lambda t, service, e: t.push(service, "fork_queue", e["co"])),
@@ -365,11 +394,15 @@ KINDS = {kind.name: kind for kind in (
     Kind("timer_fired", "service:s session:i tick:i", "timer     fired session {session}", _timer_fired),
     Kind("clock", "tick:i", "clock     tick {tick}", lambda t, service, e: t.set_clock(e["tick"])),
     Kind("driver", "command:s id:i @ | co:s", "driver    {command} socket {id}",
-         lambda t, service, e: t.push("", "commands", [e["command"], e["id"]])),
+         lambda t, service, e: None if t.foreign else t.push("", "commands", [e["command"], e["id"]])),
     Kind("command", "command:s id:i", "socket    takes {command} of socket {id}",
          lambda t, service, e: t.pop("", "commands")),
     Kind("ready", "id:i what:mask", lambda e: f"socket    {e['id']} is ready: {', '.join(e['what'])}"),
     Kind("socket", "id:i state:s", "socket    {id} becomes {state}", _socket),
     Kind("write", "id:i sent:i size:i @ | co:s", "write     socket {id} {sent} of {size} bytes"),
     Kind("client", "client:s action:s detail:s", "{client}  {action} {detail}"),
+    # Of a real skynet.
+    Kind("begin", "service:s name:s tables:d places:d timers:l missing:i?",
+         lambda e: "begin     of its recording" + (f", {e['missing']} events late" if "missing" in e else ""), _begun),
+    Kind("end", "service:s", "end       of its recording", _lost),
 )}  # fmt: skip

@@ -62,6 +62,13 @@ def wrong_event(event: Any, recorded: bool = False) -> str | None:
     for place in (*event.get("stack", ()), *(event[k] for k in ("at", "runs") if k in event)):
         if type(place) is not str or not _PLACE.fullmatch(place):
             return f"a {kind} with a place that is none"
+    if kind == "begin":
+        if wrong := wrong_tables({"services": {event["service"]: service_tables("") | event["tables"]}}):
+            return f"a begin with tables that are none: {wrong}"
+        if not fits(event["places"], {str: str}) or not all(map(_PLACE.fullmatch, event["places"].values())):
+            return "a begin with a place that is none"
+        if not fits(event["timers"], [int]):
+            return "a begin with a timer that is none"
     if event.get("stack") == [] or (kind == "ready" and not fits(event["what"], [str])):
         return f"a {kind} with an odd list"
     return None

@@ -15,7 +15,7 @@ from .film import Film
 from .golden import golden
 from .kinds import Event
 from .verdicts import SLOW, Verdicts, judge
-from .waits import Waits, behind
+from .waits import Waits, Who, behind
 
 
 class Trace(Film):
@@ -70,7 +70,12 @@ class Trace(Film):
     def waits(self, i: int = -1) -> Waits:
         """Who waits for whom after event `i` (negative: from the end)."""
         past = self.whole.events[: self.numbers[i] + 1 if len(self) else 0]
-        places = {(e.get("service", ""), e["co"]): e.get("at", "") for e in past if e["e"] == "yield"}
+        places: dict[Who, str] = {}
+        for e in past:
+            if e["e"] == "yield":
+                places[e.get("service", ""), e["co"]] = e.get("at", "")
+            elif e["e"] == "begin":
+                places |= {(e["service"], co): place for co, place in e["places"].items()}
         return Waits(self.state(i), places, behind(past, self.names()))
 
     def diff(self, other: Trace, names: dict[int | str, str] | None = None) -> Diff:
@@ -137,12 +142,13 @@ class Trace(Film):
         return drawn
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Trace:
-        """Read a stored trace, or a recording of the real skynet.
+    def load(cls, path: files.Paths, root: str | os.PathLike[str] | None = None) -> Trace:
+        """Read a stored trace; or what a probe has written in a real skynet: a folder of streams, one or several.
 
-        Raises TraceError for what is none, OSError if it cannot be read.
+        Of streams, `root` is the folder in which the node was started: its Lua files are looked for there, else here,
+        where the stream says, and beside the streams. Raises TraceError for what is none, OSError if it cannot be read.
         """
-        return cls(**files.read(path))
+        return cls(**files.read(path, root))
 
 
 class Part(Trace):

@@ -206,6 +206,10 @@ class _Walk:
                 return self._by("no answer", i, who, self.runs.get(who, ""), **said)
         return None
 
+    def _begin(self, i: int, e: Event, service: str) -> None:
+        self.places |= {(service, co): place for co, place in e["places"].items()}
+        self.woken[service] = deque([None] * len(e["tables"].get("wakeup_queue", ())))
+
     def _co_create(self, i: int, e: Event, service: str) -> None:
         self.runs[service, e["co"]] = e.get("runs", "")
 
@@ -234,7 +238,7 @@ class _Walk:
 
     def _ours(self, e: Event) -> bool:
         """Whether the runtime itself called wakeup, for one that looks at the facts when it is woken."""
-        return not e.get("at") and not self.trace.origin
+        return not e.get("at") and (not self.trace.origin or "stack" in e)
 
     def _taken(self, service: str) -> Any:
         queue = self.woken[service]
@@ -327,7 +331,7 @@ def standing(
     walk = walk or _Walk(Film(), SLOW)
     waits = Waits(tables, places, behind)
     yield from _circles(waits, walk)
-    if not walk.trace.origin:  # a recording of the real skynet has neither mailboxes nor sockets nor timers
+    if not walk.trace.origin or walk.trace.probed:  # a recording has neither mailboxes nor sockets nor timers
         yield from _unanswered(waits, walk)
         yield from _kept(tables, waits, walk)
         yield from _rings(waits, walk)

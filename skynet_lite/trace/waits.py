@@ -40,9 +40,10 @@ class Wait:
     coming (the answer does), kept (a response function holds it), nobody, unknown.
     `named`: name and address of the service that was called, `id`: the socket or the
     critical section, `function`: of socket.py, `tick`: when the timer fires, None if it
-    has, `starts`: name and address of a service whose start it waits for. `place`: the line
-    it is parked at, if known. `said`: what is waited for, where no table told it; `guess`: the
-    evidence that `target` or `to` rests on, if that is no proof.
+    has, 0 if nobody knows (of a real skynet), `starts`: name and address of a service whose
+    start it waits for. `place`: the line it is parked at, if known. `said`: what is waited
+    for, where no table told it; `guess`: the evidence that `target` or `to` rests on, if that
+    is no proof.
     """
 
     service: str
@@ -70,7 +71,7 @@ class Wait:
         """What is waited for, in words."""
         if self.said:
             return self.said
-        kind = "fired" if self.kind == "timer" and self.tick is None else self.kind
+        kind = {None: "fired", 0: "timed"}.get(self.tick, "timer") if self.kind == "timer" else self.kind
         kind = "turn" if kind == "sleep" and self.target is not None else kind
         fields = vars(self) | {"by": self.target[1] if self.target else ""}
         return told(f"wait.{kind}", **fields) + (told(f"wait.{self.state}", **fields) if kind == "call" else "")

@@ -42,7 +42,7 @@ def selected(trace: Trace, services: Services | None) -> set[str]:
     if services == "all":
         return set(names)
     if services is None:
-        return {address for address, name in names.items() if name not in BOOT} or set(names)
+        return {address for address, name in names.items() if name and name not in BOOT} or set(names)
     return trace.find_services(services)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..trace.files import to_json
+from ..trace.kinds import runtimes
 from ..trace.language import speaking
 from ..trace.steps import Step
 from ..trace.text import line, printable
@@ -141,7 +142,7 @@ class _Told:
             place = self._places[service, who] = self.stacks[stack]
         elif e["e"] == "co_create":
             self._places.pop((service, who), None)
-        users = next((place for place in stack if not place.rpartition(":")[0].endswith(".py")), None)
+        users = next((place for place in stack if not runtimes(place)), None)
         if users and who:
             self._seen[service] = self._seen[""] = self.parked[who, users]
         steps = self._steps = []

@@ -89,7 +89,9 @@ class Reader:
         self._running: dict[str, str] = {}
         self._forks: dict[LaneKey, tuple[int, LaneKey]] = {}
         self._queued: dict[int, tuple[LaneKey, int]] = {}  # push into the error queue → where it came from
-        self._fired = {e["cause"]: i for i, e in enumerate(self.events) if e["e"] == "timer_fired" and "cause" in e}
+        # Of a real skynet nobody tells when a timer fires: it has when its message is taken.
+        fires = ("timer_fired", "message") if trace.origin else ("timer_fired",)
+        self._fired = {e["cause"]: i for i, e in enumerate(self.events) if e["e"] in fires and "cause" in e}
         self._brought = {e["cause"]: e for e in trace.events if e["e"] == "message" and "cause" in e}
         self._sent: dict[tuple[str, Any], str] = {}  # service, session → whom a call asks
         self._ticks: dict[tuple[str, int], int] = {}  # service, session → the length of its timer
@@ -107,8 +109,8 @@ class Reader:
             self._read(i, event)
         self.stretches += [*self._open.values(), *self._tags.values()]
 
-    def _begin(self, service: str, tables: dict[str, Any]) -> None:
-        """Who was parked, or free, when the recording began."""
+    def _begin(self, service: str, tables: dict[str, Any], at: int | None = None) -> None:
+        """Who was parked, or free, when the recording began, at event `at` if not with the whole trace."""
         sleeping = tables.get("sleep_session", {})
         calls = tables.get("watching_session", {})
         for session, co in tables.get("session_id_coroutine", {}).items():
@@ -116,11 +118,11 @@ class Reader:
                 self._sent[service, session] = calls[session]
             if co != "BREAK":
                 what = "SLEEP" if co in sleeping else "CALL" if session in calls else ""
-                self._enter((service, co), "parked", None, self._waits(service, co, what, session))
+                self._enter((service, co), "parked", at, self._waits(service, co, what, session))
         for co, tag in tables.get("session_coroutine_tracetag", {}).items():
-            self._tag((service, co), None, tag)
+            self._tag((service, co), at, tag)
         for co in tables.get("coroutine_pool", ()):
-            self._enter((service, co), "pool", None, word("fig.pool"))
+            self._enter((service, co), "pool", at, word("fig.pool"))
 
     def _read(self, i: int, event: Event) -> None:
         rule = rule_for(self, event, "on_")
@@ -183,7 +185,9 @@ class Reader:
     def on_message(self, i: int, e: Event, service: str) -> None:
         self._message[service] = i
         key = self._lane(service, None)
-        if "cause" in e:
+        if "cause" in e and self.events[e["cause"]].get("tick") and "tick" not in e:  # a timer of a real skynet
+            self._arrow(("", TIMER), i, key, i, "timer", message_words(e))
+        elif "cause" in e:
             self.stretches.append(Stretch(key, e["cause"], i, "queued"))
         self._mark(key, i, "message", "" if "cause" in e else message_words(e))
 
@@ -324,6 +328,15 @@ class Reader:
             self._tag(key, i, None)
         self._mark(self._lane(service, None), i, "exit", word("fig.exit"))
 
+    def on_begin(self, i: int, e: Event, service: str) -> None:
+        self._begin(service, e["tables"], i)
+        self._mark(self._lane(service, None), i, "begin", word("fig.begin"))
+
+    def on_end(self, i: int, e: Event, service: str) -> None:
+        for key in [key for key in self._open if key[0] == service]:
+            self._leave(key, i)
+        self._mark(self._lane(service, None), i, "end", word("fig.end"))
+
     # ---- messages
 
     def on_push(self, i: int, e: Event, service: str) -> None:
@@ -384,6 +397,10 @@ class Reader:
 
     def on_timer_set(self, i: int, e: Event, service: str) -> None:
         if not e["tick"]:
+            if i in self._brought:  # of a real skynet, where no push follows
+                key, at_once = self._lane(service, None), word("fig.at_once", session=e["session"])
+                self._mark(key, i, "push")
+                self._arrow(self._lane(service, e["in"]), i, key, i, "timer", at_once)
             return
         key = ("", TIMER)
         session = words = word("fig.session", session=e["session"])

@@ -180,7 +180,7 @@ def times(trace: Trace) -> tuple[list[float], str]:
     Raises ValueError for a recording without times.
     """
     whole = trace.whole
-    if whole.origin:
+    if whole.origin and not whole.probed:
         raise ValueError("a recording of the real skynet tells no times: draw it by event")
     if whole.stamps[0]:
         return [whole.seconds(i) for i in range(len(whole.events))], "s"

@@ -708,8 +708,8 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
 
   code() {
     const d = this.data, i = this.step, stack = d.stacks[this.film.of("places", i)] ?? [];
-    const ours = stack.filter((p) => /\.py:\d+$/.test(p));
-    const users = stack.find((p) => !/\.py:\d+$/.test(p));
+    const ours = stack.filter((p) => /\.(py|lua):\d+$/.test(p));
+    const users = stack.find((p) => !/\.(py|lua):\d+$/.test(p));
     const who = d.coroutine[i] || this.word("nobody");
     const parks = /^\S+ +\S+ +yield +(SUSPEND +)?(SLEEP|CALL) /.test(this.film.of("lines", i));
     const state = parks ? "parks" : d.kinds[i] === "co_create" ? "begins" : d.kinds[i] === "yield" ? "yields" : "is";

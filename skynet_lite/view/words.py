@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..trace.golden import BOOT
-from ..trace.kinds import KINDS, command, rule_for
+from ..trace.kinds import KINDS, command, rule_for, runtimes
 from ..trace.language import close_up, language
 from ..trace.parked import socket_waits
 from ..trace.text import printable
@@ -53,7 +53,7 @@ def describe(
     """
     names = trace.names()
     wanted = services if services is not None else getattr(trace, "services", None)
-    quiet = {a for a, name in names.items() if (name in BOOT if wanted is None else a not in wanted)}
+    quiet = {a for a, name in names.items() if (not name or name in BOOT if wanted is None else a not in wanted)}
     shown = [
         n for n, event in enumerate(trace)
         if detail or (event["e"] not in _QUIET and event.get("service") not in quiet)
@@ -156,7 +156,7 @@ class Teller:
         self.parked.pop(key, None)
         self.begins.pop(key, None)
         (self.timed.add if e["for"] == "timeout" else self.timed.discard)(key)
-        if "runs" in e and not e["runs"].rpartition(":")[0].endswith(".py"):
+        if "runs" in e and not runtimes(e["runs"]):
             self.begins[key] = e["runs"]
         return f"co_create.{e['how']}.{e['for']}"
 
@@ -240,6 +240,12 @@ class Teller:
         return self._known(form, "table.other")
 
     # ---- the node
+
+    def _begin(self, e: Event, fields: dict[str, Any], t: Any) -> str:
+        for co, place in e["places"].items():
+            self.parked[e["service"], co] = place
+        self.timers |= {(service, session) for _, service, session in self.tables.all["timers"]}
+        return "begin.late" if "missing" in e else "begin"
 
     def _load(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         fields["label"] = e["name"]
