@@ -76,17 +76,18 @@ HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
     "core": 3412,
-    "skynet": 3878,
-    "trace": 3826,
+    "skynet": 3896,
+    "trace": 3957,
     "drive": 1820,
     "lualib": 2888,
     "node": 1848,
     "service": 1697,
     "contrib": 1771,
     "tell": 894,
-    "view": 3303,
-    "the runtime": 10958,
-    "the tools": 1622,
+    "view": 3337,
+    "check": 2390,
+    "the runtime": 10976,
+    "the tools": 1666,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it
