@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -566,7 +567,19 @@ def test_a_pid_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     assert target.read_text() == "precious\n"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def stands_still(pid: int) -> bool:
+    """Whether a process sleeps, and has used no processor for a while."""
+
+    def now() -> tuple[str, ...]:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0], fields[11], fields[12]
+
+    first = now()
+    time.sleep(0.3)
+    return first == now() and first[0] == "S"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
 def test_sigterm_while_a_daemon_starts_takes_its_pid_file_away(tmp_path: Path) -> None:
     """It waits at its log file, a pipe that nobody reads."""
     os.mkfifo(tmp_path / "log")
@@ -575,5 +588,6 @@ def test_sigterm_while_a_daemon_starts_takes_its_pid_file_away(tmp_path: Path) -
     subprocess.run([sys.executable, "-m", "skynet_lite", "run", "c.toml"], cwd=tmp_path, timeout=60, check=True)
     until(lambda: pidfile.exists() and pidfile.read_text().endswith("\n"))
     pid = int(pidfile.read_text())
+    until(lambda: stands_still(pid))  # a signal that comes right before a call that blocks is handled after it
     os.kill(pid, signal.SIGTERM)
     until(lambda: not pidfile.exists())
