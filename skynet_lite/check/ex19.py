@@ -48,7 +48,8 @@ def _porter(program: Any) -> Hints:
 
     for version in ("1.1", "1.8"):
         found = run(program, script, dialect=version)
-        yield found.raised() and hint("raises", version=version, error=found.errors[0])
+        starts = [e["reason"] for e in found.trace if e["e"] == "exit" and e.get("reason")]
+        yield found.raised() and hint("raises", version=version, error=[*starts, *found.errors][0])
         port, *answers = found.said
         yield port is None and "listens"
         yield answers != [port, port] and hint("answers", version=version, answers=answers, port=port)

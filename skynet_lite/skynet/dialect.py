@@ -57,7 +57,8 @@ RULES = (
          "sends an error behind it.",
          ("ret_on_send", "ret_twice", "ret_twice_caught")),
     Rule(4, "1.2.0",
-         "The response function of a message that was sent does nothing. `TEST` is true until the answer was given.",
+         "For a message that was sent, `response` gives a function that does nothing. For a call, `TEST` is true until "
+         "the answer is given or the asker's end is told.",
          "It answers False, and raises the second time. `TEST` is true as long as the asker lives.",
          ("response_on_send", "response_on_send_nothing", "response_states")),
     Rule(5, "1.2.0",
@@ -67,20 +68,20 @@ RULES = (
          ("woken_raises_rest_delayed", "handler_error", "handler_error_after_sleep", "handler_error_on_send",
           "pool_drops_failed", "error_through_chain", "fork_error_others_run", "timeout_function_raises")),
     Rule(6, "1.2.0",
-         "Who has ended is not remembered: an answer to it is sent in vain; a response function for it is struck off "
-         "when its end is told.",
+         "A service that has ended is not remembered: an answer to it is sent, and lost; response functions that are "
+         "kept for it are dropped when its end is told.",
          "`dead_service` remembers it, and nothing is sent.",
          ("response_to_dead_service",)),
     Rule(7, "1.4.0",
-         "The wakeup queue is worked off: an entry that wakes nobody is dropped, and the next one taken. Only then one "
-         "failed call is told.",
+         "The wakeup queue is worked off: an entry that wakes nobody is dropped, and the next one taken. Only when "
+         "it is empty is the next failed call told.",
          "Such an entry ends the turn."),
     Rule(8, "1.3.0",
          "Forks run first in, first out, also those made while others wait.",
          "In the order of a Lua table. (Here: first in, first out in both dialects.)",
          ("fork_order", "fork_error_others_run")),
     Rule(9, "1.4.0",
-         "Who is resumed is told the session that has ended its waiting.",
+         "A coroutine that is resumed is told which session has ended its wait.",
          "It is not.",
          ("sleep_one", "call_ret", "select_two")),
     Rule(10, "1.6.0",
@@ -89,18 +90,18 @@ RULES = (
          "`listen` returns the id at once.",
          ("listen_start", "listen_values", "accept_echo_line")),
     Rule(11, "1.5.0",
-         "Closing a socket that the socket server has dropped already says nothing.",
+         "Closing a socket that the socket server has dropped already brings no CLOSE message.",
          "It brings a CLOSE message.",
          ("connect_refused",)),
     Rule(12, "1.4.0",
          "A socket that passes its limit is closed; what has arrived can still be read.",
          "What has arrived is thrown away."),
     Rule(13, "1.8.0",
-         "A message that is still queued when its service ends is answered with an error that carries its session: one "
-         "call fails.",
+         "A request that is still queued when its service ends is answered with an error that carries its session: "
+         "only that call fails.",
          "With session 0: all calls to that service fail."),
     Rule(14, "1.2.0",
-         "Tokens for `sleep` and `wait`. One that is in use is refused when the session was taken.",
+         "Tokens for `sleep` and `wait`. A token in use is refused, but only after a session has been taken for it.",
          "There are none. (Here: as an addition, and refused before.)",
          ("wait_token",)),
     Rule(15, "1.4.0",
@@ -143,7 +144,7 @@ class TodayHub(Hub):
         elif command is EXIT:
             if param:
                 s.forgot(co, param)
-        else:  # KILL, QUIT, ... of a coroutine of the user's, handed down
+        else:  # QUIT, KILL and the like: yielded as they are
             return coroutine_yield(self, command, param)
         ok, value, _ = coroutine_yield(self, SUSPEND, command)  # the last is the session (rule 9): request.py wants it
         return ok, value
