@@ -25,6 +25,9 @@ from harness import DOCS, LIMIT, TRACES, programs, until
 
 from skynet_lite import Node, Trace, probe, skynet, socket
 from skynet_lite.trace import TraceError
+from skynet_lite.view.payload import payload
+from skynet_lite.view.story import Story
+from skynet_lite.view.waits import _places
 from skynet_lite.view.words import sentences
 
 STREAMS = TRACES.parent / "streams"
@@ -185,7 +188,7 @@ def test_a_stream_may_begin_in_the_middle_and_shows_who_waits() -> None:
     assert begins[ECHO]["missing"] == trace.missing > 0 and "missing" not in begins[MAIN]
     assert sum(e.get("service") == ECHO for e in trace) >= 40, "a ring keeps at least what was asked for"
     assert f"{trace.missing} events before these were not kept" in trace.text()
-    assert "recorded from here" in {mark.label for mark in story_marks(trace)}
+    assert "recorded from here" in {mark.label for mark in Story(trace).marks}
 
 
 @pytest.mark.parametrize("folder", ["HEAD", "late"])
@@ -203,6 +206,27 @@ def test_a_circle_through_a_critical_section_is_found(folder: str) -> None:
     ]
 
 
+def test_who_waits_for_a_circle_stands_beside_it() -> None:
+    """The drawing of the waits: two coroutines of one number in two services, and no box on another."""
+    waits = Trace.load(STREAMS / "circle" / "late").waits()
+    boxes = _places(waits)
+    assert len(boxes) == len(set(boxes.values())) == 4
+    assert waits.draw().description.count("main:22") == 1
+
+
+def test_the_viewer_shows_the_tables_that_were_found() -> None:
+    """Also those that nothing changes any more: they are not among the tables that were never used."""
+    trace = Trace.load(STREAMS / "circle" / "late")
+    most = payload(trace)["most"][MAIN]
+    assert (most["session_id_coroutine"], most["queue"], most["sleep_session"]) == (3, 1, 2)
+    labels = {stretch.label for stretch in Story(trace).stretches}
+    assert {
+        "CALL 11 → :00000009, at main:22",
+        "queue 1 behind co2, at main:27",
+        "CALL 2 → :00000008, at bank:5",
+    } <= labels
+
+
 def test_a_critical_section_is_left_in_its_order() -> None:
     """Three coroutines go through it one after the other; then it is empty."""
     trace = Trace.load(STREAMS / "circle" / "HEAD")
@@ -210,12 +234,6 @@ def test_a_critical_section_is_left_in_its_order() -> None:
         trace.state(n)["services"][MAIN]["queue"].get(1, []) for n, e in trace.numbered() if e.get("table") == "queue"
     ]
     assert members[:6] == [["co2"], ["co2", "co3"], ["co2", "co3", "co4"], ["co3", "co4"], ["co4"], []]
-
-
-def story_marks(trace: Trace) -> list[Any]:
-    from skynet_lite.view.story import Story
-
-    return Story(trace).marks
 
 
 def test_a_dispatch_takes_as_long_as_its_last_event() -> None:

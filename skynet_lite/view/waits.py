@@ -90,7 +90,7 @@ def _label(wait: Wait) -> str:
     what = {
         "call": f"CALL {wait.session}", "queue": word("fig.waits.queue", session=wait.session),
         "sleep": f"SLEEP {wait.session}", "socket": wait.function, "offload": f"CALL {wait.session}",
-        "timer": word("fig.waits.fired") if wait.tick is None else word("fig.waits.tick", tick=wait.tick),
+        "timer": word("fig.waits.fired") if wait.tick is None else word("fig.waits.tick", tick=wait.tick or "?"),
     }[wait.kind]  # fmt: skip
     return f"{what}\n{clean(word('fig.waits.at', place=wait.place))}" if wait.place else what
 
@@ -103,10 +103,13 @@ def _places(waits: Waits) -> dict[Node, tuple[float, float]]:
     for circle in circles:
         for k, wait in enumerate(circle):
             depth[_box(waits, wait.who)] = k
+    rings = {_box(waits, wait.who): [_box(waits, w.who) for w in circle] for circle in circles for wait in circle}
     for _ in depth:  # at most so many rounds: whatever waits stands left of what it waits for
         behind = [n for n, target in follows.items() if depth[target] <= depth[n] and not _leads(follows, target, n)]
         for node in behind:
-            depth[follows[node]] = depth[node] + 1
+            step, target = depth[node] + 1 - depth[follows[node]], follows[node]
+            for one in rings.get(target, [target]):  # a circle moves as a whole, or two of it would meet
+                depth[one] += step
         if not behind:
             break
     chains = [[_box(waits, w.who) for w in circle] for circle in circles]
