@@ -28,6 +28,7 @@ from ..trace.shapes import fits
 
 VERSION = 1
 _POSITION = re.compile(r"(?P<place>[^\s:]+\.lua:\d+): ")  # what Lua writes before the text of an error
+_NAME = re.compile(r"[0-9a-f]{8}(\.old)?\.jsonl")
 _HEAD: dict[str, type] = {
     "t": int, "version": int, "self": int, "name": str, "part": int, "missing": int, "born": bool, "skynet": str,
     "library": str, "folder": str, "started": int, "now": int, "clock": str,
@@ -61,7 +62,7 @@ def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], root:
     files = [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
     folder = files[0] if len(files) == 1 and files[0].is_dir() else None
     if folder is not None:
-        files = sorted(folder.glob("*.jsonl"))
+        files = [path for path in sorted(folder.glob("*.jsonl")) if _NAME.fullmatch(path.name)]
     parts = [part for part in map(_parse, files) if part is not None]
     if not parts:
         raise TraceError(f"{folder or 'here'}: there is no stream; is it the folder that the probe writes to?")
@@ -109,17 +110,17 @@ def _check_head(path: Path, head: dict[str, Any]) -> None:
 def _joined(parts: list[tuple[dict[str, Any], list[Event]]]) -> list[_Stream]:
     """The parts of each ring together, one stream for each service, in the order in which they begin."""
     streams: dict[int, _Stream] = {}
-    for head, events in sorted(parts, key=lambda part: (part[0]["self"], part[0]["part"])):
-        known = streams.get(head["self"])
+    # Of a node that runs, the same part may have been read before and after it became the older one: the longer counts.
+    read = {(head["self"], head["part"]): (head, events) for head, events in sorted(parts, key=lambda p: len(p[1]))}
+    for (service, part), (head, events) in sorted(read.items(), key=lambda item: item[0]):
+        known = streams.get(service)
         if known is None:
-            streams[head["self"]] = _Stream(head, events)
-        elif head["part"] == known.head["part"] + 1:
+            streams[service] = _Stream(head, events)
+        elif part == known.head["part"] + 1:
             known.events += events
         else:
-            name, n = head["line"][0], head["part"]
-            raise TraceError(
-                f"{name} is part {n} of a stream, and the one before is not there: give both, or only this"
-            )
+            told = f"{head['line'][0]} is part {part} of a stream, and the one before is not there"
+            raise TraceError(f"{told}: give both, or only this")
     return sorted(streams.values(), key=lambda stream: (stream.head["t"], stream.head["self"]))
 
 
