@@ -91,9 +91,10 @@ def _parse(path: Path) -> tuple[dict[str, Any], list[Event]] | None:
             raise TraceError(f"{path.name} is no stream of the probe: line {n} is {event['e']!r}")
         if n == 1:
             _check_head(path, event)
-        if not fits(event.get("stack", []), [str]) or type(event.get("runs", "")) is not str:
+        if ("stack" in event and not fits(event["stack"], [str])) or type(event.get("runs", "")) is not str:
             raise TraceError(f"{path.name} line {n} is a {event['e']} with a place that is none")
-        found.append({**event, "line": (path.name, n)})
+        event["line"] = path.name, n
+        found.append(event)
     return (found[0], found[1:]) if found else None
 
 
@@ -158,7 +159,7 @@ class _Merger:
 
     def trace(self) -> dict[str, Any]:
         """The arguments of Trace."""
-        lanes = ([(stream.service, raw) for raw in (stream.head, *stream.events)] for stream in self.streams)
+        lanes = ([(stream.service, raw) for raw in (dict(stream.head), *stream.events)] for stream in self.streams)
         # At one time a message comes after what sent it.
         for service, raw in heapq.merge(*lanes, key=lambda one: (one[1]["t"], one[1]["e"] == "message")):
             self._add(service, raw)
@@ -176,21 +177,22 @@ class _Merger:
         }  # fmt: skip
 
     def _add(self, service: str, raw: Event) -> None:
-        event: Event = {"service": service} | {k: v for k, v in raw.items() if k not in ("t", "line", "stack")}
-        note = getattr(self, "_" + raw["e"], None)
+        t, (name, n), stack, kind = raw.pop("t"), raw.pop("line"), raw.pop("stack", None), raw["e"]
+        event = raw
+        event["service"] = service
+        note = getattr(self, "_" + kind, None)
         try:
             cause = None if note is None else note(event, service)
-            self._places(event, raw.get("stack"))
+            self._places(event, stack)
             wrong = wrong_event(event)
         except (KeyError, TypeError, ValueError, AttributeError) as e:
-            wrong = f"a {raw['e']} that is not whole: {e!r}"
+            wrong = f"a {kind} that is not whole: {e!r}"
         if wrong:
-            name, n = raw["line"]
             raise TraceError(f"{name} line {n} is {wrong}")
         if cause is not None:
             event["cause"] = cause
         self.events.append(event)
-        self.times.append(raw["t"])
+        self.times.append(t)
 
     def _place(self, place: str) -> str:
         path, _, line = place.rpartition(":")
