@@ -96,7 +96,7 @@ def _label(wait: Wait) -> str:
     what = {
         "call": f"CALL {wait.session}", "queue": word("fig.waits.queue", session=wait.session),
         "sleep": f"SLEEP {wait.session}", "socket": wait.function, "offload": f"CALL {wait.session}",
-        "timer": word("fig.waits.tick", tick=wait.tick) if wait.tick is not None
+        "timer": word("fig.waits.tick", tick=wait.tick or "?") if wait.tick is not None
         else "" if wait.said else word("fig.waits.fired"),
     }[wait.kind]  # fmt: skip
     return f"{what}\n{clean(word('fig.waits.at', place=wait.place))}" if wait.place else what
@@ -111,6 +111,7 @@ def _places(waits: Waits) -> dict[Node, tuple[float, float]]:
     for circle in circles:
         for k, wait in enumerate(circle):
             depth[_box(waits, wait.who)] = k
+    rings = {_box(waits, wait.who): [_box(waits, w.who) for w in circle] for circle in circles for wait in circle}
     for _ in depth:  # at most so many rounds: whatever waits stands left of what it waits for
         behind = [n for n, target in follows.items() if depth[target] <= depth[n] and not _leads(follows, target, n)]
         for node in behind:
