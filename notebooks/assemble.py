@@ -18,30 +18,54 @@ from typing import Any
 
 import nbformat
 
-from skynet_lite.skynet.dialect import RULES
+from skynet_lite.skynet.dialect import RULES, Rule
 
 FOLDER = Path(__file__).parent
 CHINESE = FOLDER / "zh"
 NUMBERED = "[0-9][0-9]_*.ipynb"
-NAVIGATION, TODAY = "navigation", "today"
+NAVIGATION, TODAY, TABLE = "navigation", "today", "rules"
 GENERATED = {NAVIGATION, TODAY}
 BOX = {
     "en": '> **Today** (since {since}): {said} `Node(skynet="1.8")` does so, too.',
     "zh": '> **当今的 skynet**（自 {since} 起）：{said}`Node(skynet="1.8")` 也是这样。',
 }
-RULES_ZH = {  # those that a notebook with a Chinese twin shows, each with the digest of the English
+RULES_ZH = {  # each with the digest of the English
     1: ("1ed724292913fd78", "要等待的协程先自己登记到各张表里，再让出 `SUSPEND`。"),
     2: ("f7e8d719e14d14f8", "`ret` 和 `response` 就在协程里立即完成，不发生切换。"),
+    3: (
+        "2ad6a668e4b2b7fe",
+        "`ret`、`response` 之后请求即告了结：再答一次会在处理函数里抛错，可以捕获；其后出错或 `exit` 不再通知请求方。",
+    ),
+    4: ("1dce80fbe2a93c38", "对 send 来的消息，`response` 给出的函数什么也不做。`TEST` 在响应给出之前为真。"),
     5: (
         "d9779059df72c584",
         "一个协程抛出错误之后，调度器 fork 一个空函数；它一结束，还在等的唤醒和失败的调用就在同一次派发里继续。",
     ),
+    6: (
+        "909e69c0b0e8ee2e",
+        "不再记住哪些服务已经结束：给它们的响应照发，只是送不到；为它们保留的响应函数，在得知对方结束时划掉。",
+    ),
     7: ("6508aea523249e58", "唤醒队列一直处理到空：过期的唤醒被丢掉，接着取下一个；然后才告知一个失败的调用。"),
+    8: ("fe5ce259dca9bfe8", "fork 先进先出，排队期间新加的也一样。"),
+    9: ("5bc8dfce30341aa0", "协程被恢复时，会得知是哪个 session 结束了它的等待。"),
     10: (
         "16fb4ce01549f30a",
         "`socket.listen` 要等 CONNECT 消息，返回编号、地址和端口；`socket.start` 再等第二个 CONNECT。",
     ),
+    11: ("2f45db7e03dfa6ef", "网络线程已经丢弃的 socket，再去关闭也不会有 CLOSE 消息。"),
+    12: ("ec7ea3630f0fddec", "超过限额的 socket 会被关闭，但已经收到的数据仍可读出。"),
+    13: ("c1f321ca098bafd0", "服务结束时还在排队的请求，各自收到一个带自己 session 的错误：只有这一次调用失败。"),
+    14: (
+        "486308df34062327",
+        "`sleep` 和 `wait` 可以带 token。正在使用的 token 会被拒绝，但那时 session 已经取走一个。",
+    ),
+    15: ("0c229d4bc315a0c9", "`request` 和 `select`：立即启动一个专用的协程，由它等待所有响应。"),
+    16: (
+        "9f46ce4ca8254e33",
+        "`killthread`：被终止的调用，其响应被吞掉；被终止的睡眠，其定时器到点后成为没有人认得的响应。",
+    ),
 }
+RULES_HEAD = {"en": "| | since | today | shown in |", "zh": "| | 始于 | 当今的 skynet | 见 |"}
 FOLDED = "# solution\n"
 
 WORDS = {
@@ -104,13 +128,17 @@ def navigation(path: Path, names: list[Path], titles: dict[str, str], lang: str)
     return " | ".join(parts)
 
 
-def navigate(notebook: Any, bar: str, lang: str) -> None:
-    """The bar stands below the first cell and at the end, a box behind each cell that shows what has changed since."""
+def navigate(notebook: Any, bar: str, lang: str, boxes: dict[int, list[str]]) -> None:
+    """The bar stands below the first cell and at the end, a box behind each cell that shows what has changed since.
+
+    All that has changed is a table behind the cell with the tag `rules`; `boxes` says where each rule has a box.
+    """
     cells: list[Any] = []
     for cell in notebook.cells:
         if not is_generated(cell):
-            rules = [int(tag[6:]) for tag in cell.metadata.get("tags", []) if tag.startswith("today-")]
-            cells += [cell, *(_generated(TODAY, today(rule, lang)) for rule in rules)]
+            cells += [cell, *(_generated(TODAY, today(rule, lang)) for rule in rules_of(cell))]
+            if TABLE in cell.metadata.get("tags", []):
+                cells.append(_generated(TODAY, table(lang, boxes)))
     notebook.cells = [cells[0], _generated(NAVIGATION, bar), *cells[1:], _generated(NAVIGATION, bar)]
 
 
@@ -118,15 +146,46 @@ def is_generated(cell: Any) -> bool:
     return not GENERATED.isdisjoint(cell.metadata.get("tags", []))
 
 
+def rules_of(cell: Any) -> list[int]:
+    """The numbers of the rules that a cell wants a box of."""
+    return [int(tag[6:]) for tag in cell.metadata.get("tags", []) if tag.startswith("today-")]
+
+
+def boxes(notebooks: dict[str, Any]) -> dict[int, list[str]]:
+    """By rule, the notebooks (of file name → notebook) in which it has a box."""
+    found: dict[int, list[str]] = {}
+    for name, notebook in notebooks.items():
+        for number in sorted({rule for cell in notebook.cells for rule in rules_of(cell)}):
+            found.setdefault(number, []).append(name)
+    return found
+
+
 def today(number: int, lang: str) -> str:
     """What a rule of the two dialects says of today's skynet, in a box. Raises ValueError if that is not known."""
     rule = next((rule for rule in RULES if rule.number == number), None)
     if rule is None:
         raise ValueError(f"today-{number}: there is no such rule in skynet/dialect.py")
-    if lang == "zh" and (number not in RULES_ZH or RULES_ZH[number][0] != digest(rule.today)):
-        raise ValueError(f"today-{number}: RULES_ZH does not say what the rule says now ({digest(rule.today)})")
-    said = rule.today if lang == "en" else RULES_ZH[number][1]
-    return BOX[lang].format(since=rule.since, said=said)
+    return BOX[lang].format(since=rule.since, said=_said(rule, lang))
+
+
+def table(lang: str, boxes: dict[int, list[str]]) -> str:
+    """All rules: number, release, what is so today, and the notebooks that have a box of it."""
+    rows = [RULES_HEAD[lang], "| ---: | --- | --- | --- |"]
+    for rule in RULES:
+        names = boxes.get(rule.number, [])
+        folders = ["../" if lang == "zh" and not (CHINESE / name).exists() else "" for name in names]
+        links = [f"[{name[:2]}]({folder}{name})" for name, folder in zip(names, folders, strict=True)]
+        rows.append(f"| {rule.number} | {rule.since} | {_said(rule, lang)} | {', '.join(links) or '–'} |")
+    return "\n".join(rows)
+
+
+def _said(rule: Rule, lang: str) -> str:
+    if lang == "en":
+        return rule.today
+    of, said = RULES_ZH.get(rule.number, ("", ""))
+    if of != digest(rule.today):
+        raise ValueError(f"today-{rule.number}: RULES_ZH does not say what the rule says now ({digest(rule.today)})")
+    return said
 
 
 def _generated(tag: str, text: str) -> Any:

@@ -22,7 +22,20 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from assemble import CHINESE, FOLDER, about, course, fold, in_chinese, index, map_svg, navigate, navigation, stamp
+from assemble import (
+    CHINESE,
+    FOLDER,
+    about,
+    boxes,
+    course,
+    fold,
+    in_chinese,
+    index,
+    map_svg,
+    navigate,
+    navigation,
+    stamp,
+)
 from nbclient import NotebookClient
 
 PICTURES = ("image/png", "image/svg+xml")
@@ -102,6 +115,7 @@ def assembled() -> tuple[dict[Path, Any], dict[Path, str], list[str]]:
     english = {path.name: nbformat.read(path, as_version=4) for path in course(FOLDER)}
     for notebook in english.values():
         fold(notebook)
+    shown = boxes(english)
     for lang, folder in (("en", FOLDER), ("zh", CHINESE)):
         names = course(folder)
         ready: dict[Path, Any] = {}
@@ -120,7 +134,7 @@ def assembled() -> tuple[dict[Path, Any], dict[Path, str], list[str]]:
         titles = {a.path.name: a.title for a in abouts}
         for path, notebook in ready.items():
             try:
-                navigate(notebook, navigation(path, list(ready), titles, lang), lang)
+                navigate(notebook, navigation(path, list(ready), titles, lang), lang, shown)
             except ValueError as e:
                 wrong.append(f"{path.relative_to(FOLDER)}: {e}")
             notebooks[path] = notebook

@@ -118,7 +118,7 @@ class Run:
         return sum(x["e"] == e and all(x.get(k) == v for k, v in fields.items()) for x in self.trace)
 
 
-def run(program: Any, script: Callable[[Run], list[Any] | None] | None = None, *args: Any) -> Run:
+def run(program: Any, script: Callable[[Run], list[Any] | None] | None = None, *args: Any, dialect: str = "1.1") -> Run:
     """Start `program` as a service with `args` on a node of its own, and do `script(run)` to it, which may return `said`.
 
     The node is closed afterwards; its trace can be asked. A program that waits for ever
@@ -126,7 +126,7 @@ def run(program: Any, script: Callable[[Run], list[Any] | None] | None = None, *
     Raises TypeError if `program` is no function.
     """
     a_function(program)
-    with Node(clock="virtual", log=list) as node, node.record() as trace:
+    with Node(clock="virtual", log=list, skynet=dialect) as node, node.record() as trace:
         found = Run(node, trace, 0, [])
         found.addr = node.newservice(program, *args, wait=False)
         node.run_until_idle()

@@ -31,7 +31,7 @@ from .coroutine import (  # isort: skip
 
 
 class Rule(NamedTuple):
-    """What has changed, with which release of skynet, and which recordings show it (tests/golden/traces-today)."""
+    """What has changed, since which release, and which recordings show it (tests/golden/traces-today). DOC: rule"""
 
     number: int
     since: str
@@ -125,7 +125,7 @@ class TodayHub(Hub):
     __slots__ = ()
 
     def coroutine_yield(self, command: str, param: Any) -> Any:
-        """Do what `suspend` would, in the coroutine itself; yield SUSPEND if that has to wait (rules 1 and 2)."""
+        """Do what `suspend` would, in the coroutine; yield SUSPEND if it has to wait (rules 1, 2). DOC: today-yield"""
         co = running()
         s = co.service
         if command is RETURN:
@@ -188,7 +188,7 @@ class Today(Scheduler):
         self.suspend(co, True, payload, session)
 
     def dispatch_wakeup(self) -> Any:
-        """Stale entries are passed over (rule 7)."""
+        """Stale entries are passed over (rule 7). DOC: today-wakeup"""
         while self.wakeup_queue:
             if (co := Scheduler.dispatch_wakeup(self)) is not None:
                 return co
@@ -197,7 +197,7 @@ class Today(Scheduler):
     # ---- answers: 2, 3, 4, 6
 
     def answer(self, co: Coroutine, payload: Any) -> bool:
-        """Send, and forget the request: rules 2 and 3."""
+        """Send, and forget the request: rules 2 and 3. DOC: today-ret"""
         session, co.session = co.session, None
         return bool(session) and self.server.send(self.handle, co.address, PTYPE_RESPONSE, session or 0, payload)
 
@@ -216,7 +216,7 @@ class Today(Scheduler):
     # ---- failure: 5, 16
 
     def failed(self, co: Coroutine, error: BaseException) -> None:
-        """Its end makes the rest of this dispatch go on (rule 5)."""
+        """The end of what is forked here makes the rest of this dispatch go on (rule 5). DOC: today-failed"""
         Scheduler.failed(self, co, error)
         if co.dead:
             fork(_nothing)
@@ -261,7 +261,7 @@ class Today(Scheduler):
     # ---- sockets: 10, 12
 
     def listened(self, s: PoolSocket) -> Any:
-        """Wait for the CONNECT of a socket that listens: id, address, port (rule 10). Raises SocketError."""
+        """Wait for the CONNECT of a socket that listens (rule 10). Raises SocketError. DOC: today-listened"""
         try:
             park_for(s, "listen")
         except BaseException:
@@ -360,3 +360,4 @@ DIALECTS = {
     dialect.version: dialect
     for dialect in (Dialect("1.1", Scheduler, Hub, None), Dialect("1.8", Today, TodayHub, TodayServer))
 }
+"""What the services of a node are made of, by the word that `Node(skynet=...)` is given. DOC: dialects"""

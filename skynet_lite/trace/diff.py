@@ -200,16 +200,22 @@ class Diff:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         rows, hidden = self.folded(3, _SHOWN)
-        cell = '<td style="text-align:left;white-space:pre;font-family:monospace;padding:0 .6em">{}</td>'
         table = "".join(
-            f'<tr style="background:{_MARKS.get(mark, "rgba(128,128,128,.15)")}">'
-            + "".join(cell.format(html.escape(text)) for text in (left, mark, right))
-            + "</tr>"
-            for left, mark, right, _ in rows
+            f'<tr style="background:{_MARKS.get(row[1], "rgba(128,128,128,.15)")}">{"".join(map(_cell, row[:3]))}</tr>'
+            for row in rows
         )
         more = f"<p>{told('diff.left_out', n=hidden)}</p>" if hidden else ""
         head = "<br>".join(html.escape(one) for one in self.summary().splitlines())
-        return {"text/plain": str(self), "text/html": f"<p>{head}</p><table>{table}</table>{more}"}
+        return {"text/plain": str(self), "text/html": f"<p>{head}</p>{_TABLE}{table}</table>{more}"}
+
+
+# Both columns stay in sight: what is too long for its half is cut, and whole in the tooltip.
+_TABLE = '<table style="table-layout:fixed;width:100%"><col style="width:49%"><col style="width:2em">'
+_CELL = "text-align:left;white-space:pre;font:12px monospace;padding:0 .3em;overflow:hidden;text-overflow:ellipsis"
+
+
+def _cell(text: str) -> str:
+    return f'<td style="{_CELL}" title="{html.escape(" ".join(text.split()))}">{html.escape(text)}</td>'
 
 
 # --------------------------------------------------------------------------- alignment
