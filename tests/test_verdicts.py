@@ -19,6 +19,8 @@ from skynet_lite import Node, Outside, Trace, service, sharedata, skynet, socket
 from skynet_lite.trace import language, verdicts
 from skynet_lite.trace.language import speaking
 from skynet_lite.trace.verdicts import FAULT, Verdicts
+from skynet_lite.trace.waits import Wait, Waits
+from skynet_lite.view import waits as waits_view
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
 
@@ -835,6 +837,21 @@ def test_waits_say_what_each_coroutine_waits_for() -> None:
             figure = waits.draw(dark=dark)
             check_readable(figure)
             assert figure.summary == "waits: 7 parked coroutines, 0 circles"
+
+
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_a_box_stands_in_nobodys_place(k: int) -> None:
+    """Also where somebody outside waits for one in a circle: the whole circle makes room, and no box hides another."""
+
+    def calls(to: int) -> Wait:
+        return Wait(f":{k}", f"co{to}", 1, "call", "served", (f":{k}", f"co{(to + 1) % 3}"))
+
+    outside = Wait(":9", "co0", 1, "call", "served", (f":{k}", f"co{k}"))
+    waits = Waits({"services": {}})
+    waits += [*map(calls, range(3)), outside]
+    waits._by_who = {wait.who: wait for wait in waits}
+    places = waits_view._places(waits)
+    assert len(waits.circles()) == 1 and len(set(places.values())) == len(places) == 4
 
 
 def test_an_empty_graph_draws_too() -> None:

@@ -100,13 +100,17 @@ def _places(waits: Waits) -> dict[Node, tuple[float, float]]:
     follows = {_box(waits, w.who): _target(waits, w) for w in waits}
     circles = waits.circles()
     depth: dict[Node, int] = dict.fromkeys([*follows, *follows.values()], 0)
+    together: dict[Node, list[Node]] = {}  # the boxes of a circle move as one
     for circle in circles:
-        for k, wait in enumerate(circle):
-            depth[_box(waits, wait.who)] = k
+        boxes = [_box(waits, wait.who) for wait in circle]
+        together |= dict.fromkeys(boxes, boxes)
+        depth |= {box: k for k, box in enumerate(boxes)}
     for _ in depth:  # at most so many rounds: whatever waits stands left of what it waits for
         behind = [n for n, target in follows.items() if depth[target] <= depth[n] and not _leads(follows, target, n)]
         for node in behind:
-            depth[follows[node]] = depth[node] + 1
+            further = depth[node] + 1 - depth[follows[node]]
+            for box in together.get(follows[node], [follows[node]]):
+                depth[box] += max(0, further)
         if not behind:
             break
     chains = [[_box(waits, w.who) for w in circle] for circle in circles]
