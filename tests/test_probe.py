@@ -1,7 +1,8 @@
 """A real skynet in the same picture: what its probe has written, as a trace; and the probe in a skynet that is at hand.
 
 The streams in tests/golden/streams were written by skynet_lite/probe/probe.lua: `listen`, the article's listing and one
-client, in v1.1.0 and in today's; `calls`, in v1.2.0; `hang`, started in the middle of a run, one of them a ring.
+client, in v1.1.0 and in today's; `calls`, in v1.2.0; `hang`, started in the middle of a run, one of them a ring;
+`circle`, a service that calls itself back in a critical section: from birth, and started when it hangs already.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import DOCS, LIMIT, TRACES, free_port, programs, until
+from harness import DOCS, LIMIT, TRACES, programs, until
 
 from skynet_lite import Node, Trace, probe, skynet, socket
 from skynet_lite.trace import TraceError
+from skynet_lite.view.payload import payload
+from skynet_lite.view.story import Story
+from skynet_lite.view.waits import _places
 from skynet_lite.view.words import sentences
 
 STREAMS = TRACES.parent / "streams"
@@ -70,7 +74,7 @@ def listing(dialect: str) -> Trace:
 def test_a_stream_is_a_trace_like_others(name: str, tmp_path: Path) -> None:
     """Printed, told, drawn by event and by time, shown as a page, stored and loaded: whatever a trace can do."""
     trace = Trace.load(STREAMS / name)
-    assert trace.probed and trace.origin.startswith("real skynet: ") and len(trace) > 40
+    assert trace.probed and trace.origin.startswith("real skynet: ") and len(trace) > 5
     assert trace.skynet == ("1.1" if "v1.1.0" in name else "1.8")
     assert all(re.match(r".*\w", told) for told in sentences(trace))
     assert "?" not in trace.describe(detail=True)
@@ -184,13 +188,52 @@ def test_a_stream_may_begin_in_the_middle_and_shows_who_waits() -> None:
     assert begins[ECHO]["missing"] == trace.missing > 0 and "missing" not in begins[MAIN]
     assert sum(e.get("service") == ECHO for e in trace) >= 40, "a ring keeps at least what was asked for"
     assert f"{trace.missing} events before these were not kept" in trace.text()
-    assert "recorded from here" in {mark.label for mark in story_marks(trace)}
+    assert "recorded from here" in {mark.label for mark in Story(trace).marks}
 
 
-def story_marks(trace: Trace) -> list[Any]:
-    from skynet_lite.view.story import Story
+@pytest.mark.parametrize("folder", ["HEAD", "late"])
+def test_a_circle_through_a_critical_section_is_found(folder: str) -> None:
+    """The usual deadlock of a skynet: who is inside skynet.queue is known as soon as somebody else has to wait."""
+    trace = Trace.load(STREAMS / "circle" / folder)
+    inside, later, served = ("co4", "co3", "co1") if folder == "HEAD" else ("co2", "co3", "co4")
+    assert trace.state()["services"][MAIN]["queue"] == {1: [inside, later, served]}
+    assert trace.verdicts().kinds() == ["fault circle"]
+    (circle,) = trace.waits().circles()
+    assert [(wait.kind, wait.place) for wait in circle] == [
+        ("call", "main:22"),
+        ("call", "bank:5"),
+        ("queue", "main:8"),
+    ]
 
-    return Story(trace).marks
+
+def test_who_waits_for_a_circle_stands_beside_it() -> None:
+    """The drawing of the waits: two coroutines of one number in two services, and no box on another."""
+    waits = Trace.load(STREAMS / "circle" / "late").waits()
+    boxes = _places(waits)
+    assert len(boxes) == len(set(boxes.values())) == 4
+    assert waits.draw().description.count("main:22") == 1
+
+
+def test_the_viewer_shows_the_tables_that_were_found() -> None:
+    """Also those that nothing changes any more: they are not among the tables that were never used."""
+    trace = Trace.load(STREAMS / "circle" / "late")
+    most = payload(trace)["most"][MAIN]
+    assert (most["session_id_coroutine"], most["queue"], most["sleep_session"]) == (3, 1, 2)
+    labels = {stretch.label for stretch in Story(trace).stretches}
+    assert {
+        "CALL 11 → :00000009, at main:22",
+        "queue 1 behind co2, at main:27",
+        "CALL 2 → :00000008, at bank:5",
+    } <= labels
+
+
+def test_a_critical_section_is_left_in_its_order() -> None:
+    """Three coroutines go through it one after the other; then it is empty."""
+    trace = Trace.load(STREAMS / "circle" / "HEAD")
+    members = [
+        trace.state(n)["services"][MAIN]["queue"].get(1, []) for n, e in trace.numbered() if e.get("table") == "queue"
+    ]
+    assert members[:6] == [["co2"], ["co2", "co3"], ["co2", "co3", "co4"], ["co3", "co4"], ["co4"], []]
 
 
 def test_a_dispatch_takes_as_long_as_its_last_event() -> None:
@@ -250,6 +293,8 @@ def test_a_part_of_a_ring_that_is_not_there_is_missed(tmp_path: Path) -> None:
     older.write_text(text.replace(f'"part":{number}', f'"part":{number - 1}', 1))
     with pytest.raises(TraceError, match="the one before is not there"):
         Trace.load(folder)
+    older.write_text("".join(newer.read_text().splitlines(keepends=True)[:9]))  # it was read, and then moved here
+    assert Trace.load(folder).text() == Trace.load([newer, folder / "00000008.jsonl"]).text()
     older.unlink()
     assert Trace.load(newer).missing > Trace.load(STREAMS / "hang" / "HEAD").missing
 
@@ -323,11 +368,13 @@ class Real:
         for file in (STREAMS / program).glob("*.lua"):
             shutil.copy(file, folder)
         probe.write(folder)
+        with pysocket.create_server(("127.0.0.1", 0)) as one, pysocket.create_server(("127.0.0.1", 0)) as other:
+            port, console = one.getsockname()[1], other.getsockname()[1]
         keys = {
             "thread": 2, "harbor": 0, "start": "main", "bootstrap": "snlua bootstrap",
             "luaservice": "./?.lua;./service/?.lua", "lualoader": "./lualib/loader.lua",
             "lua_path": "./lualib/?.lua;./lualib/?/init.lua", "cpath": "./cservice/?.so", "lua_cpath": "./luaclib/?.so",
-            "port": free_port(), "console": free_port(), **keys,
+            "port": port, "console": console, **keys,
         }  # fmt: skip
         self.port, self.console = keys["port"], keys["console"]
         (folder / "config").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
@@ -420,25 +467,40 @@ def test_programs_do_the_same_with_and_without_the_probe(tmp_path: Path) -> None
     assert said[0] and said[0] == said[1] == said[2]
 
 
+def words(node: Real) -> Callable[[str], str]:
+    """What can be said behind `inject ADDRESS FILE`: v1.1.0 hands nothing on, and takes each inject for the next step."""
+    silent = "dbgcmd" not in "".join(node.say("help")) and "inject" not in node.say("inject :8 ./probe.lua x")[0]
+    if silent:
+        node.say("inject :8 ./probe.lua")  # it has started
+    return (lambda word: "") if silent else str
+
+
 @real
 def test_the_debug_console_starts_and_stops_it(tmp_path: Path) -> None:
     """In a node that has been running without it: from `inject ... start` on, to `stop`; and again."""
     with Real(tmp_path, "hang").running() as node:
-        v11 = "inject address luascript.lua" in "".join(node.say("help")) and "dbgcmd" not in "".join(node.say("help"))
-        started = "the probe records this service into ./00000008.jsonl"
-        word = (
-            (lambda w: "")
-            if v11 and not node.say("inject 9 ./probe.lua stop")[0].startswith("the probe does not")
-            else str
-        )
-        first, second, third = node.say(
-            f"inject :8 ./probe.lua {word('start')}",
-            f"inject :8 ./probe.lua {word('stop')}",
-            f"inject :8 ./probe.lua {word('start')}",
-        )
-        assert first == third == started and second == "the probe does not record this service"
+        word = words(node)
+        said = node.say(*(f"inject :8 ./probe.lua {word(what)}" for what in ("start", "stop", "start")))
+        on, off = "the probe records this service into ./00000008.jsonl", "the probe does not record this service"
+        assert said == [on, off, on]
         trace = until(node.events)
     assert {wait.place for wait in trace.waits() if wait.service == MAIN} == {"main:7", "main:10"}
+
+
+@real
+def test_a_node_that_hangs_says_why(tmp_path: Path) -> None:
+    """A deadlock that is there already when two lines in the debug console start the probe."""
+    with Real(tmp_path, "circle").running() as node:
+        word = words(node)
+
+        def kinds() -> list[str]:
+            node.say(f"inject :8 ./probe.lua {word('start')}", f"inject :9 ./probe.lua {word('start')}")
+            found = Trace.load(node.folder).verdicts().kinds()
+            if found != ["fault circle"]:  # not yet
+                node.say(f"inject :8 ./probe.lua {word('stop')}", f"inject :9 ./probe.lua {word('stop')}")
+            return found
+
+        until(lambda: kinds() == ["fault circle"])
 
 
 # ---- the page
@@ -454,7 +516,7 @@ def test_the_programs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     for program in programs(page):
         exec(program, names)
     shown = re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert [printed[0] + "\n", printed[-1] + "\n"] == [text for text in shown if "inject" not in text]
+    assert [text + "\n" for text in (printed[0], *printed[2:])] == [text for text in shown if "inject" not in text]
     source = Path(probe.__file__).with_name("probe.lua").read_text()
     (defaults,) = re.findall(r"^local OPTIONS = \{(.*?)\}", source, re.MULTILINE | re.DOTALL)
     told = {key: value.strip(" `") for key, value in re.findall(r"^\| `([a-z]+)` \|([^|]*)\|", page, re.MULTILINE)}

@@ -163,13 +163,14 @@ local function record(name, born, o)
 		local known = code[f]
 		if not known then
 			local s = getinfo(f, "S").source
-			known = { s:sub(1, 1) == "@" and s ~= SOURCE and s:sub(2), library ~= "" and s:sub(1, #library) == library, {} }
+			local own = library ~= "" and s:sub(1, #library) == library
+			known = { s:sub(1, 1) == "@" and s ~= SOURCE and s:sub(2), own, {}, own and s:find "/queue%.lua$" ~= nil }
 			code[f] = known
 		end
 		return known
 	end
-	local function stack(co)
-		local places
+	local function stack(co)	-- the places; and the critical section, if there is one between skynet and the program
+		local places, section
 		for level = 0, 20 do
 			local frame
 			if co then frame = getinfo(co, level, "fl") else frame = getinfo(level + 2, "fl") end
@@ -184,14 +185,16 @@ local function record(name, born, o)
 				end
 				places = places and places .. "," .. place or place
 				if not file[2] then break end
+				if file[4] then section = frame.func end
 			end
 		end
-		return places and "[" .. places .. "]"
+		return places and "[" .. places .. "]", section
 	end
 	local lines = o.lines == "true"
 	local function here(co)	-- where that coroutine is, or the one that runs
-		local places = lines and stack(co)
-		return places and ',"stack":' .. places or ""
+		if not lines then return "" end
+		local places, section = stack(co)
+		return places and ',"stack":' .. places or "", section
 	end
 	local function defined(f)	-- where the task begins; skynet wraps some functions into its own
 		if not lines then return "" end
@@ -239,6 +242,44 @@ local function record(name, born, o)
 		return '"co":' .. (co and '"' .. co .. '"' or "null") .. ',"token":' .. tokens[token]
 	end
 
+	-- critical sections: who is inside is known when somebody else has to wait
+	local sections, section_numbers, waits_in = {}, setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
+	local section_count = 0
+	local function inside(section)
+		for i = 1, 10 do
+			local name, v = getupvalue(section, i)
+			if name == "current_thread" then return v end
+		end
+	end
+	local function left(s)
+		emit('table","table":"queue","op":"pop","session":', s.number, ',"co":"', label(s[1]), '"')
+		table.remove(s, 1)
+	end
+	local function entered(s, co, told)
+		s[#s + 1] = co
+		if told then emit('table","table":"queue","op":"push","session":', s.number, ',"co":"', label(co), '"') end
+	end
+	local function queued(co, section, told)
+		local holder = inside(section)
+		if not holder or holder == co then return end
+		if not section_numbers[section] then
+			section_count = section_count + 1
+			section_numbers[section] = section_count
+		end
+		local s = sections[section] or { number = section_numbers[section] }
+		sections[section] = s
+		while s[1] and s[1] ~= holder do left(s) end
+		if not s[1] then entered(s, holder, told) end
+		entered(s, co, told)
+		waits_in[co] = s
+	end
+	local function look_inside()	-- who was the last has left unseen
+		for section, s in next, sections do
+			if #s == 1 and inside(section) ~= s[1] then left(s) end
+			if not s[1] then sections[section] = nil end
+		end
+	end
+
 	-- the tables as they are now, for a stream that does not begin with its service
 	local pool, watching, threads = value "coroutine_pool", value "watching_session", value "session_id_coroutine"
 	local requests, callers_of = value "session_coroutine_id", value "session_coroutine_address"
@@ -279,8 +320,10 @@ local function record(name, born, o)
 		for _, session in ipairs(sessions) do
 			local co = threads[session]
 			if type(co) == "thread" then
-				local places_of = lines and co ~= running and stack(co)
+				local places_of, section
+				if lines and co ~= running then places_of, section = stack(co) end
 				if places_of then places[#places + 1] = known(co) .. ":" .. places_of end
+				if section and not waits_in[co] then queued(co, section, false) end
 			end
 		end
 		local asleep_at = {}
@@ -319,6 +362,11 @@ local function record(name, born, o)
 			if session then return ("[%d,%s]"):format(session, quote(hex(address))) end
 		end))
 		list(entries("dead_service", value "dead_service", function(address) return quote(hex(address)) end))
+		object(entries("queue", sections, function(_, s)
+			local members = {}
+			for i, co in ipairs(s) do members[i] = known(co) end
+			return ('"%d":[%s]'):format(s.number, table.concat(members, ","))
+		end))
 		local function row(name, t, from, to, entry)
 			local parts = {}
 			for i = from, to do
@@ -380,20 +428,24 @@ local function record(name, born, o)
 	-- the switch
 	local function yielded(co, n, before_it, ok, command, ...)
 		current = before_it
+		local where, section = "", nil
+		if not ok or command and command ~= "EXIT" and pool[#pool] ~= co then where, section = here(co) end
+		if section and ok and (waiting or command == "SLEEP") then queued(co, section, true) end
 		if not ok then
-			emit('co_error","co":"', n, '","error":', first_line(command), here(co))
+			emit('co_error","co":"', n, '","error":', first_line(command), where)
 		elseif command ~= "SUSPEND" then	-- QUIT or nil; in v1.1.0 there are more
 			local session = (command == "CALL" or command == "SLEEP") and ...
 			emit('yield","co":"', n, '","command":', command and '"' .. tostring(command) .. '"' or "null",
-				session and ',"session":' or "", session or "", command and command ~= "EXIT" and here(co) or "")
+				session and ',"session":' or "", session or "", where)
 		elseif pool[#pool] == co then
 			emit('yield","co":"', n, '","command":"SUSPEND","what":"EXIT"')
 		elseif waiting then
 			emit('yield","co":"', n, '","command":"SUSPEND","what":"', watching[waiting] and "CALL" or "SLEEP",
-				'","session":', waiting, here(co))
+				'","session":', waiting, where)
 		else
-			emit('yield","co":"', n, '","command":"SUSPEND","what":"OTHER"', here(co))
+			emit('yield","co":"', n, '","command":"SUSPEND","what":"OTHER"', where)
 		end
+		if next(sections) then look_inside() end
 		return ok, command, ...
 	end
 
@@ -425,7 +477,7 @@ local function record(name, born, o)
 		telling("redirect", function(redirect) return function(to, from, ptype, session, ...)
 			if rec.on then
 				emit('redirect","to":', resolved(to) or -1, ',"source":', resolved(from) or -1, ',"ptype":"',
-					PTYPES[ptype] or ptype, '","session":', session or 0, ',"in":"', current, '"', here())
+					PTYPES[ptype] or ptype, '","session":', session or 0, ',"in":"', current, '"', (here()))
 			end
 			return redirect(to, from, ptype, session, ...)
 		end end)
@@ -439,7 +491,7 @@ local function record(name, born, o)
 			return timed(clock(), here(), (...), intcommand(what, ...))
 		end end)
 		telling("command", function(command) return function(what, ...)
-			if rec.on and what == "EXIT" then emit('exit","in":"', current, '"', here()) end
+			if rec.on and what == "EXIT" then emit('exit","in":"', current, '"', (here())) end
 			return command(what, ...)
 		end end)
 
@@ -556,6 +608,11 @@ local function record(name, born, o)
 			else
 				emit('resume","co":"', n, '","by":"', by, '","args":[', args, "]")
 			end
+			local s = waits_in[co]
+			if s then
+				waits_in[co] = nil
+				while s[1] and s[1] ~= co do left(s) end
+			end
 			current, waiting = n, nil
 			return yielded(co, n, before_it, resume(co, ...))
 		end)
@@ -563,7 +620,7 @@ local function record(name, born, o)
 		exchange(skynet, "wakeup", function(wakeup) return function(token)
 			local queued = wakeup(token)
 			if rec.on then
-				emit('wakeup",', sleeper(token), ',"queued":', queued and "true" or "false", ',"in":"', current, '"', here())
+				emit('wakeup",', sleeper(token), ',"queued":', queued and "true" or "false", ',"in":"', current, '"', (here()))
 			end
 			return queued
 		end end)
@@ -576,7 +633,7 @@ local function record(name, born, o)
 			exchange(driver, name, function(f) return function(...)
 				local t, id = clock(), f(...)
 				if rec.on then
-					at(t, 'driver","command":"', name, '","id":', math.type(id) and id or math.type((...)) and (...) or -1, ',"co":"', current, '"', here())
+					at(t, 'driver","command":"', name, '","id":', math.type(id) and id or math.type((...)) and (...) or -1, ',"co":"', current, '"', (here()))
 				end
 				return id
 			end end)
@@ -629,7 +686,7 @@ local function record(name, born, o)
 		if problem then core.error("probe: not recorded any more: " .. problem) end
 	end
 	function rec.mark(text)
-		emit('mark","co":"', current, '","text":', quote(tostring(text)), here())
+		emit('mark","co":"', current, '","text":', quote(tostring(text)), (here()))
 	end
 
 	local ok, problem = pcall(function()

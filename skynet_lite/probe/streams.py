@@ -28,6 +28,7 @@ from ..trace.shapes import fits
 
 VERSION = 1
 _POSITION = re.compile(r"(?P<place>[^\s:]+\.lua:\d+): ")  # what Lua writes before the text of an error
+_NAME = re.compile(r"[0-9a-f]{8}(\.old)?\.jsonl")
 _HEAD: dict[str, type] = {
     "t": int, "version": int, "self": int, "name": str, "part": int, "missing": int, "born": bool, "skynet": str,
     "library": str, "folder": str, "started": int, "now": int, "clock": str,
@@ -61,7 +62,7 @@ def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], root:
     files = [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
     folder = files[0] if len(files) == 1 and files[0].is_dir() else None
     if folder is not None:
-        files = sorted(folder.glob("*.jsonl"))
+        files = [path for path in sorted(folder.glob("*.jsonl")) if _NAME.fullmatch(path.name)]
     parts = [part for part in map(_parse, files) if part is not None]
     if not parts:
         raise TraceError(f"{folder or 'here'}: there is no stream; is it the folder that the probe writes to?")
@@ -90,9 +91,10 @@ def _parse(path: Path) -> tuple[dict[str, Any], list[Event]] | None:
             raise TraceError(f"{path.name} is no stream of the probe: line {n} is {event['e']!r}")
         if n == 1:
             _check_head(path, event)
-        if not fits(event.get("stack", []), [str]) or type(event.get("runs", "")) is not str:
+        if ("stack" in event and not fits(event["stack"], [str])) or type(event.get("runs", "")) is not str:
             raise TraceError(f"{path.name} line {n} is a {event['e']} with a place that is none")
-        found.append({**event, "line": (path.name, n)})
+        event["line"] = path.name, n
+        found.append(event)
     return (found[0], found[1:]) if found else None
 
 
@@ -109,17 +111,17 @@ def _check_head(path: Path, head: dict[str, Any]) -> None:
 def _joined(parts: list[tuple[dict[str, Any], list[Event]]]) -> list[_Stream]:
     """The parts of each ring together, one stream for each service, in the order in which they begin."""
     streams: dict[int, _Stream] = {}
-    for head, events in sorted(parts, key=lambda part: (part[0]["self"], part[0]["part"])):
-        known = streams.get(head["self"])
+    # Of a node that runs, the same part may have been read before and after it became the older one: the longer counts.
+    read = {(head["self"], head["part"]): (head, events) for head, events in sorted(parts, key=lambda p: len(p[1]))}
+    for (service, part), (head, events) in sorted(read.items(), key=lambda item: item[0]):
+        known = streams.get(service)
         if known is None:
-            streams[head["self"]] = _Stream(head, events)
-        elif head["part"] == known.head["part"] + 1:
+            streams[service] = _Stream(head, events)
+        elif part == known.head["part"] + 1:
             known.events += events
         else:
-            name, n = head["line"][0], head["part"]
-            raise TraceError(
-                f"{name} is part {n} of a stream, and the one before is not there: give both, or only this"
-            )
+            told = f"{head['line'][0]} is part {part} of a stream, and the one before is not there"
+            raise TraceError(f"{told}: give both, or only this")
     return sorted(streams.values(), key=lambda stream: (stream.head["t"], stream.head["self"]))
 
 
@@ -157,7 +159,7 @@ class _Merger:
 
     def trace(self) -> dict[str, Any]:
         """The arguments of Trace."""
-        lanes = ([(stream.service, raw) for raw in (stream.head, *stream.events)] for stream in self.streams)
+        lanes = ([(stream.service, raw) for raw in (dict(stream.head), *stream.events)] for stream in self.streams)
         # At one time a message comes after what sent it.
         for service, raw in heapq.merge(*lanes, key=lambda one: (one[1]["t"], one[1]["e"] == "message")):
             self._add(service, raw)
@@ -175,21 +177,22 @@ class _Merger:
         }  # fmt: skip
 
     def _add(self, service: str, raw: Event) -> None:
-        event: Event = {"service": service} | {k: v for k, v in raw.items() if k not in ("t", "line", "stack")}
-        note = getattr(self, "_" + raw["e"], None)
+        t, (name, n), stack, kind = raw.pop("t"), raw.pop("line"), raw.pop("stack", None), raw["e"]
+        event = raw
+        event["service"] = service
+        note = getattr(self, "_" + kind, None)
         try:
             cause = None if note is None else note(event, service)
-            self._places(event, raw.get("stack"))
+            self._places(event, stack)
             wrong = wrong_event(event)
         except (KeyError, TypeError, ValueError, AttributeError) as e:
-            wrong = f"a {raw['e']} that is not whole: {e!r}"
+            wrong = f"a {kind} that is not whole: {e!r}"
         if wrong:
-            name, n = raw["line"]
             raise TraceError(f"{name} line {n} is {wrong}")
         if cause is not None:
             event["cause"] = cause
         self.events.append(event)
-        self.times.append(raw["t"])
+        self.times.append(t)
 
     def _place(self, place: str) -> str:
         path, _, line = place.rpartition(":")

@@ -159,6 +159,8 @@ class _Told:
     def _moved(self, step: Step) -> None:
         what = step[:2] if step[0] in ("born", "gone") else step[:3]
         self._steps.append([self.moves[what], *step[len(what) :]])
+        for name in step[2] if step[0] == "born" else ():
+            self._count(step[1], name)
         if len(what) == 3:
             self._count(step[1], step[2])
 

@@ -102,15 +102,17 @@ class Reader:
         self._now: int | None = None if trace.stamps[0] or trace.origin else trace.snapshot.get("now", 0)
         for service, tables in trace.snapshot.get("services", {}).items():
             if service in shown:
-                self._pools[service] = dict(tables.get("socket_pool", {}))
-                self._queues[service] = {n: list(queue) for n, queue in tables.get("queue", {}).items()}
                 self._begin(service, tables)
         for i, event in enumerate(self.events):
             self._read(i, event)
         self.stretches += [*self._open.values(), *self._tags.values()]
 
-    def _begin(self, service: str, tables: dict[str, Any], at: int | None = None) -> None:
+    def _begin(
+        self, service: str, tables: dict[str, Any], at: int | None = None, places: dict[str, str] | None = None
+    ) -> None:
         """Who was parked, or free, when the recording began, at event `at` if not with the whole trace."""
+        self._pools[service] = dict(tables.get("socket_pool", {}))
+        self._queues[service] = {n: list(queue) for n, queue in tables.get("queue", {}).items()}
         sleeping = tables.get("sleep_session", {})
         calls = tables.get("watching_session", {})
         for session, co in tables.get("session_id_coroutine", {}).items():
@@ -118,7 +120,9 @@ class Reader:
                 self._sent[service, session] = calls[session]
             if co != "BREAK":
                 what = "SLEEP" if co in sleeping else "CALL" if session in calls else ""
-                self._enter((service, co), "parked", at, self._waits(service, co, what, session))
+                self._enter(
+                    (service, co), "parked", at, self._waits(service, co, what, session), (places or {}).get(co)
+                )
         for co, tag in tables.get("session_coroutine_tracetag", {}).items():
             self._tag((service, co), at, tag)
         for co in tables.get("coroutine_pool", ()):
@@ -329,7 +333,7 @@ class Reader:
         self._mark(self._lane(service, None), i, "exit", word("fig.exit"))
 
     def on_begin(self, i: int, e: Event, service: str) -> None:
-        self._begin(service, e["tables"], i)
+        self._begin(service, e["tables"], i, e["places"])
         self._mark(self._lane(service, None), i, "begin", word("fig.begin"))
 
     def on_end(self, i: int, e: Event, service: str) -> None:

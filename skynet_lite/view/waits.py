@@ -90,7 +90,7 @@ def _label(wait: Wait) -> str:
     what = {
         "call": f"CALL {wait.session}", "queue": word("fig.waits.queue", session=wait.session),
         "sleep": f"SLEEP {wait.session}", "socket": wait.function, "offload": f"CALL {wait.session}",
-        "timer": word("fig.waits.fired") if wait.tick is None else word("fig.waits.tick", tick=wait.tick),
+        "timer": word("fig.waits.fired") if wait.tick is None else word("fig.waits.tick", tick=wait.tick or "?"),
     }[wait.kind]  # fmt: skip
     return f"{what}\n{clean(word('fig.waits.at', place=wait.place))}" if wait.place else what
 
@@ -100,17 +100,16 @@ def _places(waits: Waits) -> dict[Node, tuple[float, float]]:
     follows = {_box(waits, w.who): _target(waits, w) for w in waits}
     circles = waits.circles()
     depth: dict[Node, int] = dict.fromkeys([*follows, *follows.values()], 0)
-    together: dict[Node, list[Node]] = {}  # the boxes of a circle move as one
     for circle in circles:
-        boxes = [_box(waits, wait.who) for wait in circle]
-        together |= dict.fromkeys(boxes, boxes)
-        depth |= {box: k for k, box in enumerate(boxes)}
+        for k, wait in enumerate(circle):
+            depth[_box(waits, wait.who)] = k
+    rings = {_box(waits, wait.who): [_box(waits, w.who) for w in circle] for circle in circles for wait in circle}
     for _ in depth:  # at most so many rounds: whatever waits stands left of what it waits for
         behind = [n for n, target in follows.items() if depth[target] <= depth[n] and not _leads(follows, target, n)]
         for node in behind:
-            further = depth[node] + 1 - depth[follows[node]]
-            for box in together.get(follows[node], [follows[node]]):
-                depth[box] += max(0, further)
+            step, target = depth[node] + 1 - depth[follows[node]], follows[node]
+            for one in rings.get(target, [target]):  # a circle moves as a whole, or two of it would meet
+                depth[one] += step
         if not behind:
             break
     chains = [[_box(waits, w.who) for w in circle] for circle in circles]
