@@ -89,6 +89,12 @@ def test_the_wheel_of_the_course_is_complete(site: Path) -> None:
     }
     for folder in ("data", "images", "zh"):  # recordings that notebooks show, the map, the Chinese course
         assert any((theirs / folder).iterdir())
+    code = "from skynet_lite.lab import recording; print(*(recording(name).skynet for name in ('listen_start', 'article')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=site, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )  # fmt: skip
+    assert done.stdout == "1.1 1.8\n", done.stderr
     metadata = (site / f"skynet_lite_course-{__version__}.dist-info" / "METADATA").read_text()
     assert re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE) == [f"skynet-lite[notebooks]=={__version__}"]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..node.node import Node
 from ..trace import Trace
+from .learn import course
 
 HOME = Path(__file__).parent.parent
 ANCHOR = re.compile(r"DOC: ([\w-]+\w)")
@@ -37,11 +38,14 @@ def lab(**keys: Any) -> tuple[Node, Trace]:
 
 @cache
 def recording(name: str) -> Trace:
-    """A recording of the real skynet that came with the course. Raises FileNotFoundError."""
-    for folder in (HOME / "notebooks", HOME.parent / "notebooks"):
-        if (folder / "data" / f"{name}.json").exists():
-            return Trace.load(folder / "data" / f"{name}.json")
-    raise FileNotFoundError(f"no recording {name!r} here: install skynet_lite from its wheel or its source checkout")
+    """A recording of the real skynet that came with the course: a file, or the streams of a node.
+
+    Raises FileNotFoundError, and LearnError if there is no course.
+    """
+    for path in (course() / "data" / f"{name}.json", course() / "data" / name):
+        if path.exists():
+            return Trace.load(path, root=path)  # its Lua files are beside the streams
+    raise FileNotFoundError(f"the course has no recording {name!r}")
 
 
 def show(node: Node, addr: int, *names: str) -> None:

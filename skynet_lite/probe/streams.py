@@ -137,7 +137,7 @@ class _Merger:
     """Puts the events of all streams in one order, with names for numbers and who caused what.
 
     A method `_kind(event, service)` makes one of our events of one of a stream, notes what it is the cause of, and
-    returns its own cause.
+    returns its own cause. DOC: one-order
     """
 
     def __init__(self, streams: list[_Stream], roots: list[Path]) -> None:
@@ -240,7 +240,7 @@ class _Merger:
     def _key(self, source: str, to: str, raw: Event) -> tuple[str, str, str, Any] | None:
         """By what a message and its send find each other; None where that would be a guess.
 
-        One without a session is the next one only if neither side has missed any.
+        One without a session is the next one only if neither side has missed any. DOC: stream-key
         """
         if raw["session"] and raw["ptype"] != "client":
             return source, to, raw["ptype"], raw["session"]

@@ -107,7 +107,6 @@ def _places(waits: Waits) -> dict[Node, tuple[float, float]]:
     follows = {_box(waits, w.who): _target(waits, w) for w in waits}
     circles = waits.circles()
     depth: dict[Node, int] = dict.fromkeys([*follows, *follows.values()], 0)
-    rings = {_box(waits, wait.who): circle for circle in circles for wait in circle}
     for circle in circles:
         for k, wait in enumerate(circle):
             depth[_box(waits, wait.who)] = k
@@ -116,7 +115,7 @@ def _places(waits: Waits) -> dict[Node, tuple[float, float]]:
         behind = [n for n, target in follows.items() if depth[target] <= depth[n] and not _leads(follows, target, n)]
         for node in behind:
             target, by = follows[node], depth[node] + 1 - depth[follows[node]]
-            for box in [_box(waits, w.who) for w in rings[target]] if target in rings else [target]:
+            for box in rings.get(target, [target]):
                 depth[box] += max(0, by)  # a circle moves as a whole, or two of its boxes would lie on each other
         if not behind:
             break
