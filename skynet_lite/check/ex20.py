@@ -34,8 +34,8 @@ def _slowest(slowest: Any) -> Hints:
         found = slowest(trace)
         yield (type(found) is not int or not 0 <= found < len(trace)) and hint("number", found=found)
         yield trace[found]["e"] != "message" and hint("event", e=trace[found]["e"])
-        most = max(trace.took(n) for n, e in enumerate(trace) if e["e"] == "message")
-        took = trace.took(found)
+        most = max(trace.took(n) or 0.0 for n, e in enumerate(trace) if e["e"] == "message")
+        took = trace.took(found) or 0.0
         yield took != most and hint("longer", took=round(took * 1e6), most=round(most * 1e6))
 
 
