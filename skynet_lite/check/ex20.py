@@ -39,9 +39,9 @@ def _slowest(slowest: Any) -> Hints:
         yield took != most and hint("longer", took=round(took * 1e6), most=round(most * 1e6))
 
 
-choice("20.3", [5, 6], {
-    (6, 6): "whole", (51, 6): "milliseconds", (50, 6): "milliseconds", (5, 108): "minute", (5, 0): "second",
-    (5, 110): "events", (3, 6): "call", (5, 7): "rounded",
+choice("20.3", [4, 6], {
+    (5, 6): "whole", (42, 6): "milliseconds", (4, 108): "minute", (4, 0): "second", (4, 110): "events",
+    (2, 6): "lines", (4, 7): "rounded",
 })  # fmt: skip
 
 

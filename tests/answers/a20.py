@@ -130,8 +130,8 @@ WRONG = {
              ({**LINES, "probe_start": True}, "Four lines"), ("preload", "a dict")],
     "20.2": [(the_last, "there is one of"), (any_event, "Only messages"), (of_the_whole, "counts from 0"),
              (first_of_all, "None is expected"), (3, "another form")],
-    "20.3": [([6, 6], "without"), ([51, 6], "percent"), ([5, 108], "3,600"), ([5, 0], "one second"),
-             ([5, 110], "17 events"), ([3, 6], "lines of the program"), ([5, 7], "6.48"), (5, "two whole numbers")],
+    "20.3": [([5, 6], "without"), ([42, 6], "percent"), ([4, 108], "3,600"), ([4, 0], "one second"),
+             ([4, 110], "17 events"), ([2, 6], "lines of the program"), ([4, 7], "6.48"), (4, "two whole numbers")],
     "20.4": [(no_lock, "comes back with 100"), (a_section, "still has a circle"), (never_open, "gets no answer"),
              (generous, "gets 1000"), (forgets, "not at a lock"), ("lock", "another form")],
     "20.5": [(["no", "no", "yes", "no", "no"], "main:14"), (["yes", "yes", "yes", "no", "no"], "socket thread"),
@@ -141,6 +141,6 @@ WRONG = {
 
 RIGHT = {
     "20.1": [{**LINES, "probe_events": "10000", "probe_data": "true", "probe_only": "^agent "}],
-    "20.3": [(5, 6)],
+    "20.3": [(4, 6)],
     "20.4": [a_token, _made],
 }
