@@ -76,7 +76,7 @@ HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
     "core": 3412,
-    "skynet": 3896,
+    "skynet": 3897,
     "trace": 3957,
     "drive": 1820,
     "lualib": 2888,
@@ -84,10 +84,10 @@ YET: dict[str, int] = {
     "service": 1697,
     "contrib": 1771,
     "tell": 894,
-    "view": 3337,
-    "check": 2390,
-    "the runtime": 10976,
-    "the tools": 1666,
+    "view": 3343,
+    "check": 2458,
+    "the runtime": 10977,
+    "the tools": 1670,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it
