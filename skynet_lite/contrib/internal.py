@@ -68,9 +68,9 @@ def collect(pairs: Iterable[tuple[Any, Any]]) -> Header:
 
 
 def pairs(header: Mapping[str, Any] | None, *without: str) -> list[tuple[bytes, bytes]]:
-    """The other way round, leaving out what we say ourselves (names in lower case). Raises SkynetError."""
+    """The other way round, leaving out what we say ourselves (names in lower case)."""
     found = []
-    for name, value in checked(header).items():
+    for name, value in (header or {}).items():
         for one in value if isinstance(value, list) else [value]:
             if name.lower() not in without:
                 found.append((name.encode("latin-1"), str(one).encode("latin-1")))
