@@ -87,6 +87,12 @@ def look(answers: Answers, source: Path) -> Look:
     silent, mailboxes = {s.address for s in listed if s.silent}, {s.address: s.mailbox or 0 for s in listed}
     findings += ["the launcher does not answer"] if "list" in answers.missing else []
     findings += map(str, seen(graph, silent, mailboxes, starts))
+    for address, inside in ({} if mine else stacks.jams()).items():
+        whom = ", ".join(task.who[1] + (f" (at {task.at.place})" if task.at else "") for task in inside)
+        findings.append(
+            f"suspicion: nobody in the critical sections of {waits.named(address)} can go on: all that are inside one "
+            f"wait for another: {whom}. Perhaps two sections are entered in opposite order."
+        )
     version = next((version for command, version in _SINCE if command in known), "1.1 or earlier")
     info = {s.address: lines for s in listed if (lines := answers.get(f"info {s.address}"))}
     return Look(
