@@ -167,7 +167,10 @@ def made(services: dict[str, list[list[str]]], folder: Path, **files: str) -> di
         task = [f"thread: 0x{k} session: {k}\tstack traceback:\n\t" + "\n\t".join(s) for k, s in enumerate(stacks, 1)]
         answers.lines[f"task :{n:08x}"] = "\n".join(task).splitlines()
     found = look(answers, folder)
-    return {f"{w.co} {found.waits.names[w.service]}": (re.sub(r" :\w{8}", "", w.on), w.guess) for w in found.waits}
+    return {
+        f"{w.co} {found.waits.names[w.service]}": (re.sub(r"(?<!one of)(?<!,) :\w{8}", "", w.on), w.guess)
+        for w in found.waits
+    }
 
 
 def test_what_has_two_meanings_is_not_guessed(tmp_path: Path) -> None:
@@ -176,7 +179,8 @@ def test_what_has_two_meanings_is_not_guessed(tmp_path: Path) -> None:
     inside = [*WAIT, there, "[C]: in upvalue 'xpcall'", QUEUE, "./x.lua:2: in upvalue 'f'"]
     line = 'skynet.call(shop, "lua", "buy")\n'
     told = made({"shop 1": [], "shop 2": [], "x": [[*CALL, there]]}, tmp_path, x=line)
-    assert told["#1 x"] == ("a call; its stack does not say to whom", "")
+    assert told["#1 x"][0] == "its call to shop, one of :0000000a, :0000000b"
+    assert told["#1 x"][1] == "its line says call(shop, ...), and 2 services are called so"
     told = made({"x": [inside, [*WAIT, QUEUE, there]]}, tmp_path)
     assert told["#2 x"] == ("a critical section, #1 is inside", "")
     told = made({"x": [inside, [*inside, there], [*WAIT, QUEUE, there]]}, tmp_path)
@@ -290,6 +294,7 @@ def test_nobody_there_or_no_console(capsys: pytest.CaptureFixture[str], tmp_path
             ([str(port)], "what listens there does not answer as a debug console does"),
             (["nowhere"], "'nowhere' is no address"),
             ([str(free), "--wait", "0"], "--wait 0.0: give 0.1 to 600 seconds"),
+            ([str(free), "--source", "/nowhere"], "--source /nowhere: no such folder"),
         ):
             assert main(["attach", *words]) == 2
             (line,) = capsys.readouterr().err.splitlines()
@@ -310,9 +315,22 @@ def test_the_page_is_whole_by_itself() -> None:
     text = page(found, "a & b")
     assert "<title>a &amp; b</title>" in text and "<script" not in text
     assert not re.search(r"""(src|href|srcset)=["'](?!data:)""", text)
+    assert "TIMEOUT" not in text.split("<h2>Services</h2>")[1] and "spin (does not answer)" in text
     for words in ("local seat = skynet.call(room", "call(room, ...)", "127.0.0.1:", "12 × crowd", "Init as :00000014"):
         assert words in text.replace("&quot;", '"'), words
     assert text.count("data:image/png;base64,") == 2, "light and dark"
+
+
+def test_nothing_found_is_no_alarm() -> None:
+    """It is not red, and says what there is to look at."""
+    idle = look(Answers({"help": [], "list": [":0000000a\tsnlua x"]}), LUA)
+    assert idle.summary().splitlines()[1] == "nothing found: no coroutine is parked"
+    stack = "\tstack traceback:\n\t[C]: in upvalue 'coroutine_yield'\n\t./x.lua:1: in upvalue 'f'\n"
+    idle = look(
+        Answers({"help": [], "list": [":0000000a\tsnlua x"], "task :0000000a": f"3{stack}4{stack}".splitlines()}), LUA
+    )
+    assert "<p>nothing found: 2 coroutines are parked, see below</p>" in page(idle, "")
+    assert 'class="findings"' not in page(idle, "") and idle.data()["findings"] == []
 
 
 def test_without_matplotlib_the_page_has_no_picture() -> None:

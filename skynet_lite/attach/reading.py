@@ -175,12 +175,13 @@ class Stacks:
         if call is None:
             return unknown
         self._commands[wait.who] = call[2] or ""
-        to = self._asked(call[1])
-        return (
-            self._to(unknown, to, f"its line says call({call[1]}, ...), and one service is called so")
-            if to
-            else unknown
-        )
+        asked, line = self._asked(call[1]), f"its line says call({call[1]}, ...), and"
+        if len(asked) == 1:
+            return self._to(unknown, asked[0], f"{line} one service is called so")
+        if not asked:
+            return unknown
+        said = told("wait.call", named=f"{self._names[asked[0]]}, {_one_of(asked)}")
+        return replace(unknown, said=said, guess=f"{line} {len(asked)} services are called so")
 
     def _to(self, wait: Wait, to: str, guess: str, target: Who | None = None) -> Wait:
         state = "silent" if to in self._silent else "served" if target else "unknown"
@@ -196,14 +197,13 @@ class Stacks:
         started, guess = named(self._names[starts[0][0]], starts[0][0]), f"its line launches {name}"
         return replace(wait, state="starting", target=starts[0], starts=started, guess=guess)
 
-    def _asked(self, expression: str) -> str:
-        """The service that an argument of call means, by its address or its name; "" if that cannot be said."""
+    def _asked(self, expression: str) -> list[str]:
+        """The services that an argument of call may mean, by its address or its name."""
         literal = expression.strip("\"'")
         if literal in self._names:
-            return literal
+            return [literal]
         word = re.sub(r"_?(addr|address|handle|service)$", "", (re.findall(r"\w+", literal) or [""])[-1])
-        found = self._called[word.lower()]
-        return found[0] if len(found) == 1 else ""
+        return self._called.get(word.lower(), [])
 
     def _served(self, waits: list[Wait]) -> list[Wait]:
         """Give calls the coroutine that serves them: who is in the function that the call names, or who is left."""
