@@ -28,7 +28,7 @@ from skynet_lite.course.console import Connection
 from skynet_lite.top.answers import Service, parked
 
 HERE = Path(__file__).parent
-LUA = HERE / "data" / "attach"  # game/*.lua, the services of the recordings
+LUA = HERE / "data" / "attach"  # game/*.lua and tail/*.lua, the services of the recordings
 VERSIONS = ("v1.1.0", "today")
 LIMIT = 300  # seconds, for an answer that does come
 READS = {"help", "list", "stat", "mem", "netstat", "service", "task", "uniqtask", "info", "waits", "verdicts"}
@@ -91,6 +91,31 @@ def test_the_circle_in_a_real_skynet_is_found_and_said_to_be_a_guess(version: st
     assert guesses["game/agent.lua:5"].endswith("no other is left that could serve it")
 
 
+def test_a_circle_is_found_whose_handlers_have_left_no_frame() -> None:
+    """`return section(...)` is a tail call: no stack says any more who is in the function that a call names."""
+    found = seen("circle")
+    (circle,) = found.findings
+    assert circle.startswith("suspicion: nobody in this circle can go on") and "guessed" in circle
+    assert all(name in circle for name in ("hall", "room", "desk")) and "guest" not in circle
+    assert waits(found)["#2 of desk"] == "its call to hall, served by #4 and 1 more", "#2 has asked for it: it cannot"
+    assert [len(ring) for ring in found.waits.circles()] == [4]
+
+
+def test_two_sections_in_opposite_order_are_a_suspicion() -> None:
+    """Whoever is inside a section waits for another; no call is part of it, so no circle of calls is there."""
+    found = seen("crossed")
+    (jam,) = found.findings
+    assert jam.startswith("suspicion: nobody in the critical sections of hall :0000000a can go on")
+    assert "#4 (at tail/hall.lua:36), #5 (at tail/hall.lua:36)" in jam
+    assert [w.on for w in found.waits if w.kind == "queue"] == ["a critical section"] * 2
+    assert waits(found)["#2 of guest"] == "its call to hall, served by one of #4, #5"
+    assert found.waits.circles() == []
+    drawn = found.waits.draw(title="")
+    assert {"a critical section", "the timer"} & {text.get_text() for text in drawn.axes[0].texts} == {
+        "a critical section"
+    }
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_service_that_does_not_answer_is_a_finding_and_holds_up_nobody(version: str) -> None:
     """An endless loop: today `stat` says TIMEOUT; 1.1.0's stat hangs on it, and so the service is asked by itself."""
@@ -142,7 +167,10 @@ def made(services: dict[str, list[list[str]]], folder: Path, **files: str) -> di
         task = [f"thread: 0x{k} session: {k}\tstack traceback:\n\t" + "\n\t".join(s) for k, s in enumerate(stacks, 1)]
         answers.lines[f"task :{n:08x}"] = "\n".join(task).splitlines()
     found = look(answers, folder)
-    return {f"{w.co} {found.waits.names[w.service]}": (re.sub(r" :\w{8}", "", w.on), w.guess) for w in found.waits}
+    return {
+        f"{w.co} {found.waits.names[w.service]}": (re.sub(r"(?<!one of)(?<!,) :\w{8}", "", w.on), w.guess)
+        for w in found.waits
+    }
 
 
 def test_what_has_two_meanings_is_not_guessed(tmp_path: Path) -> None:
@@ -151,16 +179,42 @@ def test_what_has_two_meanings_is_not_guessed(tmp_path: Path) -> None:
     inside = [*WAIT, there, "[C]: in upvalue 'xpcall'", QUEUE, "./x.lua:2: in upvalue 'f'"]
     line = 'skynet.call(shop, "lua", "buy")\n'
     told = made({"shop 1": [], "shop 2": [], "x": [[*CALL, there]]}, tmp_path, x=line)
-    assert told["#1 x"] == ("a call; its stack does not say to whom", "")
+    assert told["#1 x"][0] == "its call to shop, one of :0000000a, :0000000b"
+    assert told["#1 x"][1] == "its line says call(shop, ...), and 2 services are called so"
     told = made({"x": [inside, [*WAIT, QUEUE, there]]}, tmp_path)
     assert told["#2 x"] == ("a critical section, #1 is inside", "")
     told = made({"x": [inside, [*inside, there], [*WAIT, QUEUE, there]]}, tmp_path)
     assert told["#3 x"] == ("a critical section", "")
     one, two = ([*WAIT, f"./shop.lua:{k}: in upvalue 'f'"] for k in (1, 2))
     told = made({"shop": [one, two], "x": [[*CALL, there]]}, tmp_path, x=line, shop="-- \n-- \n")
-    assert told["#1 x"][0] == "its call to shop"
+    assert told["#1 x"][0] == "its call to shop, served by one of #1, #2"
     told = made({"shop": [one], "x": [[*CALL, there], [*CALL, "./x.lua:2: in upvalue 'f'"]]}, tmp_path, x=line * 2)
     assert [told[f"#{k} x"][0] for k in (1, 2)] == ["its call to shop, served by #1", "its call to shop"]
+
+
+def test_a_circle_needs_every_candidate(tmp_path: Path) -> None:
+    """Two coroutines may serve the call of room: if both wait for the section that #1 is in, it is a circle whichever
+    does; if one of them sleeps, nothing is claimed, and both are named."""
+    lines = {"x": 'skynet.call(room, "lua", "a")\n-- 2\n-- 3\n', "room": 'skynet.call(x, "lua", "b")\n'}
+    inside = [*CALL, "./x.lua:1: in upvalue 'f'", "[C]: in upvalue 'xpcall'", QUEUE]
+    outside = [[*WAIT, QUEUE, f"./x.lua:{k}: in upvalue 'f'"] for k in (2, 3)]
+    asks = [*CALL, "./room.lua:1: in upvalue 'f'"]
+    told = made({"x": [inside, *outside], "room": [asks]}, tmp_path, **lines)
+    assert told["#1 room"][0] == "its call to x, served by one of #2, #3"
+    assert told["#1 room"][1].endswith("whichever of them serves it waits for #1 itself, so it is a circle")
+    asleep = [*WAIT, "./x.lua:3: in upvalue 'f'"]
+    told = made({"x": [inside, outside[0], asleep], "room": [asks]}, tmp_path, **lines)
+    assert told["#1 room"][0] == "its call to x, served by one of #2, #3"
+    assert "circle" not in told["#1 room"][1]
+
+
+def test_two_calls_for_one_coroutine_in_that_function_are_not_guessed(tmp_path: Path) -> None:
+    """Another may have left the function by a tail call: either of the calls may be the one that is served there."""
+    ask = [[*CALL, f"./x.lua:{k}: in upvalue 'f'"] for k in (1, 2)]
+    shop = [[*WAIT, f"./shop.lua:{k}: in upvalue 'f'"] for k in (2, 4)]
+    text = "local function buy()\n\tskynet.wait()\nend\nskynet.wait()\n"
+    told = made({"shop": shop, "x": ask}, tmp_path, x='skynet.call(shop, "lua", "buy")\n' * 2, shop=text)
+    assert [told[f"#{k} x"][0] for k in (1, 2)] == ["its call to shop, served by one of #1, #2"] * 2
 
 
 def test_the_function_that_a_call_names_tells_who_serves_it(tmp_path: Path) -> None:
@@ -240,6 +294,7 @@ def test_nobody_there_or_no_console(capsys: pytest.CaptureFixture[str], tmp_path
             ([str(port)], "what listens there does not answer as a debug console does"),
             (["nowhere"], "'nowhere' is no address"),
             ([str(free), "--wait", "0"], "--wait 0.0: give 0.1 to 600 seconds"),
+            ([str(free), "--source", "/nowhere"], "--source /nowhere: no such folder"),
         ):
             assert main(["attach", *words]) == 2
             (line,) = capsys.readouterr().err.splitlines()
@@ -260,9 +315,22 @@ def test_the_page_is_whole_by_itself() -> None:
     text = page(found, "a & b")
     assert "<title>a &amp; b</title>" in text and "<script" not in text
     assert not re.search(r"""(src|href|srcset)=["'](?!data:)""", text)
+    assert "TIMEOUT" not in text.split("<h2>Services</h2>")[1] and "spin (does not answer)" in text
     for words in ("local seat = skynet.call(room", "call(room, ...)", "127.0.0.1:", "12 × crowd", "Init as :00000014"):
         assert words in text.replace("&quot;", '"'), words
     assert text.count("data:image/png;base64,") == 2, "light and dark"
+
+
+def test_nothing_found_is_no_alarm() -> None:
+    """It is not red, and says what there is to look at."""
+    idle = look(Answers({"help": [], "list": [":0000000a\tsnlua x"]}), LUA)
+    assert idle.summary().splitlines()[1] == "nothing found: no coroutine is parked"
+    stack = "\tstack traceback:\n\t[C]: in upvalue 'coroutine_yield'\n\t./x.lua:1: in upvalue 'f'\n"
+    idle = look(
+        Answers({"help": [], "list": [":0000000a\tsnlua x"], "task :0000000a": f"3{stack}4{stack}".splitlines()}), LUA
+    )
+    assert "<p>nothing found: 2 coroutines are parked, see below</p>" in page(idle, "")
+    assert 'class="findings"' not in page(idle, "") and idle.data()["findings"] == []
 
 
 def test_without_matplotlib_the_page_has_no_picture() -> None:

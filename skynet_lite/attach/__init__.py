@@ -22,13 +22,15 @@ def attach(connect: Connect, source: str = ".", patience: float = 3.0) -> Look:
     """Ask a console. `connect`: see top.watch.Connect; `source`: the folder that the node was started in, to read the
     lines its stacks name; `patience`: seconds to wait for each answer.
 
-    Raises OSError if nobody is there, ValueError if that is no debug console.
+    Raises OSError if nobody is there, ValueError if that is no debug console, or `source` no folder.
     """
     from .asking import collect
     from .look import look
 
     if not 0.1 <= patience <= 600:
         raise ValueError(f"--wait {patience}: give 0.1 to 600 seconds")
+    if not Path(source).is_dir():
+        raise ValueError(f"--source {source}: no such folder")
     return look(collect(connect, lambda command: patience), Path(source))
 
 

@@ -44,8 +44,14 @@ class Look:
         """What is wrong, and what is not known."""
         lost = [f"{self.lost}: what follows is what came before"] if self.lost else []
         unknown = [f"not known: {command} ({why})" for command, why in self.missing.items()]
-        found = self.findings or ["nothing found"]
+        found = self.findings or [self.nothing()]
         return "\n".join([f"{self.node}, {len(self.services)} services", *lost, *found, *unknown])
+
+    def nothing(self) -> str:
+        """What is said if there is no finding."""
+        n = sum(task.n for task in self.tasks if not task.service.name.startswith(CONSOLE))
+        parked = f"{n} coroutines are parked, see below" if n > 1 else f"{n or 'no'} coroutine is parked"
+        return f"nothing found: {parked}"
 
     def text(self) -> str:
         """The summary, and who waits."""
@@ -87,6 +93,13 @@ def look(answers: Answers, source: Path) -> Look:
     silent, mailboxes = {s.address for s in listed if s.silent}, {s.address: s.mailbox or 0 for s in listed}
     findings += ["the launcher does not answer"] if "list" in answers.missing else []
     findings += map(str, seen(graph, silent, mailboxes, starts))
+    for address, inside in ({} if mine else stacks.jams()).items():
+        gone = " Tail calls have left no nearer line." if any(task.tail for task in inside) else ""
+        whom = ", ".join(task.who[1] + (f" (at {task.at.place})" if task.at else "") for task in inside)
+        findings.append(
+            f"suspicion: nobody in the critical sections of {waits.named(address)} can go on: all that are inside one "
+            f"wait for another: {whom}. Perhaps two sections are entered in opposite order.{gone}"
+        )
     version = next((version for command, version in _SINCE if command in known), "1.1 or earlier")
     info = {s.address: lines for s in listed if (lines := answers.get(f"info {s.address}"))}
     return Look(

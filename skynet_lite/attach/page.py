@@ -21,7 +21,7 @@ def page(look: Look, title: str) -> str:
     """The page as text. The picture wants matplotlib; without it the table says the same."""
     parts = [
         f"<h1>{escape(title)}</h1><p>{escape(look.node)}, {len(look.services)} services</p>",
-        _list(look.findings or ["nothing found"], "findings"),
+        _list(look.findings, "findings") or f"<p>{escape(look.nothing())}</p>",
         f'<p class="bad">{escape(look.lost)}: what follows is what came before</p>' if look.lost else "",
         "<h2>Who waits for whom</h2>" + _picture(look.waits) + _waits(look),
         "<h2>Services</h2>" + _services(look.services),
@@ -98,7 +98,11 @@ def _services(services: list[Service]) -> str:
     body = []
     for s in services:
         figures = (s.mailbox, s.tasks, s.messages, s.cpu, s.sockets, s.memory)
-        cells = [s.address, f"{s.name} {s.silent}".strip(), *("–" if figure is None else figure for figure in figures)]
+        cells = [
+            s.address,
+            s.name + (" (does not answer)" if s.silent else ""),
+            *("–" if figure is None else figure for figure in figures),
+        ]
         body.append((_SILENT if s.silent else "", cells))
     return _table(heads, body)
 

@@ -10,7 +10,7 @@ A node of ours tells the whole graph by itself (`waits`); then nothing is guesse
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -28,6 +28,7 @@ _SKYNET = re.compile(r".*lualib/(skynet\.lua$|skynet/|snax/|http/|compat10/)")
 _CALL = re.compile(r"""call\s*\(\s*(.+?)\s*,\s*["']\w+["']\s*(?:,\s*["'](\w+)["'])?""")
 _LAUNCH = re.compile(r"""\b(new|unique|query)service\s*\(?\s*(?:true\s*,\s*)?["']([\w./]+)["']""")
 _NAMED = re.compile(r"function\s+(?:[\w.]+[.:])?(\w+)\s*\(|(\w+)\s*=\s*function\b")
+_SHOWN = 3  # candidates that are named
 _OURS = re.compile(r"(\S+) of (?:.* )?(:[0-9a-f]{8}) +session (\d+) {2,}(.+?)(?: {2,}at (.*))?$")
 
 
@@ -50,9 +51,9 @@ class Task:
         more = f" and {self.n - 1} more" if self.n > 1 else ""
         self.who: Who = (service.address, f"#{group.sessions[0]}{more}")
         frames = [frame for line in group.stack if (frame := _frame(line)) is not None]
-        users = next((k for k, f in enumerate(frames) if f.file and not _SKYNET.match(f.file)), len(frames))
+        users = next((k for k, f in enumerate(frames) if _of_program(f, frames[k + 1 :])), len(frames))
         self.runtime, self.program = frames[:users], frames[users:]
-        self.at = self.program[0] if self.program else None
+        self.at = next((f for f in self.program if f.file and not _SKYNET.match(f.file)), None)
         self.tail = any("(...tail calls...)" in line for line in group.stack[: len(self.runtime) + 1])
 
     def inside(self, *files: str) -> bool:
@@ -65,6 +66,13 @@ class Task:
 
     def starts(self) -> bool:
         return any(frame.function.endswith("init_service") for frame in self.program + self.runtime)
+
+
+def _of_program(frame: Frame, below: list[Frame]) -> bool:
+    """A section calls the program's function by xpcall; its own frame may be gone, if it ended in a tail call."""
+    if not frame.file:
+        return frame.function == "xpcall" and below != [] and below[0].file.endswith("skynet/queue.lua")
+    return not _SKYNET.match(frame.file)
 
 
 def _frame(line: str) -> Frame | None:
@@ -107,10 +115,10 @@ class Stacks:
         self._sockets = [fields(value) for _, value in rows(netstat)]
         self._commands: dict[Who, str] = {}  # what each call says to do
         self._around: dict[Frame, str] = {}
-        self._holders: defaultdict[str, list[Who]] = defaultdict(list)  # by service
+        self._holders: defaultdict[str, list[Task]] = defaultdict(list)  # by service
         for task in found:
             if task.holds():
-                self._holders[task.who[0]].append(task.who)
+                self._holders[task.who[0]].append(task)
 
     def waits(self) -> list[Wait]:
         return self._served([self._wait(task) for task in self.tasks])
@@ -119,6 +127,13 @@ class Stacks:
         """The text of a line, "" if its file is not at hand."""
         lines = self._source(frame.file) if frame is not None else []
         return lines[frame.line - 1].strip() if frame is not None and 0 < frame.line <= len(lines) else ""
+
+    def jams(self) -> dict[str, list[Task]]:
+        """Services in which whoever is inside a critical section waits for another one, and who that is.
+
+        Who takes a section again that it is inside of does not wait. So these wait for each other.
+        """
+        return {s: held for s, held in self._holders.items() if all(t.inside("skynet/queue.lua") for t in held)}
 
     def _wait(self, task: Task) -> Wait:
         place = task.at.place if task.at is not None else ""
@@ -136,8 +151,8 @@ class Stacks:
 
     def _queue(self, wait: Wait) -> Wait:
         """Whoever is inside is parked too, or the service would not be idle."""
-        inside = self._holders[wait.service]
-        if len(inside) != 1:
+        inside = [task.who for task in self._holders.get(wait.service, ()) if task.who != wait.who]
+        if len(inside) != 1 or wait.service in self.jams():
             return replace(wait, kind="queue", said=told("wait.section"))
         return replace(wait, kind="queue", target=inside[0], said=told("wait.inside", by=inside[0][1]))
 
@@ -160,12 +175,13 @@ class Stacks:
         if call is None:
             return unknown
         self._commands[wait.who] = call[2] or ""
-        to = self._asked(call[1])
-        return (
-            self._to(unknown, to, f"its line says call({call[1]}, ...), and one service is called so")
-            if to
-            else unknown
-        )
+        asked, line = self._asked(call[1]), f"its line says call({call[1]}, ...), and"
+        if len(asked) == 1:
+            return self._to(unknown, asked[0], f"{line} one service is called so")
+        if not asked:
+            return unknown
+        said = told("wait.call", named=f"{self._names[asked[0]]}, {_one_of(asked)}")
+        return replace(unknown, said=said, guess=f"{line} {len(asked)} services are called so")
 
     def _to(self, wait: Wait, to: str, guess: str, target: Who | None = None) -> Wait:
         state = "silent" if to in self._silent else "served" if target else "unknown"
@@ -181,14 +197,13 @@ class Stacks:
         started, guess = named(self._names[starts[0][0]], starts[0][0]), f"its line launches {name}"
         return replace(wait, state="starting", target=starts[0], starts=started, guess=guess)
 
-    def _asked(self, expression: str) -> str:
-        """The service that an argument of call means, by its address or its name; "" if that cannot be said."""
+    def _asked(self, expression: str) -> list[str]:
+        """The services that an argument of call may mean, by its address or its name."""
         literal = expression.strip("\"'")
         if literal in self._names:
-            return literal
+            return [literal]
         word = re.sub(r"_?(addr|address|handle|service)$", "", (re.findall(r"\w+", literal) or [""])[-1])
-        found = self._called[word.lower()]
-        return found[0] if len(found) == 1 else ""
+        return self._called.get(word.lower(), [])
 
     def _served(self, waits: list[Wait]) -> list[Wait]:
         """Give calls the coroutine that serves them: who is in the function that the call names, or who is left."""
@@ -199,18 +214,23 @@ class Stacks:
                 room[task.who] = task.n
                 for key in {task.who[0], *map(self._within, task.program)} - {""}:
                     there[key].append(task.who)
-        for by_name in (True, False):
+        known = {wait.who: wait for wait in waits}
+        for step in ("by name", "left", "any"):
+            asked = Counter((w.to, self._commands.get(w.who)) for w in waits if w.kind == "call" and w.target is None)
             for k, wait in enumerate(waits):
                 if wait.kind != "call" or wait.target is not None or wait.state == "silent" or wait.to.startswith("."):
                     continue
                 command = self._commands.get(wait.who) or "?"
-                left = [who for who in there[command if by_name else wait.to] if room[who] > 0 and who != wait.who]
-                left = [who for who in left if who[0] == (wait.to or who[0])]
-                if len(left) != 1:
-                    continue
-                room[left[0]] -= 1
-                why = f"{left[0][1]} is in a function {command}" if by_name else "no other is left that could serve it"
-                waits[k] = self._to(wait, left[0][0], f"{wait.guess}; {why}".removeprefix("; "), left[0])
+                left = [who for who in there[command if step == "by name" else wait.to] if room[who] > 0]
+                left = [who for who in left if who[0] == (wait.to or who[0]) and not _asked_before(who, wait, known)]
+                if step == "any" and left:
+                    waits[k] = _any(wait, left, known)
+                elif len(left) == 1 and (step == "left" or asked[wait.to, command] <= room[left[0]]):
+                    room[left[0]] -= 1
+                    why = f"{left[0][1]} is in a function {command}"
+                    why = why if step == "by name" else "no other is left that could serve it"
+                    waits[k] = self._to(wait, left[0][0], f"{wait.guess}; {why}".removeprefix("; "), left[0])
+                known[wait.who] = waits[k]
         return waits
 
     def _within(self, frame: Frame) -> str:
@@ -218,6 +238,35 @@ class Stacks:
         if frame not in self._around:
             self._around[frame] = _around(self._source(frame.file)[: frame.line])
         return self._around[frame]
+
+
+def _path(who: Who, goal: Who, known: dict[Who, Wait]) -> list[Wait]:
+    """The waits by which one waits for another in the end; none if it does not."""
+    path: list[Wait] = []
+    while who != goal and (wait := known.get(who)) is not None and wait.target is not None and wait not in path:
+        path.append(wait)
+        who = wait.target
+    return path if who == goal else []
+
+
+def _asked_before(who: Who, wait: Wait, known: dict[Who, Wait]) -> bool:
+    """Whether a call is made on behalf of a coroutine, by calls alone: then that cannot be the one that serves it."""
+    path = _path(who, wait.who, known)
+    return who == wait.who or (path != [] and all(one.kind == "call" for one in path))
+
+
+def _any(wait: Wait, left: list[Who], known: dict[Who, Wait]) -> Wait:
+    """A call that one of these serves. If each of them waits for the caller, it is a circle whichever it is."""
+    said = told("wait.call", named=wait.named) + told("wait.served", by=_one_of([who[1] for who in left]))
+    if not all(_path(who, wait.who, known) for who in left):
+        return replace(wait, said=said)
+    guess = f"{wait.guess}; whichever of them serves it waits for {wait.who[1]} itself, so it is a circle"
+    return replace(wait, state="served", target=left[0], said=said, guess=guess)
+
+
+def _one_of(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ("one of " if len(names) > 1 else "") + ", ".join(names[:_SHOWN]) + more
 
 
 def _around(lines: list[str]) -> str:

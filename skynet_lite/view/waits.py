@@ -85,11 +85,10 @@ def _target(waits: Waits, wait: Wait) -> Node:
             return word(f"fig.waits.{wait.state}"), ""
         what = {"queued": "mailbox", "silent": "silent"}.get(wait.state, "service")
         return word(f"fig.waits.{what}"), f"{waits.names.get(wait.to, '')} {wait.to}"
-    if wait.kind == "socket":
-        return f"socket {wait.id or '?'}", wait.named
-    if wait.kind == "offload":
-        return wait.named, ""
-    return word("fig.waits.wakeup" if wait.kind == "sleep" else "fig.waits.timer"), ""
+    if wait.kind in ("socket", "offload"):
+        return (f"socket {wait.id or '?'}", wait.named) if wait.kind == "socket" else (wait.named, "")
+    what = {"sleep": "wakeup", "queue": "section"}.get(wait.kind, "timer")
+    return word(f"fig.waits.{what}"), waits.named(wait.service) if wait.kind == "queue" else ""
 
 
 def _label(wait: Wait) -> str:
