@@ -550,7 +550,7 @@ def test_the_debug_console_starts_and_stops_it(tmp_path: Path) -> None:
 def test_an_option_that_is_none_is_refused(tmp_path: Path) -> None:
     """In the log, of the configuration; as the answer, in the debug console."""
     for key, value, said in (
-        ("evnts", "5", "probe_evnts is no option of the probe"),
+        ("event", "5", "probe_event is no option of the probe"),
         ("events", "-3", 'events is a whole number, 0 or more, not "-3"'),
         ("events", "2.5", 'events is a whole number, 0 or more, not "2.5"'),
         ("only", "[agent", 'only is a Lua pattern, not "[agent": '),
