@@ -232,7 +232,8 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
 def trace(options: argparse.Namespace, args: list[str]) -> int:
     """Run a service in virtual time, or load a trace; save, draw and print it. Raises UsageError, SkynetError."""
     folder = Path(options.program).is_dir()
-    path = Path() if folder else _file(options.program, (".py", ".json", ".jsonl"), "SERVICE.py, or a saved trace")
+    wanted = "SERVICE.py, a saved trace, or a folder of streams"
+    path = Path() if folder else _file(options.program, (".py", ".json", ".jsonl"), wanted)
     files = _outputs(options)
     if folder or path.suffix != ".py":
         if args or options.send:

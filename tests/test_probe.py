@@ -259,7 +259,62 @@ def test_the_end_of_a_node_that_was_killed_may_be_cut(streams: Path) -> None:
     path = streams / "00000008.jsonl"
     path.write_bytes(path.read_bytes()[:-10])
     (streams / "0000000b.jsonl").write_bytes(b"")
-    assert len(Trace.load(streams)) == len(whole) - 1
+    cut = Trace.load(streams)
+    assert len(cut) == len(whole) - 1
+    ends = (
+        "cut inside a message: the streams of main :00000008",
+        "nothing has reached the disk: the streams of :0000000b",
+    )
+    assert [line.strip(" …") for line in cut.text().splitlines()[:2]] == list(ends)
+    assert cut.verdicts().cut[1] in str(cut.verdicts()) and ":0000000b" in cut.verdicts().cut[1]
+    assert whole.verdicts().cut == () and "cut inside" not in whole.text()
+    cut.save(streams / "cut.json")
+    assert str(Trace.load(streams / "cut.json").verdicts()) == str(cut.verdicts())
+    for path in streams.glob("0*.jsonl"):
+        path.write_bytes(b"")
+    with pytest.raises(TraceError, match="nothing of the streams has reached the disk yet"):
+        Trace.load(streams)
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"t":1'])
+@pytest.mark.parametrize("program", ["calls/v1.2.0", "circle/HEAD", "listen/HEAD", "hang/HEAD"])
+def test_no_verdict_rests_on_the_end_of_a_stream(program: str, torn: bytes, tmp_path: Path) -> None:
+    """Wherever the stream of one service is cut, nothing is said that the whole recording does not say."""
+    whole = set(Trace.load(STREAMS / program).verdicts().kinds())
+    folder = Path(shutil.copytree(STREAMS / program, tmp_path / "cut"))
+    for path in (folder / "00000008.jsonl", *folder.glob("00000009.jsonl")):
+        text = path.read_bytes()
+        lines = text.splitlines(keepends=True)
+        for n in range(2, len(lines), 3):
+            path.write_bytes(b"".join(lines[:n]) + torn)
+            found = Trace.load(folder).verdicts()
+            assert set(found.kinds()) <= whole, (path.name, n, str(found))
+            assert found.cut or not torn
+        path.write_bytes(text)
+
+
+def looping(streams: Path, flush: bool) -> Trace:
+    """The streams of `calls`, as if echo had never come back from its second request."""
+    path = streams / "00000009.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    (taken,) = [n for n, line in enumerate(lines) if '"e":"message"' in line and '"session":4' in line]
+    head = lines[0].replace('"version":1', f'"version":1,"flush":{str(flush).lower()}')
+    path.write_text("".join([head, *lines[1 : taken + 1]]))
+    return Trace.load(streams)
+
+
+def test_an_endless_loop_is_a_message_that_does_not_end(streams: Path) -> None:
+    """Its `message` is the last thing on the disk, while others went on. If streams come late, that proves nothing."""
+    trace = looping(streams, flush=True)
+    (found,) = [v for v in trace.verdicts(slow=0) if v.kind == "not ended"]
+    assert found.text.startswith("echo :00000009 took the message lua session 4 of main :00000008")
+    assert trace[found.event]["e"] == "message" and found.grade == "suspicion"
+    (wait,) = [wait for wait in trace.waits(found.event) if wait.session == 4]
+    assert (wait.state, wait.on) == ("taken", "its call to echo :00000009, which it has taken; its stream ends there")
+
+
+def test_of_a_stream_that_comes_late_no_loop_is_said(streams: Path) -> None:
+    assert "suspicion not ended" not in looping(streams, flush=False).verdicts(slow=0).kinds()
 
 
 @pytest.mark.parametrize(
@@ -348,6 +403,10 @@ def test_the_commands_trace_and_diff_take_a_folder(tmp_path: Path) -> None:
     assert run("diff", folder, folder).returncode == 0
     done = run("trace", tmp_path)
     assert done.returncode == 2 and "there is no stream" in done.stderr
+    done = run("trace", tmp_path / "nowhere")
+    assert done.returncode == 2 and "or a folder of streams" in done.stderr
+    trace = Trace.load(STREAMS / "calls" / "v1.2.0")
+    assert "mailbox up to" not in str(trace.timeline(overview=True).description)
 
 
 # ---- a skynet that is at hand
@@ -481,10 +540,31 @@ def test_the_debug_console_starts_and_stops_it(tmp_path: Path) -> None:
     with Real(tmp_path, "hang").running() as node:
         word = words(node)
         said = node.say(*(f"inject :8 ./probe.lua {word(what)}" for what in ("start", "stop", "start")))
-        on, off = "the probe records this service into ./00000008.jsonl", "the probe does not record this service"
+        on, off = "the probe records this service into ./00000008.jsonl", "the probe no longer records this service"
         assert said == [on, off, on]
         trace = until(node.events)
     assert {wait.place for wait in trace.waits() if wait.service == MAIN} == {"main:7", "main:10"}
+
+
+@real
+def test_an_option_that_is_none_is_refused(tmp_path: Path) -> None:
+    """In the log, of the configuration; as the answer, in the debug console."""
+    for key, value, said in (
+        ("event", "5", "probe_event is no option of the probe"),
+        ("events", "-3", 'events is a whole number, 0 or more, not "-3"'),
+        ("events", "2.5", 'events is a whole number, 0 or more, not "2.5"'),
+        ("only", "[agent", 'only is a Lua pattern, not "[agent": '),
+    ):
+        folder = tmp_path / f"{key}{value}"
+        folder.mkdir()
+        with Real(folder, "hang", preload="./probe.lua", **{f"probe_{key}": value}).running() as node:
+            until(lambda node=node, said=said: said in node.log.read_text())
+    (tmp_path / "console").mkdir()
+    with Real(tmp_path / "console", "hang").running() as node:
+        if words(node)("start"):
+            refused, off = node.say("inject :8 ./probe.lua start only=xx", "inject :8 ./probe.lua stop")
+            assert "only=xx" in refused and "is none of dir=" in refused
+            assert off == "the probe does not record this service"
 
 
 @real

@@ -37,7 +37,9 @@ local function options(words)
 	end
 	for _, word in ipairs(words) do
 		local key, value = word:match "^(%w+)=(.*)$"
-		if not key or not OPTIONS[key] then error(("%q is none of %s"):format(word, "dir= events= data= lines= flush= keep="), 0) end
+		if not key or not OPTIONS[key] or key == "only" or key == "start" then
+			error(("%q is none of %s"):format(word, "dir= events= data= lines= flush= keep="), 0)
+		end
 		found[key] = value
 	end
 	for key, otherwise in next, OPTIONS do
@@ -46,8 +48,32 @@ local function options(words)
 			error(("%s is true or false, not %q"):format(key, value), 0)
 		end
 	end
-	found.events = math.tointeger(tonumber(found.events)) or error(("events is a number, not %q"):format(found.events), 0)
+	local events = math.tointeger(tonumber(found.events) or -1)
+	if not events or events < 0 then error(("events is a whole number, 0 or more, not %q"):format(found.events), 0) end
+	found.events = events
+	local ok, problem = pcall(string.find, "", found.only)
+	if not ok then error(("only is a Lua pattern, not %q: %s"):format(found.only, problem), 0) end
 	return found
+end
+
+local function misspelt()	-- keys of the configuration cannot be listed: those that are an option but for one letter
+	local tried = {}
+	local function try(key)
+		if OPTIONS[key] or tried[key] then return end
+		tried[key] = true
+		if core.command("GETENV", "probe_" .. key) then core.error(("probe: probe_%s is no option of the probe"):format(key)) end
+	end
+	for key in next, OPTIONS do
+		for i = 1, #key + 1 do
+			local before, here, behind = key:sub(1, i - 1), key:sub(i, i), key:sub(i + 1)
+			try(before .. behind)
+			try(before .. behind:sub(1, 1) .. here .. behind:sub(2))
+			for letter in ("abcdefghijklmnopqrstuvwxyz"):gmatch "." do
+				try(before .. letter .. behind)
+				try(before .. letter .. here .. behind)
+			end
+		end
+	end
 end
 
 ---- JSON
@@ -405,7 +431,7 @@ local function record(name, born, o)
 			'","skynet":"', locals.dead_service and "1.1" or "1.8", '","lua":', quote(_VERSION),
 			',"library":', quote(library:sub(2)), ',"folder":', quote(os.getenv "PWD" or ""),
 			',"started":', core.intcommand("STARTTIME") or 0, ',"now":', core.now(),
-			',"clock":"', core.hpc and "real" or "cpu", '","data":', o.data, known, "}\n")
+			',"clock":"', core.hpc and "real" or "cpu", '","data":', o.data, ',"flush":', o.flush, known, "}\n")
 	end
 
 	-- sending; skynet.lua has some of these functions in variables of its own
@@ -641,11 +667,12 @@ local function record(name, born, o)
 
 		-- A message comes, and its dispatch ends: with skynet.dispatch_message's own check of how it went, which gets a
 		-- variable of its own for that.
-		local raw = value "raw_dispatch_message"
+		local raw, limit, flush = value "raw_dispatch_message", o.events, o.flush == "true"
 		replace("raw_dispatch_message", function(ptype, msg, sz, session, from)
 			local ok, more
 			if ptype == 6 and has_driver or data and ptype == 10 then ok, more = pcall(contents, ptype, msg, sz) end
 			emit('message","ptype":"', PTYPES[ptype] or ptype, '","session":', session, ',"source":', from, ok and more or "")
+			if flush then out:flush() end	-- what loops in here ends no dispatch: this alone tells of it
 			return raw(ptype, msg, sz, session, from)
 		end)
 		local dispatch, check, slot = skynet.dispatch_message, value "assert", nil
@@ -655,7 +682,6 @@ local function record(name, born, o)
 			if name == "assert" then slot = i end
 		end
 		if not slot then error("skynet.dispatch_message does not look as expected", 0) end
-		local limit, flush = o.events, o.flush == "true"
 		local function ended(ok, ...)
 			if rec.on then
 				if not ok then emit('dispatch_failed","reason":', first_line((...))) end
@@ -718,8 +744,9 @@ end
 
 if not _U then	-- loaded before the service itself
 	local ok, problem = pcall(function(...)
-		local o = options {}
 		local name = table.concat({ ... }, " ")
+		if name:find "^bootstrap" then misspelt() end
+		local o = options {}
 		if o.start == "true" and name:find(o.only) then probe.start(name, true, o) end
 	end, ...)
 	if not ok then core.error("probe: nothing is recorded: " .. tostring(problem)) end
@@ -728,8 +755,8 @@ end
 
 local word = (...) or (probe.on() and "stop" or "start")
 if word == "stop" then
+	print(probe.on() and "the probe no longer records this service" or "the probe does not record this service")
 	if probe.on() then probe.stop() end
-	print "the probe does not record this service"
 elseif word ~= "start" then
 	error(("%q is neither start nor stop"):format(word), 0)
 else

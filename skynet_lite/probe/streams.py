@@ -35,12 +35,17 @@ _HEAD: dict[str, type] = {
 }  # fmt: skip
 
 
+_Part = tuple[dict[str, Any], list[Event], bool]
+"""A file: its head, its events, and whether it ends in the middle of a line."""
+
+
 @dataclass
 class _Stream:
     """The file of one service, or both parts of its ring."""
 
     head: dict[str, Any]
     events: list[Event]
+    torn: bool  # it ends in the middle of a line
     service: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +55,37 @@ class _Stream:
     def whole(self) -> bool:
         """Whether it begins with the birth of its service."""
         return bool(self.head["born"])
+
+    def cut(self) -> tuple[str, int, str] | None:
+        """If it ends inside a message: who sent that, its session, and "message" if nothing else can be behind it."""
+        broken = set[str]()  # sessions whose sleep was broken
+        depth, woken, begun, message = 0, 0, True, dict[str, Any]()
+        for event in self.events:
+            match event["e"]:
+                case "message":
+                    depth, woken, begun, message = 0, 0, False, event
+                case "resume":
+                    depth += 1
+                    woken -= event.get("by") == "dispatch_wakeup"
+                    begun = begun or event.get("by") in ("raw_dispatch_message", "dispatch_error_queue")
+                case "yield" | "co_error":
+                    depth -= 1
+                    woken -= len(self.events) * (event["e"] == "co_error")  # skynet stops there itself
+                case "wakeup":
+                    woken += event.get("queued") is True
+                case "wakeup_skip" | "dispatch_failed":
+                    woken -= len(self.events)
+                case "table" if event.get("table") in ("session_id_coroutine", "error_queue"):
+                    if event.get("op") == "break":
+                        broken.add(str(event.get("session")))
+                    elif event.get("op") in ("clear", "pop"):  # and then the coroutine is resumed, if it still waits
+                        begun = str(event.get("session")) in broken
+        last = self.events[-1]["e"] if self.events else ""
+        if last == "end" or (begun and depth <= 0 and woken <= 0 and not self.torn):
+            return None
+        how = "message" if last == "message" and self.head.get("flush") is True and not self.torn else "cut"
+        source, session = message.get("source"), message.get("session")
+        return (address(source), session, how) if type(source) is int and type(session) is int else ("", 0, how)
 
 
 def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], root: Any = None) -> dict[str, Any]:
@@ -63,22 +99,29 @@ def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], root:
     folder = files[0] if len(files) == 1 and files[0].is_dir() else None
     if folder is not None:
         files = [path for path in sorted(folder.glob("*.jsonl")) if _NAME.fullmatch(path.name)]
-    parts = [part for part in map(_parse, files) if part is not None]
+    parsed = {path: _parse(path) for path in files}
+    parts = [part for part in parsed.values() if part is not None]
+    if parsed and not parts:
+        raise TraceError(f"{folder or 'here'}: nothing of the streams has reached the disk yet")
     if not parts:
         raise TraceError(f"{folder or 'here'}: there is no stream; is it the folder that the probe writes to?")
-    last = max(head["started"] for head, _ in parts)
-    streams = _joined([(head, events) for head, events in parts if head["started"] == last])
-    return _Merger(streams, [Path(root)] if root else _roots(streams, files)).trace()
+    last = max(head["started"] for head, *_ in parts)
+    streams = _joined([part for part in parts if part[0]["started"] == last])
+    merger = _Merger(streams, [Path(root)] if root else _roots(streams, files))
+    silent = [path.name for path, part in parsed.items() if part is None and _NAME.fullmatch(path.name)]
+    nothing = {address(int(name[:8], 16)) for name in silent}
+    merger.nothing = sorted(nothing - merger.recorded.keys())
+    return merger.trace()
 
 
 # --------------------------------------------------------------------------- files
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], list[Event]] | None:
+def _parse(path: Path) -> _Part | None:
     """What is in a file; None if nothing has reached the disk. The end of a node that was killed may be cut."""
     text = path.read_bytes().decode("utf-8", "replace")
     lines = text.split("\n")
-    lines.pop()  # what is behind the last line that is whole
+    torn = bool(lines.pop())  # what is behind the last line that is whole
     found: list[Event] = []
     for n, line in enumerate(lines, 1):
         try:
@@ -95,7 +138,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], list[Event]] | None:
             raise TraceError(f"{path.name} line {n} is a {event['e']} with a place that is none")
         event["line"] = path.name, n
         found.append(event)
-    return (found[0], found[1:]) if found else None
+    return (found[0], found[1:], torn) if found else None
 
 
 def _check_head(path: Path, head: dict[str, Any]) -> None:
@@ -108,17 +151,18 @@ def _check_head(path: Path, head: dict[str, Any]) -> None:
         raise TraceError(f"{path.name} line 1 has no tables, and does not begin with its service")
 
 
-def _joined(parts: list[tuple[dict[str, Any], list[Event]]]) -> list[_Stream]:
+def _joined(parts: list[_Part]) -> list[_Stream]:
     """The parts of each ring together, one stream for each service, in the order in which they begin."""
     streams: dict[int, _Stream] = {}
     # Of a node that runs, the same part may have been read before and after it became the older one: the longer counts.
-    read = {(head["self"], head["part"]): (head, events) for head, events in sorted(parts, key=lambda p: len(p[1]))}
-    for (service, part), (head, events) in sorted(read.items(), key=lambda item: item[0]):
+    read = {(part[0]["self"], part[0]["part"]): part for part in sorted(parts, key=lambda part: len(part[1]))}
+    for (service, part), (head, events, torn) in sorted(read.items(), key=lambda item: item[0]):
         known = streams.get(service)
         if known is None:
-            streams[service] = _Stream(head, events)
+            streams[service] = _Stream(head, events, torn)
         elif part == known.head["part"] + 1:
             known.events += events
+            known.torn = torn
         else:
             told = f"{head['line'][0]} is part {part} of a stream, and the one before is not there"
             raise TraceError(f"{told}: give both, or only this")
@@ -147,6 +191,8 @@ class _Merger:
         self.labels = _labels(streams)
         self.events: list[Event] = []
         self.times: list[int] = []
+        self.nothing: list[str] = []  # services of whose streams nothing has reached the disk
+        self.cut = {stream.service: cut for stream in streams if (cut := stream.cut()) is not None}
         self.others: dict[str, str] = {}  # services without a stream → their names, if somebody used one
         self._sent: defaultdict[tuple[str, str, str, Any], deque[int | None]] = defaultdict(deque)
         self._calls: dict[tuple[str, int], str] = {}  # caller, session → who is called
@@ -168,6 +214,8 @@ class _Merger:
         snapshot: dict[str, Any] = {"services": dict(sorted(others.items())), "now": first["now"]}
         if not first["skynet"].startswith("1.1"):
             snapshot["skynet"] = "1.8"
+        if cut := self.cut | dict.fromkeys(self.nothing, ("", 0, "empty")):
+            snapshot["cut"] = {service: list(how) for service, how in sorted(cut.items())}
         names = [name_of(f"snlua {stream.head['name']}") for stream in self.streams]
         shown = ", ".join([name for name in dict.fromkeys(names) if name not in BOOT][:3])
         return {

@@ -17,6 +17,7 @@ from .world import World
 
 PROBED = "real skynet"
 """How the origin begins of what a probe has told."""
+_NAMED = 6  # services in one line
 _CHECKPOINT = 2048  # events between two states that are kept for `state`
 
 
@@ -123,6 +124,14 @@ class Film:
             elif event["e"] in ("resume", "yield", "message"):
                 names.setdefault(event.get("service", ""), "service")
         return names
+
+    def cuts(self) -> tuple[list[str], list[str]]:
+        """Services of which the end is not known: whose streams end inside a message; of which nothing was written."""
+        names, found = self.names(), self.whole.snapshot.get("cut", {})
+        called = {a: f"{names[a]} {a}" if names.get(a) else a for a in found}
+        nothing = [called[a] for a, (_, _, how) in found.items() if how == "empty"]
+        inside = [one for one in called.values() if one not in nothing]
+        return _few(inside), _few(nothing)
 
     def workers(self) -> dict[str, int]:
         """Address → number of its worker, of every service that the trace has seen; empty with one worker."""
@@ -300,6 +309,10 @@ class Film:
         services = {e["service"] for e in self.events if "service" in e}
         before = f", behind {self.missing} that were not kept" if self.missing else ""
         return f"<Trace of {len(self.events)} events, {len(services)} services{before}>"
+
+
+def _few(names: list[str]) -> list[str]:
+    return names if len(names) <= _NAMED else [*names[: _NAMED - 1], f"… +{len(names) - _NAMED + 1}"]
 
 
 Film.part_type = Film

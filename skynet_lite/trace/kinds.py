@@ -243,7 +243,7 @@ def _sent(t: Steps, service: str, e: Event) -> None:
 
 
 def _taken(t: Steps, service: str, e: Event) -> None:
-    if t.foreign:  # there may be others before it, of which nobody has told
+    if t.foreign and "ptype" in e:  # there may be others before it, of which nobody has told
         t.take(service, "mailbox", f"{e['ptype']} {e['session']} {e['source']}")
         if (e["ptype"], e["source"]) == ("response", ":00000000"):
             _timer_fired(t, service, e)

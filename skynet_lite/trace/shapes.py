@@ -14,9 +14,10 @@ from .values import whole
 
 NODE: dict[str, Any] = {
     "global_queue": [str], "timers": [(int, str, int)], "sockets": {int: (str, str)}, "commands": [(str, int)],
-    "now": int, "workers": {str: int}, "skynet": str,
+    "now": int, "workers": {str: int}, "skynet": str, "cut": {str: (str, int, str)},
 }  # fmt: skip
-_SOME = ("workers", "skynet")  # of several workers, and of a node that speaks another dialect than that of v1.1.0
+_SOME = ("workers", "skynet", "cut")
+"""Of several workers; of a node that speaks another dialect than that of v1.1.0; of streams that were cut."""
 SERVICE: dict[str, Any] = {
     "name": str, "mailbox": [str], "session_id_coroutine": {int: str}, "sleep_session": {str: int},
     "wakeup_queue": [str], "fork_queue": [str], "error_queue": [int], "watching_session": {int: str},

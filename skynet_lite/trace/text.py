@@ -17,10 +17,13 @@ _DETAIL = frozenset(("table", "push", "requeue", "socket", "timer_set"))
 def text(film: Film, detail: bool = True, service: int | str | None = None) -> str:
     """The lines of all events, or of one service's; without `detail` no tables and no bookkeeping.
 
-    Of a ring, a line before them says how many events were not kept.
+    Of a ring, a line before them says how many events were not kept; of streams that were cut, another says whose.
     """
     wanted = None if service is None else full_address(service)
     lines = [f"   … {film.missing} events before these were not kept"] if film.missing else []
+    inside, nothing = film.cuts()
+    lines += [f"   … cut inside a message: the streams of {', '.join(inside)}"] if inside else []
+    lines += [f"   … nothing has reached the disk: the streams of {', '.join(nothing)}"] if nothing else []
     lines += (
         f"{n:4} {line(event)}"
         for n, event in film.numbered()

@@ -65,6 +65,8 @@ class Verdicts(list[Verdict]):
     """Findings in the order of their events; prints one a line. `missing`: events that could not be looked at."""
 
     missing = 0
+    cut: tuple[str, ...] = ()
+    """Of streams that were cut: whose end is not known."""
 
     @property
     def faults(self) -> list[Verdict]:
@@ -80,6 +82,7 @@ class Verdicts(list[Verdict]):
 
     def __str__(self) -> str:
         unseen = [told("found.missing", n=self.missing)] if self.missing else []
+        unseen += self.cut
         return "\n".join([*map(str, self), *unseen] if self else [told("found.nothing"), *unseen])
 
     __repr__ = __str__
@@ -108,6 +111,8 @@ def judge(trace: Film, slow: float = SLOW) -> Verdicts:
     found.sort(key=lambda v: (v.event is None, v.event or 0))
     verdicts = Verdicts(found)
     verdicts.missing = trace.missing
+    ends = zip(("found.cut", "found.empty"), trace.cuts(), strict=True)
+    verdicts.cut = tuple(told(key, who=told("found.and").join(who)) for key, who in ends if who)
     return verdicts
 
 
@@ -337,9 +342,10 @@ def standing(
         yield from _rings(waits, walk)
         yield from _sockets(tables, walk)
         yield from _mailboxes(tables, walk)
+        yield from _not_ended(tables, walk)
     for address, t in tables["services"].items():
         left = t.get("wakeup_queue")
-        if left and address not in walk.gone:
+        if left and address not in walk.gone and address not in tables.get("cut", ()):
             whom, name = told("found.and").join(left), f"{waits.names[address]} {address}"
             yield _found("left in wakeup_queue", walk.last, address, left[0], whom=whom, name=name)
 
@@ -412,6 +418,8 @@ def _kept(tables: dict[str, Any], waits: Waits, walk: _Walk) -> Iterator[Verdict
             if target is not None and t["name"] == "launcher":
                 yield from _start(waits, walk, target, busy, tables)
                 continue
+            if {address, caller} & tables.get("cut", {}).keys():
+                continue  # it may have answered
             if t["name"] in _NEWS or (waiting is not None and waiting.who in circled):
                 continue
             if (waiting is None and caller != ":00000000") or address in busy or t.get("mailbox"):
@@ -430,6 +438,8 @@ def _start(waits: Waits, walk: _Walk, target: Who, busy: set[str], tables: dict[
     if start is None or chain[-1].kind != "sleep" or waits.next(chain[-1]) is not None:
         return  # it goes on by itself, or is in a circle, which is told of
     last = chain[-1].service
+    if tables.get("cut", {}).keys() & {wait.service for wait in chain}:
+        return
     if last not in busy and not tables["services"][last].get("mailbox"):
         said = {"name": waits.named(target[0]), "story": _story(waits, chain)}
         yield _found("start not ended", walk.yields.get(target), *target, start.place, **said)
@@ -439,10 +449,13 @@ def _rings(waits: Waits, walk: _Walk) -> Iterator[Verdict]:
     """A calls B, B calls A back, and there it stands still: not proved, for a wakeup may still come."""
     circled = {wait.who for circle in waits.circles() for wait in circle}
     inner = {wait.target for wait in waits if wait.target is not None}
+    cut = walk.tables.all.get("cut", {}).keys()
     for wait in waits:
         chain = waits.chain(wait)
         services = [one.service for one in chain if one.kind == "call"]
         last = chain[-1]
+        if cut & {one.service for one in chain}:
+            continue
         if wait.who in inner or last.kind != "sleep" or circled & {one.who for one in chain}:
             continue
         if len(services) >= 2 and last.service in services:
@@ -459,12 +472,25 @@ def _sockets(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:
             yield _found(kind, walk.sockets.get(id), owner, id=id, owner=owner)
 
 
+def _not_ended(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:
+    """A dispatch whose beginning is on the disk, and nothing behind it, while others went on: an endless loop."""
+    for address in (address for address, (_, _, how) in tables.get("cut", {}).items() if how == "message"):
+        i = next(n for n in range(len(walk.trace.events) - 1, -1, -1) if walk.trace[n].get("service") == address)
+        took, e = walk.trace.seconds(-1) - walk.trace.seconds(i), walk.trace[i]
+        if took > walk.slow:
+            what = e.get("type") or told("found.session", ptype=e["ptype"], session=e["session"])
+            n = len(tables["services"][address]["mailbox"])
+            calls = told("found.behind", n=n) if n else ""
+            said = {"name": walk.name(address), "source": walk.name(e["source"])}
+            yield _found("not ended", i, address, what=what, took=took, calls=calls, **said)
+
+
 def _mailboxes(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:
     for address, t in tables["services"].items():
         n = len(t.get("mailbox", ()))
         lengths = walk.lengths.get(address, [])
         grows = len(lengths) == 3 and lengths[0] < lengths[1] < lengths[2] < n
-        if n >= CROWD and (grows or not lengths):
+        if n >= CROWD and (grows or not lengths) and address not in tables.get("cut", ()):
             quarters = told("found.and").join(map(str, lengths))
             before = quarters and told("found.quarters", lengths=quarters)
             name = f"{t['name']} {address}"

@@ -37,7 +37,8 @@ class Wait:
     """One parked coroutine. `kind`: call, offload, queue, socket, timer, sleep.
 
     `state` of a call: served (by `target`), starting (`target`), queued (the request lies in a mailbox),
-    coming (the answer does), kept (a response function holds it), nobody, unknown.
+    coming (the answer does), kept (a response function holds it),
+    taken (and the stream of who took it ends there), nobody, unknown.
     `named`: name and address of the service that was called, `id`: the socket or the
     critical section, `function`: of socket.py, `tick`: when the timer fires, None if it
     has, 0 if nobody knows (of a real skynet), `starts`: name and address of a service whose
@@ -199,6 +200,8 @@ def _edges(tables: dict[str, Any], places: dict[Who, str], behind: Behind) -> It
     services = tables["services"]
     timers = {(service, session): tick for tick, service, session in tables.get("timers", ())}
     answers = _answerer(services)
+    cut = tables.get("cut", {})  # what these services did last is not known
+    taken = {(source, session) for source, session, _ in cut.values()}
     for address, t in services.items():
         asleep = set(t.get("sleep_session", {}))
         sockets = socket_waits(t.get("socket_pool", {}))
@@ -212,7 +215,8 @@ def _edges(tables: dict[str, Any], places: dict[Who, str], behind: Behind) -> It
             if to is not None:
                 # A name, another node, a service without coroutines: what goes on there is not in the tables.
                 known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
-                state = state or ("nobody" if known else "unknown")
+                known = known and not cut.keys() & {address, to}
+                state = state or ("taken" if (address, session) in taken else "nobody" if known else "unknown")
                 called, starts = named(services.get(to, {}).get("name", ""), to), ""
                 if state == "kept" and (address, session) in behind:
                     target = behind[address, session]

@@ -62,6 +62,7 @@ class Density:
             s: len(tables.get("mailbox", ())) for s, tables in trace.whole.snapshot.get("services", {}).items()
         }
         self._filled = dict.fromkeys(self._services, 0)
+        self._blind = bool(trace.whole.origin)  # skynet does not tell what enters a mailbox
         wanted: set[str] | None = getattr(trace, "coroutines", None)
         for i, e in enumerate(trace.whole.events[: window.stop]):
             self._count(i, e["e"], e, e.get("service", ""), wanted)
@@ -121,6 +122,8 @@ class Density:
         for service in sorted(busiest, key=active.index):
             row, strips = self._services[service], self._strips[service]
             row.note = [_number(sum(row.counts), "resume"), word("fig.deepest", n=max(row.waiting, default=0))]
+            if self._blind:
+                del row.note[1]
             if row.errors:
                 row.note[0] = word("fig.and", a=row.note[0], b=_number(len(row.errors), "error"))
             rows.append(row)
