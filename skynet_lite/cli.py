@@ -237,7 +237,7 @@ def trace(options: argparse.Namespace, args: list[str]) -> int:
     files = _outputs(options)
     if folder or path.suffix != ".py":
         if args or options.send:
-            raise UsageError(f"{options.program} is a trace, nothing is run: leave out --send and what comes after it")
+            raise UsageError(f"{options.program} is a trace, nothing is run: leave out ARGS and --send")
         _shown(_loaded(options.program), files, options)
         return 0
     node, log = _node(path, clock="virtual")

@@ -234,8 +234,8 @@ def free_port() -> int:
         return port
 
 
-def echo_trace() -> Trace:
-    """The seed's listing, and one client that has a line echoed."""
+def echo_trace(dialect: str = "1.1") -> Trace:
+    """The article's listing, and one client that has a line echoed."""
     ports = []
 
     def accept(id: int, addr: str) -> None:
@@ -244,11 +244,11 @@ def echo_trace() -> Trace:
         socket.close(id)
 
     def main() -> None:
-        lid = socket.listen("127.0.0.1:0")
+        lid = socket.listening("127.0.0.1:0")
         ports.append(socket.sockname(lid)[1])
         socket.start(lid, accept)
 
-    with Node(clock="virtual", log=list) as node, node.record() as trace:
+    with Node(clock="virtual", log=list, skynet=dialect) as node, node.record() as trace:
         node.newservice(main, wait=False)
         node.run_until_idle()
         client = node.client(ports[0])

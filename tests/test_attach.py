@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -17,6 +16,8 @@ from typing import Any
 
 import pytest
 from console import Recorded, served
+from harness import free_port, until
+from real_skynet import Real, real
 
 from skynet_lite import skynet
 from skynet_lite.attach import run
@@ -388,35 +389,15 @@ def test_a_circle_in_a_node_of_ours_is_proved_and_named(tmp_path: Path, capsys: 
 # --------------------------------------------------------------------------- a real skynet, live
 
 
-@pytest.mark.skipif(
-    "SKYNET_DIR" not in os.environ, reason="SKYNET_DIR names the folder of no built skynet: none is attached to"
-)
+@real
 def test_a_real_skynet_that_hangs(tmp_path: Path) -> None:
     """The services of the recordings in a skynet of today: the same circle."""
-    root = Path(os.environ["SKYNET_DIR"]).resolve()
-    paths = {
-        "luaservice": f"{LUA}/game/?.lua;{root}/service/?.lua", "lualoader": f"{root}/lualib/loader.lua",
-        "lua_path": f"{root}/lualib/?.lua;{root}/lualib/?/init.lua", "lua_cpath": f"{root}/luaclib/?.so",
-        "cpath": f"{root}/cservice/?.so", "bootstrap": "snlua bootstrap", "start": "main",
-    }  # fmt: skip
-    ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    numbers = {name: s.getsockname()[1] for name, s in zip(("console", "tcp"), ports, strict=True)}
-    for each in ports:
-        each.close()
-    lines = [*(f'{key} = "{value}"' for key, value in (paths | numbers).items()), "thread = 3", "harbor = 0"]
-    (tmp_path / "config").write_text("\n".join(lines))
-    with subprocess.Popen([root / "skynet", "config"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            said = next((line for line in process.stdout if "slowunique" in line), "")
-            assert said, "it has ended"
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            found: Look | None = None
-            while (
-                found is None or sum("does not answer" in f for f in found.findings) < 1
-            ):  # spin begins after half a second
-                found = look(collect(to(numbers["console"]), lambda said: 3), LUA)
-            (circle,) = (finding for finding in found.findings if "circle" in finding)
-            assert all(name in circle for name in ("hall", "room", "agent"))
-        finally:
-            process.kill()
+
+    def hung() -> Look | None:
+        found = look(collect(to(node.console), lambda said: 3), tmp_path)
+        return found if any("does not answer" in finding for finding in found.findings) else None
+
+    with Real(tmp_path, LUA / "game", tcp=free_port()).running() as node:
+        until(lambda: "slowunique" in node.log.read_text())
+        (circle,) = (finding for finding in until(hung).findings if "circle" in finding)  # spin begins a little later
+        assert all(name in circle for name in ("hall", "room", "agent"))

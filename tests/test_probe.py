@@ -8,22 +8,20 @@ client, in v1.1.0 and in today's; `calls`, in v1.2.0; `hang`, started in the mid
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import socket as pysocket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import DOCS, LIMIT, TRACES, programs, until
+from harness import DOCS, LIMIT, TRACES, echo_trace, programs, until
+from real_skynet import Real, real
 
-from skynet_lite import Node, Trace, probe, skynet, socket
+from skynet_lite import Trace, probe
 from skynet_lite.trace import TraceError
 from skynet_lite.view.payload import payload
 from skynet_lite.view.story import Story
@@ -33,38 +31,6 @@ from skynet_lite.view.words import sentences
 STREAMS = TRACES.parent / "streams"
 FOLDERS = sorted(path.relative_to(STREAMS).as_posix() for path in STREAMS.glob("*/*/"))
 MAIN, ECHO = ":00000008", ":00000009"
-
-
-def listing(dialect: str) -> Trace:
-    """The article's listing in our runtime, and the same client."""
-    ports = []
-
-    def accept(id: int, addr: str) -> None:
-        socket.start(id)
-        line = socket.readline(id)
-        assert line is not None
-        socket.write(id, line + b"\n")
-        socket.close(id)
-
-    def main() -> None:
-        addr = "127.0.0.1:0"
-        skynet.error("listen " + addr)
-        listening: Any = socket.listen(addr)
-        lid = listening[0] if isinstance(listening, tuple) else listening
-        ports.append(socket.sockname(lid)[1])
-        socket.start(lid, accept)
-
-    with Node(clock="virtual", log=list, skynet=dialect) as node, node.record() as trace:
-        node.newservice(main, wait=False)
-        node.run_until_idle()
-        client = node.client(ports[0])
-        node.run_until_idle()
-        client.send(b"hello\n")
-        assert client.recv_line() == b"hello"
-        client.expect_eof()
-        client.close()
-        node.run_until_idle()
-    return trace
 
 
 # ---- what the streams say
@@ -92,7 +58,7 @@ def test_a_stream_is_a_trace_like_others(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("folder", "dialect"), [("listen/v1.1.0", "1.1"), ("listen/HEAD", "1.8")])
 def test_the_listing_does_in_skynet_what_it_does_here(folder: str, dialect: str) -> None:
     """The article's program, event for event, in the skynet of the article and in today's."""
-    real, ours = Trace.load(STREAMS / folder), listing(dialect)
+    real, ours = Trace.load(STREAMS / folder), echo_trace(dialect)
     for found in (real.diff(ours), ours.diff(real)):
         assert found.pairs == [(MAIN, MAIN)]
         assert found.same, found.text()
@@ -101,7 +67,7 @@ def test_the_listing_does_in_skynet_what_it_does_here(folder: str, dialect: str)
 
 def test_the_other_dialect_parts_from_it() -> None:
     """Today `listen` waits for a CONNECT of its own (rule 10): a diff across the dialects says so."""
-    found = Trace.load(STREAMS / "listen" / "HEAD").diff(listing("1.1"))
+    found = Trace.load(STREAMS / "listen" / "HEAD").diff(echo_trace("1.1"))
     assert not found.same
     assert found.summary().splitlines()[1:] == [
         '< :00000008 message CONNECT socket 1 "127.0.0.1"',
@@ -411,72 +377,13 @@ def test_the_commands_trace_and_diff_take_a_folder(tmp_path: Path) -> None:
 
 # ---- a skynet that is at hand
 
-SKYNET_DIR = os.environ.get("SKYNET_DIR", "")
-real = pytest.mark.skipif(
-    not SKYNET_DIR, reason="no real skynet: with SKYNET_DIR=FOLDER, one that is built, the probe runs in it"
-)
 
-
-class Real:
-    """A node of the real skynet in a folder of its own: `start`, and what it says."""
+class Probed(Real):
+    """A node of the real skynet whose folder has the probe."""
 
     def __init__(self, folder: Path, program: str, **keys: Any) -> None:
-        self.folder = folder
-        for part in ("lualib", "service", "luaclib", "cservice"):
-            (folder / part).symlink_to(Path(SKYNET_DIR).resolve() / part)
-        for file in (STREAMS / program).glob("*.lua"):
-            shutil.copy(file, folder)
+        super().__init__(folder, STREAMS / program, **keys)
         probe.write(folder)
-        with pysocket.create_server(("127.0.0.1", 0)) as one, pysocket.create_server(("127.0.0.1", 0)) as other:
-            port, console = one.getsockname()[1], other.getsockname()[1]
-        keys = {
-            "thread": 2, "harbor": 0, "start": "main", "bootstrap": "snlua bootstrap",
-            "luaservice": "./?.lua;./service/?.lua", "lualoader": "./lualib/loader.lua",
-            "lua_path": "./lualib/?.lua;./lualib/?/init.lua", "cpath": "./cservice/?.so", "lua_cpath": "./luaclib/?.so",
-            "port": port, "console": console, **keys,
-        }  # fmt: skip
-        self.port, self.console = keys["port"], keys["console"]
-        (folder / "config").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
-        self.log = folder / "log"
-
-    @contextmanager
-    def running(self) -> Iterator[Real]:
-        with (
-            self.log.open("w") as log,
-            subprocess.Popen(
-                [Path(SKYNET_DIR).resolve() / "skynet", "config"], cwd=self.folder, stdout=log, stderr=log
-            ) as node,
-        ):
-            try:
-                yield self
-            finally:
-                node.kill()
-
-    def connect(self, port: int) -> pysocket.socket:
-        def connected() -> pysocket.socket | None:
-            try:
-                return pysocket.create_connection(("127.0.0.1", port), LIMIT)
-            except OSError:
-                time.sleep(0.05)
-                return None
-
-        client: pysocket.socket = until(connected)
-        return client
-
-    def say(self, *lines: str) -> list[str]:
-        """The answers of the debug console, without its last line; raises AssertionError for an error."""
-        answers = []
-        with self.connect(self.console) as client, client.makefile("rw", newline="\n") as console:
-            console.readline()
-            for line in lines:
-                console.write(line + "\n")
-                console.flush()
-                said = []
-                while not (answer := console.readline()).startswith("<CMD"):
-                    assert answer, self.log.read_text()
-                    said.append(answer.rstrip("\n"))
-                answers.append("\n".join(said) if "OK" in answer else f"error: {said}")
-        return answers
 
     def events(self) -> Trace | None:
         return Trace.load(self.folder) if any(self.folder.glob("*.jsonl")) else None
@@ -485,7 +392,7 @@ class Real:
 @real
 def test_a_real_skynet_does_what_our_runtime_does(tmp_path: Path) -> None:
     """The article's listing in the skynet of SKYNET_DIR, and in ours with the same dialect."""
-    with Real(tmp_path, "listen", preload="./probe.lua", probe_data="true", probe_keep="true").running() as node:
+    with Probed(tmp_path, "listen", preload="./probe.lua", probe_data="true", probe_keep="true").running() as node:
         with node.connect(node.port) as client:
             until(
                 lambda: (
@@ -504,7 +411,7 @@ def test_a_real_skynet_does_what_our_runtime_does(tmp_path: Path) -> None:
     parks = [e["at"] for e in trace if e["e"] == "yield" and e["service"] == MAIN and "at" in e]
     assert parks[-4:] == ["main:16", "main:5", "main:6", "main:8"]
     if trace.skynet == "1.1" or '"127.0.0.1"' in trace.text():  # 1.2 to 1.5 stand between our two dialects
-        found = trace.diff(listing(trace.skynet))
+        found = trace.diff(echo_trace(trace.skynet))
         assert found.same, found.text()
 
 
@@ -518,7 +425,7 @@ def test_programs_do_the_same_with_and_without_the_probe(tmp_path: Path) -> None
         ("ring", {"preload": "./probe.lua", "probe_events": "20"}),
     ):
         (tmp_path / name).mkdir()
-        with Real(tmp_path / name, "calls", **keys).running() as node:
+        with Probed(tmp_path / name, "calls", **keys).running() as node:
             until(lambda: "Maybe forgot" in node.log.read_text() or "call failed" in node.log.read_text())
             time.sleep(0.5)
             log = node.log.read_text()
@@ -537,7 +444,7 @@ def words(node: Real) -> Callable[[str], str]:
 @real
 def test_the_debug_console_starts_and_stops_it(tmp_path: Path) -> None:
     """In a node that has been running without it: from `inject ... start` on, to `stop`; and again."""
-    with Real(tmp_path, "hang").running() as node:
+    with Probed(tmp_path, "hang").running() as node:
         word = words(node)
         said = node.say(*(f"inject :8 ./probe.lua {word(what)}" for what in ("start", "stop", "start")))
         on, off = "the probe records this service into ./00000008.jsonl", "the probe no longer records this service"
@@ -557,10 +464,10 @@ def test_an_option_that_is_none_is_refused(tmp_path: Path) -> None:
     ):
         folder = tmp_path / f"{key}{value}"
         folder.mkdir()
-        with Real(folder, "hang", preload="./probe.lua", **{f"probe_{key}": value}).running() as node:
+        with Probed(folder, "hang", preload="./probe.lua", **{f"probe_{key}": value}).running() as node:
             until(lambda node=node, said=said: said in node.log.read_text())
     (tmp_path / "console").mkdir()
-    with Real(tmp_path / "console", "hang").running() as node:
+    with Probed(tmp_path / "console", "hang").running() as node:
         if words(node)("start"):
             refused, off = node.say("inject :8 ./probe.lua start only=xx", "inject :8 ./probe.lua stop")
             assert "only=xx" in refused and "is none of dir=" in refused
@@ -570,7 +477,7 @@ def test_an_option_that_is_none_is_refused(tmp_path: Path) -> None:
 @real
 def test_a_node_that_hangs_says_why(tmp_path: Path) -> None:
     """A deadlock that is there already when two lines in the debug console start the probe."""
-    with Real(tmp_path, "circle").running() as node:
+    with Probed(tmp_path, "circle").running() as node:
         word = words(node)
 
         def kinds() -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from test_skynet_api import LIBRARIES, found
 
 from skynet_lite import Node, SkynetError, skynet, socket
-from skynet_lite.contrib import httpc
+from skynet_lite.contrib import httpc, websocket
 from skynet_lite.lualib import sharetable
 
 WRONG: list[Any] = [None, object(), "x", 3.5, [], {}, b"\0", -1, True, lambda *args: None]
@@ -107,6 +107,7 @@ def test_what_is_exempt_is_there() -> None:
         (lambda: socket.close([1]), r"a socket is known by its id, a number, not by \[1\]"),  # type: ignore[arg-type]
         (lambda: sharetable.update([]), r"update takes a name, a str, not \[\]"),  # type: ignore[arg-type]
         (lambda: httpc.get("a", header=3), "a header is a dict, and its names are str, not 3"),  # type: ignore[arg-type]
+        (lambda: websocket.connect("ws://127.0.0.1:1", header=3), "a header is a dict"),  # type: ignore[arg-type]
         (lambda: skynet.getenv(["thread"]), "getenv takes the name of a key, a str, not"),  # type: ignore[arg-type]
     ],
 )

@@ -24,7 +24,7 @@ from ..core.errors import SocketError
 from ..skynet.coroutine import inherit, running
 from . import tls
 from .httpd import Request, read_request
-from .internal import collect, complain, dial, h11, pairs, split
+from .internal import checked, collect, complain, dial, h11, pairs, split
 from .messages import (
     MESSAGE_LIMIT,
     ConnectionType,
@@ -139,11 +139,11 @@ def connect(
     timeout: int | None = TIMEOUT, limit: int = MESSAGE_LIMIT, subprotocols: Iterable[str] = (), deflate: bool = True,
 ) -> WebSocket:  # fmt: skip
     """A WebSocket to "ws://host:port/path", or wss. Raises SocketError, TimedOut, ProtocolError."""
-    where, parts = split(url, "wss"), urlsplit(url)
+    where, parts, lines = split(url, "wss"), urlsplit(url), pairs(checked(header))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     stream = dial(where, context, timeout)
     ws = WebSocket(stream, ConnectionType.CLIENT, limit)
-    asking = events.Request(where.name, target, _packing(deflate), pairs(header), list(subprotocols))
+    asking = events.Request(where.name, target, _packing(deflate), lines, list(subprotocols))
     try:
         stream.write(ws.ws.send(asking))
         answer = ws.greeting(timeout)
