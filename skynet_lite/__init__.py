@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     )
     from .core.outside import Outside as Outside
     from .lualib import (
+        cluster as cluster,
+        clustercore as clustercore,
         codecache as codecache,
         coroutine as coroutine,
         datacenter as datacenter,
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LIBRARIES = (
+    "cluster",
+    "clustercore",
     "codecache",
     "coroutine",
     "datacenter",
