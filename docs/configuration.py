@@ -22,7 +22,7 @@ SKYNET = {
     "thread": "`thread`; 8 there", "harbor": "`harbor`", "bootstrap": "`bootstrap`, a command: `snlua bootstrap`",
     "start": "`start`", "luaservice": "`luaservice`", "snax": "`snax`", "preload": "`preload`", "logger": "`logger`",
     "logpath": "`logpath`", "daemon": "`daemon`", "profile": "`profile`; on there",
-    "env": "any other key of the file",
+    "cluster": "`cluster`, a file of Lua", "env": "any other key of the file",
 }  # fmt: skip
 HEAD = """# Configuration
 
@@ -32,7 +32,7 @@ What a node can be told. Keys that skynet has keep skynet's names. The table is 
 | key | type | default | meaning | in skynet |
 | --- | --- | --- | --- | --- |
 """
-WRONG = {"threads": 4}, {"thread": 0}, {"cluster": "clustername.lua"}
+WRONG = {"threads": 4}, {"thread": 0}, {"standalone": "0.0.0.0:2013"}
 TAIL = """
 `Node` takes three more, which only a program can give: `log` (a list, a function, a file, or a `logging.Logger`),
 `record=True` (record from birth), and `outside` (what stands for the world). See
@@ -163,7 +163,10 @@ def default(field: Field[object]) -> str:
 
 def page() -> str:
     """The page; keys in the order of the class."""
-    told, kinds = meanings(), {"dict[str, Any]": "table", "str | None": "str"}
+    told, kinds = meanings(), {
+        "dict[str, Any]": "table", "dict[str, Any] | str | None": "table or str", "str | None": "str",
+        "int | None": "int",
+    }  # fmt: skip
     cells = [
         (f"`{f.name}`", kinds.get(str(f.type), str(f.type)), default(f), told[f.name], SKYNET.get(f.name, "–"))
         for f in fields(config.Config)

@@ -26,6 +26,9 @@ class Keys(TypedDict, total=False):
     logpath: str
     recorder: int
     daemon: str | None
+    node: str | None
+    cluster: dict[str, Any] | str | None
+    console: int | None
     profile: bool
     shutdown: int
     env: dict[str, Any]
