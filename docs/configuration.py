@@ -21,8 +21,8 @@ from skynet_lite.node import config  # noqa: E402
 SKYNET = {
     "thread": "`thread`; 8 there", "harbor": "`harbor`", "bootstrap": "`bootstrap`, a command: `snlua bootstrap`",
     "start": "`start`", "luaservice": "`luaservice`", "snax": "`snax`", "preload": "`preload`", "logger": "`logger`",
-    "logpath": "`logpath`", "daemon": "`daemon`", "profile": "`profile`; on there",
-    "cluster": "`cluster`, a file of Lua", "env": "any other key of the file",
+    "logpath": "`logpath`", "cluster": "`cluster`, a file", "daemon": "`daemon`", "profile": "`profile`; on there",
+    "env": "any other key of the file",
 }  # fmt: skip
 HEAD = """# Configuration
 
@@ -32,7 +32,7 @@ What a node can be told. Keys that skynet has keep skynet's names. The table is 
 | key | type | default | meaning | in skynet |
 | --- | --- | --- | --- | --- |
 """
-WRONG = {"threads": 4}, {"thread": 0}, {"standalone": "0.0.0.0:2013"}
+WRONG = {"threads": 4}, {"thread": 0}, {"lualoader": "loader.lua"}
 TAIL = """
 `Node` takes three more, which only a program can give: `log` (a list, a function, a file, or a `logging.Logger`),
 `record=True` (record from birth), and `outside` (what stands for the world). See
@@ -163,10 +163,9 @@ def default(field: Field[object]) -> str:
 
 def page() -> str:
     """The page; keys in the order of the class."""
-    told, kinds = meanings(), {
-        "dict[str, Any]": "table", "dict[str, Any] | str | None": "table or str", "str | None": "str",
-        "int | None": "int",
-    }  # fmt: skip
+    kinds = {"dict[str, Any]": "table", "str | dict[str, Any] | None": "str or table"}
+    kinds |= {f"{kind} | None": kind for kind in ("str", "int")}
+    told = meanings()
     cells = [
         (f"`{f.name}`", kinds.get(str(f.type), str(f.type)), default(f), told[f.name], SKYNET.get(f.name, "–"))
         for f in fields(config.Config)

@@ -67,12 +67,12 @@ class Config:
     recorder: int = 0
     """How many events are kept from birth, at least: the last ones, for a file when something goes wrong, on SIGUSR1
     and when asked (node.flight); 0: none. Nothing to a node that keeps all (`record=True`)."""
+    cluster: str | dict[str, Any] | None = None
+    """Where the nodes of a cluster are, {"db": "127.0.0.1:2528"}, or the file that says so; see cluster.reload."""
     daemon: str | None = None
     """A pid file: `skynet-lite run` then goes to the background. A Node that a program makes stays where it is."""
     node: str | None = None
     """Which node of a file with several, in tables [node.NAME], this one is."""
-    cluster: dict[str, Any] | str | None = None
-    """Where the nodes are, NAME = "HOST:PORT": a table, or a TOML file that is one."""
     console: int | None = None
     """A port on 127.0.0.1 for a debug console, which `skynet-lite run` starts beside the program; 0: a free one. A
     Node that a program makes starts none."""
@@ -120,7 +120,11 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),
     (["console"], lambda value: value is None or (type(value) is int and 0 <= value < 1 << 16), "a port is needed"),
-    (["cluster"], lambda value: value is None or isinstance(value, (dict, str)), "a table, or a file is needed"),
+    (
+        ["cluster"],
+        lambda value: value is None or isinstance(value, (str, dict)),
+        "a table of nodes is needed, or a file",
+    ),
     (["env"], lambda value: isinstance(value, dict), "a table of the program's own values is needed"),
 ]
 """Keys, what they may be, and what is said of anything else."""

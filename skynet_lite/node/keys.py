@@ -25,9 +25,9 @@ class Keys(TypedDict, total=False):
     logger: str | None
     logpath: str
     recorder: int
+    cluster: str | dict[str, Any] | None
     daemon: str | None
     node: str | None
-    cluster: dict[str, Any] | str | None
     console: int | None
     profile: bool
     shutdown: int
