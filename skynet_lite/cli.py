@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__
+from . import __version__, fleet
 from .core.errors import CallError, DriveTimeout, SkynetError
 from .core.places import format_error
 from .drive.breaking import broken_off
@@ -113,15 +113,6 @@ _COMMANDS = {
 }  # fmt: skip
 """What the help says of each command: in the list of all, and on its own page."""
 
-_CLUSTER = {
-    "up": ("start each node as a process of its own, and tell what they say",
-        "Starts each node as a process of its own and passes on what it says, each line behind the name of its node. "
-        "How a node ends is said, and the others go on. Ctrl-C or SIGTERM stops all, a second one kills them. "
-        "Status: that of the first node that failed (128 + N: signal N killed it), else 0."),
-    "ps": ("list the nodes", "Lists the nodes that `cluster up` has started. Status 1: one does not run. "
-        "Needs the extra top."),
-}  # fmt: skip
-
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="skynet-lite", description="Run actor programs, see what they did, open the course.")
@@ -139,14 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
     args.required = False  # Python 3.11 and 3.12 would name it as missing
 
-    parts = made["cluster"].add_subparsers(dest="part", metavar="COMMAND", required=True)
-    parted = {name: parts.add_parser(name, help=short, description=about) for name, (short, about) in _CLUSTER.items()}
-    for sub in parted.values():
-        sub.add_argument("file", metavar="CONFIG.toml")
-    parted["up"].set_defaults(do=up)
-    parted["up"].add_argument("--abort-on-exit", action="store_true", help="if one node ends, stop the others")
-    parted["up"].add_argument("--no-console", dest="console", action="store_false", help="start no debug consoles")
-    parted["ps"].set_defaults(do=ps)
+    fleet.options(made["cluster"])
+    made["cluster"].set_defaults(do=cluster)
 
     sub = made["trace"]
     sub.usage, sub.allow_abbrev = "%(prog)s [options] PROGRAM [ARGS ...] [options] [-- ARGS ...]", False
@@ -382,28 +367,17 @@ def top(address: str, every: float) -> int:
     return 0
 
 
-def up(options: argparse.Namespace) -> int:
-    """Start the nodes of a file, until they have ended. Raises UsageError, SkynetError."""
-    from .fleet import up
-
+def cluster(options: argparse.Namespace) -> int:
+    """Start, list or trace the nodes of a file. Raises UsageError, SkynetError."""
     path = _file(options.file, (".toml",), "CONFIG.toml")
-    with _told("cannot start the nodes"):
-        return up(path, options.abort_on_exit, options.console)
+    with _told("it failed", "this", "top"):
+        return int(options.part(path, options, _console))
 
 
-def ps(options: argparse.Namespace) -> int:
-    """List the nodes of a file. Raises UsageError, SkynetError."""
-    from .fleet import ps
-
-    path = _file(options.file, (".toml",), "CONFIG.toml")
-    with _told("cannot list the nodes", "cluster ps", "top"):
-        return ps(path, _console)
-
-
-def _console(port: int, trusted: bool = False) -> Callable[[Callable[[str], Any]], Any]:
+def _console(port: int) -> Callable[[Callable[[str], Any]], Any]:
     from .course.console import Connection
 
-    return functools.partial(Connection, "127.0.0.1", port, trusted=trusted)
+    return functools.partial(Connection, "127.0.0.1", port, trusted=False)
 
 
 def attach(options: argparse.Namespace) -> int:

@@ -129,9 +129,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         one.process.wait(LIMIT)
 
 
-def gone(pid: int) -> bool:
+def gone(pid: int, limit: float = LIMIT) -> bool:
     """Whether a process ends; it may be one that nobody waits for."""
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + limit
     while time.monotonic() < end:
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
@@ -228,6 +228,106 @@ def test_without_consoles(cluster: Any) -> None:
     assert not [line for line in up.said if "console" in line]
 
 
+CLIENT = """\
+import socket
+for port in {ports}:
+    with socket.create_connection(("127.0.0.1", port)) as s, s.makefile("rb") as lines:
+        print(lines.readline())
+"""
+GREETS = """\
+from skynet_lite import cluster, skynet, socket
+
+def greet(id, peer):
+    socket.start(id)
+    socket.write(id, b"%s\\n" % cluster.call("room", "@room", "who").encode())
+    socket.close(id)
+
+@skynet.start
+def main():
+    skynet.dispatch("lua", lambda session, source, what: skynet.retpack(f"{what}? room"))
+    cluster.register(skynet.getenv("node"))
+    cluster.open(skynet.getenv("node"))
+    listening = socket.listen("127.0.0.1:0")
+    socket.start(listening, greet)
+    print("greets at", socket.sockname(listening)[1])
+"""
+
+
+def greeting(cluster: Any, **more: str) -> Cluster:
+    """Two nodes; the front calls the room for each client. `more`: services of other nodes."""
+    tables = "".join(f'[node.{name}]\nstart = "{name}"\n' for name in more)
+    up: Cluster = cluster(
+        '[cluster]\nfront = "127.0.0.1:0"\nroom = "127.0.0.1:0"\n' + TWO + tables, waits=GREETS, **more
+    )
+    up.wait("Start debug console", 2 + len(more))
+    return up
+
+
+def trace(up: Cluster, *options: str, words: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*up.command("trace"), *options, "--", *words] if words else [*up.command("trace"), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT, cwd=up.folder)
+
+
+def ask(up: Cluster, status: int = 0) -> tuple[str, ...]:
+    """A command that is a client of the front."""
+    port = up.wait(r"front \| greets at (\d+)")[1]
+    return sys.executable, "-c", f"{CLIENT.format(ports=[port])}\nraise SystemExit({status})"
+
+
+def test_trace_records_all_nodes_while_a_command_runs(cluster: Any) -> None:
+    """One client, and what it has all nodes do; the status is that of the command."""
+    up = greeting(cluster)
+    done = trace(up, "--save", "run.json", words=ask(up, 3))
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "b'who? room\\n'" in done.stdout, "it speaks to the terminal as ever"
+    assert re.search(r"^front: \d+ events, room: \d+ events\nrun", done.stdout, re.MULTILINE)
+    assert up.end(signal.SIGTERM) == 0
+
+
+def test_trace_records_for_some_seconds(cluster: Any) -> None:
+    """And writes a page, if nothing else is said."""
+    up = greeting(cluster)
+    subprocess.run(ask(up), check=True, capture_output=True)
+    done = trace(up, "--seconds", "0.2")
+    assert (done.returncode, done.stderr) == (0, "")
+    pages = done.stdout.splitlines()[-1:]
+    assert pages[0].startswith("trace-cluster") and "<!doctype html>" in (up.folder / pages[0]).read_text()[:100]
+    assert up.end(signal.SIGTERM) == 0
+
+
+def test_trace_names_who_does_not_answer(cluster: Any) -> None:
+    """A node that hangs is left out, and the status says so; one that has ended is not asked."""
+    up = greeting(cluster, other=WAITS)
+    up.wait("other is up")
+    os.kill(up.pids()["other"], signal.SIGSTOP)
+    done = trace(up, "--save", "run.txt", words=ask(up))
+    assert done.returncode == 1 and "other does not answer, and is left out" in done.stdout
+    os.kill(up.pids()["other"], signal.SIGKILL)
+    up.wait("other was killed")
+    assert trace(up, "--save", "run.txt", words=ask(up)).returncode == 0
+    up.end(signal.SIGTERM)
+
+
+def test_a_trace_that_cannot_be(cluster: Any) -> None:
+    """Nobody is there, nobody can be asked, a file of no kind, no command of this name."""
+    up = cluster(TWO, "--no-console")
+    up.wait("is up", 2)
+    for words, options, told in (
+        ((), ("--save", "run.xyz"), "run.xyz: what is it to be?"),
+        ((), ("--seconds", "0"), "--seconds 0.0: give up to 3600"),
+        ((), (), "no node answers: they are recorded by their consoles, which --no-console leaves out"),
+    ):
+        done = trace(up, *options, words=words)
+        assert done.returncode == 2 and told in done.stderr, done
+    up.end(signal.SIGTERM)
+    assert "do not run: start them with skynet-lite cluster up" in trace(up).stderr
+    up = cluster(TWO)
+    up.wait("Start debug console", 2)
+    done = trace(up, words=("/no/such/program",))
+    assert done.returncode == 2 and "No such file" in done.stderr
+    assert up.end(signal.SIGTERM) == 0
+
+
 # --------------------------------------------------------------------------- what goes wrong
 
 
@@ -278,9 +378,10 @@ def test_a_second_signal_kills(cluster: Any) -> None:
     """Whoever does not want to wait presses Ctrl-C again."""
     up = cluster("shutdown = 600\n" + TWO.replace("waits", "deaf", 1), deaf=DEAF)
     helper = int(up.wait(r"helper (\d+)")[1])
-    up.process.send_signal(signal.SIGINT)
-    up.wait("SIGINT: stopping")
-    assert up.end(signal.SIGINT) == 128 + signal.SIGKILL
+    while not gone(up.pids()["front"], 0.2):  # two at the same time are one: the terminal's, and that of a wrapper
+        up.process.send_signal(signal.SIGINT)
+    assert up.end() == 128 + signal.SIGKILL
+    assert "*     | SIGINT: stopping front, room (again: kill)" in up.said
     assert "*     | front was killed by SIGKILL" in up.said and gone(helper)
 
 

@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, TypeVar
 
-from ..top.answers import Service, services
+from ..top.answers import services
 from ..top.watch import PATIENCE, Connect, Console, Refused
 from .state import State
 
@@ -22,18 +22,14 @@ Connects = Callable[[int], Connect]
 """From the port of a console to what connects to it."""
 
 
-def ask(connect: Connect, *commands: str, wait: float = WAIT) -> list[list[str]] | None:
-    """The lines of each answer; None if there is no answer, or not in time."""
-    with suppress(OSError, Refused):
-        console = Console(connect)
-        late = threading.Timer(wait, console.close)
-        late.start()
-        try:
-            return [console.ask(command) for command in commands]
-        finally:
-            late.cancel()
-            console.close()
-    return None
+def within(console: Console, seconds: float, *commands: str) -> list[list[str]]:
+    """The lines of each answer; the connection is given up if they take longer. Raises OSError, Refused."""
+    late = threading.Timer(seconds, console.close)
+    late.start()
+    try:
+        return [console.ask(command) for command in commands]
+    finally:
+        late.cancel()
 
 
 def every(f: Callable[[str, dict[str, Any]], T], nodes: dict[str, dict[str, Any]]) -> dict[str, T]:
@@ -62,9 +58,8 @@ def table(state: State | None, names: Sequence[str], connects: Connects) -> int:
         if node["ended"]:
             rows.add_row(name, node["ended"], style="red")
         else:
-            figures = told.get(name) or (["no answer"] if node["console"] else [])
             up_for, console = f"up for {_age(node['since'])}", str(node["console"] or "")
-            rows.add_row(name, up_for, str(node["pid"]), node["address"], console, *figures)
+            rows.add_row(name, up_for, str(node["pid"]), node["address"], console, *told.get(name, []))
     terminal = Terminal(highlight=False)
     if not terminal.is_terminal:
         terminal.width = 1000  # in a pipe nothing is cut
@@ -72,13 +67,13 @@ def table(state: State | None, names: Sequence[str], connects: Connects) -> int:
     return int(any(name not in nodes or nodes[name]["ended"] for name in names))
 
 
-def _figures(connect: Connect) -> list[str] | None:
+def _figures(connect: Connect) -> list[str]:
     """Services, messages that wait, messages that were dispatched."""
-    answers = ask(connect, "list", f"stat {PATIENCE}")
-    if answers is None:
-        return None
-    found: list[Service] = services(answers[0], answers[1], [], [])
-    return [str(len(found)), str(sum(s.mailbox or 0 for s in found)), f"{sum(s.messages or 0 for s in found):,}"]
+    with suppress(OSError, Refused), closing(Console(connect)) as console:
+        listed, stat = within(console, WAIT, "list", f"stat {PATIENCE}")
+        found = services(listed, stat, [], [])
+        return [str(len(found)), str(sum(s.mailbox or 0 for s in found)), f"{sum(s.messages or 0 for s in found):,}"]
+    return ["no answer"]
 
 
 def _age(since: float) -> str:

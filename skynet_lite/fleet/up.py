@@ -28,6 +28,7 @@ from .state import Held
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 US = "*"  # no node has this name
 CHUNK = 1 << 16  # bytes that are read at a time, and of a line that are waited for
+SAME = 0.5  # seconds in which a second signal is the first one again: from the terminal, and from what has started us
 BEYOND = 2.0  # seconds after those of the key `shutdown`, in which a node should have ended
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -116,6 +117,7 @@ class Up:
         self._children: list[Child] = []
         self._signals: list[str] = []  # that have come, and that nobody has spoken of yet
         self._stopping = False
+        self._since = 0.0  # when the first signal came
         self._selector = selectors.DefaultSelector()
         self._statuses: list[int] = []  # that are no success
 
@@ -251,8 +253,10 @@ class Up:
 
     def _asked(self, number: int, frame: object) -> None:
         """The first signal stops them, the second one kills."""
-        alive, again = self._alive(), self._stopping
-        self._stopping = True
+        alive, again, now = self._alive(), self._stopping, time.monotonic()
+        if now - self._since < SAME:
+            return
+        self._stopping, self._since = True, now
         for child in alive:
             if again:
                 child.kill()
