@@ -21,7 +21,7 @@ from skynet_lite.node import config  # noqa: E402
 SKYNET = {
     "thread": "`thread`; 8 there", "harbor": "`harbor`", "bootstrap": "`bootstrap`, a command: `snlua bootstrap`",
     "start": "`start`", "luaservice": "`luaservice`", "snax": "`snax`", "preload": "`preload`", "logger": "`logger`",
-    "logpath": "`logpath`", "daemon": "`daemon`", "profile": "`profile`; on there",
+    "logpath": "`logpath`", "cluster": "`cluster`, a file", "daemon": "`daemon`", "profile": "`profile`; on there",
     "env": "any other key of the file",
 }  # fmt: skip
 HEAD = """# Configuration
@@ -32,7 +32,7 @@ What a node can be told. Keys that skynet has keep skynet's names. The table is 
 | key | type | default | meaning | in skynet |
 | --- | --- | --- | --- | --- |
 """
-WRONG = {"threads": 4}, {"thread": 0}, {"cluster": "clustername.lua"}
+WRONG = {"threads": 4}, {"thread": 0}, {"lualoader": "loader.lua"}
 TAIL = """
 `Node` takes three more, which only a program can give: `log` (a list, a function, a file, or a `logging.Logger`),
 `record=True` (record from birth), and `outside` (what stands for the world). See
@@ -163,7 +163,8 @@ def default(field: Field[object]) -> str:
 
 def page() -> str:
     """The page; keys in the order of the class."""
-    told, kinds = meanings(), {"dict[str, Any]": "table", "str | None": "str"}
+    kinds = {"dict[str, Any]": "table", "str | None": "str", "str | dict[str, Any] | None": "str or table"}
+    told = meanings()
     cells = [
         (f"`{f.name}`", kinds.get(str(f.type), str(f.type)), default(f), told[f.name], SKYNET.get(f.name, "–"))
         for f in fields(config.Config)

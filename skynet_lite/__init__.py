@@ -24,11 +24,14 @@ if TYPE_CHECKING:
         FrozenError as FrozenError,
         MethodError as MethodError,
         PackError as PackError,
+        SeriError as SeriError,
         SkynetError as SkynetError,
         SocketError as SocketError,
     )
     from .core.outside import Outside as Outside
     from .lualib import (
+        cluster as cluster,
+        clustercore as clustercore,
         codecache as codecache,
         coroutine as coroutine,
         datacenter as datacenter,
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
         netpack as netpack,
         profile as profile,
         remotedebug as remotedebug,
+        seri as seri,
         service as service,
         sharedata as sharedata,
         sharetable as sharetable,
@@ -60,6 +64,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LIBRARIES = (
+    "cluster",
+    "clustercore",
     "codecache",
     "coroutine",
     "datacenter",
@@ -74,6 +80,7 @@ _LIBRARIES = (
     "netpack",
     "profile",
     "remotedebug",
+    "seri",
     "service",
     "sharedata",
     "sharetable",
@@ -91,6 +98,7 @@ _HOME = {
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",
     "DriveTimeout": "core.errors", "FrozenError": "core.errors", "MethodError": "core.errors",
+    "SeriError": "core.errors",
     "language": "trace.language",
 }  # fmt: skip
 
