@@ -32,7 +32,7 @@ What a node can be told. Keys that skynet has keep skynet's names. The table is 
 | key | type | default | meaning | in skynet |
 | --- | --- | --- | --- | --- |
 """
-WRONG = {"threads": 4}, {"thread": 0}, {"cluster": "clustername.lua"}
+WRONG = {"threads": 4}, {"thread": 0}, {"lualoader": "loader.lua"}
 TAIL = """
 `Node` takes three more, which only a program can give: `log` (a list, a function, a file, or a `logging.Logger`),
 `record=True` (record from birth), and `outside` (what stands for the world). See

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         FrozenError as FrozenError,
         MethodError as MethodError,
         PackError as PackError,
+        SeriError as SeriError,
         SkynetError as SkynetError,
         SocketError as SocketError,
     )
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         netpack as netpack,
         profile as profile,
         remotedebug as remotedebug,
+        seri as seri,
         service as service,
         sharedata as sharedata,
         sharetable as sharetable,
@@ -74,6 +76,7 @@ _LIBRARIES = (
     "netpack",
     "profile",
     "remotedebug",
+    "seri",
     "service",
     "sharedata",
     "sharetable",
@@ -91,6 +94,7 @@ _HOME = {
     "SkynetError": "core.errors", "AddressError": "core.errors", "CallError": "core.errors",
     "SocketError": "core.errors", "ConfigError": "core.errors", "PackError": "core.errors",
     "DriveTimeout": "core.errors", "FrozenError": "core.errors", "MethodError": "core.errors",
+    "SeriError": "core.errors",
     "language": "trace.language",
 }  # fmt: skip
 

@@ -64,7 +64,8 @@ def _filled(kind: Any, values: dict[str, Any]) -> Any:
     return made
 
 
-def _codec(kind: type) -> Codec | None:
+def codec_of(kind: type) -> Codec | None:
+    """How values of this class travel, if that is known."""
     return vars(kind).get("__travels__") or _builtin.get(kind)
 
 
@@ -125,7 +126,7 @@ class _Coder:
             keys = [self.plain(key, f"a key of {where}", depth + 1) for key in value]
             values = [self.plain(v, f"{where}[{shown(key)}]", depth + 1) for key, v in value.items()]
             made = dict(zip(keys, values, strict=True))
-        elif (codec := _codec(kind)) is not None:
+        elif (codec := codec_of(kind)) is not None:
             made = self.plain(codec[0](value), where, depth + 1)
             if codec[1] is not None:
                 self.types += [] if kind in self.types else [kind]
@@ -171,7 +172,7 @@ def revived(value: Any, types: list[type], done: dict[int, Any]) -> Any:
         if kind is dict:
             made = {revived(k, types, done): revived(v, types, done) for k, v in value.items()}
         elif value[:1] == (...,):
-            unpack: Any = _codec(types[value[1]])[1]  # type: ignore[index]
+            unpack: Any = codec_of(types[value[1]])[1]  # type: ignore[index]
             made = unpack(revived(value[2], types, done))
         else:
             made = kind([revived(v, types, done) for v in value])

@@ -63,6 +63,17 @@ class PackError(SkynetError, TypeError):
     """A value that cannot travel in a message; the text names its type and place."""
 
 
+class SeriError(SkynetError, ValueError):
+    """A value that skynet's bytes have no place for, or bytes that are no values.
+
+    `at`: where reading failed, `left`: how many bytes were unread then; both None where nothing was read.
+    """
+
+    at: int | None = None
+    left: int | None = None
+    chain: tuple[Any, ...] = ()  # the value that cannot be written, and before it what it is in
+
+
 class MethodError(SkynetError, AttributeError):
     """A snax service has no such method."""
 

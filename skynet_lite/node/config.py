@@ -66,6 +66,8 @@ class Config:
     recorder: int = 0
     """How many events are kept from birth, at least: the last ones, for a file when something goes wrong, on SIGUSR1
     and when asked (node.flight); 0: none. Nothing to a node that keeps all (`record=True`)."""
+    cluster: str | dict[str, Any] | None = None
+    """Where the nodes of a cluster are, {"db": "127.0.0.1:2528"}, or the file that says so; see cluster.reload."""
     daemon: str | None = None
     """A pid file: `skynet-lite run` then goes to the background. A Node that a program makes stays where it is."""
     profile: bool = False
@@ -87,7 +89,6 @@ class Config:
 _SETTABLE = {f.name: f for f in fields(Config) if f.name != "folder"}
 _REFUSED = {
     **dict.fromkeys(("standalone", "master", "address"), "it joins nodes by harbor; only single nodes exist here"),
-    "cluster": "there is no cluster yet",
     **dict.fromkeys(("cpath", "lua_path", "lua_cpath", "lualoader"), "there is no C or Lua service; see luaservice"),
     "logservice": "the logger is built in; give Node a log= of your own",
 }
@@ -112,6 +113,7 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
     (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),
+    (["cluster"], lambda value: value is None or isinstance(value, (str, dict)), "a table of nodes is needed, or a file"),
     (["env"], lambda value: isinstance(value, dict), "a table of the program's own values is needed"),
 ]
 """Keys, what they may be, and what is said of anything else."""

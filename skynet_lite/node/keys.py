@@ -25,6 +25,7 @@ class Keys(TypedDict, total=False):
     logger: str | None
     logpath: str
     recorder: int
+    cluster: str | dict[str, Any] | None
     daemon: str | None
     profile: bool
     shutdown: int

@@ -1,0 +1,495 @@
+"""Values as bytes, as skynet writes them: what leaves the node, and what comes in.
+
+  1  A message is one value after the other: no header, no count, no end mark. A value is
+     a tag byte (low three bits: its type, the other five: a cookie), then its body.
+  2  One loop writes whatever is in a table, as one list: items, or keys and values in
+     turn. One loop reads it so. Only a table inside a table costs a call, or a stack.
+  3  The reader looks for nothing but the next value. Whatever is wrong ends that loop,
+     and `walk`, which looks at every byte, is asked what it was.
+
+What comes in may be hostile. Nothing is laid out before it has arrived, nesting ends at
+READ_DEPTH, and the work is in proportion to the bytes, whatever they announce.
+
+After lualib-src/lua-seri.c. Inside a node messages keep Python's types (core/message.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping
+from itertools import takewhile
+from struct import Struct, error as StructError
+from typing import Any, NamedTuple
+
+from ..core.codec import codec_of, register_type
+from ..core.errors import SeriError as SeriError, shown
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_SIZE",
+    "READ_DEPTH",
+    "LightUserdata",
+    "Pairs",
+    "Part",
+    "SeriError",
+    "pack",
+    "unpack",
+    "walk",
+]
+__dir__ = __all__.copy
+
+MAX_DEPTH = 32
+"""Tables in tables that are written, as in skynet."""
+READ_DEPTH = 200
+"""Tables in tables that are read: skynet has no limit. What is deeper could not travel inside the node either."""
+MAX_SIZE = 1 << 28
+"""Bytes that are written, at most. A value in a table counts as 64 or more: lists that share parts are soon endless."""
+
+NIL, BOOLEAN, NUMBER, USERDATA, SHORT_STRING, LONG_STRING, TABLE = range(7)
+_INTEGERS = {0: Struct(""), 1: Struct("<B"), 2: Struct("<H"), 4: Struct("<i"), 6: Struct("<q")}  # by cookie
+_write_word, _write_dword, _write_qword = Struct("<BH").pack, Struct("<Bi").pack, Struct("<Bq").pack
+_write_real, _write_size = Struct("<Bd").pack, Struct("<BI").pack
+_read_word, _read_dword, _read_qword = (_INTEGERS[cookie].unpack_from for cookie in (2, 4, 6))
+_read_real, _read_size, _read_pointer = (Struct(f"<{code}").unpack_from for code in "dIQ")
+_BYTES = [b"\2"] + [bytes((0x0A, n)) for n in range(1, 256)]
+_SHORT = [bytes((SHORT_STRING | n << 3,)) for n in range(32)]
+_TOO_LARGE = f"more than {MAX_SIZE} bytes: is a part of it in many places?"
+_HEADS = [bytes((TABLE | n << 3,)) for n in range(32)]
+
+
+class LightUserdata(NamedTuple):
+    """A pointer of the node that wrote it. It means nothing here, but may go back."""
+
+    address: int
+
+
+class Pairs(tuple[tuple[Any, Any], ...]):
+    """Pairs as they are to be written, in this order: what a table with `__pairs` is to skynet.
+
+    It is also what a table that was the key of a table is read as, unless it has items only: then it is a tuple.
+    """
+
+    __slots__ = ()
+
+
+register_type(LightUserdata)
+register_type(Pairs, tuple, Pairs)
+
+
+def pack(*values: Any) -> bytes:
+    """The values as skynet.packstring gives them.
+
+    A list or a tuple is a table of items. The keys 1, 2, ... of a dict are its items up to the first that is missing,
+    the others are pairs, in their order. As in Lua a value None is no pair, and a float key with an integer value is an
+    integer. Pairs, and any Mapping that is no dict, are written pair by pair. What has been made known with
+    `skynet.register_type` is written as what it is made of.
+
+    Raises SeriError for what Lua has no value for, with its place, for tables nested deeper than 32, and for more than
+    256 MiB. After lualib-src/lua-seri.c, luaseri_pack.
+    """
+    out: list[bytes] = []
+    try:
+        _write(values, out, 0, [MAX_SIZE])
+    except SeriError as e:
+        raise SeriError(f"{e} ({_place(values, e.chain)})") from None
+    return b"".join(out)
+
+
+def _write(values: Iterable[Any], out: list[bytes], depth: int, room: list[int]) -> None:
+    """Write all of them, at this depth; `room`: how many bytes are left of MAX_SIZE. Raises SeriError."""
+    value: Any = None
+    try:
+        for value in values:
+            kind = type(value)
+            if kind is str or kind is bytes:
+                if kind is bytes:
+                    data = value
+                else:
+                    try:
+                        data = value.encode()
+                    except UnicodeEncodeError:
+                        data = _escaped(value)
+                size = len(data)
+                if size < 32:
+                    out.append(_SHORT[size])
+                else:
+                    room[0] -= size
+                    if room[0] < 0:
+                        raise SeriError(_TOO_LARGE)
+                    out.append(_write_word(0x15, size) if size < 0x10000 else _write_size(0x25, size))
+                out.append(data)
+            elif kind is int:
+                if 0 <= value < 256:
+                    out.append(_BYTES[value])
+                elif -0x80000000 <= value < 0x80000000:
+                    out.append(_write_word(0x12, value) if 0 <= value < 0x10000 else _write_dword(0x22, value))
+                elif -0x8000000000000000 <= value < 0x8000000000000000:
+                    out.append(_write_qword(0x32, value))
+                else:
+                    raise SeriError("an integer has 64 bits in Lua: send this one as a str, or as a float")
+            elif kind is dict or kind is list or kind is tuple or kind is Pairs:
+                items, rest = (value, ()) if kind is list or kind is tuple else _parts(value)
+                size = len(items)
+                if size < 31:
+                    out.append(_HEADS[size])
+                else:
+                    out.append(b"\xfe")
+                    _write((size,), out, 0, room)
+                if size or rest:
+                    if depth == MAX_DEPTH:
+                        raise SeriError(f"serialize can't pack too depth table: {MAX_DEPTH} in each other is the most")
+                    room[0] -= 64 * (size + len(rest))
+                    if room[0] < 0:
+                        raise SeriError(_TOO_LARGE)
+                    if size:
+                        _write(items, out, depth + 1, room)
+                    if rest:
+                        _write(rest, out, depth + 1, room)
+                out.append(b"\0")
+            elif value is None:
+                out.append(b"\0")
+            elif kind is bool:
+                out.append(b"\x09" if value else b"\x01")
+            elif kind is float:
+                out.append(_write_real(0x42, value))
+            elif kind is LightUserdata:
+                out.append(b"\x03" + value.address.to_bytes(8, "little"))
+            else:
+                _write((_plain(value),), out, depth, room)
+    except SeriError as e:
+        e.chain = (value, *e.chain)
+        raise
+
+
+def _escaped(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as e:
+        raise SeriError(f"{shown(text[e.start])} has no bytes: a str travels as UTF-8") from None
+
+
+def _parts(table: dict[Any, Any] | Pairs) -> tuple[list[Any], list[Any]]:
+    """Its items, and its other keys and values in turn."""
+    rest: list[Any] = []
+    if type(table) is Pairs:
+        for pair in table:
+            rest += pair
+        return [], rest
+    for key, value in table.items():  # type: ignore[union-attr]  # Pairs are done
+        if type(key) is not str:
+            break
+        if value is not None:
+            rest += key, value
+    else:
+        return [], rest
+    pairs = [(_key(key), value) for key, value in table.items() if value is not None]  # type: ignore[union-attr]
+    numbered = {key: value for key, value in pairs if isinstance(key, int) and not isinstance(key, bool)}
+    items: list[Any] = []
+    while (n := len(items) + 1) in numbered:
+        items.append(numbered[n])
+    rest = []
+    for key, value in pairs:
+        if not (key in numbered and not isinstance(key, bool) and 0 < key < n):
+            rest += key, value
+    return items, rest
+
+
+def _key(key: Any) -> Any:
+    """A key as it is in a table of Lua."""
+    if key is None or key != key:
+        raise SeriError(f"table index is {'nil' if key is None else 'NaN'}")
+    return int(key) if type(key) is float and key.is_integer() and -(2.0**63) <= key < 2.0**63 else key
+
+
+def _plain(value: Any) -> Any:
+    """What is written in the place of a value that is none of the plain ones. Raises SeriError."""
+    if (codec := codec_of(type(value))) is not None:
+        return codec[0](value)
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    kind: Any
+    for kind in (str, bytes, int, float, dict, list, tuple):
+        if isinstance(value, kind):  # of a class derived from it
+            return kind(value)
+    if isinstance(value, Mapping):
+        return Pairs(takewhile(lambda pair: pair[0] is not None, value.items()))
+    lua = "thread" if isinstance(value, Generator | Coroutine) else "function" if callable(value) else "userdata"
+    raise SeriError(f"Unsupport type {lua} to serialize: a {type(value).__module__}.{type(value).__qualname__}")
+
+
+def _place(values: tuple[Any, ...], chain: tuple[Any, ...]) -> str:
+    """Where the last of a chain of values is, each in the one before: `argument 1, [2]["name"]`."""
+    inside: Any = values
+    path = ""
+    for depth, value in enumerate(chain):
+        pairs = inside.items() if type(inside) is dict else inside if type(inside) is Pairs else enumerate(inside)
+        name = next((f"[{shown(key)}]" for key, one in pairs if one is value), "[a key]")
+        path = f"argument {int(name[1:-1]) + 1}" if not depth else path + name
+        if type(value) not in (dict, list, tuple, Pairs):
+            break
+        inside = value
+    return path if len(path) <= 200 else f"{path[:100]}…{path[-99:]}"
+
+
+def unpack(data: bytes | bytearray | memoryview, strings: str = "str") -> tuple[Any, ...]:
+    """The values that skynet.unpack gives.
+
+    A string of Lua becomes a str by UTF-8, with what is no UTF-8 in surrogates: `.encode("utf-8", "surrogateescape")`
+    gives its bytes back. With `strings="bytes"` it stays bytes. A table whose keys are 1 to n becomes a list (the
+    empty one, too), any other a dict: what is nil is not there, as in Lua. A table that is a key becomes a tuple, or
+    Pairs.
+
+    Raises SeriError: "Invalid serialize stream N" with N bytes unread, "table index is NaN"; for tables nested deeper
+    than READ_DEPTH; and where a dict cannot hold two keys that Lua tells apart: 1 and true, 0 and false, two tables
+    that are equal. After lualib-src/lua-seri.c, luaseri_unpack.
+    """
+    if strings not in ("str", "bytes"):
+        raise SeriError(f'strings is "str" or "bytes", not {shown(strings)}')
+    if not isinstance(data, bytes):
+        data = _bytes(data)
+    text = strings == "str"
+    stack: list[tuple[Any, ...]] = []  # of the tables that are open around this one
+    values: list[Any] = []  # of this one: its items, then its keys and values in turn
+    left = 1 << 62  # items to come; below 0 these are pairs: even before a key, odd before its value
+    items: list[Any] = []  # of this one, when its pairs are being read
+    odd = False  # whether something in it is nil, or a key of it neither string nor integer
+    i = 0
+    try:
+        while True:
+            tag = data[i]
+            i += 1
+            kind = tag & 7
+            if kind == SHORT_STRING or kind == LONG_STRING:  # noqa: SIM109  # no tuple: this line is run for each value
+                if kind == SHORT_STRING:
+                    end = i + (tag >> 3)
+                elif tag == 0x15:
+                    end = i + 2 + _read_word(data, i)[0]
+                    i += 2
+                elif tag == 0x25:
+                    end = i + 4 + _read_size(data, i)[0]
+                    i += 4
+                else:
+                    raise StructError
+                if not text:
+                    values.append(data[i:end])
+                else:
+                    try:
+                        values.append(data[i:end].decode())
+                    except UnicodeDecodeError:
+                        values.append(data[i:end].decode("utf-8", "surrogateescape"))
+                i = end
+            elif kind == NUMBER:
+                if tag == 0x0A:
+                    i += 1
+                    values.append(data[i - 1])
+                elif tag == 0x02:
+                    values.append(0)
+                elif tag == 0x12:
+                    values += _read_word(data, i)
+                    i += 2
+                elif tag == 0x22:
+                    values += _read_dword(data, i)
+                    i += 4
+                elif tag == 0x32:
+                    values += _read_qword(data, i)
+                    i += 8
+                elif tag == 0x42:
+                    values += _read_real(data, i)
+                    i += 8
+                    odd = odd or (left < 0 and not left & 1)
+                else:
+                    raise StructError
+            elif kind == TABLE:
+                if len(stack) == READ_DEPTH:
+                    raise StructError
+                stack.append((values, left, items, odd))
+                left = tag >> 3
+                if left == 31:
+                    left, i = _count(data, i)
+                values, items, odd = [], [], False
+                if left == 0:
+                    left = -2
+                continue
+            elif kind == NIL:
+                if left >= 0 or left & 1:
+                    values.append(None)
+                    odd = True
+                else:
+                    table: Any = items
+                    if odd or (items and values):
+                        table = _table(items, values)
+                    elif values:
+                        table = dict(zip(values[::2], values[1::2], strict=True))
+                        if 1 in table:
+                            table = _listed(table)
+                    values, left, items, odd = stack.pop()
+                    values.append(table)
+                    odd = odd or (left < 0 and not left & 1)
+            elif kind == BOOLEAN:
+                values.append(tag > 7)
+                odd = odd or (left < 0 and not left & 1)
+            elif kind == USERDATA:
+                values.append(LightUserdata(*_read_pointer(data, i)))
+                i += 8
+                odd = odd or (left < 0 and not left & 1)
+            else:
+                raise StructError
+            left -= 1
+            if left == 0:
+                items, values, left = values, [], -2
+    except IndexError:
+        if i == len(data) and not stack:
+            return tuple(values)
+    except StructError:
+        pass
+    for _ in walk(data):
+        pass
+    raise AssertionError("what is right to walk is right to unpack")
+
+
+def _bytes(data: Any) -> bytes:
+    if not isinstance(data, bytearray | memoryview):
+        raise SeriError(f"unpack takes bytes, not {shown(data)}")
+    return bytes(data)
+
+
+def _count(data: bytes, i: int) -> tuple[int, int]:
+    """The number of items that stands after the head of a table, and where it ends."""
+    if data[i] & 7 != NUMBER or (body := _INTEGERS.get(data[i] >> 3)) is None:
+        raise StructError
+    (count,) = body.unpack_from(data, i + 1) or (0,)
+    count &= 0xFFFFFFFF  # as an int of C
+    return 0 if count >> 31 else count, i + 1 + body.size
+
+
+def _table(items: list[Any], rest: list[Any]) -> Any:
+    """The table of these items, and these keys and values in turn. Raises SeriError."""
+    table = {n: value for n, value in enumerate(items, 1) if value is not None}
+    seen: dict[Any, Any] = {1: int} if 1 in table else {}  # of keys that Python may take for each other
+    for key, value in zip(rest[::2], rest[1::2], strict=True):
+        kind: Any = type(key)
+        if kind is float:
+            if key != key:
+                raise StructError
+            key = _key(key)
+        elif kind is list or kind is dict:
+            key, kind = _frozen(key), object()  # to Lua no two tables are the same key
+        alike = kind is not str and kind is not bytes and (type(key) is not int or key in (0, 1))
+        if alike and seen.setdefault(key, kind) is not kind:
+            raise SeriError(f"a dict cannot hold two of a table's keys: {shown(key)}, and one that equals it")
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
+    return _listed(table) if seen.get(1) is not bool else table
+
+
+def _listed(table: dict[Any, Any]) -> Any:
+    """A list if the keys are 1 to n, none of them True."""
+    numbers = range(1, len(table) + 1)
+    return [table[n] for n in numbers] if all(n in table for n in numbers) else table
+
+
+def _frozen(value: Any) -> Any:
+    """A list or a dict as something that can be a key. What is in it is looked at once, however deep it stands."""
+    if type(value) is list:
+        return tuple([_frozen(one) for one in value])
+    return Pairs((key, _frozen(one)) for key, one in value.items()) if type(value) is dict else value
+
+
+class Part(NamedTuple):
+    """A value's place among the bytes: a tag, and its body. What is in a table are parts of their own."""
+
+    at: int
+    size: int
+    depth: int
+    kind: str
+    """nil, boolean, integer, float, lightuserdata, string, table, or end (of a table)."""
+    value: Any
+    """Of a string its bytes, of a table the number of its items."""
+
+
+class _Open:
+    """A table whose end has not come."""
+
+    __slots__ = ("half", "items", "nan")
+
+    def __init__(self, items: int) -> None:
+        self.items = items  # still to come
+        self.half = False  # a key has come and its value not
+        self.nan = False  # that key is NaN
+
+    def has(self, value: Any) -> None:
+        if self.items:
+            self.items -= 1
+            return
+        if self.half and self.nan:
+            raise SeriError("table index is NaN")
+        self.half = not self.half
+        self.nan = value != value
+
+
+def walk(data: bytes) -> Iterator[Part]:
+    """Each part of a message, in the order of its bytes. Raises SeriError where they go wrong."""
+    i = 0
+    stack: list[_Open] = []
+
+    def wrong(reason: str) -> SeriError:
+        error = SeriError(f"Invalid serialize stream {len(data) - i}: {reason}, at byte {i} of {len(data)}")
+        error.left, error.at = len(data) - i, i
+        return error
+
+    def body(size: int) -> bytes:
+        nonlocal i
+        if len(data) - i < size:
+            raise wrong(f"{size} more bytes were announced")
+        i += size
+        return data[i - size : i]
+
+    def integer(cookie: int) -> int:
+        if cookie not in _INTEGERS:
+            raise wrong(f"no number has cookie {cookie}")
+        return (_INTEGERS[cookie].unpack(body(_INTEGERS[cookie].size)) or (0,))[0]  # type: ignore[no-any-return]
+
+    while i < len(data) or stack:
+        at, depth = i, len(stack)
+        if stack and i == len(data):
+            raise wrong("the bytes end inside a table")
+        (tag,) = body(1)
+        type, cookie = tag & 7, tag >> 3
+        value: Any = None
+        if type == NIL:
+            ends = bool(stack) and stack[-1].items == 0 and not stack[-1].half
+            kind, depth = ("end", depth - 1) if ends else ("nil", depth)
+        elif type == BOOLEAN:
+            kind, value = "boolean", cookie > 0
+        elif type == NUMBER and cookie == 8:
+            kind, value = "float", *_read_real(body(8))
+        elif type == NUMBER:
+            kind, value = "integer", integer(cookie)
+        elif type == USERDATA:
+            kind, value = "lightuserdata", LightUserdata(*_read_pointer(body(8)))
+        elif type == SHORT_STRING:
+            kind, value = "string", body(cookie)
+        elif type == LONG_STRING:
+            if cookie not in (2, 4):
+                raise wrong(f"no long string has cookie {cookie}")
+            kind, value = "string", body(int.from_bytes(body(cookie), "little"))
+        elif type == TABLE:
+            if depth == READ_DEPTH:
+                raise wrong(f"more than {READ_DEPTH} tables in each other")
+            kind, value = "table", cookie
+            if cookie == 31:
+                (tag,) = body(1)
+                if tag & 7 != NUMBER or tag >> 3 == 8:
+                    raise wrong("the number of items is no integer")
+                value = integer(tag >> 3) & 0xFFFFFFFF
+                value = 0 if value >> 31 else value
+        else:
+            raise wrong("no value has type 7")
+        yield Part(at, i - at, depth, kind, value)
+        if kind == "end":
+            stack.pop()
+        elif stack:
+            stack[-1].has(value)
+        if kind == "table":
+            stack.append(_Open(value))

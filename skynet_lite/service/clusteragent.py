@@ -1,0 +1,173 @@
+"""Serves one connection of another node: hands its requests to the services here, and their answers back.
+
+Packets come from the gate, unopened. A request that makes no sense is logged, and harms no other.
+After service/clusteragent.lua.
+"""
+
+from typing import Any
+
+from skynet_lite import AddressError, CallError, SkynetError, harbor, seri, skynet, socket
+from skynet_lite.core.errors import shown
+from skynet_lite.lualib import clustercore
+from skynet_lite.lualib.library import by_name
+
+
+class Large:
+    """A request that comes in parts."""
+
+    def __init__(self, address: Any, push: bool | None, tag: str | None) -> None:
+        self.address, self.push, self.tag = address, push, tag
+        self.parts: list[Any] = []
+
+
+clusterd = gate = fd = maxbuffer = 0
+large: dict[int, Large] = {}  # by session
+held = 0  # bytes of them
+next_tag: str | None = None  # the trace tag for the next request
+names: dict[str, int] = {}  # what clusterd knows, until it says that something has changed
+asking: dict[str, list[object]] = {}
+
+
+def handle_of(name: str) -> int | None:
+    """The handle of "@name". Requests that come while it is asked for keep their order."""
+    if name in names:
+        return names[name]
+    if name in asking:
+        token = object()
+        asking[name].append(token)
+        skynet.wait(token)
+        return names.get(name)
+    waiting = asking[name] = []
+    handle: int | None = skynet.call(clusterd, "lua", "queryname", name[1:])
+    del asking[name]
+    if handle is not None:
+        names[name] = handle
+    for token in waiting:
+        skynet.wakeup(token)
+    return handle
+
+
+def answer(session: int, ok: bool, payload: bytes) -> None:
+    frames = clustercore.packresponse(session, ok, payload)
+    write = socket.write if len(frames) == 1 else socket.lwrite
+    for frame in frames:
+        write(fd, frame)
+
+
+def tag() -> str | None:
+    global next_tag
+    used, next_tag = next_tag, None
+    return used
+
+
+def complete(session: int, address: Any, payload: Any, more: bool, push: bool | None) -> Large | None:
+    """Put a request together; None while parts are missing."""
+    global held
+    request = large.get(session)
+    if request is None:
+        request = Large(address, push, tag() if more or not push else None)
+        if not more:
+            request.parts.append(payload)
+            return request
+        large[session] = request
+    request.parts.append(payload)
+    if type(payload) is bytes:
+        held += len(payload)
+    if not more:
+        del large[session]
+        held -= sum(len(part) for part in request.parts if type(part) is bytes)
+        request.parts = [clustercore.concat(request.parts)]
+        return request
+    if held > maxbuffer << 20 or (type(payload) is int and payload > maxbuffer << 20) or len(large) > 1 << 16:
+        skynet.error(f"a peer sends requests of more than {maxbuffer} MiB that are not complete: it is cut off")
+        large.clear()
+        held = 0
+        skynet.send(gate, "lua", "kick", fd)
+    return None
+
+
+def serve(
+    _: int, source: int, address: Any, session: int | None = None, payload: Any = None, more: bool = False,
+    push: bool | None = None,
+) -> None:  # fmt: skip
+    global next_tag
+    skynet.ignoreret()  # what stands for a session is the socket
+    if session is None:
+        next_tag = address
+        return
+    request = complete(session, address, payload, more, push)
+    if request is None:
+        return
+    payload = request.parts[0]
+    if payload is None:
+        answer(session, False, b"Invalid large req")
+    elif request.address == 0:
+        query(session, payload)
+    else:
+        forward(session, request, payload)
+
+
+def query(session: int, payload: bytes) -> None:
+    (name,) = seri.unpack(payload)[:1] or (None,)
+    if not isinstance(name, (str, int, float)):
+        raise SkynetError(f"a query is for a name, not for {shown(name)}")  # who asks waits for ever, as in skynet
+    handle = handle_of(f"@{name}")
+    if handle is None:
+        answer(session, False, b"name not found")
+    else:
+        answer(session, True, seri.pack(handle))
+
+
+def forward(session: int, request: Large, payload: bytes) -> None:
+    address = request.address
+    if clustercore.isname(address):
+        address = handle_of(address)
+    elif isinstance(address, str) and address[:1] not in (".", ":"):
+        address = harbor.queryname(address)  # it waits here, not in the harbor: a peer's requests end with it
+    if address is None:
+        answer(session, False, b"Invalid name")
+        return
+    message = skynet.pack(*seri.unpack(payload))
+    if request.push:
+        skynet.rawsend(address, "lua", message)
+        return
+    try:
+        if request.tag is not None:
+            reply = skynet.tracecall(request.tag, address, "lua", message)
+        else:
+            reply = skynet.rawcall(address, "lua", message)
+        data = seri.pack(*skynet.unpack(reply))
+    except AddressError:
+        answer(session, False, f"{address}: call to invalid address".encode())
+    except CallError as e:
+        # The text of what a service has raised is nobody else's: the kind of failure is all that is told.
+        why = f":{e.service:08x} {e.reason.partition(':')[0]}: " if e.reason else ""
+        answer(session, False, f"{why}call failed".encode("utf-8", "surrogateescape"))
+    except (seri.SeriError, ValueError) as e:
+        skynet.error(f"the answer of {address} cannot be sent: {e}")
+        answer(session, False, b"its answer cannot be sent: call failed")
+    else:
+        answer(session, True, data)
+
+
+def exit() -> None:
+    socket.close_fd(fd)
+    skynet.exit()
+
+
+def namechange() -> None:
+    names.clear()
+
+
+@skynet.start
+def main(*own: int) -> None:
+    global clusterd, gate, fd, maxbuffer
+    clusterd, gate, fd, maxbuffer = own
+    skynet.register_protocol(
+        name="client", id=skynet.PTYPE_CLIENT, unpack=clustercore.unpackrequest, dispatch=serve
+    )
+    skynet.dispatch("lua", by_name(exit, namechange))
+    try:
+        skynet.call(gate, "lua", "forward", fd)
+    except CallError:
+        pass  # it has closed meanwhile: clusterd is about to say so

@@ -1,0 +1,102 @@
+"""Stands for another node: what is called or pushed there goes through here, over one connection.
+
+It is opened at the first use, and again at the first use after it was lost; then all who wait fail at once.
+After service/clustersender.lua.
+"""
+
+from typing import Any
+
+from skynet_lite import SkynetError, SocketError, skynet, socket
+from skynet_lite.core.errors import shown
+from skynet_lite.lualib import clustercore
+from skynet_lite.lualib.library import by_name
+from skynet_lite.lualib.socketchannel import Channel, ChannelSocket
+from skynet_lite.skynet.udp import address_of
+
+session = 1  # of the next request; it goes on when the connection does not
+held: dict[int, int] = {}  # of large answers that are not complete, how many bytes have come
+
+
+def read_response(sock: ChannelSocket) -> tuple[Any, ...]:
+    size = socket.header(sock.read(2))
+    if size == 0:
+        socket.block(sock.fd)  # as in skynet, which cannot read nothing
+    answer = clustercore.unpackresponse(sock.read(size)) if size else None
+    if answer is None:
+        raise SocketError(f"{channel.name()} sent what is no answer of a cluster node")
+    session, ok, data, more = answer
+    if not (ok and more):
+        held.pop(session, None)
+    elif type(data) is bytes:
+        held[session] = held.get(session, 0) + len(data)
+    if (data if type(data) is int else sum(held.values())) > maxbuffer << 20:
+        held.clear()
+        raise SocketError(f"{channel.name()} sends answers of more than {maxbuffer} MiB: see __maxbuffer, cluster.reload")
+    return session, ok, data, more
+
+
+def trace() -> None:
+    """Tell the other node under which tag this coroutine works."""
+    tag = skynet.tracetag()
+    if not isinstance(tag, str):
+        return
+    if not tag.startswith("("):
+        own, tag = tag, f"({nodename or clustercore.nodename()}-{node}-{session}){tag}"
+        skynet.tracelog(own, f"session {tag}")
+    skynet.tracelog(tag, f"cluster {node}")
+    channel.request(clustercore.packtrace(tag))
+
+
+def req(address: int | str, payload: bytes) -> None:
+    global session
+    asked = session
+    try:
+        frame, session, parts = clustercore.packrequest(address, asked, payload)
+        trace()
+        answer = channel.request(frame, asked, parts)
+    except SkynetError as e:
+        skynet.error(str(e))
+        why = str(e).removesuffix("call failed").rstrip(": ")  # what everybody adds
+        where = f"node {node} at {channel.name()}, address {shown(address)}"
+        skynet.response()(False, f"{where}: {why}" if why else where)
+        return
+    finally:
+        held.pop(asked, None)
+    if type(answer) is list:
+        answer = clustercore.concat(answer) or b""  # parts that do not make the whole: no values
+    skynet.retpack(answer)
+
+
+def push(address: int | str, payload: bytes) -> None:
+    global session
+    try:
+        frame, after, parts = clustercore.packpush(address, session, payload)
+        if parts is not None:
+            session = after
+        channel.request(frame, None, parts)
+    except SkynetError as e:
+        skynet.error(f"a push to {node} is lost: {e}")
+
+
+def changenode(where: str | bool) -> None:
+    """Connect to "host:port"; why not, if that fails. False: close, and serve nobody any more."""
+    if where is False:
+        skynet.error("Close cluster sender", channel.name())
+        skynet.retpack(None)  # before the close, which waits: a next address may be under way
+        channel.close()
+        return
+    try:
+        channel.changehost(*address_of(where, None))
+        channel.connect(True)
+    except SkynetError as e:
+        skynet.retpack(str(e))
+    else:
+        skynet.retpack(None)
+
+
+@skynet.start
+def main(name: str, own: str | None, limit: int) -> None:
+    global channel, node, nodename, maxbuffer
+    node, nodename, maxbuffer = name, own, limit
+    channel = Channel("", 0, response=read_response, nodelay=True)
+    skynet.dispatch("lua", by_name(req, push, changenode))
