@@ -21,7 +21,7 @@ from skynet_lite.node import config  # noqa: E402
 SKYNET = {
     "thread": "`thread`; 8 there", "harbor": "`harbor`", "bootstrap": "`bootstrap`, a command: `snlua bootstrap`",
     "start": "`start`", "luaservice": "`luaservice`", "snax": "`snax`", "preload": "`preload`", "logger": "`logger`",
-    "logpath": "`logpath`", "daemon": "`daemon`", "profile": "`profile`; on there",
+    "logpath": "`logpath`", "cluster": "`cluster`, a file", "daemon": "`daemon`", "profile": "`profile`; on there",
     "env": "any other key of the file",
 }  # fmt: skip
 HEAD = """# Configuration
@@ -163,7 +163,8 @@ def default(field: Field[object]) -> str:
 
 def page() -> str:
     """The page; keys in the order of the class."""
-    told, kinds = meanings(), {"dict[str, Any]": "table", "str | None": "str"}
+    kinds = {"dict[str, Any]": "table", "str | None": "str", "str | dict[str, Any] | None": "str or table"}
+    told = meanings()
     cells = [
         (f"`{f.name}`", kinds.get(str(f.type), str(f.type)), default(f), told[f.name], SKYNET.get(f.name, "–"))
         for f in fields(config.Config)

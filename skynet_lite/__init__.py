@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from .core.outside import Outside as Outside
     from .lualib import (
+        cluster as cluster,
         codecache as codecache,
         coroutine as coroutine,
         datacenter as datacenter,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LIBRARIES = (
+    "cluster",
     "codecache",
     "coroutine",
     "datacenter",

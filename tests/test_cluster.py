@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cluster_harness import Pair
-from harness import free_port
+from harness import LIMIT, free_port
 
 from skynet_lite import CallError, ConfigError, Node, SkynetError, cluster, seri, skynet
 from skynet_lite.lualib import clustercore
@@ -89,7 +89,11 @@ def test_a_failure_says_node_address_and_reason(pair: Pair) -> None:
     expected = {
         ("@nobody", "ECHO"): f"{at}, address '@nobody': Invalid name: call failed",
         (0x77, "ECHO"): f"{at}, address 119: 119: call to invalid address: call failed",
-        ("@echo", "ERR", "secret"): f"{at}, address '@echo': {skynet.address(pair.echo)} raised ValueError: call failed",
+        (
+            "@echo",
+            "ERR",
+            "secret",
+        ): f"{at}, address '@echo': {skynet.address(pair.echo)} raised ValueError: call failed",
         ("", "ECHO"): f"{at}, address '': name length is invalid, must be between 1 and 255 characters: call failed",
         (True, "ECHO"): f"{at}, address True: name is not a string, it's a bool: True: call failed",
         ("@echo", "EXIT"): f"{at}, address '@echo': {skynet.address(pair.echo)} exited: call failed",
@@ -203,7 +207,9 @@ def test_a_snax_service_of_another_node(pair: Pair, tmp_path: Path) -> None:
 
 def test_a_name_that_moves_is_followed_on_open_connections(pair: Pair) -> None:
     """What the callee has kept of a name is dropped when it is unregistered, or given to another."""
-    other = pair.on(pair.b, lambda: skynet.newservice(lambda: skynet.dispatch("lua", lambda *_: skynet.retpack("other"))))
+    other = pair.on(
+        pair.b, lambda: skynet.newservice(lambda: skynet.dispatch("lua", lambda *_: skynet.retpack("other")))
+    )
     assert pair.call("@echo", "ECHO", "echo") == "echo"
     pair.on(pair.b, cluster.unregister, "echo")
     with pytest.raises(CallError, match="Invalid name"):
@@ -263,7 +269,9 @@ def test_a_file_can_be_shared_with_skynet(tmp_path: Path) -> None:
     """Names and addresses in the form that is both Lua and TOML, with comments of either; the key `cluster` names it."""
     names = tmp_path / "clustername.lua"
     with Pair() as first:
-        names.write_text(f'-- who is where\nb = "127.0.0.1:{first.port}" -- it\'s here\noff = false\n__nowaiting = true\n')
+        names.write_text(
+            f'-- who is where\nb = "127.0.0.1:{first.port}" -- it\'s here\noff = false\n__nowaiting = true\n'
+        )
         with Node(clock="virtual", log=list, cluster=str(names)) as node:
             first.nodes.append(node)
             assert first.on(node, cluster.call, "b", "@echo", "ECHO", 1) == 1
@@ -396,14 +404,16 @@ def test_a_server_that_talks_nonsense_fails_its_callers_only(pair: Pair) -> None
     import socket as pysocket
 
     with pysocket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(LIMIT)
         pair.on(pair.a, cluster.reload, {"x": f"127.0.0.1:{server.getsockname()[1]}"})
         for nonsense in (b"\0\2xx", b"\0\5\1\0\0\0\5", b"\0\7\1\0\0\0\2xx", b"\0\0more"):
-            calls = [pair.start(pair.a, cluster.call, "x", 1, n) for n in range(3)]
+            calls = [pair.start(pair.a, cluster.call, "x", 7, n) for n in range(3)]
             pair.turn()
             conn, _ = server.accept()
             with conn:
                 data = b""
-                while len(data) < 3 * 13:
+                conn.settimeout(LIMIT)
+                while data.count(b"\7\0\0\0") < 3:  # the address of each request
                     pair.turn()
                     data += conn.recv(4096)
                 conn.sendall(nonsense[:2])
@@ -424,7 +434,11 @@ def test_a_global_name_that_nobody_has_yet_is_waited_for_by_its_connection_only(
         assert answers(pair, sock, 1) == [(1, True, seri.pack("late"), False)]
         sock.sendall(request(2, "ECHO", "never", address="NEVER"))
         pair.turn()
-    agents = lambda: [name for name in pair.on(pair.b, skynet.call, ".launcher", "lua", "LIST").values() if "clusteragent" in name]  # noqa: E501, E731
+
+    def agents() -> int:
+        listed = pair.on(pair.b, skynet.call, ".launcher", "lua", "LIST")
+        return sum("clusteragent" in name for name in listed.values())
+
     pair.until(lambda: not agents())
     pair.on(pair.b, skynet.name, "NEVER", pair.echo)
     pair.turn()

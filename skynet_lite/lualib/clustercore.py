@@ -72,7 +72,7 @@ def packpush(address: int | str, session: int, payload: bytes) -> Packet:
     return _pack(address, session, payload, True)
 
 
-def _pack(address: int | str, session: int, payload: bytes, push: bool) -> Packet:
+def _pack(address: Any, session: int, payload: bytes, push: bool) -> Packet:
     if session <= 0:
         raise SkynetError(f"Invalid request session {session}")
     size = len(payload)
@@ -84,11 +84,11 @@ def _pack(address: int | str, session: int, payload: bytes, push: bool) -> Packe
     if size < PART:
         told = 0 if push else session
         if number:
-            return _frame(_SMALL.pack(0, address & 0xFFFFFFFF, told), payload), after, None  # type: ignore[operator]
+            return _frame(_SMALL.pack(0, address & 0xFFFFFFFF, told), payload), after, None
         return _frame(b"\x80", bytes((len(name),)), name, _U32.pack(told), payload), after, None
     kind = 0x41 if push else 1
     if number:
-        begin = _frame(_SMALL.pack(kind, address & 0xFFFFFFFF, session), _U32.pack(size))  # type: ignore[operator]
+        begin = _frame(_SMALL.pack(kind, address & 0xFFFFFFFF, session), _U32.pack(size))
     else:
         begin = _frame(bytes((kind | 0x80, len(name))), name, _U32X2.pack(session, size))
     tag = _U32.pack(session)

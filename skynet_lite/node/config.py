@@ -113,7 +113,11 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
     (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),
-    (["cluster"], lambda value: value is None or isinstance(value, (str, dict)), "a table of nodes is needed, or a file"),
+    (
+        ["cluster"],
+        lambda value: value is None or isinstance(value, (str, dict)),
+        "a table of nodes is needed, or a file",
+    ),
     (["env"], lambda value: isinstance(value, dict), "a table of the program's own values is needed"),
 ]
 """Keys, what they may be, and what is said of anything else."""

@@ -6,7 +6,7 @@ After service/clusteragent.lua.
 
 from typing import Any
 
-from skynet_lite import AddressError, CallError, SkynetError, harbor, seri, skynet, socket
+from skynet_lite import AddressError, CallError, harbor, seri, skynet, socket
 from skynet_lite.core.errors import shown
 from skynet_lite.lualib import clustercore
 from skynet_lite.lualib.library import by_name
@@ -107,11 +107,23 @@ def serve(
         forward(session, request, payload)
 
 
+def opened(payload: bytes) -> tuple[Any, ...] | None:
+    """The values of a request. None if it is none: then who asks waits for ever, as in skynet."""
+    try:
+        return seri.unpack(payload)
+    except seri.SeriError as e:  # not raised: that would hold up those whom this coroutine has woken
+        skynet.error(f"a request cannot be opened: {e}")
+        return None
+
+
 def query(session: int, payload: bytes) -> None:
-    (name,) = seri.unpack(payload)[:1] or (None,)
-    if not isinstance(name, (str, int, float)):
-        raise SkynetError(f"a query is for a name, not for {shown(name)}")  # who asks waits for ever, as in skynet
-    handle = handle_of(f"@{name}")
+    values = opened(payload)
+    if values is None:
+        return
+    if not values or not isinstance(values[0], (str, int, float)):
+        skynet.error(f"a query is for a name, not for {shown(values)}")
+        return
+    handle = handle_of(f"@{values[0]}")
     if handle is None:
         answer(session, False, b"name not found")
     else:
@@ -127,7 +139,10 @@ def forward(session: int, request: Large, payload: bytes) -> None:
     if address is None:
         answer(session, False, b"Invalid name")
         return
-    message = skynet.pack(*seri.unpack(payload))
+    values = opened(payload)
+    if values is None:
+        return
+    message = skynet.pack(*values)
     if request.push:
         skynet.rawsend(address, "lua", message)
         return
@@ -163,9 +178,7 @@ def namechange() -> None:
 def main(*own: int) -> None:
     global clusterd, gate, fd, maxbuffer
     clusterd, gate, fd, maxbuffer = own
-    skynet.register_protocol(
-        name="client", id=skynet.PTYPE_CLIENT, unpack=clustercore.unpackrequest, dispatch=serve
-    )
+    skynet.register_protocol(name="client", id=skynet.PTYPE_CLIENT, unpack=clustercore.unpackrequest, dispatch=serve)
     skynet.dispatch("lua", by_name(exit, namechange))
     try:
         skynet.call(gate, "lua", "forward", fd)

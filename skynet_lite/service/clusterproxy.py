@@ -1,4 +1,7 @@
-"""Stands for one service of another node: what comes is sent there, whatever its type. After service/clusterproxy.lua."""
+"""Stands for one service of another node: what comes is sent there, of type "lua" or "snax".
+
+After service/clusterproxy.lua.
+"""
 
 from skynet_lite import CallError, seri, skynet
 from skynet_lite.core.message import Packed

@@ -13,6 +13,10 @@ from skynet_lite.lualib.library import by_name
 from skynet_lite.lualib.socketchannel import Channel, ChannelSocket
 from skynet_lite.skynet.udp import address_of
 
+channel: Channel
+node = ""
+nodename: str | None = None  # of this one, where it is not that of the host and the process
+maxbuffer = 0  # MiB
 session = 1  # of the next request; it goes on when the connection does not
 held: dict[int, int] = {}  # of large answers that are not complete, how many bytes have come
 
@@ -31,7 +35,9 @@ def read_response(sock: ChannelSocket) -> tuple[Any, ...]:
         held[session] = held.get(session, 0) + len(data)
     if (data if type(data) is int else sum(held.values())) > maxbuffer << 20:
         held.clear()
-        raise SocketError(f"{channel.name()} sends answers of more than {maxbuffer} MiB: see __maxbuffer, cluster.reload")
+        raise SocketError(
+            f"{channel.name()} sends answers of more than {maxbuffer} MiB: see __maxbuffer, cluster.reload"
+        )
     return session, ok, data, more
 
 
@@ -80,7 +86,7 @@ def push(address: int | str, payload: bytes) -> None:
 
 def changenode(where: str | bool) -> None:
     """Connect to "host:port"; why not, if that fails. False: close, and serve nobody any more."""
-    if where is False:
+    if isinstance(where, bool):
         skynet.error("Close cluster sender", channel.name())
         skynet.retpack(None)  # before the close, which waits: a next address may be under way
         channel.close()
