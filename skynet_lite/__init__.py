@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .core.outside import Outside as Outside
     from .lualib import (
         cluster as cluster,
+        clustercore as clustercore,
         codecache as codecache,
         coroutine as coroutine,
         datacenter as datacenter,
@@ -64,6 +65,7 @@ __version__ = "0.1.0"
 
 _LIBRARIES = (
     "cluster",
+    "clustercore",
     "codecache",
     "coroutine",
     "datacenter",

@@ -384,6 +384,17 @@ def test_unfinished_requests_are_kept_up_to_a_limit(pair: Pair) -> None:
     assert pair.call("@echo", "ECHO", 1) == 1
 
 
+def test_requests_under_way_are_limited_for_each_connection(pair: Pair) -> None:
+    """__maxflight: each holds a coroutine, so a peer that floods is refused; other connections do not notice."""
+    pair.on(pair.b, cluster.reload, {"__maxflight": 3})
+    with pair.bare() as sock:
+        sock.sendall(b"".join(request(session, "HANG") for session in (1, 2, 3)) + request(4, "ECHO"))
+        assert answers(pair, sock, 1) == [(4, False, "3 requests are under way: call failed", False)]
+        assert pair.call("@echo", "ECHO", 1) == 1
+    with pytest.raises(CallError, match="__maxflight is 0: a number above 0"):
+        pair.on(pair.b, cluster.reload, {"__maxflight": 0})
+
+
 def test_a_peer_that_does_not_take_its_answers_is_dropped(pair: Pair) -> None:
     """What waits to be sent is limited, too; other connections do not notice."""
     pair.on(pair.b, cluster.reload, {"__maxbuffer": 2})

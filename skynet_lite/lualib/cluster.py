@@ -156,8 +156,9 @@ def reload(config: Mapping[str, str | bool] | str | os.PathLike[str] | None = No
 
     False instead of an address turns a node off. Those that are not mentioned stay. A new address closes the old
     connection. Options begin with two underscores: `__nowaiting` (True: calls to an unknown node fail at once, else
-    they wait until it is named here), `__maxbuffer` (MiB of unfinished requests, and of answers that are not taken,
-    for which one connection is kept; 256), `__nodename` (what this node calls itself in trace tags). Raises CallError.
+    they wait until it is named here); for each connection `__maxbuffer` (MiB of unfinished requests, and of answers
+    that are not taken, above which it ends; 256) and `__maxflight` (requests under way: more are refused; 32768);
+    `__nodename` (what this node calls itself in trace tags). Raises CallError.
     """
     given = dict(config) if isinstance(config, Mapping) else config if config is None else os.fspath(config)
     _ask("reload", given)

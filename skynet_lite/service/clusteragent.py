@@ -4,6 +4,7 @@ Packets come from the gate, unopened. A request that makes no sense is logged, a
 After service/clusteragent.lua.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from skynet_lite import AddressError, CallError, harbor, seri, skynet, socket
@@ -12,17 +13,21 @@ from skynet_lite.lualib import clustercore
 from skynet_lite.lualib.library import by_name
 
 
-class Large:
-    """A request that comes in parts."""
+@dataclass
+class Request:
+    """One that comes in parts, or in one."""
 
-    def __init__(self, address: Any, push: bool | None, tag: str | None) -> None:
-        self.address, self.push, self.tag = address, push, tag
-        self.parts: list[Any] = []
+    address: Any
+    push: bool | None
+    tag: str | None
+    parts: list[Any] = field(default_factory=list)  # of a large one: its size, then bytes
 
 
-clusterd = gate = fd = maxbuffer = 0
-large: dict[int, Large] = {}  # by session
+clusterd = gate = fd = 0
+maxbuffer = maxflight = 0  # see cluster.reload
+large: dict[int, Request] = {}  # those that are not complete, by session
 held = 0  # bytes of them
+flight = 0
 next_tag: str | None = None  # the trace tag for the next request
 names: dict[str, int] = {}  # what clusterd knows, until it says that something has changed
 asking: dict[str, list[object]] = {}
@@ -54,57 +59,54 @@ def answer(session: int, ok: bool, payload: bytes) -> None:
         write(fd, frame)
 
 
-def tag() -> str | None:
-    global next_tag
-    used, next_tag = next_tag, None
-    return used
-
-
-def complete(session: int, address: Any, payload: Any, more: bool, push: bool | None) -> Large | None:
-    """Put a request together; None while parts are missing."""
-    global held
-    request = large.get(session)
-    if request is None:
-        request = Large(address, push, tag() if more or not push else None)
-        if not more:
-            request.parts.append(payload)
-            return request
-        large[session] = request
-    request.parts.append(payload)
-    if type(payload) is bytes:
-        held += len(payload)
-    if not more:
-        del large[session]
-        held -= sum(len(part) for part in request.parts if type(part) is bytes)
-        request.parts = [clustercore.concat(request.parts)]
-        return request
-    if held > maxbuffer << 20 or (type(payload) is int and payload > maxbuffer << 20) or len(large) > 1 << 16:
-        skynet.error(f"a peer sends requests of more than {maxbuffer} MiB that are not complete: it is cut off")
-        large.clear()
-        held = 0
-        skynet.send(gate, "lua", "kick", fd)
-    return None
-
-
 def serve(
     _: int, source: int, address: Any, session: int | None = None, payload: Any = None, more: bool = False,
     push: bool | None = None,
 ) -> None:  # fmt: skip
-    global next_tag
+    global next_tag, flight
     skynet.ignoreret()  # what stands for a session is the socket
     if session is None:
         next_tag = address
         return
-    request = complete(session, address, payload, more, push)
+    request = large.pop(session, None)
     if request is None:
-        return
-    payload = request.parts[0]
-    if payload is None:
+        request = Request(address, push, next_tag if more or not push else None)
+        next_tag = next_tag if request.tag is None else None
+    elif not more:
+        payload = complete(request, payload)
+    if more:
+        large[session] = request
+        keep(request, payload)
+    elif payload is None:
         answer(session, False, b"Invalid large req")
-    elif request.address == 0:
-        query(session, payload)
+    elif flight >= maxflight:  # each holds a coroutine here, and one where it is served
+        answer(session, False, f"{flight} requests are under way: call failed".encode())
     else:
-        forward(session, request, payload)
+        flight += 1
+        try:
+            (query if request.address == 0 else forward)(session, request, payload)
+        finally:
+            flight -= 1
+
+
+def keep(request: Request, part: int | bytes) -> None:
+    """Put a part with the others; who sends too much that is never complete is cut off."""
+    global held
+    request.parts.append(part)
+    announced = part if isinstance(part, int) else 0
+    held += 0 if isinstance(part, int) else len(part)
+    if max(held, announced) > maxbuffer << 20 or len(large) > maxflight:
+        skynet.error(f"a peer sends requests of more than {maxbuffer} MiB that are not complete: it is cut off")
+        large.clear()
+        held = 0
+        skynet.send(gate, "lua", "kick", fd)
+
+
+def complete(request: Request, last: bytes) -> bytes | None:
+    """All of a request; None if its parts do not make it."""
+    global held
+    held -= sum(len(part) for part in request.parts if isinstance(part, bytes))
+    return clustercore.concat([*request.parts, last])
 
 
 def opened(payload: bytes) -> tuple[Any, ...] | None:
@@ -116,7 +118,7 @@ def opened(payload: bytes) -> tuple[Any, ...] | None:
         return None
 
 
-def query(session: int, payload: bytes) -> None:
+def query(session: int, _: Request, payload: bytes) -> None:
     values = opened(payload)
     if values is None:
         return
@@ -130,7 +132,7 @@ def query(session: int, payload: bytes) -> None:
         answer(session, True, seri.pack(handle))
 
 
-def forward(session: int, request: Large, payload: bytes) -> None:
+def forward(session: int, request: Request, payload: bytes) -> None:
     address = request.address
     if clustercore.isname(address):
         address = handle_of(address)
@@ -176,8 +178,8 @@ def namechange() -> None:
 
 @skynet.start
 def main(*own: int) -> None:
-    global clusterd, gate, fd, maxbuffer
-    clusterd, gate, fd, maxbuffer = own
+    global clusterd, gate, fd, maxbuffer, maxflight
+    clusterd, gate, fd, maxbuffer, maxflight = own
     skynet.register_protocol(name="client", id=skynet.PTYPE_CLIENT, unpack=clustercore.unpackrequest, dispatch=serve)
     skynet.dispatch("lua", by_name(exit, namechange))
     try:

@@ -13,7 +13,7 @@ from skynet_lite.core.errors import shown
 from skynet_lite.lualib.library import by_name
 from skynet_lite.skynet.scheduler import current
 
-MAX_BUFFER = 256  # MiB
+LIMITS = {"maxbuffer": 256, "maxflight": 1 << 15}  # MiB, requests; for one connection
 
 Where = str | bool | None
 
@@ -28,7 +28,7 @@ class Attempt:
 
 
 address: dict[str, Where] = {}  # of the nodes; False: turned off
-options: dict[str, Any] = {}
+options: dict[str, Any] = dict(LIMITS)
 sender: dict[str, int] = {}
 ready: set[str] = set()  # nodes whose sender has the address of today
 closed: set[str] = set()  # nodes that are turned off, and whose sender knows it
@@ -87,9 +87,7 @@ def reach(node: str, where: Where) -> None:
             closed.add(node)
         return
     if node not in sender:
-        sender[node] = skynet.newservice(
-            "clustersender", node, options.get("nodename"), options.get("maxbuffer", MAX_BUFFER)
-        )
+        sender[node] = skynet.newservice("clustersender", node, options.get("nodename"), options["maxbuffer"])
     refused = skynet.call(sender[node], "lua", "changenode", where)
     if refused:
         raise SkynetError(f"changenode [{node}] ({where}) failed: {refused}")
@@ -116,6 +114,8 @@ def load(config: dict[str, Any] | str | None) -> None:
     for name, where in names.items():
         if not isinstance(name, str):
             raise SkynetError(f"a node of the cluster has a name, a str, not {shown(name)}")
+        if name[2:] in LIMITS and name.startswith("__") and not (type(where) is int and where > 0):
+            raise SkynetError(f"{name} is {shown(where)}: a number above 0 is needed")
         if not name.startswith("__") and not (where is False or (isinstance(where, str) and ":" in where)):
             raise SkynetError(f'cluster node {name} is at {shown(where)}: "host:port" is needed, or false')
     moved = []
@@ -180,7 +180,7 @@ def listen(source: int, host: str, port: int | None, maxclient: int | None) -> A
     if not where:
         raise SkynetError(f"{host} is down: cluster.reload names no address of it, and so nothing to listen on")
     gate = skynet.newservice("gate")
-    slow = options.get("maxbuffer", MAX_BUFFER) * 1024
+    slow = options["maxbuffer"] * 1024
     conf = {"address": where, "port": port, "maxclient": maxclient, "maxwbuffer": slow, "nodelay": True}
     real = skynet.call(gate, "lua", "open", conf)
     return host if port is None else real
@@ -246,7 +246,7 @@ def socket(gate: int, what: str, fd: int, text: Any = "") -> None:
 def accept(gate: int, fd: int) -> None:
     agents[fd] = None
     try:
-        agent = skynet.newservice("clusteragent", skynet.self(), gate, fd, options.get("maxbuffer", MAX_BUFFER))
+        agent = skynet.newservice("clusteragent", skynet.self(), gate, fd, *map(options.get, LIMITS))
     except SkynetError as e:
         agents.pop(fd, None)
         skynet.error(f"no clusteragent for connection {fd}: {e}")
