@@ -260,8 +260,18 @@ class Member:
     def __init__(self, **keys: Any) -> None:
         self.jobs = list[tuple[Job, Outcome]]()
         Member.booting = self
-        keys = {"clock": "virtual", "log": list, "luaservice": f"{INTEROP}/?.py", "start": "member", **keys}
+        keys = {
+            "clock": "virtual",
+            "log": list,
+            "luaservice": f"{INTEROP}/?.py",
+            "snax": f"{INTEROP}/?.py",
+            "start": "member",
+            **keys,
+        }
         self.node = Node(**keys)
+        self.begin()
+
+    def begin(self) -> None:
         self.node.run_until_idle()
 
     def main(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from cluster_wire import GOLDEN, Callee, Echo, End, Member, Outcome, Wire, World, load, raw, returned, value, values
 
-from skynet_lite import CallError, SkynetError, cluster, seri, skynet
+from skynet_lite import CallError, cluster, skynet
 from skynet_lite.lualib import clustercore
 
 # ---- frames

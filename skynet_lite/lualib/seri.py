@@ -180,8 +180,9 @@ def _parts(table: dict[Any, Any] | Pairs) -> tuple[list[Any], list[Any]]:
         for pair in table:
             rest += pair
         return [], rest
+    items_too = 1 in table
     for key, value in table.items():  # type: ignore[union-attr]  # Pairs are done
-        if type(key) is not str:
+        if type(key) is not str and (items_too or type(key) is not int):
             break
         if value is not None:
             rest += key, value
@@ -396,7 +397,7 @@ def _table(items: list[Any], rest: list[Any]) -> Any:
             table.pop(key, None)
         else:
             table[key] = value
-    return _listed(table) if seen.get(1) is not bool else table
+    return table if table and seen.get(1) is bool else _listed(table)
 
 
 def _listed(table: dict[Any, Any]) -> Any:

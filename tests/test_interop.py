@@ -1,0 +1,488 @@
+"""A node of ours and a real skynet in one cluster, each calling the other.
+
+They run with SKYNET_DIR=FOLDER, one of v1.1.0 or of today; the Lua services are in tests/interop. What 1.1.0 does not
+have is left out by name: "@name" as an address, unregister, trace tags, get_sender.
+"""
+
+from __future__ import annotations
+
+import re
+import socket as pysocket
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import pytest
+from cluster_wire import INTEROP, Callee, Job, Outcome
+from harness import free_port, until
+from real_skynet import Real, real
+
+from skynet_lite import CallError, cluster, seri, skynet, snax
+
+pytestmark = real
+SIZES = (0, 1, 31, 32, 32759, 32760, 32761, 32762, 32765, 32766, 65528, 65529, 65530, 65533, 65534, 1 << 20, 10 << 20)
+"""Of a text. Around where its payload, with LEN in front or alone, has 32767, 32768, 32769, 65535, 65536, 65537 bytes."""
+
+
+class LuaError(Exception):
+    """What a piece of Lua has raised."""
+
+
+class Piece:
+    """A piece of Lua under way in a real skynet."""
+
+    def __init__(self, client: pysocket.socket, text: str) -> None:
+        self.client = client
+        data = text.encode("utf-8", "surrogateescape")
+        client.sendall(struct.pack("<I", len(data)) + data)
+
+    def answer(self) -> Any:
+        size = struct.unpack("<I", self._read(4))[0]
+        ok, *values = seri.unpack(self._read(size))
+        if not ok:
+            raise LuaError(values[0])
+        return values[0] if len(values) == 1 else tuple(values) or None
+
+    def _read(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            more = self.client.recv(min(size - len(data), 1 << 20))
+            assert more, "the node has gone"
+            data += more
+        return bytes(data)
+
+
+class Theirs:
+    """The real node: pieces of Lua run in it, one after another or, each over a connection of its own, at once."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.cluster_port = free_port()
+        self.node = Real(folder, INTEROP, snax="./?.lua")
+        self.address = f"127.0.0.1:{self.cluster_port}"
+        self._clients = list[pysocket.socket]()
+
+    @contextmanager
+    def running(self) -> Iterator[Theirs]:
+        """From its start until it is killed."""
+        try:
+            with self.node.running():
+                self._main = self._connect()
+                self._open()
+                yield self
+        finally:
+            for client in self._clients:
+                client.close()
+
+    def _connect(self) -> pysocket.socket:
+        self._clients.append(self.node.connect(self.node.port))
+        return self._clients[-1]
+
+    def _open(self) -> None:
+        self.ask(f'cluster.reload {{ theirs = "{self.address}" }} cluster.open "theirs"')
+        self.echo = self.ask('cluster.register("echo", echo) return echo')
+        self.new = self.ask("return cluster.unregister ~= nil")  # not 1.1.0
+
+    def begin(self, text: str) -> Piece:
+        return Piece(self._connect(), text)
+
+    def ask(self, text: str) -> Any:
+        return Piece(self._main, text).answer()
+
+    def said(self) -> str:
+        return self.node.log.read_text(errors="replace")
+
+
+class Ours(Callee):
+    """Our node, in a thread of its own."""
+
+    ready = False
+
+    def boot(self) -> None:
+        super().boot()
+        self.ready = True
+
+    def begin(self) -> None:
+        self.node.serve()
+        until(lambda: self.ready)
+
+    def do(self, job: Job) -> Any:
+        return self.wait(self.start(job))
+
+    def wait(self, outcome: Outcome) -> Any:
+        until(lambda: outcome.times)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    def call(self, address: Any, *args: Any) -> Any:
+        return self.do(lambda: cluster.call("theirs", address, *args))
+
+    @property
+    def echo(self) -> int:
+        return self.handles["echo"]
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ours, Theirs]]:
+    theirs = Theirs(tmp_path_factory.mktemp("real") / "node")
+    ours = Ours(["echo"], clock="real")
+    try:
+        with theirs.running():
+            introduce(ours, theirs)
+            yield ours, theirs
+    finally:
+        ours.node.close()
+
+
+def introduce(ours: Ours, theirs: Theirs) -> None:
+    ours.do(lambda: cluster.reload({"theirs": theirs.address}))
+    theirs.ask(f'cluster.reload {{ ours = "{ours.address}" }} ours = {ours.echo}')
+
+
+def lua(data: bytes) -> str:
+    """A text as Lua writes it."""
+    return '"' + "".join(f"\\{byte:03d}" for byte in data) + '"'
+
+
+# ---- call
+
+
+VALUES = (
+    "nil", "true", "false", "0", "1", "-1", "255", "256", "65535", "65536", "0x7fffffff", "0x80000000", "-0x80000000",
+    "-0x80000001", "math.maxinteger", "math.mininteger", "1.0", "-0.0", "1/3", "math.huge", "-math.huge", '""', '"a"',
+    lua(bytes(range(256))), '("x"):rep(31)', '("x"):rep(32)', "{}", "{1,2,3}", '{k="v"}', "{{{}}}", "{true,{1.5,{}}}",
+    "{[5]=1}", '{1,2,k="v"}', "{[1.5]=1}", "{[true]={}}", "nil, nil", "1, nil", "nil, 1, nil", "1, {2, {3}}, 'x', true",
+)  # fmt: skip
+
+
+def test_values_come_back_as_they_went_from_a_real_node(nodes: tuple[Ours, Theirs]) -> None:
+    """Lua's values through Python's: what is packed again over there is the same, byte for byte."""
+    ours, theirs = nodes
+    for told in VALUES:
+        for address in ("ours", '"@echo"', '".echo"', f'":{ours.echo:x}"'):
+            text = f'skynet.packstring(cluster.call("ours", {address}, "ECHO", {told})) == skynet.packstring({told})'
+            assert theirs.ask(f"return {text}") is True, (told, address)
+    assert theirs.ask('return cluster.call("ours", ours)') == "no command"
+    assert theirs.ask('return select("#", cluster.call("ours", ours, "NOTHING"))') == 0
+    assert theirs.ask('return select("#", cluster.call("ours", ours, "NULL"))') == 0
+
+
+def test_values_come_back_as_they_went_from_ours(nodes: tuple[Ours, Theirs]) -> None:
+    ours, theirs = nodes
+    for told in VALUES:
+        sent = seri.unpack(theirs.ask(f"return skynet.packstring({told})").encode("utf-8", "surrogateescape"))
+        wanted = sent[0] if len(sent) == 1 else sent
+        for address in (theirs.echo, ".echo", f":{theirs.echo:x}", *(["@echo"] if theirs.new else [])):
+            assert repr(ours.call(address, "ECHO", *sent)) == repr(wanted), (told, address)
+    assert ours.call(theirs.echo) == "no command"
+    assert ours.call(theirs.echo, "NOTHING") is None
+    assert ours.call(theirs.echo, "NULL") is None
+
+
+def test_messages_of_every_size(nodes: tuple[Ours, Theirs]) -> None:
+    """Requests and answers, both ways: one frame, the border, parts."""
+    ours, theirs = nodes
+    for size in SIZES:
+        assert theirs.ask(f'return cluster.call("ours", ours, "LEN", ("x"):rep({size}))') == size
+        assert theirs.ask(f'return cluster.call("ours", "@echo", "LEN", ("x"):rep({size}))') == size
+        assert theirs.ask(f'return cluster.call("ours", ours, "BIG", {size}) == ("x"):rep({size})') is True
+        assert ours.call(theirs.echo, "LEN", "x" * size) == size
+        assert ours.call(".echo", "LEN", "x" * size) == size
+        assert ours.call(theirs.echo, "BIG", size) == "x" * size
+    both = ("ABCDEFG" * (1 << 18))[: 1 << 20]  # so that parts in a wrong order show
+    assert ours.call(theirs.echo, "ECHO", both) == both
+    told = 'local s = ("ABCDEFG"):rep(1 << 17) return cluster.call("ours", ours, "ECHO", s) == s'
+    assert theirs.ask(told) is True
+
+
+# ---- send
+
+
+def test_what_is_sent_arrives_in_order(nodes: tuple[Ours, Theirs]) -> None:
+    """Small and large ones by number and by name; the call behind them comes last."""
+    ours, theirs = nodes
+    ours.do(lambda: [cluster.send("theirs", theirs.echo, "NOTE", i) for i in range(100)])
+    assert ours.call(theirs.echo, "NOTES") == list(range(100))
+    theirs.ask('for i = 0, 99 do cluster.send("ours", ours, "NOTE", i) end')
+    assert theirs.ask('return cluster.call("ours", ours, "NOTES")') == list(range(100))
+    large = "y" * 100_000
+    ours.do(lambda: cluster.send("theirs", ".echo", "NOTE", large))
+    assert ours.call(theirs.echo, "NOTES") == [large]
+    theirs.ask('cluster.send("ours", ".echo", "NOTE", ("y"):rep(100000))')
+    assert theirs.ask('return cluster.call("ours", ours, "NOTES")') == [large]
+    for address in (0x7777, ".nobody"):  # into the void, without a sound
+        ours.do(lambda address=address: cluster.send("theirs", address, "NOTE", 1))
+    theirs.ask('cluster.send("ours", 0x7777, "NOTE") cluster.send("ours", ".nobody", "NOTE")')
+    assert ours.call(theirs.echo, "NOTES") == theirs.ask('return cluster.call("ours", ours, "NOTES")') == []
+
+
+# ---- names
+
+
+def test_names_are_registered_and_asked_for(nodes: tuple[Ours, Theirs]) -> None:
+    ours, theirs = nodes
+    assert ours.do(lambda: cluster.query("theirs", "echo")) == theirs.echo
+    assert theirs.ask('return cluster.query("ours", "echo")') == ours.echo
+    with pytest.raises(CallError, match=r"node theirs at 127\.0\.0\.1:\d+, address 0: name not found"):
+        ours.do(lambda: cluster.query("theirs", "nobody"))
+    with pytest.raises(LuaError, match="call failed"):
+        theirs.ask('return cluster.query("ours", "nobody")')
+    assert "name not found" in theirs.said()
+    # Another name for the same service takes the place of the first, at once and on open connections.
+    assert theirs.ask('return cluster.call("ours", "@echo", "ECHO", 1)') == 1
+    ours.do(lambda: cluster.register("other", ours.echo))
+    with pytest.raises(LuaError, match="call failed"):
+        theirs.ask('return cluster.call("ours", "@echo", "ECHO", 1)')
+    assert theirs.ask('return cluster.call("ours", "@other", "ECHO", 1)') == 1
+    ours.do(lambda: cluster.register("echo", ours.echo))
+    assert theirs.ask('return cluster.call("ours", "@echo", "ECHO", 1)') == 1
+    if theirs.new:
+        theirs.ask('cluster.unregister "echo"')
+        with pytest.raises(CallError, match="address '@echo': Invalid name: call failed"):
+            ours.call("@echo", "ECHO", 1)
+        theirs.ask('cluster.register("echo", echo)')
+        assert ours.call("@echo", "ECHO", 1) == 1
+
+
+# ---- errors
+
+
+def test_a_failure_is_the_callers(nodes: tuple[Ours, Theirs]) -> None:
+    """It says where and why with us, and "call failed" over there; the connection goes on."""
+    ours, theirs = nodes
+    where = r"node theirs at 127\.0\.0\.1:\d+, address "
+    for address, args, why in (
+        (theirs.echo, ("ERR", "secret"), rf"{theirs.echo}: \./lualib/skynet\.lua:\d+: call failed"),
+        (0x7777, ("ECHO",), r"30583: \./lualib/skynet\.lua:\d+: call to invalid address: call failed"),
+        (".nobody", ("ECHO",), r"'\.nobody': \./lualib/skynet\.lua:\d+: call to invalid address: call failed"),
+        (theirs.echo, ("ERR", "x" * 40_000), rf"{theirs.echo}: .*call failed"),
+    ):
+        with pytest.raises(CallError, match=f"^{where}{why}$") as caught:
+            ours.call(address, *args)
+        assert "secret" not in str(caught.value)
+    for piece in (
+        'cluster.call("ours", ours, "ERR", "secret")', 'cluster.call("ours", 0x7777, "ECHO")',
+        'cluster.call("ours", ".nobody", "ECHO")', 'cluster.call("ours", "@nobody", "ECHO")',
+        'cluster.call("ours", ours, "ERR", ("x"):rep(40000))', 'cluster.call("ours", ours, "NOSUCH")',
+    ):  # fmt: skip
+        with pytest.raises(LuaError, match="call failed"):
+            theirs.ask(f"return {piece}")
+    assert "raised ValueError: call failed" in theirs.said() and "call to invalid address" in theirs.said()
+    # A service that ends before it answers.
+    with pytest.raises(CallError, match="call failed"):
+        ours.call(theirs.ask('return start "echo"'), "EXIT")
+    spare = ours.do(lambda: skynet.newservice(ours.echoes["echo"].service))
+    with pytest.raises(LuaError, match="call failed"):
+        theirs.ask(f'return cluster.call("ours", {spare}, "EXIT")')
+    assert theirs.ask('return cluster.call("ours", ours, "ECHO", 1)') == ours.call(theirs.echo, "ECHO", 1) == 1
+
+
+# ---- several at once
+
+
+def test_many_calls_at_once_each_get_their_own_answer(nodes: tuple[Ours, Theirs]) -> None:
+    """A hundred each way at the same time, answered in another order, every tenth of them large."""
+    ours, theirs = nodes
+    text = "z" * 40_000
+
+    def args(i: int) -> tuple[Any, ...]:
+        return ("SLEEP", (i * 7) % 10, i, text if i % 10 == 0 else "")
+
+    piece = theirs.begin(
+        """
+        local got, left, me = {}, 100, coroutine.running()
+        for i = 0, 99 do
+            skynet.fork(function()
+                local n, s = cluster.call("ours", ours, "SLEEP", i * 7 % 10, i, i % 10 == 0 and ("z"):rep(40000) or "")
+                got[i + 1] = n == i and #s == (i % 10 == 0 and 40000 or 0)
+                left = left - 1
+                if left == 0 then skynet.wakeup(me) end
+            end)
+        end
+        skynet.wait()
+        return got
+        """
+    )
+    outcomes = [ours.start(lambda i=i: cluster.call("theirs", theirs.echo, *args(i))) for i in range(100)]
+    assert [ours.wait(outcome) for outcome in outcomes] == [args(i)[2:] for i in range(100)]
+    assert piece.answer() == [True] * 100
+
+
+# ---- proxies
+
+
+def test_a_proxy_stands_for_a_service_of_the_other_node(nodes: tuple[Ours, Theirs]) -> None:
+    """A real clusterproxy to our service, and ours to its; calls, sends, large ones, failures."""
+    ours, theirs = nodes
+    proxy = ours.do(lambda: cluster.proxy("theirs", theirs.echo))
+    assert proxy == ours.do(lambda: cluster.proxy("theirs", theirs.echo))
+    named = ours.do(lambda: cluster.proxy("theirs", ".echo"))
+
+    def through(handle: int, *args: Any) -> Any:
+        return ours.do(lambda: skynet.call(handle, "lua", *args))
+
+    for handle in (proxy, named):
+        assert through(handle, "ECHO", 1, None, [2], {"k": "v"}) == (1, None, [2], {"k": "v"})
+        assert through(handle, "ECHO") is None
+        assert through(handle, "LEN", "x" * 100_000) == 100_000
+        ours.do(lambda handle=handle: skynet.send(handle, "lua", "NOTE", "by proxy"))
+        assert through(handle, "NOTES") == ["by proxy"]
+        with pytest.raises(CallError, match="call failed"):
+            through(handle, "ERR", "x")
+    theirs.ask('proxy = cluster.proxy("ours", ours) named = cluster.proxy("ours", "@echo")')
+    for name in ("proxy", "named"):
+        told = f'skynet.packstring(skynet.call({name}, "lua", "ECHO", 1, nil, {{2}}, {{k="v"}}))'
+        assert theirs.ask(f'return {told} == skynet.packstring(1, nil, {{2}}, {{k="v"}})') is True
+        assert theirs.ask(f'return skynet.call({name}, "lua", "LEN", ("x"):rep(100000))') == 100_000
+        assert theirs.ask(f'skynet.send({name}, "lua", "NOTE", "by proxy") return skynet.call({name}, "lua", "NOTES")')
+        with pytest.raises(LuaError, match="call failed"):
+            theirs.ask(f'return skynet.call({name}, "lua", "ERR", "x")')
+    # There and back again: our node calls a service of theirs, which calls ours through a proxy.
+    assert ours.call(theirs.echo, "RELAY", theirs.ask("return proxy"), "ECHO", 1, "round") == (1, "round")
+    assert theirs.ask(f'return cluster.call("ours", ours, "RELAY", {proxy}, "ECHO", 2, "round")') == (2, "round")
+    if theirs.new:
+        assert theirs.ask('return cluster.proxy("ours@echo") == named') is True
+
+
+def test_snax_services_are_called_by_method(nodes: tuple[Ours, Theirs]) -> None:
+    """Methods are numbers on the wire, counted alike from counter.lua and counter.py."""
+    ours, theirs = nodes
+    handle = theirs.ask('counter = require("skynet.snax").uniqueservice("counter", 5) return counter.handle')
+
+    def ours_to_theirs(address: int | None) -> Any:
+        there = cluster.snax("theirs", "counter", address)
+        there.post.add(3)
+        return there.req.get()
+
+    assert ours.do(lambda: ours_to_theirs(None)) == 8
+    assert ours.do(lambda: ours_to_theirs(handle)) == 11
+    with pytest.raises(CallError, match="call failed"):
+        ours.do(lambda: cluster.snax("theirs", "counter").req.refuse("no"))
+    mine = ours.do(lambda: snax.uniqueservice("counter", 50).handle)
+    for address in ("", f", {mine}"):
+        theirs.ask(f'there = cluster.snax("ours", "counter"{address}) there.post.add(3)')
+        assert theirs.ask("return there.req.get()") == (53 if not address else 56)
+    with pytest.raises(LuaError, match="call failed"):
+        theirs.ask('return there.req.refuse "no"')
+
+
+# ---- trace
+
+
+def test_a_trace_tag_crosses_the_wire(nodes: tuple[Ours, Theirs]) -> None:
+    """The callee's log has the lines of the request under the caller's tag. 1.1.0 knows none, and serves all the same."""
+    ours, theirs = nodes
+
+    def traced() -> Any:
+        skynet.trace()
+        return cluster.call("theirs", theirs.echo, "ECHO", 1)
+
+    assert ours.do(traced) == 1
+    if not theirs.new:
+        assert "Invalid req package type 4" in theirs.said()
+        return
+    found = until(lambda: re.search(r"<TRACE (\(\S+-theirs-\d+\):00000008-\d+)> \d+ tracecall end", theirs.said()))
+    assert f"<TRACE {found[1]}> " in ours.said()
+    assert theirs.begin('skynet.trace() return cluster.call("ours", ours, "ECHO", 1)').answer() == 1
+    found = until(lambda: re.search(r"<TRACE (\(\S+-ours-\d+\):00000008-\d+)> \d+ tracecall end", ours.said()))
+    assert f"<TRACE {found[1]}> " in theirs.said()
+    # A service that passes a call on passes the tag on, too: ours -> theirs -> ours.
+    proxy = theirs.ask('return cluster.proxy("ours", ours)')
+
+    def far() -> Any:
+        skynet.trace()
+        return cluster.call("theirs", theirs.echo, "RELAY", proxy, "ECHO", "far")
+
+    assert ours.do(far) == "far"
+    tags = re.findall(r"<TRACE (\S+)> \d+ tracecall begin", ours.said())
+    assert re.match(r"\(\S+-theirs-\d+\):00000008-\d+", tags[-1])
+
+
+# ---- nodes come and go
+
+
+def test_a_real_node_goes_and_comes_back(tmp_path: Path) -> None:
+    """Killed: calls under way fail, new ones are refused, pushes are lost; and the same name leads to it again."""
+    ours, theirs = Ours(["echo"], clock="real"), Theirs(tmp_path / "node")
+    try:
+        with theirs.running():
+            introduce(ours, theirs)
+            assert ours.call(theirs.echo, "ECHO", 1) == 1
+            hanging = [ours.start(lambda: cluster.call("theirs", theirs.echo, "HANG")) for _ in range(3)]
+            assert ours.call(theirs.echo, "ECHO", 2) == 2  # they are there
+        for outcome in hanging:
+            with pytest.raises(CallError, match="the connection to .* has ended: call failed"):
+                ours.wait(outcome)
+        with pytest.raises(CallError, match="Connection refused: call failed"):
+            ours.call(theirs.echo, "ECHO", 3)
+        ours.do(lambda: cluster.send("theirs", theirs.echo, "NOTE", "lost"))
+        until(lambda: "a push to theirs is lost" in ours.said())
+        with theirs.running():
+            assert ours.call(theirs.echo, "NOTES") == []
+            assert [outcome.times for outcome in hanging] == [1, 1, 1]
+    finally:
+        ours.node.close()
+
+
+def test_our_node_goes_and_comes_back(tmp_path: Path) -> None:
+    """The same from the other side; our node is killed, too."""
+    theirs, port = Theirs(tmp_path / "node"), free_port()
+    with theirs.running():
+        theirs.ask(f'cluster.reload {{ ours = "127.0.0.1:{port}" }}')
+        with pytest.raises(LuaError, match="call failed" if not theirs.new else "dest address type"):
+            theirs.ask('return cluster.call("ours", "@echo", "ECHO", 1)')
+        for _ in range(2):
+            with peer(port) as ours:
+                assert theirs.ask('return cluster.call("ours", "@echo", "ECHO", 1)') == 1
+                hanging = [theirs.begin('return cluster.call("ours", "@echo", "HANG")') for _ in range(3)]
+                until(lambda: theirs.ask('return cluster.call("ours", "@echo", "ECHO", 2)') == 2)
+                ours.kill()
+                for piece in hanging:
+                    with pytest.raises(LuaError, match="call failed"):
+                        piece.answer()
+                with pytest.raises(LuaError, match="call failed"):
+                    theirs.ask('return cluster.call("ours", "@echo", "ECHO", 3)')
+
+
+@contextmanager
+def peer(port: int) -> Iterator[Popen[str]]:
+    """A node of ours in another process, which listens."""
+    with Popen([sys.executable, INTEROP / "peer.py", str(port)], stdout=PIPE, text=True) as node:
+        try:
+            assert node.stdout is not None and node.stdout.readline()
+            yield node
+        finally:
+            node.kill()
+
+
+def test_a_node_moves_and_is_turned_off(nodes: tuple[Ours, Theirs], tmp_path: Path) -> None:
+    """cluster.reload: another address closes the old connection; false refuses all until there is an address again."""
+    ours, theirs = nodes
+    other = Ours(["echo"], clock="real")
+    try:
+        theirs.ask(f'cluster.reload {{ moved = "{ours.address}" }}')
+        assert theirs.ask(
+            'cluster.send("moved", ".echo", "NOTE", "here") return cluster.call("moved", ".echo", "NOTES")'
+        )
+        theirs.ask(f'cluster.reload {{ moved = "{other.address}" }} cluster.send("moved", ".echo", "NOTE", "there")')
+        assert theirs.ask('return cluster.call("moved", ".echo", "NOTES")') == ["there"]
+        ours.do(lambda: cluster.reload({"moved": other.address}))
+        assert ours.do(lambda: cluster.call("moved", "@echo", "ECHO", 1)) == 1
+        ours.do(lambda: cluster.reload({"moved": theirs.address}))
+        assert ours.do(lambda: cluster.call("moved", ".echo", "ECHO", 2)) == 2
+        ours.do(lambda: cluster.reload({"moved": False}))
+        with pytest.raises(CallError, match="call failed"):
+            ours.do(lambda: cluster.call("moved", ".echo", "ECHO", 3))
+        ours.do(lambda: cluster.reload({"moved": theirs.address}))
+        assert ours.do(lambda: cluster.call("moved", ".echo", "ECHO", 4)) == 4
+    finally:
+        other.node.close()
