@@ -4,9 +4,10 @@ It is opened at the first use, and again at the first use after it was lost; the
 After service/clustersender.lua.
 """
 
+from collections import deque
 from typing import Any
 
-from skynet_lite import SkynetError, SocketError, skynet, socket
+from skynet_lite import SkynetError, SocketError, netpack, skynet, socket
 from skynet_lite.core.errors import shown
 from skynet_lite.lualib import clustercore
 from skynet_lite.lualib.library import by_name
@@ -19,13 +20,27 @@ nodename: str | None = None  # of this one, where it is not that of the host and
 maxbuffer = 0  # MiB
 session = 1  # of the next request; it goes on when the connection does not
 held: dict[int, int] = {}  # of large answers that are not complete, how many bytes have come
+reading: ChannelSocket | None = None  # the connection of these two
+unpacker = netpack.Unpacker()
+frames: deque[bytes] = deque()  # read, and not looked at yet
+
+
+def read_frame(sock: ChannelSocket) -> bytes:
+    """The next frame. All that has come is taken at once: many answers are in one read."""
+    global reading, unpacker
+    if sock is not reading:
+        reading, unpacker = sock, netpack.Unpacker()
+        frames.clear()
+    while not frames:
+        frames.extend(unpacker.feed(sock.read()))
+    return frames.popleft()
 
 
 def read_response(sock: ChannelSocket) -> tuple[Any, ...]:
-    size = socket.header(sock.read(2))
-    if size == 0:
+    frame = read_frame(sock)
+    if not frame:
         socket.block(sock.fd)  # as in skynet, which cannot read nothing
-    answer = clustercore.unpackresponse(sock.read(size)) if size else None
+    answer = clustercore.unpackresponse(frame)
     if answer is None:
         raise SocketError(f"{channel.name()} sent what is no answer of a cluster node")
     session, ok, data, more = answer
@@ -33,7 +48,7 @@ def read_response(sock: ChannelSocket) -> tuple[Any, ...]:
         held.pop(session, None)
     elif type(data) is bytes:
         held[session] = held.get(session, 0) + len(data)
-    if (data if type(data) is int else sum(held.values())) > maxbuffer << 20:
+    if (held or type(data) is int) and (data if type(data) is int else sum(held.values())) > maxbuffer << 20:
         held.clear()
         raise SocketError(
             f"{channel.name()} sends answers of more than {maxbuffer} MiB: see __maxbuffer, cluster.reload"
