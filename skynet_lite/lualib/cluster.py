@@ -170,9 +170,7 @@ def reload(config: Mapping[str, str | bool] | str | os.PathLike[str] | None = No
     if isinstance(config, os.PathLike):
         config = os.fspath(config)
     if config is not None and not isinstance(config, str):
-        config = dict(
-            expect("cluster.reload takes names and addresses, a dict, or the path of a file", config, Mapping)
-        )
+        config = dict(expect("cluster.reload takes a dict of names and addresses, or a path", config, Mapping))
     _ask("reload", config)
 
 
