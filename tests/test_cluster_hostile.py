@@ -230,6 +230,15 @@ def test_strange_names_are_answered_or_waited_for_and_harm_nobody(pair: Pair) ->
 # ---- connections
 
 
+def test_nodes_with_several_workers_talk_in_large_messages() -> None:
+    """Senders, agents and callers live on different threads; each of many calls at once gets its own answer."""
+    with Pair(thread=4) as pair:
+        sizes = [1, 50_000, 100, 200_000, 32_768, 5, 70_000, 1_000] * 3
+        calls = [pair.start(pair.a, cluster.call, "b", "@echo", "ECHO", n, "x" * n) for n in sizes]
+        pair.until(lambda: all(calls))
+        assert [(how, (got[0], len(got[1]))) for ((how, got),) in calls] == [("ok", (n, n)) for n in sizes]
+
+
 def test_connections_that_have_ended_leave_nothing_behind(pair: Pair) -> None:
     """Neither their agents, nor an entry in gate or clusterd, nor requests to names that never came."""
     services = dict(pair.b.handles.contexts)
