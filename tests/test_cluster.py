@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_harness import Pair
+from cluster_harness import Pair, answers, ended, request
 from harness import LIMIT, free_port
 
 from skynet_lite import CallError, ConfigError, Node, SkynetError, cluster, seri, skynet
@@ -19,48 +19,6 @@ from skynet_lite.lualib import clustercore
 def pair() -> Iterator[Pair]:
     with Pair() as pair:
         yield pair
-
-
-def request(session: int, *values: Any, address: int | str = "@echo") -> bytes:
-    return clustercore.packrequest(address, session, seri.pack(*values))[0]
-
-
-def answers(pair: Pair, sock: Any, count: int) -> list[tuple[Any, ...]]:
-    """So many frames from b."""
-    data, found = b"", []
-    sock.setblocking(False)
-
-    def enough() -> bool:
-        nonlocal data
-        try:
-            data += sock.recv(1 << 20)
-        except BlockingIOError:
-            return False
-        while len(data) >= 2 and len(data) >= 2 + (size := int.from_bytes(data[:2], "big")):
-            answer = clustercore.unpackresponse(data[2 : 2 + size])
-            assert answer is not None
-            found.append(answer)
-            data = data[2 + size :]
-        return len(found) >= count
-
-    pair.until(enough)
-    return found
-
-
-def ended(pair: Pair, sock: Any) -> bool:
-    """b has closed this connection."""
-    sock.setblocking(False)
-
-    def closed() -> bool:
-        try:
-            return sock.recv(1 << 16) == b""
-        except BlockingIOError:
-            return False
-        except ConnectionResetError:
-            return True
-
-    pair.until(closed)
-    return True
 
 
 # ---- what a program sees
