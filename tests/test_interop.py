@@ -7,128 +7,20 @@ have is left out by name: "@name" as an address, unregister, trace tags, get_sen
 from __future__ import annotations
 
 import re
-import socket as pysocket
-import struct
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
-from cluster_wire import INTEROP, Callee, Job, Outcome
+from cluster_nodes import LuaError, Ours, Theirs, introduce, peer
 from harness import free_port, until
-from real_skynet import Real, real
+from real_skynet import real
 
 from skynet_lite import CallError, cluster, seri, skynet, snax
 
 pytestmark = real
 SIZES = (0, 1, 31, 32, 32759, 32760, 32761, 32762, 32765, 32766, 65528, 65529, 65530, 65533, 65534, 1 << 20, 10 << 20)
 """Of a text. Around where its payload, with LEN in front or alone, has 32767, 32768, 32769, 65535, 65536, 65537 bytes."""
-
-
-class LuaError(Exception):
-    """What a piece of Lua has raised."""
-
-
-class Piece:
-    """A piece of Lua under way in a real skynet."""
-
-    def __init__(self, client: pysocket.socket, text: str) -> None:
-        self.client = client
-        data = text.encode("utf-8", "surrogateescape")
-        client.sendall(struct.pack("<I", len(data)) + data)
-
-    def answer(self) -> Any:
-        size = struct.unpack("<I", self._read(4))[0]
-        ok, *values = seri.unpack(self._read(size))
-        if not ok:
-            raise LuaError(values[0])
-        return values[0] if len(values) == 1 else tuple(values) or None
-
-    def _read(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            more = self.client.recv(min(size - len(data), 1 << 20))
-            assert more, "the node has gone"
-            data += more
-        return bytes(data)
-
-
-class Theirs:
-    """The real node: pieces of Lua run in it, one after another or, each over a connection of its own, at once."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.cluster_port = free_port()
-        self.node = Real(folder, INTEROP, snax="./?.lua")
-        self.address = f"127.0.0.1:{self.cluster_port}"
-        self._clients = list[pysocket.socket]()
-
-    @contextmanager
-    def running(self) -> Iterator[Theirs]:
-        """From its start until it is killed."""
-        try:
-            with self.node.running():
-                self._main = self._connect()
-                self._open()
-                yield self
-        finally:
-            for client in self._clients:
-                client.close()
-
-    def _connect(self) -> pysocket.socket:
-        self._clients.append(self.node.connect(self.node.port))
-        return self._clients[-1]
-
-    def _open(self) -> None:
-        self.ask(f'cluster.reload {{ theirs = "{self.address}" }} cluster.open "theirs"')
-        self.echo = self.ask('cluster.register("echo", echo) return echo')
-        self.new = self.ask("return cluster.unregister ~= nil")  # not 1.1.0
-
-    def begin(self, text: str) -> Piece:
-        return Piece(self._connect(), text)
-
-    def ask(self, text: str) -> Any:
-        return Piece(self._main, text).answer()
-
-    def said(self) -> str:
-        return self.node.log.read_text(errors="replace")
-
-
-class Ours(Callee):
-    """Our node, in a thread of its own."""
-
-    ready = False
-
-    def boot(self) -> None:
-        super().boot()
-        self.ready = True
-
-    def begin(self) -> None:
-        self.node.serve()
-        until(lambda: self.ready)
-
-    def do(self, job: Job) -> Any:
-        return self.wait(self.start(job))
-
-    def wait(self, outcome: Outcome) -> Any:
-        until(lambda: outcome.times)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value
-
-    def call(self, address: Any, *args: Any) -> Any:
-        return self.do(lambda: cluster.call("theirs", address, *args))
-
-    @property
-    def echo(self) -> int:
-        return self.handles["echo"]
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +33,6 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ours, Thei
             yield ours, theirs
     finally:
         ours.node.close()
-
-
-def introduce(ours: Ours, theirs: Theirs) -> None:
-    ours.do(lambda: cluster.reload({"theirs": theirs.address}))
-    theirs.ask(f'cluster.reload {{ ours = "{ours.address}" }} ours = {ours.echo}')
 
 
 def lua(data: bytes) -> str:
@@ -451,17 +338,6 @@ def test_our_node_goes_and_comes_back(tmp_path: Path) -> None:
                         piece.answer()
                 with pytest.raises(LuaError, match="call failed"):
                     theirs.ask('return cluster.call("ours", "@echo", "ECHO", 3)')
-
-
-@contextmanager
-def peer(port: int) -> Iterator[Popen[str]]:
-    """A node of ours in another process, which listens."""
-    with Popen([sys.executable, INTEROP / "peer.py", str(port)], stdout=PIPE, text=True) as node:
-        try:
-            assert node.stdout is not None and node.stdout.readline()
-            yield node
-        finally:
-            node.kill()
 
 
 def test_a_node_moves_and_is_turned_off(nodes: tuple[Ours, Theirs], tmp_path: Path) -> None:
