@@ -47,7 +47,7 @@ MAX_SIZE = 1 << 28
 NIL, BOOLEAN, NUMBER, USERDATA, SHORT_STRING, LONG_STRING, TABLE = range(7)
 _INTEGERS = {0: Struct(""), 1: Struct("<B"), 2: Struct("<H"), 4: Struct("<i"), 6: Struct("<q")}  # by cookie
 _write_word, _write_dword, _write_qword = Struct("<BH").pack, Struct("<Bi").pack, Struct("<Bq").pack
-_write_real, _write_size = Struct("<Bd").pack, Struct("<BI").pack
+_write_real, _write_size, _write_pointer = Struct("<Bd").pack, Struct("<BI").pack, Struct("<BQ").pack
 _read_word, _read_dword, _read_qword = (_INTEGERS[cookie].unpack_from for cookie in (2, 4, 6))
 _read_real, _read_size, _read_pointer = (Struct(f"<{code}").unpack_from for code in "dIQ")
 _BYTES = [b"\2"] + [bytes((0x0A, n)) for n in range(1, 256)]
@@ -100,14 +100,25 @@ def _write(values: Iterable[Any], out: list[bytes], depth: int, room: list[int])
     try:
         for value in values:
             kind = type(value)
-            if kind is str or kind is bytes:
+            if kind is int:
+                if not value >> 8:
+                    out.append(_BYTES[value])
+                elif not value >> 16:
+                    out.append(_write_word(0x12, value))
+                elif not value + 0x80000000 >> 32:
+                    out.append(_write_dword(0x22, value))
+                elif not value + 0x8000000000000000 >> 64:
+                    out.append(_write_qword(0x32, value))
+                else:
+                    raise SeriError("an integer has 64 bits in Lua: send this one as a str, or as a float")
+            elif kind is str or kind is bytes:
                 if kind is bytes:
                     data = value
                 else:
                     try:
                         data = value.encode()
                     except UnicodeEncodeError:
-                        data = _escaped(value)
+                        data = _name(value)
                 size = len(data)
                 if size < 32:
                     out.append(_SHORT[size])
@@ -117,15 +128,6 @@ def _write(values: Iterable[Any], out: list[bytes], depth: int, room: list[int])
                         raise SeriError(_TOO_LARGE)
                     out.append(_write_word(0x15, size) if size < 0x10000 else _write_size(0x25, size))
                 out.append(data)
-            elif kind is int:
-                if 0 <= value < 256:
-                    out.append(_BYTES[value])
-                elif -0x80000000 <= value < 0x80000000:
-                    out.append(_write_word(0x12, value) if 0 <= value < 0x10000 else _write_dword(0x22, value))
-                elif -0x8000000000000000 <= value < 0x8000000000000000:
-                    out.append(_write_qword(0x32, value))
-                else:
-                    raise SeriError("an integer has 64 bits in Lua: send this one as a str, or as a float")
             elif kind is dict or kind is list or kind is tuple or kind is Pairs:
                 items, rest = (value, ()) if kind is list or kind is tuple else _parts(value)
                 size = len(items)
@@ -152,15 +154,19 @@ def _write(values: Iterable[Any], out: list[bytes], depth: int, room: list[int])
             elif kind is float:
                 out.append(_write_real(0x42, value))
             elif kind is LightUserdata:
-                out.append(b"\x03" + value.address.to_bytes(8, "little"))
+                out.append(_write_pointer(0x03, value.address))
             else:
                 _write((_plain(value),), out, depth, room)
-    except SeriError as e:
-        e.chain = (value, *e.chain)
-        raise
+    except (SeriError, StructError) as e:
+        error = e if isinstance(e, SeriError) else SeriError("an address is an integer of 64 bits, none below 0")
+        error.chain = (value, *error.chain)
+        raise error from None
 
 
-def _escaped(text: str) -> bytes:
+def _name(text: str | bytes) -> bytes:
+    """The bytes of a string. Raises SeriError."""
+    if isinstance(text, bytes):
+        return text
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as e:
@@ -174,13 +180,17 @@ def _parts(table: dict[Any, Any] | Pairs) -> tuple[list[Any], list[Any]]:
         for pair in table:
             rest += pair
         return [], rest
+    items_too = 1 in table
     for key, value in table.items():  # type: ignore[union-attr]  # Pairs are done
-        if type(key) is not str:
+        if type(key) is not str and (items_too or type(key) is not int):
             break
         if value is not None:
             rest += key, value
     else:
         return [], rest
+    names = [_name(key) for key in table if isinstance(key, str | bytes)]
+    if len(set(names)) < len(names):
+        raise SeriError("two keys of a dict are one in Lua, whose strings are bytes")
     pairs = [(_key(key), value) for key, value in table.items() if value is not None]  # type: ignore[union-attr]
     numbered = {key: value for key, value in pairs if isinstance(key, int) and not isinstance(key, bool)}
     items: list[Any] = []
@@ -188,7 +198,7 @@ def _parts(table: dict[Any, Any] | Pairs) -> tuple[list[Any], list[Any]]:
         items.append(numbered[n])
     rest = []
     for key, value in pairs:
-        if not (key in numbered and not isinstance(key, bool) and 0 < key < n):
+        if isinstance(key, bool) or key not in numbered or not 0 < key < n:
             rest += key, value
     return items, rest
 
@@ -218,14 +228,13 @@ def _plain(value: Any) -> Any:
 
 def _place(values: tuple[Any, ...], chain: tuple[Any, ...]) -> str:
     """Where the last of a chain of values is, each in the one before: `argument 1, [2]["name"]`."""
-    inside: Any = values
-    path = ""
-    for depth, value in enumerate(chain):
+    inside: Any = chain[0]
+    path = f"argument {next(i for i, one in enumerate(values, 1) if one is inside)}"
+    for value in chain[1:]:
+        if type(inside) not in (dict, list, tuple, Pairs):
+            break  # what follows is what was written in its place
         pairs = inside.items() if type(inside) is dict else inside if type(inside) is Pairs else enumerate(inside)
-        name = next((f"[{shown(key)}]" for key, one in pairs if one is value), "[a key]")
-        path = f"argument {int(name[1:-1]) + 1}" if not depth else path + name
-        if type(value) not in (dict, list, tuple, Pairs):
-            break
+        path += next((f"[{shown(key)}]" for key, one in pairs if one is value), "[a key]")
         inside = value
     return path if len(path) <= 200 else f"{path[:100]}…{path[-99:]}"
 
@@ -247,69 +256,52 @@ def unpack(data: bytes | bytearray | memoryview, strings: str = "str") -> tuple[
     if not isinstance(data, bytes):
         data = _bytes(data)
     text = strings == "str"
+    size = len(data)
+    read = data + b"\7" if size < 4096 else data  # what is no tag ends the loop sooner than an exception does
     stack: list[tuple[Any, ...]] = []  # of the tables that are open around this one
     values: list[Any] = []  # of this one: its items, then its keys and values in turn
     left = 1 << 62  # items to come; below 0 these are pairs: even before a key, odd before its value
     items: list[Any] = []  # of this one, when its pairs are being read
     odd = False  # whether something in it is nil, or a key of it neither string nor integer
-    i = 0
+    i = 0  # of a tag: behind a value once it is whole
     try:
         while True:
-            tag = data[i]
-            i += 1
+            tag = read[i]
             kind = tag & 7
-            if kind == SHORT_STRING or kind == LONG_STRING:  # noqa: SIM109  # no tuple: this line is run for each value
-                if kind == SHORT_STRING:
-                    end = i + (tag >> 3)
-                elif tag == 0x15:
-                    end = i + 2 + _read_word(data, i)[0]
-                    i += 2
-                elif tag == 0x25:
-                    end = i + 4 + _read_size(data, i)[0]
-                    i += 4
-                else:
-                    raise StructError
-                if not text:
-                    values.append(data[i:end])
-                else:
+            if kind == 4:
+                end = i + 1 + (tag >> 3)
+                if text:
                     try:
-                        values.append(data[i:end].decode())
+                        values.append(read[i + 1 : end].decode())
                     except UnicodeDecodeError:
-                        values.append(data[i:end].decode("utf-8", "surrogateescape"))
+                        values.append(read[i + 1 : end].decode("utf-8", "surrogateescape"))
+                else:
+                    values.append(read[i + 1 : end])
                 i = end
-            elif kind == NUMBER:
+            elif kind == 2:
                 if tag == 0x0A:
-                    i += 1
-                    values.append(data[i - 1])
+                    values.append(read[i + 1])
+                    i += 2
+                elif tag == 0x12:
+                    values.append(read[i + 1] | read[i + 2] << 8)
+                    i += 3
                 elif tag == 0x02:
                     values.append(0)
-                elif tag == 0x12:
-                    values += _read_word(data, i)
-                    i += 2
+                    i += 1
                 elif tag == 0x22:
-                    values += _read_dword(data, i)
-                    i += 4
-                elif tag == 0x32:
-                    values += _read_qword(data, i)
-                    i += 8
+                    values.append(_read_dword(read, i + 1)[0])
+                    i += 5
                 elif tag == 0x42:
-                    values += _read_real(data, i)
-                    i += 8
+                    values.append(_read_real(read, i + 1)[0])
+                    i += 9
                     odd = odd or (left < 0 and not left & 1)
+                elif tag == 0x32:
+                    values.append(_read_qword(read, i + 1)[0])
+                    i += 9
                 else:
-                    raise StructError
-            elif kind == TABLE:
-                if len(stack) == READ_DEPTH:
-                    raise StructError
-                stack.append((values, left, items, odd))
-                left = tag >> 3
-                if left == 31:
-                    left, i = _count(data, i)
-                values, items, odd = [], [], False
-                if left == 0:
-                    left = -2
-                continue
-            elif kind == NIL:
+                    break
+            elif kind == 0:
+                i += 1
                 if left >= 0 or left & 1:
                     values.append(None)
                     odd = True
@@ -324,23 +316,41 @@ def unpack(data: bytes | bytearray | memoryview, strings: str = "str") -> tuple[
                     values, left, items, odd = stack.pop()
                     values.append(table)
                     odd = odd or (left < 0 and not left & 1)
-            elif kind == BOOLEAN:
+            elif kind == 6:
+                if len(stack) == READ_DEPTH:
+                    break
+                stack.append((values, left, items, odd))
+                left = tag >> 3
+                i += 1
+                if left == 31:
+                    left, i = _count(read, i)
+                values, items, odd = [], [], False
+                if left == 0:
+                    left = -2
+                continue
+            elif kind == 1:
                 values.append(tag > 7)
+                i += 1
                 odd = odd or (left < 0 and not left & 1)
-            elif kind == USERDATA:
-                values.append(LightUserdata(*_read_pointer(data, i)))
-                i += 8
+            elif kind == 5 and tag in (0x15, 0x25):
+                start = i + (3 if tag == 0x15 else 5)
+                end = start + (_read_word if tag == 0x15 else _read_size)(read, i + 1)[0]
+                string = read[start:end]
+                values.append(_text(string) if text else string)
+                i = end
+            elif kind == 3:
+                values.append(LightUserdata(*_read_pointer(read, i + 1)))
+                i += 9
                 odd = odd or (left < 0 and not left & 1)
             else:
-                raise StructError
+                break
             left -= 1
             if left == 0:
                 items, values, left = values, [], -2
-    except IndexError:
-        if i == len(data) and not stack:
-            return tuple(values)
-    except StructError:
+    except (IndexError, StructError):
         pass
+    if i == size and not stack:
+        return tuple(values)
     for _ in walk(data):
         pass
     raise AssertionError("what is right to walk is right to unpack")
@@ -350,6 +360,13 @@ def _bytes(data: Any) -> bytes:
     if not isinstance(data, bytearray | memoryview):
         raise SeriError(f"unpack takes bytes, not {shown(data)}")
     return bytes(data)
+
+
+def _text(string: bytes) -> str:
+    try:
+        return string.decode()
+    except UnicodeDecodeError:
+        return string.decode("utf-8", "surrogateescape")
 
 
 def _count(data: bytes, i: int) -> tuple[int, int]:
@@ -380,7 +397,7 @@ def _table(items: list[Any], rest: list[Any]) -> Any:
             table.pop(key, None)
         else:
             table[key] = value
-    return _listed(table) if seen.get(1) is not bool else table
+    return table if table and seen.get(1) is bool else _listed(table)
 
 
 def _listed(table: dict[Any, Any]) -> Any:

@@ -208,6 +208,7 @@ class _Run:
             new.settle()
             new.world = deepcopy(new.world)  # without what closing asks
             node.close()
+        new.snapshot |= {"ends": ends} if (ends := self._recorded.snapshot.get("ends")) else {}
         k = bisect.bisect_right(self._recorded.stamps[0], len(new))
         new.stamps = tuple(column[:k] for column in self._recorded.stamps)  # type: ignore[assignment]
         return Replay(new, self._divergence)

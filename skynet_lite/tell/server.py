@@ -10,8 +10,10 @@ from typing import Any
 from ..core.context import Context
 from ..core.locks import guarded, with_lock
 from ..core.message import PTYPE_ERROR, PTYPE_RESPONSE, PTYPE_SOCKET, SOCKET_NAMES, Message
+from ..core.outside import join
 from ..core.places import here, stack_of, stack_of_error
 from ..core.report import Warned
+from ..core.socket_slots import CONNECTING, PACCEPT
 from ..core.timer import ticks
 from ..skynet.coroutine import running
 from .observe import observe
@@ -122,6 +124,23 @@ class TellingServer:
         self.emit(("clock", 0, self.clock.ticks))
 
 
+def ends(sockets: Any) -> dict[str, Any]:
+    """Of a snapshot: the connections that are open, each as `_ends` tells it."""
+    found = {s.id: list(told) for s in sockets._sockets.values() if (told := _ends(s)) is not None}
+    return {"ends": found} if found else {}
+
+
+def _ends(s: Any) -> tuple[str, str, int, int] | None:
+    """Where both ends of a connection are, ours first, and how many bytes it has brought and taken; None of others.
+
+    Asked past the outside: it is for whoever reads the recording, and nothing that the node goes by.
+    """
+    try:
+        return (join(s.sock.getsockname()), s.peer, s.read_bytes, s.write_bytes) if s.peer and not s.udp else None
+    except (AttributeError, OSError):  # of a replay; gone already
+        return None
+
+
 class TellingSockets:
     """The class of a socket server that tells."""
 
@@ -139,12 +158,13 @@ class TellingSockets:
 
     def _reserve(self: Any, opaque: int, sock: Any) -> Any:
         s = self.plain._reserve(self, opaque, sock)
-        self.emit(("socket", opaque, s.id, s.state))
+        self.emit(("socket", opaque, s.id, s.state, None))
         return s
 
     def _set_state(self: Any, s: Any, state: str) -> None:
+        new = state == PACCEPT or s.state == CONNECTING
         self.plain._set_state(self, s, state)
-        self.emit(("socket", s.opaque, s.id, state))
+        self.emit(("socket", s.opaque, s.id, state, _ends(s) if new else None))
 
     def _ready(self: Any, s: Any, mask: int) -> None:
         self.emit(("ready", s.opaque, s.id, mask))

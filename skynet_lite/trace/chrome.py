@@ -19,7 +19,7 @@ from typing import Any
 
 from .film import Film
 from .golden import BOOT
-from .kinds import Event, command, rule_for
+from .kinds import Event, command, rule_for, world
 from .parked import parked
 from .shapes import number
 from .text import line, printable
@@ -36,13 +36,13 @@ _SLICES = {
     "push": ("{service}", _MAILBOX, "push {mail}", "message"),
     **dict.fromkeys(("message", "load", "handled"), ("{service}", _MAILBOX, "take {mail}", "message")),
     "timer_set": ("{service}", "{in}", "set timer {session}", "timer"),
-    "timer_fired": (_NODE, "timer", "timer {session} of {service} fires", "timer"),
+    "timer_fired": ("{node}", "timer", "timer {session} of {service} fires", "timer"),
     "driver": ("{service}", "{co}", "driver.{command}({id})", "socket"),
     "write": ("{service}", "{co}", "write {sent} bytes to socket {id}", "socket"),
-    "command": (_NODE, "socket server", "{command} socket {id}", "socket"),
-    "ready": (_NODE, "socket server", "socket {id} ready: {ready}", "socket"),
-    "socket": (_NODE, "socket server", "socket {id} is {state}", "socket"),
-    "client": (_WORLD, "{client}", "{did}", "client"),
+    "command": ("{node}", "socket server", "{command} socket {id}", "socket"),
+    "ready": ("{node}", "socket server", "socket {id} ready: {ready}", "socket"),
+    "socket": ("{node}", "socket server", "socket {id} is {state}", "socket"),
+    "client": ("{world}", "{client}", "{did}", "client"),
 }
 """What happens at once: kind → process, thread, name and category of its slice."""
 _SCALE = "ts = time of the run in µs (a virtual tick is 10 000) + number of the event"
@@ -117,7 +117,7 @@ class _Writer:
         for process, pid in self.pids.items():
             name = self.names.get(process, "")
             say("process_name", pid, 0, name=f"{name} {process}".strip() if name != process else process)
-            first = {_WORLD: 0, _NODE: 1}.get(process, 3 if name in BOOT else 2)
+            first = {_WORLD: 0, _NODE: 1}.get(process.rpartition(" ")[2], 3 if name in BOOT else 2)
             say("process_sort_index", pid, 0, sort_index=1000 * first + pid)
         for (process, thread), tid in self.lanes.items():
             say("thread_name", self.pids[process], tid, name="mailbox, main" if thread == _MAILBOX else thread)
@@ -133,6 +133,7 @@ class _Writer:
         """Something that happens at once."""
         fields = {
             **e, "service": service, "mail": _mail(e), "ready": ", ".join(e.get("what", ())),
+            "node": world(e, _NODE), "world": world(e, _WORLD),
             "whom": e.get("co") or "?", "how": "" if e.get("queued") else ": not sleeping",
             "did": f"{e.get('action')} {e.get('detail')}".strip(),
         }  # fmt: skip
@@ -170,7 +171,8 @@ class _Writer:
         """The arrow from its cause, if both are drawn, and not in the same lane."""
         cause = e.get("cause")
         if cause in self.drawn and n in self.drawn and self.drawn[cause] != self.drawn[n]:
-            name = {"resume": e.get("by"), "command": f"driver.{e.get('command')}", "timer_fired": "timer"}.get(e["e"])
+            name = {"resume": e.get("by"), "command": f"driver.{e.get('command')}", "timer_fired": "timer",
+                    "ready": "wire"}.get(e["e"])  # fmt: skip
             for ph, number, more in (("s", cause, {}), ("f", n, {"bp": "e"})):
                 lane = self.drawn[number]
                 self.put(ph, lane, self.moments[number], str(name or _mail(e)), cat="cause", id=n, **more)
@@ -206,7 +208,7 @@ class _Writer:
 
     def on_mark(self, n: int, e: Event, service: str) -> None:
         outside = not service and e["co"] == "main"
-        lane = self.lane(_WORLD if outside else service, "marks" if outside else e["co"])
+        lane = self.lane(world(e, _WORLD) if outside else service, "marks" if outside else e["co"])
         self.put("i", lane, self.moments[n], e["text"], cat="mark", s="g" if outside else "t", args={"event": n})
 
     def on_table(self, n: int, e: Event, service: str) -> None:
@@ -237,4 +239,6 @@ def _microseconds(trace: Film) -> list[int]:
     if trace.stamps[0]:
         return [round(trace.seconds(i) * 1e6) + n for i, n in enumerate(trace.numbers)]
     ticks, first = trace.ticks(), int(trace.snapshot.get("now", 0))
+    if len(trace.nodes) > 1:  # whose clocks are not one
+        return list(trace.numbers)
     return [(ticks[n] - first) * 10_000 + n for n in trace.numbers]

@@ -56,6 +56,11 @@ class Diff:
         self._bare = any(t.probed and not any("body" in e or "data" in e for e in t.events) for t in (left, right))
         self._shown: tuple[dict[int, Event], dict[int, Event]] = ({}, {})
         self._titles: dict[int, tuple[str, str]] = {}  # index of a row → what begins there, left and right
+        if left.nodes.keys() != right.nodes.keys():
+            nodes = [", ".join(filter(None, t.nodes)) or told("diff.nobody") for t in (left, right)]
+            raise ValueError(
+                f"these are traces of different nodes: {nodes[0]}; {nodes[1]}. Merge both, by the same names"
+            )
         if left.origin or right.origin:
             self._by_service(names or {})
         elif names:

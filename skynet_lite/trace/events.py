@@ -47,6 +47,7 @@ class Builder:
     """
 
     def __init__(self, snapshot: dict[str, Any], places: Places, sent: list[int] | None = None) -> None:
+        self._snapshot = snapshot
         self._places = places
         self._sent = sent  # for a World
         self.events: list[Event] = []
@@ -222,6 +223,9 @@ class Builder:
         self._outer = len(self.events)
 
     def _socket(self, event: Event, service: str, rest: list[Any]) -> int | None:
+        (ends,) = rest
+        if ends is not None:  # beside the events, as the time is: a port is not the same in two runs
+            self._snapshot.setdefault("ends", {})[event["id"]] = list(ends)
         return self._outer
 
     def _write(self, event: Event, service: str, rest: list[Any]) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 from ..doors import door
 from .film import Film
 from .golden import is_recording, read_recording
+from .kinds import node_of
 from .schema import TraceError, wrong_event, wrong_extras, wrong_tables
-from .shapes import NUMBERED
+from .shapes import NUMBERED, home
 from .world import decode, encode
 
 FORMAT = "skynet_lite trace"
@@ -114,7 +115,7 @@ def _read(path: Path) -> dict[str, Any]:
     stamps: Any = data.get("stamps") or ([], [], [])
     odd = wrong_tables(snapshot)
     wrong = wrong_extras(sources, stamps, origin, missing) or (odd and f"its tables are not those of a node: {odd}")
-    if wrong := wrong or _wrong_events(events, data.get("stacks")):
+    if wrong := wrong or _wrong_events(events, data.get("stacks")) or _strays(events, snapshot):
         raise TraceError(f"was edited: {wrong}")
     return {
         "events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps),
@@ -152,10 +153,17 @@ def _wrong_events(events: list[Any], stacks: Any) -> str | None:
     return None
 
 
+def _strays(events: list[Any], snapshot: dict[str, Any]) -> str | None:
+    """Whether something belongs to a node that is not there."""
+    named = {*map(node_of, events), *map(home, snapshot.get("services", ()))}
+    strays = named - snapshot.get("nodes", {"": None}).keys()
+    return f"there is no node {min(strays)!r}" if strays else None
+
+
 def _wrong_recording(data: dict[str, Any]) -> str | None:
     peers = data.get("peer_events", {})
-    for names in (data["services"], data.get("started_later", [])):
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    for names in (data["services"], data.get("started_later", []), [*peers]):
+        if not isinstance(names, list) or not all(isinstance(name, str) and not home(name) for name in names):
             return "its services are odd"
     if not isinstance(peers, dict) or not all(isinstance(one, list) for one in (data["events"], *peers.values())):
         return "its events are no lists"

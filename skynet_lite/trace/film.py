@@ -10,7 +10,8 @@ import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self, overload
 
-from .kinds import Event, full_address, name_of
+from .kinds import Event, full_address, name_of, node_of
+from .shapes import home
 from .state import Tables
 from .tape import Stamps, Tape
 from .world import World
@@ -79,8 +80,27 @@ class Film:
 
     @property
     def skynet(self) -> str:
-        """The dialect of its node: "1.1", that of v1.1.0, or "1.8", today's."""
-        return str(self.whole.snapshot.get("skynet", "1.1"))
+        """The dialect of its node: "1.1", that of v1.1.0, or "1.8", today's; "1.1, 1.8" of nodes that differ."""
+        return ", ".join(sorted({str(node.get("skynet", "1.1")) for node in self.nodes.values()}))
+
+    def dialect(self, service: str) -> str:
+        """That of the node of one service."""
+        return str(self.nodes.get(home(service), {}).get("skynet", "1.1"))
+
+    @property
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """Name → what the tables of a node began with; the only one has no name."""
+        snapshot = self.whole.snapshot
+        nodes: dict[str, dict[str, Any]] = snapshot.get("nodes") or {"": {**snapshot, "origin": self.origin}}
+        return nodes
+
+    @property
+    def foreign(self) -> set[str]:
+        """The nodes that are a real skynet."""
+        return {name for name, node in self.nodes.items() if node.get("origin")}
+
+    def _of_nodes(self, table: str) -> dict[str, Any]:
+        return {service: value for node in self.nodes.values() for service, value in node.get(table, {}).items()}
 
     @property
     def probed(self) -> bool:
@@ -127,7 +147,7 @@ class Film:
 
     def cuts(self) -> tuple[list[str], list[str]]:
         """Services of which the end is not known: whose streams end inside a message; of which nothing was written."""
-        names, found = self.names(), self.whole.snapshot.get("cut", {})
+        names, found = self.names(), self._of_nodes("cut")
         called = {a: f"{names[a]} {a}" if names.get(a) else a for a in found}
         nothing = [called[a] for a, (_, _, how) in found.items() if how == "empty"]
         inside = [one for one in called.values() if one not in nothing]
@@ -135,7 +155,7 @@ class Film:
 
     def workers(self) -> dict[str, int]:
         """Address → number of its worker, of every service that the trace has seen; empty with one worker."""
-        workers = dict(self.snapshot.get("workers", {}))
+        workers = self._of_nodes("workers")
         return workers | {e["service"]: e["worker"] for e in self.whole.events if "worker" in e}
 
     def source_line(self, place: str) -> str:
@@ -157,7 +177,8 @@ class Film:
         if numbers:
             k = max(0, bisect.bisect_right(numbers, self.numbers[i]) - 1)
             return (began[k] - ended[0]) / 1e9
-        return (self.ticks()[self.numbers[i]] - int(self.snapshot.get("now", 0))) / 100
+        n = self.numbers[i]
+        return (self.ticks()[n] - int(self.nodes[node_of(self.whole.events[n])].get("now", 0))) / 100
 
     def took(self, i: int) -> float | None:
         """How long the dispatch of message `i` took, in seconds; None if no real clock saw it."""
@@ -168,12 +189,13 @@ class Film:
         return (ended[k] - began[k - 1]) / 1e9 if 0 < k < len(numbers) else None
 
     def ticks(self) -> list[int]:
-        """The virtual tick of each event of the whole."""
-        ticks, now = [], int(self.snapshot.get("now", 0))
+        """The virtual tick of each event of the whole, on its own node."""
+        ticks, now = [], {name: int(node.get("now", 0)) for name, node in self.nodes.items()}
         for event in self.whole.events:
+            node = node_of(event)
             if event["e"] == "clock":
-                now = event["tick"]
-            ticks.append(now)
+                now[node] = event["tick"]
+            ticks.append(now[node])
         return ticks
 
     # ---- tables
@@ -199,7 +221,7 @@ class Film:
 
     def tables(self) -> Tables:
         """The tables before the first event, ready to be moved on (state.py)."""
-        return Tables(self.snapshot, foreign=bool(self.origin))
+        return Tables(self.snapshot, self.foreign)
 
     # ---- parts
 
@@ -281,7 +303,7 @@ class Film:
         found: set[str] = set()
         for one in [services] if isinstance(services, (str, int)) else list(services):
             text = full_address(one)
-            these = {a for a, name in names.items() if text in (a, name)}
+            these = {a for a, name in names.items() if text in (a, name, home(a) or a)}
             if not these:
                 known = ", ".join(f"{a} {name}" for a, name in sorted(names.items()))
                 raise ValueError(f"no service {one!r} in this trace; it knows {known or 'none'}")

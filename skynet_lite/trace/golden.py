@@ -12,7 +12,7 @@ from typing import Any
 
 from .film import Film
 from .kinds import KINDS, Event, full_address
-from .shapes import service_tables
+from .shapes import home, service_tables
 
 MAIN = ("message", "co_create", "resume", "yield", "wakeup", "mark", "co_error", "send")
 DETAIL = ("table", "wakeup_skip", "dispatch_failed")
@@ -36,7 +36,8 @@ def golden(
     """The events of a service, each with its number in the whole; `names`: addresses of others → their labels."""
     kinds = MAIN + DETAIL if detail else MAIN
     service = full_address(addr)
-    launcher = next((address for address, name in film.names().items() if name == "launcher"), ".launcher")
+    launchers = (a for a, name in film.names().items() if name == "launcher" and home(a) == home(service))
+    launcher = next(launchers, ".launcher")
     labels = {launcher: "launcher", **{full_address(a): name for a, name in (names or {}).items()}, service: "self"}
     sockets: dict[int, str] = {}  # id → label
     alive: set[int] = set()
@@ -71,7 +72,9 @@ def golden(
                 shown.pop("size", None)
         elif event["e"] == "co_error":
             shown["error"] = next((says for ours, says in _SAYS.items() if ours in event["error"]), event["error"])
-        elif event.get("command") in ("KILL", "TRACE") or (event.get("by") == "suspend" and film.skynet != "1.1"):
+        elif event.get("command") in ("KILL", "TRACE") or (
+            event.get("by") == "suspend" and film.dialect(service) != "1.1"
+        ):
             continue  # today skynet does that without a switch
         elif "token" in event:
             shown["co"] = f"token{event['token']}"

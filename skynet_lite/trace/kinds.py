@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Any, NamedTuple
 
-from .shapes import ENTRIES, SERVICE, service_tables, twin
+from .shapes import ENTRIES, SERVICE, home, is_address, service_tables, twin
 from .steps import Steps
 from .values import whole
 
@@ -47,9 +47,10 @@ def name_of(label: str) -> str:
 
 
 def full_address(text: int | str) -> str:
-    """An address as events have it, of a number or of `:8`; a name stays."""
+    """An address as events have it, of a number, of `:8` or `A:8`; a name stays."""
     text = address(text)
-    return f":{int(text[1:], 16):08x}" if text.startswith(":") else text
+    short = re.fullmatch("(.*:)([0-9a-f]+)", text)
+    return f"{short[1]}{int(short[2], 16):08x}" if short is not None else text
 
 
 def coroutine(n: int) -> str:
@@ -59,6 +60,16 @@ def coroutine(n: int) -> str:
 def runtimes(place: str) -> bool:
     """Whether a place is in the runtime, ours or skynet's own library. Labels of a program have no suffix."""
     return place.rpartition(":")[0].endswith((".py", ".lua"))
+
+
+def node_of(event: Event) -> str:
+    """The node that an event belongs to; "" if there is one only."""
+    return event["node"] if "node" in event else home(event.get("service", ""))
+
+
+def world(event: Event, what: str) -> str:
+    """What a node has one of, the timer say, by a name of its own."""
+    return f"{node_of(event)} {what}".strip()
 
 
 def ptype_name(ptype: int) -> str:
@@ -88,7 +99,7 @@ def fields(spec: str) -> list[Field]:
     return [Field(m[1], _TYPES[m[2]][0], bool(m[3]), _TYPES[m[2]][1]) for m in found if m is not None]
 
 
-COMMON = fields("service:s? cause:i? at:s? stack:l?")
+COMMON = fields("service:s? node:s? cause:i? at:s? stack:l?")
 """Fields that any event may have."""
 
 
@@ -209,60 +220,61 @@ def _born(t: Steps, service: str, e: Event) -> None:
     name = name_of(e["label"])
     t.born(service, service_tables(name) if e["label"].startswith("snlua") else {"name": name, "mailbox": []})
     if "worker" in e:
-        t.put("", "workers", service, e["worker"])
+        t.put(home(service), "workers", service, e["worker"])
 
 
 def _begun(t: Steps, service: str, e: Event) -> None:
     t.born(service, service_tables(e["name"]) | twin(e["tables"]))
     for session in e["timers"]:
-        t.push("", "timers", [0, service, session])  # when they fire, only skynet's timer knows
+        t.push(home(service), "timers", [0, service, session])  # when they fire, only skynet's timer knows
 
 
 def _lost(t: Steps, service: str, e: Event) -> None:
     t.gone(service)
-    for timer in [timer for timer in t.all["timers"] if timer[1] == service]:
-        t.take("", "timers", timer)
+    for timer in [timer for timer in t.table(home(service), "timers") if timer[1] == service]:
+        t.take(home(service), "timers", timer)
 
 
 def _gone(t: Steps, service: str, e: Event) -> None:
     t.gone(service)
-    t.take("", "global_queue", service)
+    t.take(home(service), "global_queue", service)
 
 
 def _pushed(t: Steps, service: str, e: Event) -> None:
     t.push(service, "mailbox", mail_label(e))
     if e.get("queued"):
-        t.push("", "global_queue", service)
+        t.push(home(service), "global_queue", service)
 
 
 def _sent(t: Steps, service: str, e: Event) -> None:
     """Of a node of ours a push follows. Of a real skynet we know no more than this, and only of who is recorded."""
     to = e["to"]
-    if t.foreign and e["session"] is not None and to[:1] == ":" and t.table(to, "session_coroutine_id") is not None:
+    known = home(service) in t.foreign and e["session"] is not None and is_address(to)
+    if known and t.table(to, "session_coroutine_id") is not None:
         t.push(to, "mailbox", f"{e['ptype']} {e['session']} {service}")
 
 
 def _taken(t: Steps, service: str, e: Event) -> None:
-    if t.foreign and "ptype" in e:  # there may be others before it, of which nobody has told
+    if home(service) in t.foreign and "ptype" in e:  # there may be others before it, of which nobody has told
         t.take(service, "mailbox", f"{e['ptype']} {e['session']} {e['source']}")
         if (e["ptype"], e["source"]) == ("response", ":00000000"):
             _timer_fired(t, service, e)
     else:
         t.pop(service, "mailbox")
-    t.take("", "global_queue", service)
+    t.take(home(service), "global_queue", service)
     if e["e"] == "message":
         t.request[service] = (e["session"], e["source"])
 
 
 def _requeued(t: Steps, service: str, e: Event) -> None:
     if service in t.all["services"]:
-        t.push("", "global_queue", service)
+        t.push(home(service), "global_queue", service)
 
 
 def _created(t: Steps, service: str, e: Event) -> None:
     if e["how"] == "pool":
         t.take(service, "coroutine_pool", e["co"])
-    if t.foreign and e["for"] == "fork":
+    if home(service) in t.foreign and e["for"] == "fork":
         t.push(service, "fork_queue", e["co"])
 
 
@@ -342,18 +354,28 @@ def _in_queue(t: Steps, service: str, op: str, number: Any, co: Any) -> None:
         t.drop(service, "queue", number)
 
 
+def _timer_set(t: Steps, service: str, e: Event) -> None:
+    if e["tick"]:
+        t.push(home(service), "timers", [e["tick"], service, e["session"]])
+
+
 def _timer_fired(t: Steps, service: str, e: Event) -> None:
-    for n, timer in enumerate(t.all["timers"]):
+    for n, timer in enumerate(t.table(home(service), "timers")):
         if timer[1:] == [service, e["session"]]:
-            t.pop("", "timers", n)
+            t.pop(home(service), "timers", n)
             return
+
+
+def _ordered(t: Steps, service: str, e: Event) -> None:
+    if home(service) not in t.foreign:
+        t.push(home(service), "commands", [e["command"], e["id"]])
 
 
 def _socket(t: Steps, service: str, e: Event) -> None:
     if e["state"] == "invalid":
-        t.drop("", "sockets", e["id"])
+        t.drop(home(service), "sockets", e["id"])
     else:
-        t.put("", "sockets", e["id"], [e["state"], service])
+        t.put(home(service), "sockets", e["id"], [e["state"], service])
 
 
 # --------------------------------------------------------------------------- the kinds
@@ -390,15 +412,15 @@ KINDS = {kind.name: kind for kind in (
     Kind("log", "text:s", lambda e: f"log       {_short(e['text'].splitlines()[0] if e['text'] else '')}"),
     Kind("timer_set", "service:s session:i tick:i in:co @",
          lambda e: f"timer     set session {e['session']}" + (f" tick {e['tick']}" if e["tick"] else " at once"),
-         lambda t, service, e: t.push("", "timers", [e["tick"], service, e["session"]]) if e["tick"] else None),
+         _timer_set),
     Kind("timer_fired", "service:s session:i tick:i", "timer     fired session {session}", _timer_fired),
-    Kind("clock", "tick:i", "clock     tick {tick}", lambda t, service, e: t.set_clock(e["tick"])),
-    Kind("driver", "command:s id:i @ | co:s", "driver    {command} socket {id}",
-         lambda t, service, e: None if t.foreign else t.push("", "commands", [e["command"], e["id"]])),
+    Kind("clock", "tick:i", "clock     tick {tick}", lambda t, service, e: t.set_clock(node_of(e), e["tick"])),
+    Kind("driver", "command:s id:i @ | co:s size:i?", "driver    {command} socket {id}",
+         _ordered),
     Kind("command", "command:s id:i", "socket    takes {command} of socket {id}",
-         lambda t, service, e: t.pop("", "commands")),
+         lambda t, service, e: t.pop(home(service), "commands")),
     Kind("ready", "id:i what:mask", lambda e: f"socket    {e['id']} is ready: {', '.join(e['what'])}"),
-    Kind("socket", "id:i state:s", "socket    {id} becomes {state}", _socket),
+    Kind("socket", "id:i state:s +", "socket    {id} becomes {state}", _socket),
     Kind("write", "id:i sent:i size:i @ | co:s", "write     socket {id} {sent} of {size} bytes"),
     Kind("client", "client:s action:s detail:s", "{client}  {action} {detail}"),
     # Of a real skynet.

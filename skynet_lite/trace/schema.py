@@ -78,9 +78,14 @@ def wrong_tables(snapshot: Any) -> str | None:
     """What is wrong with the tables a trace begins with, or None."""
     if not isinstance(snapshot, dict):
         return "they are none"
-    for name, shape in NODE.items():
-        if name in snapshot and not fits(snapshot[name], shape):
-            return f"{name} is odd"
+    if "nodes" in snapshot and not (snapshot["nodes"] and fits(snapshot["nodes"], {str: dict})):
+        return "nodes is odd"
+    for node in snapshot.get("nodes", {"": snapshot}).values():
+        for name, shape in NODE.items():
+            if name in node and not fits(node[name], shape):
+                return f"{name} is odd"
+        if missing := [name for name in ("timers", "sockets") if node is not snapshot and name not in node]:
+            return f"a node has no {missing[0]}"
     services = snapshot.get("services", {})
     if not fits(services, {str: dict}):
         return "services is odd"

@@ -14,10 +14,12 @@ from .values import whole
 
 NODE: dict[str, Any] = {
     "global_queue": [str], "timers": [(int, str, int)], "sockets": {int: (str, str)}, "commands": [(str, int)],
-    "now": int, "workers": {str: int}, "skynet": str, "cut": {str: (str, int, str)},
+    "now": int, "workers": {str: int}, "skynet": str, "cut": {str: (str, int, str)}, "origin": str,
+    "ends": {int: (str, str, int, int)},
 }  # fmt: skip
-_SOME = ("workers", "skynet", "cut")
-"""Of several workers; of a node that speaks another dialect than that of v1.1.0; of streams that were cut."""
+_SOME = ("workers", "skynet", "cut", "origin", "ends")
+"""Of several workers; of a node that speaks another dialect than that of v1.1.0; of streams that were cut; of one of
+several nodes; where connections begin, what is no table that changes (merge.py)."""
 SERVICE: dict[str, Any] = {
     "name": str, "mailbox": [str], "session_id_coroutine": {int: str}, "sleep_session": {str: int},
     "wakeup_queue": [str], "fork_queue": [str], "error_queue": [int], "watching_session": {int: str},
@@ -36,6 +38,25 @@ ENTRIES: dict[str, tuple[str, ...]] = {
     "unresponse": ("address", "session"), "dead_service": ("", "address"),
 }  # fmt: skip
 """By which fields an event `table` names an entry: its key, which is always there, and what it maps to."""
+
+
+def home(service: str) -> str:
+    """The node of a service: "A" of `A:00000008`, where several are in one trace (merge.py); else ""."""
+    return service.rpartition(":")[0]
+
+
+def is_address(text: str) -> bool:
+    return text[-9:-8] == ":"
+
+
+def apart(tables: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tables of each node, as if it were the only one."""
+    if "nodes" not in tables:
+        return [tables]
+    services = tables["services"].items()
+    return [
+        {**own, "services": {a: t for a, t in services if home(a) == node}} for node, own in tables["nodes"].items()
+    ]
 
 
 def service_tables(name: str) -> dict[str, Any]:

@@ -27,8 +27,9 @@ class Tables(Steps):
         for t in shown["services"].values():
             if "session_coroutine_id" in t:
                 put_in_order(t)
-        shown["timers"].sort(key=lambda timer: timer[0])
-        shown["sockets"] = dict(sorted(shown["sockets"].items()))
+        for node in shown.get("nodes", {"": shown}).values():
+            node["timers"].sort(key=lambda timer: timer[0])
+            node["sockets"] = dict(sorted(node["sockets"].items()))
         return shown
 
     def copy(self) -> Tables:

@@ -6,34 +6,42 @@ that is handed them moves its own tables without knowing the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from .shapes import node_tables, twin
+from .shapes import home, node_tables, twin
 
 Step = tuple[Any, ...]
 """(kind, service, table, ...): ("put", key, value), ("drop", key), ("push", value), ("pop", index), ("clear",).
 
-`service` is "" for the tables of the node; ("born", service, tables) and ("gone", service) stand alone.
+`service` is "" for the tables of the node, the name of one of several; ("born", service, tables) and ("gone", service)
+stand alone.
 """
 
 
 class Steps:
     """`all`: the tables. What a step needs and is not there, is passed over.
 
-    `foreign`: the events are those of the real skynet, which tell less (golden.py).
+    `foreign`: the nodes whose events are those of the real skynet, which tell less (golden.py).
     `request`: service → session and source of the message that it dispatches.
     """
 
-    def __init__(self, snapshot: dict[str, Any], foreign: bool = False) -> None:
-        self.all: dict[str, Any] = node_tables() | twin(snapshot)
+    def __init__(self, snapshot: dict[str, Any], foreign: Collection[str] = ()) -> None:
+        self.all: dict[str, Any] = (node_tables() if "nodes" not in snapshot else {}) | twin(snapshot)
+        self.all.pop("ends", None)
         self.listener: Callable[[Step], Any] | None = None
         self.foreign = foreign
         self.request: dict[str, tuple[int, str]] = {}
 
     def table(self, service: str, table: str) -> Any:
-        home = self.all if service == "" else self.all["services"].get(service)
-        return None if home is None else home.get(table)
+        return self.owner(service).get(table)
+
+    def owner(self, service: str) -> dict[str, Any]:
+        """The tables of a service, or of a node; none if it is not there."""
+        if service == "":
+            return self.all
+        found: dict[str, Any] = self.all["services"].get(service) or self.all.get("nodes", {}).get(service, {})
+        return found
 
     def tell(self, *step: Any) -> None:
         if self.listener is not None:
@@ -46,11 +54,11 @@ class Steps:
     def gone(self, service: str) -> None:
         if self.all["services"].pop(service, None) is not None:
             self.tell("gone", service)
-            self.drop("", "workers", service)
+            self.drop(home(service), "workers", service)
 
-    def set_clock(self, tick: int) -> None:
-        self.all["now"] = tick
-        self.tell("put", "", "now", None, tick)
+    def set_clock(self, node: str, tick: int) -> None:
+        self.owner(node)["now"] = tick
+        self.tell("put", node, "now", None, tick)
 
     def put(self, service: str, table: str, key: Any, value: Any) -> None:
         t = self.table(service, table)

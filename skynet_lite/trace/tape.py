@@ -109,7 +109,8 @@ class Tape:
         """What is on it now, as a tape of its own, to be developed in another thread. Nothing may be told meanwhile."""
         with self._reading:
             taken = Tape(self._places.copy())
-            taken.told, taken.snapshot, taken.missing = self.told[:], self.snapshot, self.missing
+            taken.told, taken.missing = self.told[:], self.missing
+            taken.snapshot = {**self.snapshot, "ends": dict(self.snapshot.get("ends", {}))}  # who develops adds to it
             taken._lengths, taken._ended, taken._began = self._lengths[:], self._ended[:], self._began[:]
         return taken
 

@@ -6,6 +6,7 @@ Each question is answered in a file of its own; who draws stands above, behind a
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from ..doors import door
@@ -14,6 +15,7 @@ from .diff import Diff
 from .film import Film
 from .golden import golden
 from .kinds import Event
+from .merge import Wires, merge
 from .verdicts import SLOW, Verdicts, judge
 from .waits import Waits, Who, behind
 
@@ -86,6 +88,17 @@ class Trace(Film):
         Raises ValueError for names that are not there.
         """
         return Diff(self, other, names)
+
+    def merge(self, *others: Trace, names: Sequence[str] | None = None, wires: Wires | None = None) -> Trace:
+        """This trace and others as one, of several nodes: `Trace.merge(a, b, names=("front", "game"))` (merge.py).
+
+        Each trace keeps its order, and what a node sends comes before what another receives; clocks are not trusted.
+        Addresses get the name of their node, `front:00000008`, by default A, B, ... in the order of the arguments,
+        which is also that of the lanes. `wires`: connections that addresses do not tell, node and socket id of one
+        end → those of the other: `{("front", 3): ("game", 2)}`. Raises ValueError if the traces share no connection,
+        if no order fits, and for what cannot be merged: parts, merged traces, recordings of single services.
+        """
+        return type(self)(**merge((self, *others), names, wires))
 
     def golden(self, addr: int | str, detail: bool = True, names: dict[Any, str] | None = None) -> list[Event]:
         """The events of one service in the form of the recordings of the real skynet.

@@ -12,7 +12,7 @@ end of the trace (a call that nobody can answer any more, a circle of waits).
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from .film import Film
 from .kinds import Event, command, rule_for
 from .language import close_up, language, told
 from .parked import socket_waits
+from .shapes import apart, home
 from .state import Tables
 from .waits import Behind, Wait, Waits, Who, behind, named
 
@@ -134,7 +135,7 @@ class _Walk:
         self.ignored: set[tuple[str, int]] = set()
         self.promised: dict[tuple[str, int], tuple[int, str]] = {}  # caller and session → event, place of response()
         self.gone: set[str] = set()
-        self.sockets: dict[int, int] = {}  # socket → its last change of state
+        self.sockets: dict[tuple[str, int], int] = {}  # socket → its last change of state
         self.blamed: set[str] = set()  # whose dispatch has failed, and why is told already
         self.taken: dict[str, Event] = {}  # the message that each service dispatches
         self.woken: defaultdict[str, deque[Any]] = defaultdict(deque)  # wakeup_queue: whose sleep each entry was for
@@ -176,7 +177,7 @@ class _Walk:
         if source in services:
             waiting = services[source].get("session_id_coroutine", {}).get(session)
             return waiting is not None and waiting != "BREAK"
-        return source == ":00000000" or bool(self.trace.origin)
+        return source == ":00000000" or home(source) in self.trace.foreign
 
     def _by(self, kind: str, i: int, who: Who, place: str | None = None, **said: Any) -> Verdict:
         """What a coroutine has done, at `place` or where it yielded last."""
@@ -236,14 +237,14 @@ class _Walk:
 
     def _wakeup_skip(self, i: int, e: Event, service: str) -> Verdict | None:
         self._taken(service)
-        if self.trace.skynet != "1.1":
+        if self.trace.dialect(service) != "1.1":
             return None  # today it keeps nobody waiting
         whom = e.get("co") or told("found.token")
         return _found("woken twice", i, service, e.get("co") or "", whom=whom, name=self.name(service))
 
     def _ours(self, e: Event) -> bool:
         """Whether the runtime itself called wakeup, for one that looks at the facts when it is woken."""
-        return not e.get("at") and (not self.trace.origin or "stack" in e)
+        return not e.get("at") and (home(e["service"]) not in self.trace.foreign or "stack" in e)
 
     def _taken(self, service: str) -> Any:
         queue = self.woken[service]
@@ -323,7 +324,7 @@ class _Walk:
         return _found("did not start", i, service, place=at, **said)
 
     def _socket(self, i: int, e: Event, service: str) -> None:
-        self.sockets[e["id"]] = i
+        self.sockets[home(service), e["id"]] = i
 
 
 # --------------------------------------------------------------------------- findings that stand at the end
@@ -334,12 +335,16 @@ def standing(
 ) -> Iterator[Verdict]:
     """What the tables at one moment show. `walk`: the trace that led there, which knows reasons and events."""
     walk = walk or _Walk(Film(), SLOW)
-    waits = Waits(tables, places, behind)
+    for own in apart(tables):
+        yield from _standing(own, Waits(own, places, behind), walk)
+
+
+def _standing(tables: dict[str, Any], waits: Waits, walk: _Walk) -> Iterator[Verdict]:
     yield from _circles(waits, walk)
     if not walk.trace.origin or walk.trace.probed:  # a recording has neither mailboxes nor sockets nor timers
         yield from _unanswered(waits, walk)
         yield from _kept(tables, waits, walk)
-        yield from _rings(waits, walk)
+        yield from _rings(waits, walk, tables.get("cut", {}).keys())
         yield from _sockets(tables, walk)
         yield from _mailboxes(tables, walk)
         yield from _not_ended(tables, walk)
@@ -445,16 +450,15 @@ def _start(waits: Waits, walk: _Walk, target: Who, busy: set[str], tables: dict[
         yield _found("start not ended", walk.yields.get(target), *target, start.place, **said)
 
 
-def _rings(waits: Waits, walk: _Walk) -> Iterator[Verdict]:
+def _rings(waits: Waits, walk: _Walk, cut: Collection[str] = ()) -> Iterator[Verdict]:
     """A calls B, B calls A back, and there it stands still: not proved, for a wakeup may still come."""
     circled = {wait.who for circle in waits.circles() for wait in circle}
     inner = {wait.target for wait in waits if wait.target is not None}
-    cut = walk.tables.all.get("cut", {}).keys()
     for wait in waits:
         chain = waits.chain(wait)
         services = [one.service for one in chain if one.kind == "call"]
         last = chain[-1]
-        if cut & {one.service for one in chain}:
+        if not {one.service for one in chain}.isdisjoint(cut):
             continue
         if wait.who in inner or last.kind != "sleep" or circled & {one.who for one in chain}:
             continue
@@ -469,7 +473,7 @@ def _sockets(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:
     for id, (state, owner) in tables["sockets"].items():
         kind = {"paccept": "never started", "halfclose_read": "half closed"}.get(state)
         if kind is not None and id not in ordered:
-            yield _found(kind, walk.sockets.get(id), owner, id=id, owner=owner)
+            yield _found(kind, walk.sockets.get((home(owner), id)), owner, id=id, owner=owner)
 
 
 def _not_ended(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:

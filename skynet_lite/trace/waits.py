@@ -19,6 +19,7 @@ from ..doors import door
 from .kinds import Event, command as yields
 from .language import told
 from .parked import socket_waits
+from .shapes import apart, home, is_address
 from .text import cells, fit
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Behind = dict[tuple[str, str | int], Who]
 """Who has to go on first, where no table says it: caller and session of a start that the launcher has not answered →
 the start function; a coroutine of service_mgr that waits for a launch, a request that service_provider keeps → the
 coroutine that launches."""
-_MAIL = re.compile(r"(\S+) (\d+) (:.*)")  # mail_label: type, session, source
+_MAIL = re.compile(r"(\S+) (\d+) (\S*:.*)")  # mail_label: type, session, source
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Waits(list[Wait]):
     ) -> None:  # fmt: skip
         """`edges`: what was read elsewhere; the tables then need no more than the names of the services."""
         self.behind: Behind = behind or {}
-        super().__init__(_edges(tables, places or {}, self.behind) if edges is None else edges)
+        own = (edge for one in apart(tables) for edge in _edges(one, places or {}, self.behind))
+        super().__init__(own if edges is None else edges)
         self.names = {address: str(t.get("name", "")) for address, t in tables["services"].items()}
         self._by_who = {wait.who: wait for wait in self}
 
@@ -162,7 +164,7 @@ def behind(events: Iterable[Event], names: dict[str, str]) -> Behind:
     starts: dict[str, str] = {}  # the coroutine of each start function
     born: dict[str, tuple[str, int]] = {}
     named_in: dict[tuple[str, int], str] = {}  # what each request to service_provider is about
-    launcher = next((address for address, name in names.items() if name == "launcher"), "")
+    launchers = {home(address): address for address, name in names.items() if name == "launcher"}
     for e in events:
         kind, service = e["e"], e.get("service", "")
         if kind == "message":
@@ -173,7 +175,7 @@ def behind(events: Iterable[Event], names: dict[str, str]) -> Behind:
             asked[service, e["co"]] = last[service].get("body", [])
         elif kind in ("co_error", "kill") or (kind == "yield" and yields(e) == "EXIT"):
             asked.pop((service, e["co"]), None)
-        elif kind == "birth" and launcher in last:
+        elif kind == "birth" and (launcher := launchers.get(home(service), "")) in last:
             what, *words = map(str, last[launcher].get("body", [""]))
             if what in ("LAUNCH", "LOGLAUNCH") and f"{e['label']} ".startswith(" ".join(words[:2]) + " "):
                 born[service] = last[launcher]["source"], last[launcher]["session"]
@@ -214,7 +216,7 @@ def _edges(tables: dict[str, Any], places: dict[Who, str], behind: Behind) -> It
             state, target = answers.get((address, session), ("", None))
             if to is not None:
                 # A name, another node, a service without coroutines: what goes on there is not in the tables.
-                known = to.startswith(":") and (to not in services or "session_coroutine_id" in services[to])
+                known = is_address(to) and (to not in services or "session_coroutine_id" in services[to])
                 known = known and not cut.keys() & {address, to}
                 state = state or ("taken" if (address, session) in taken else "nobody" if known else "unknown")
                 called, starts = named(services.get(to, {}).get("name", ""), to), ""

@@ -62,7 +62,7 @@ class Density:
             s: len(tables.get("mailbox", ())) for s, tables in trace.whole.snapshot.get("services", {}).items()
         }
         self._filled = dict.fromkeys(self._services, 0)
-        self._blind = bool(trace.whole.origin)  # skynet does not tell what enters a mailbox
+        self._blind = bool(trace.whole.foreign)  # skynet does not tell what enters a mailbox
         wanted: set[str] | None = getattr(trace, "coroutines", None)
         for i, e in enumerate(trace.whole.events[: window.stop]):
             self._count(i, e["e"], e, e.get("service", ""), wanted)

@@ -252,7 +252,13 @@ class Drawing:
 
     def _colour(self, kind: str) -> str:
         t = self.theme
-        return {"dispatch_wakeup": t.resume, "wakeup": t.wakeup, "failed": t.failed, "timer": t.faint}.get(kind, t.ink)
+        return {
+            "dispatch_wakeup": t.resume,
+            "wakeup": t.wakeup,
+            "failed": t.failed,
+            "timer": t.faint,
+            "wire": t.socket,
+        }.get(kind, t.ink)
 
     def _arrows(self) -> None:
         by_style: dict[tuple[str, bool], tuple[list[Any], list[Any]]] = {}

@@ -2,6 +2,7 @@
 
 One idea: the world comes first (clients, socket server, timer), then service after
 service as they appear, each with its mailbox and its coroutines, or folded into one.
+Of several nodes each has its own world, and then its services.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..trace.golden import BOOT
+from ..trace.shapes import home
 from .forms import word
 
 if TYPE_CHECKING:
     from ..trace import Trace
 
-LaneKey = tuple[str, str]  # (service, coroutine), (service, MAILBOX), ("", SOCKET), ("", client#1), ...
+LaneKey = tuple[str, str]  # (service, coroutine), (service, MAILBOX), (node, SOCKET), (node, client#1), ...
 Services = str | int | Iterable[str | int]
 
 MAILBOX, SOCKET, TIMER, CLIENTS, FOLDED = "mailbox", "socket server", "timer", "clients", "folded"
@@ -58,26 +60,35 @@ def fitting(coroutines: list[LaneKey], acting: set[LaneKey], limit: int) -> set[
 
 
 def lanes(
-    seen: Iterable[LaneKey], clients: Collection[str], titles: dict[str, str], roles: dict[LaneKey, str]
-) -> list[Lane]:
+    seen: Iterable[LaneKey], clients: Collection[str], titles: dict[str, str], roles: dict[LaneKey, str],
+    nodes: Iterable[str] = ("",),
+) -> list[Lane]:  # fmt: skip
     """The lanes of whatever is to be seen, which is given in the order of its appearance.
 
     `titles`: what is said of each service; others have no lane. `roles`: what each coroutine was made for.
     """
-    world: dict[str, list[Lane]] = {"client": [], "socket": [], "timer": []}
-    members: dict[str, list[LaneKey]] = {}
+    world: dict[str, list[Lane]] = {f"{kind} {node}": [] for node in nodes for kind in ("client", "socket", "timer")}
+    members: dict[str, dict[str, list[LaneKey]]] = {node: {} for node in nodes}
     for key in seen:
         service, name = key
-        if not service and (name == CLIENTS or name in clients):
+        if name == CLIENTS or name in clients:
             title = word("fig.clients") if name == CLIENTS else name
-            world["client"].append(Lane(key, "client", title, word("fig.outside")))
-        elif key == ("", SOCKET):
-            world["socket"].append(Lane(key, "socket", word("fig.socket"), "epoll"))
-        elif key == ("", TIMER):
-            world["timer"].append(Lane(key, "timer", word("fig.timer"), ""))
+            world[f"client {service}"].append(Lane(key, "client", title, service or word("fig.outside")))
+        elif name == SOCKET:
+            world[f"socket {service}"].append(Lane(key, "socket", word("fig.socket"), service or "epoll"))
+        elif name == TIMER:
+            world[f"timer {service}"].append(Lane(key, "timer", word("fig.timer"), service))
         elif service in titles:
-            members.setdefault(service, []).append(key)
-    found = [lane for kind in world.values() for lane in kind]
+            members[home(service)].setdefault(service, []).append(key)
+    found = []
+    for node, services in members.items():
+        found += [lane for kind in ("client", "socket", "timer") for lane in world[f"{kind} {node}"]]
+        found += _services(services, titles, roles)
+    return found
+
+
+def _services(members: dict[str, list[LaneKey]], titles: dict[str, str], roles: dict[LaneKey, str]) -> list[Lane]:
+    found = []
     for service, keys in members.items():
         if (service, FOLDED) in keys:
             found.append(Lane((service, FOLDED), "folded", titles[service], ""))

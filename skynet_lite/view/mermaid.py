@@ -11,7 +11,7 @@ import json
 
 from ..trace.film import Film
 from ..trace.golden import BOOT
-from ..trace.kinds import Event, command, rule_for
+from ..trace.kinds import Event, command, rule_for, world
 from ..trace.parked import parked
 from ..trace.text import line
 
@@ -52,7 +52,7 @@ class _Writer:
         head = ["sequenceDiagram"]
         for kind in ("client", "socket server", "timer", ":"):
             for key, name in self.people.items():
-                if (":" if key in self.names else key.partition("#")[0]) == kind:
+                if (":" if key in self.names else key.partition("#")[0]).endswith(kind):
                     title = f"{self.names.get(key, '')} {key}" if self.names.get(key, key) != key else key
                     head.append(f"participant {name} as {escape(title.strip())}")
         return "\n    ".join(head + self.steps) + "\n"
@@ -78,9 +78,9 @@ class _Writer:
         text = f"{ptype}, session {e['session']}" if e["session"] else ptype
         if ptype == "socket":
             text = " ".join(line(e).split()).partition("message ")[2]
-            self.arrow("socket server", "->>", service, text)
+            self.arrow(world(e, "socket server"), "->>", service, text)
         elif ptype == "response" and source in (":00000000", "timer"):
-            self.arrow("timer", "->>", service, text)
+            self.arrow(world(e, "timer"), "->>", service, text)
         else:
             source = service if source == "self" else source
             if e.get("body"):
@@ -118,27 +118,30 @@ class _Writer:
             self.note(key, f"* {e['text']}")
 
     def on_driver(self, i: int, e: Event, service: str) -> None:
-        self.arrow(service, "-)", "socket server", f"{e['command']} socket {e['id']}")
+        self.arrow(service, "-)", world(e, "socket server"), f"{e['command']} socket {e['id']}")
 
     def on_write(self, i: int, e: Event, service: str) -> None:
-        self.arrow(service, "-)", "socket server", f"write {e['sent']} bytes to socket {e['id']}")
+        self.arrow(service, "-)", world(e, "socket server"), f"write {e['sent']} bytes to socket {e['id']}")
 
     def on_ready(self, i: int, e: Event, service: str) -> None:
-        self.note("socket server", f"socket {e['id']} is ready: {', '.join(e['what'])}")
+        if "cause" in e:
+            sent = self.trace.whole.events[e["cause"]]
+            self.arrow(world(sent, "socket server"), "->>", world(e, "socket server"), sent.get("command", "bytes"))
+        self.note(world(e, "socket server"), f"socket {e['id']} is ready: {', '.join(e['what'])}")
 
     def on_timer_set(self, i: int, e: Event, service: str) -> None:
         when = f"tick {e['tick']}" if e["tick"] else "at once"
-        self.arrow(service, "-)", "timer", f"timer {e['session']}, {when}")
+        self.arrow(service, "-)", world(e, "timer"), f"timer {e['session']}, {when}")
 
     def on_exit(self, i: int, e: Event, service: str) -> None:
         self.note(service, "exits")
 
     def on_client(self, i: int, e: Event, service: str) -> None:
-        text, client = f"{e['action']} {e['detail']}".strip(), e["client"]
+        text, client = f"{e['action']} {e['detail']}".strip(), world(e, e["client"])
         if e["action"] in ("recv", "eof"):
-            self.arrow("socket server", "-->>", client, text)
+            self.arrow(world(e, "socket server"), "-->>", client, text)
         else:
-            self.arrow(client, "->>", "socket server", text)
+            self.arrow(client, "->>", world(e, "socket server"), text)
 
 
 def escape(text: str) -> str:

@@ -126,7 +126,8 @@ class _Told:
         for event in trace.events[:first]:
             self._teller.tell(event)
         self._tables.listener = self._moved
-        for service, tables in (("", self._tables.all), *self._tables.all["services"].items()):
+        of_all = self._tables.all
+        for service, tables in (("", of_all), *of_all["services"].items(), *of_all.get("nodes", {}).items()):
             for name in tables:
                 self._count(service, name)
         causes = _causes(trace.events[:end])

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..trace.kinds import command, rule_for
+from ..trace.kinds import command, node_of, rule_for
 from ..trace.parked import socket_waits
+from ..trace.shapes import home
 from .forms import count, form, word
 from .lanes import CLIENTS, MAILBOX, MANY_CLIENTS, SOCKET, TIMER, LaneKey
 from .messages import handler_words, in_python, message_words, push_words
@@ -90,7 +91,7 @@ class Reader:
         self._forks: dict[LaneKey, tuple[int, LaneKey]] = {}
         self._queued: dict[int, tuple[LaneKey, int]] = {}  # push into the error queue → where it came from
         # Of a real skynet nobody tells when a timer fires: it has when its message is taken.
-        fires = ("timer_fired", "message") if trace.origin else ("timer_fired",)
+        fires = ("timer_fired", "message")
         self._fired = {e["cause"]: i for i, e in enumerate(self.events) if e["e"] in fires and "cause" in e}
         self._brought = {e["cause"]: e for e in trace.events if e["e"] == "message" and "cause" in e}
         self._sent: dict[tuple[str, Any], str] = {}  # service, session → whom a call asks
@@ -99,7 +100,11 @@ class Reader:
         self._pools: dict[str, dict[int, str]] = {}  # service → its socket_pool
         self._queues: dict[str, dict[int, list[str]]] = {}  # service → its critical sections
         # What the real clock shows at an event is not recorded, so how long a timer runs is not known.
-        self._now: int | None = None if trace.stamps[0] or trace.origin else trace.snapshot.get("now", 0)
+        self.nodes = list(trace.nodes)
+        self._now: dict[str, int | None] = {
+            name: None if trace.stamps[0] or node.get("origin") else node.get("now", None if name else 0)
+            for name, node in trace.nodes.items()
+        }
         for service, tables in trace.snapshot.get("services", {}).items():
             if service in shown:
                 self._begin(service, tables)
@@ -189,8 +194,10 @@ class Reader:
     def on_message(self, i: int, e: Event, service: str) -> None:
         self._message[service] = i
         key = self._lane(service, None)
-        if "cause" in e and self.events[e["cause"]].get("tick") and "tick" not in e:  # a timer of a real skynet
-            self._arrow(("", TIMER), i, key, i, "timer", message_words(e))
+        if "cause" in e and home(self.events[e["cause"]].get("service", "")) != home(service):
+            self._wire(e["cause"], key, i)
+        elif "cause" in e and self.events[e["cause"]].get("tick") and "tick" not in e:  # a timer of a real skynet
+            self._arrow((home(service), TIMER), i, key, i, "timer", message_words(e))
         elif "cause" in e:
             self.stretches.append(Stretch(key, e["cause"], i, "queued"))
         self._mark(key, i, "message", "" if "cause" in e else message_words(e))
@@ -277,7 +284,7 @@ class Reader:
         if service in self.shown and ("service" in e or e.get("co") not in (None, "main")):
             self._mark(self._lane(service, e.get("co")), i, "mark", e["text"])
         elif not service:
-            self.lines.append(Line(i, e["text"]))
+            self.lines.append(Line(i, f"{e['node']}: {e['text']}" if "node" in e else e["text"]))
 
     def on_co_error(self, i: int, e: Event, service: str) -> None:
         self._mark(self._stops(i, e, service), i, "error", word("fig.raises", error=e["error"]))
@@ -350,10 +357,10 @@ class Reader:
         words, label = push_words(e, self._brought.get(i)), ""
         match by["e"]:
             case "command" | "ready" if from_here:
-                self.stretches.append(Stretch(("", SOCKET), cause, i, "work"))
-                self._arrow(("", SOCKET), cause, key, i, "socket", words)
+                self.stretches.append(Stretch((home(service), SOCKET), cause, i, "work"))
+                self._arrow((home(service), SOCKET), cause, key, i, "socket", words)
             case "timer_fired":
-                self._arrow(("", TIMER), cause, key, i, "timer", words)
+                self._arrow((home(service), TIMER), cause, key, i, "timer", words)
             case "timer_set" if by["in"] != "main":
                 at_once = word("fig.at_once", session=e["session"])
                 self._arrow(self._lane(service, by["in"]), cause, key, i, "timer", at_once)
@@ -377,14 +384,26 @@ class Reader:
         self._mark(self._lane(service, e["co"]), i, "driver")
 
     def on_command(self, i: int, e: Event, service: str) -> None:
-        self._mark(("", SOCKET), i, "command")
+        self._mark((home(service), SOCKET), i, "command")
         if "cause" in e:
             by = self.events[e["cause"]]
             lane = self._lane(service, by.get("co"))
-            self._arrow(lane, e["cause"], ("", SOCKET), i, "driver", f"driver.{e['command']}({e['id']})")
+            self._arrow(lane, e["cause"], (home(service), SOCKET), i, "driver", f"driver.{e['command']}({e['id']})")
 
     def on_ready(self, i: int, e: Event, service: str) -> None:
-        self._mark(("", SOCKET), i, "ready", word("fig.ready", id=e["id"], what=_ready(e["what"])))
+        key = (home(service), SOCKET)
+        self._mark(key, i, "ready", word("fig.ready", id=e["id"], what=_ready(e["what"])))
+        if "cause" in e:
+            self._wire(e["cause"], key, i)
+
+    def _wire(self, since: int, key: LaneKey, at: int) -> None:
+        """What another node has sent arrives in the lane `key`."""
+        by = self.events[since]
+        service, words = by.get("service", ""), str(by.get("command", "close"))
+        if "size" in by:
+            words = word("fig.bytes", n=by["size"])
+        source = self._lane(service, by["co"]) if by["e"] == "driver" else (home(service), SOCKET)
+        self._arrow(source, since, key, at, "wire", words)
 
     def on_socket(self, i: int, e: Event, service: str) -> None:
         if "cause" in e:
@@ -392,12 +411,12 @@ class Reader:
             if last is not None and (last.at, last.kind) == (e["cause"], "state") and self._told == e["id"]:
                 self.marks.pop()  # one cause, several states: the last one counts
             self._told = e["id"]
-            self._mark(("", SOCKET), e["cause"], "state", word("fig.state", id=e["id"], state=e["state"]))
+            self._mark((home(service), SOCKET), e["cause"], "state", word("fig.state", id=e["id"], state=e["state"]))
 
     def on_write(self, i: int, e: Event, service: str) -> None:
         words = word("fig.wrote" if e["sent"] == e["size"] else "fig.wrote.part", sent=e["sent"], size=e["size"])
-        self._mark(("", SOCKET), i, "write")
-        self._arrow(self._lane(service, e["co"]), i, ("", SOCKET), i, "write", words)
+        self._mark((home(service), SOCKET), i, "write")
+        self._arrow(self._lane(service, e["co"]), i, (home(service), SOCKET), i, "write", words)
 
     def on_timer_set(self, i: int, e: Event, service: str) -> None:
         if not e["tick"]:
@@ -406,28 +425,28 @@ class Reader:
                 self._mark(key, i, "push")
                 self._arrow(self._lane(service, e["in"]), i, key, i, "timer", at_once)
             return
-        key = ("", TIMER)
+        key = (home(service), TIMER)
         session = words = word("fig.session", session=e["session"])
-        if self._now is not None:
-            self._ticks[service, e["session"]] = e["tick"] - self._now
-            words = word("fig.and", a=count(e["tick"] - self._now, "tick"), b=session)
+        if (now := self._now[home(service)]) is not None:
+            self._ticks[service, e["session"]] = e["tick"] - now
+            words = word("fig.and", a=count(e["tick"] - now, "tick"), b=session)
         self._mark(key, i, "set")
         self._arrow(self._lane(service, e["in"]), i, key, i, "timer", words)
         self.stretches.append(Stretch(key, i, self._fired.get(i), "pending", session))
 
     def on_timer_fired(self, i: int, e: Event, service: str) -> None:
-        self._mark(("", TIMER), i, "fired")
+        self._mark((home(service), TIMER), i, "fired")
 
     def on_client(self, i: int, e: Event, service: str) -> None:
-        own = ("", CLIENTS if self._one_client_lane else e["client"])
+        own = (node_of(e), CLIENTS if self._one_client_lane else e["client"])
         self.order.setdefault(own, len(self.order))
         number, _, unit = e["detail"].partition(" ")
         detail = word("fig.bytes", n=number) if unit == "bytes" else e["detail"]
         self._mark(own, i, "client", f"{e['action']} {detail}".strip())
 
     def on_clock(self, i: int, e: Event, service: str) -> None:
-        self._now = e["tick"]
-        self.lines.append(Line(i, word("fig.tick", tick=e["tick"]), clock=True))
+        self._now[node_of(e)] = e["tick"]
+        self.lines.append(Line(i, f"{e.get('node', '')} {word('fig.tick', tick=e['tick'])}".strip(), clock=True))
 
 
 def _ready(what: list[str]) -> str:

@@ -159,7 +159,7 @@ class Story:
         left_out = set(coroutines) - kept
         titles = {service: self._title(service) for service in self.shown}
         shown = [key for key in keys if key not in left_out]
-        return lanes(shown, reader.clients, titles, reader.roles), len(wanted) - len(kept)
+        return lanes(shown, reader.clients, titles, reader.roles, reader.nodes), len(wanted) - len(kept)
 
     def _title(self, service: str) -> str:
         about = called(service, self.names)
@@ -182,6 +182,8 @@ def times(trace: Trace) -> tuple[list[float], str]:
     whole = trace.whole
     if whole.origin and not whole.probed:
         raise ValueError("a recording of the real skynet tells no times: draw it by event")
+    if len(whole.nodes) > 1:
+        raise ValueError("the clocks of several nodes are not one: draw them by event, or the trace of one by time")
     if whole.stamps[0]:
         return [whole.seconds(i) for i in range(len(whole.events))], "s"
     return [float(tick) for tick in whole.ticks()], "tick"

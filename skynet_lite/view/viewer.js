@@ -96,11 +96,14 @@ const byNumber = new Intl.Collator("en", {numeric: true}).compare;
 
 // ------------------------------------------------------------------ tables
 
+/** The tables of a service; of the node, or of one of several by its name. */
+const owner = (tables, service) => (service === "" ? tables : tables.services[service] ?? tables.nodes?.[service]);
+
 /** Do one small step of trace/steps.py: what to do, where, and the rest of it. */
 function move(tables, [kind, service, name], rest) {
   if (kind === "born") { tables.services[service] = structuredClone(rest[0]); return; }
   if (kind === "gone") { delete tables.services[service]; return; }
-  const home = service === "" ? tables : tables.services[service];
+  const home = owner(tables, service);
   if (kind === "put" && rest[0] === null) { home[name] = rest[1]; return; }
   const table = home[name];
   if (kind === "put") table[rest[0]] = rest[1];
@@ -119,7 +122,7 @@ function watching(t) {
 
 /** A table as [key, value] rows, in the order in which Python shows it. */
 function rows(tables, service, name) {
-  const home = service === "" ? tables : tables.services[service];
+  const home = owner(tables, service);
   if (!home) return [];
   const t = name === DERIVED ? watching(home) : home[name];
   if (t === undefined) return [];
@@ -647,12 +650,12 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     // A recording of the real skynet knows no lines.
     this.root.classList.toggle("bare", !this.data.stacks.length);
     for (const card of this.made) {
-      const of = this.data.most[card.service = card.node ? "" : s] ?? {};
+      const of = this.data.most[card.service = card.node ? s.slice(0, Math.max(0, s.lastIndexOf(":"))) : s] ?? {};
       const most = card.name === DERIVED ? Math.max(of.session_coroutine_address ?? 0, of.unresponse ?? 0) : of[card.name] ?? 0;
       card.el.hidden = !most;
       card.body.style.height = `${Math.min(most, MOST_ROWS) * 18 + 2}px`;
       card.body.dataset.table = `${card.service}|${card.name}`;
-      if (!card.node) card.fresh = null;
+      card.fresh = null;
     }
     this.cardList = this.made.filter((card) => !card.el.hidden);
     const unused = this.made.filter((card) => card.el.hidden).map((card) => card.name).join(", ");
@@ -867,7 +870,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
           labels.push([kind === "parked" ? 5 : 1, label, "faint", [[(x0 + x1) / 2, m - 7], [(x0 + x1) / 2, m + 9]], x1 - x0 - 16]);
       }
     }
-    const colours = {dispatch_wakeup: "var(--resume)", wakeup: "var(--wakeup)", failed: "var(--stop)"};
+    const colours = {dispatch_wakeup: "var(--resume)", wakeup: "var(--wakeup)", failed: "var(--stop)", wire: "var(--socket)"};
     for (const [a, since, b, at, kind, label] of found.arrows) {
       if (!seen(a, b)) continue;
       const x0 = X(since, LEFT), x1 = X(at, edge), up = b < a ? -1 : 1, colour = colours[kind] ?? "var(--ink)";

@@ -15,6 +15,7 @@ from ..trace.golden import BOOT
 from ..trace.kinds import KINDS, command, rule_for, runtimes
 from ..trace.language import close_up, language
 from ..trace.parked import socket_waits
+from ..trace.shapes import home
 from ..trace.text import printable
 from .forms import LANGUAGES
 
@@ -78,7 +79,7 @@ class Teller:
         if lang not in LANGUAGES:
             raise ValueError(f"no sentences in {lang!r}; there are {', '.join(LANGUAGES)}")
         self.forms, self.finish = LANGUAGES[lang], close_up if lang == "zh" else _capital
-        self.skynet = trace.skynet
+        self.dialect = trace.dialect
         self.names = trace.names()
         self.tables = trace.tables()
         self.parked: dict[tuple[str, str], str] = {}  # where a coroutine goes on
@@ -208,7 +209,7 @@ class Teller:
 
     def _wakeup_skip(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         fields["co"] = e.get("co") or "?"
-        return "wakeup_skip" if self.skynet == "1.1" else "wakeup_skip.today"
+        return "wakeup_skip" if self.dialect(e["service"]) == "1.1" else "wakeup_skip.today"
 
     def _mark(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         return "mark" if e.get("service") or e.get("co") not in _SCHEDULER else "mark.outside"
@@ -244,7 +245,7 @@ class Teller:
     def _begin(self, e: Event, fields: dict[str, Any], t: Any) -> str:
         for co, place in e["places"].items():
             self.parked[e["service"], co] = place
-        self.timers |= {(service, session) for _, service, session in self.tables.all["timers"]}
+        self.timers |= {(service, session) for _, service, session in self.tables.table(home(e["service"]), "timers")}
         return "begin.late" if "missing" in e else "begin"
 
     def _load(self, e: Event, fields: dict[str, Any], t: Any) -> str:
