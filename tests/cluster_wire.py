@@ -194,7 +194,7 @@ class Echo:
         skynet.dispatch("lua", self.dispatch)
 
     def dispatch(self, session: int, source: int, *args: Any) -> None:
-        if not args:
+        if not args or args[0] is None:
             skynet.retpack("no command")
         else:
             getattr(self, args[0])(*args[1:])
