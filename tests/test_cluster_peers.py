@@ -229,6 +229,23 @@ def test_a_server_that_floods_with_answers_nobody_asked_for(world: World) -> Non
     assert sum("socket: unknown session" in line for line in a.node.log_lines) == 2000
 
 
+def test_an_answer_that_cannot_be_opened_fails_its_own_call(world: World) -> None:
+    """It says so as every failed call does; the connection goes on."""
+    b, a = both(world)
+    wire = Wire()
+    world.add(wire)
+    a.do(lambda: cluster.reload({"odd": f"127.0.0.1:{wire.port}"}))
+    calls = [a.start(lambda: cluster.call("odd", "@x")) for _ in range(2)]
+    world.until(lambda: wire.callers and len(wire.callers[0].frames) == 2)
+    wire.callers[0].send(clustercore.packresponse(1, True, b"\7\7")[0])
+    wire.callers[0].send(clustercore.packresponse(2, True, seri.pack("well"))[0])
+    world.until(lambda: all(outcome.times for outcome in calls))
+    assert isinstance(calls[0].error, CallError)
+    assert str(calls[0].error).startswith("node odd, address '@x': its answer cannot be opened: Invalid serialize stream 1")
+    assert str(calls[0].error).endswith(": call failed")
+    assert calls[1].value == asked(world, a) == "well"
+
+
 def test_a_server_that_comes_and_goes_is_called_whenever_it_is_there(world: World) -> None:
     """Twenty times: each call is answered or fails at once, and the sessions go on."""
     b, a = both(world)

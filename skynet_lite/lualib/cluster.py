@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from .. import skynet
-from ..core.errors import CallError, SkynetError, expect
+from ..core.errors import CallError, SkynetError, expect, shown
 from . import seri, snax as _snax
 from .library import Keeper, kept, named
 
@@ -115,7 +115,13 @@ def _request(node: str, address: int | str, payload: bytes) -> Any:
         error = CallError(f"{_reason(e)}: call failed")
         error.service, error.session, error.type, error.reason = e.service, e.session, e.type, _reason(e)
         raise error from None
-    values = seri.unpack(answer)
+    try:
+        values = seri.unpack(answer)
+    except seri.SeriError as e:
+        why = f"node {node}, address {shown(address)}: its answer cannot be opened: {e}"
+        error = CallError(f"{why}: call failed")
+        error.service, error.reason = sender, why
+        raise error from None
     return values[0] if len(values) == 1 else values or None
 
 
