@@ -241,7 +241,9 @@ def test_an_answer_that_cannot_be_opened_fails_its_own_call(world: World) -> Non
     wire.callers[0].send(clustercore.packresponse(2, True, seri.pack("well"))[0])
     world.until(lambda: all(outcome.times for outcome in calls))
     assert isinstance(calls[0].error, CallError)
-    assert str(calls[0].error).startswith("node odd, address '@x': its answer cannot be opened: Invalid serialize stream 1")
+    assert str(calls[0].error).startswith(
+        "node odd, address '@x': its answer cannot be opened: Invalid serialize stream 1"
+    )
     assert str(calls[0].error).endswith(": call failed")
     assert calls[1].value == asked(world, a) == "well"
 
