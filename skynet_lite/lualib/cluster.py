@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from .. import skynet
-from ..core.errors import AddressError, CallError, SkynetError, expect
+from ..core.errors import AddressError, CallError, SkynetError, expect, shown
 from ..core.message import Packed
 from . import seri, snax as _snax
 from .library import Keeper, kept, named
@@ -112,15 +112,18 @@ def call(node: str, address: int | str, *args: Any) -> Any:
 def _request(node: str, address: int | str, payload: bytes) -> Any:
     sender = get_sender(node)
     try:
-        answer = skynet.call(sender, "lua", "req", address, payload)
+        values = seri.unpack(skynet.call(sender, "lua", "req", address, payload))
     except CallError as e:
-        error = CallError(f"{_reason(e)}: call failed")
-        error.service, error.session, error.type, error.reason = e.service, e.session, e.type, _reason(e)
-        raise error from None
+        why, session = _reason(e), e.session
     except AddressError as e:  # the service that stands for the node was killed
-        raise CallError(f"node {node}: {e}: call failed") from None
-    values = seri.unpack(answer)
-    return values[0] if len(values) == 1 else values or None
+        why, session = f"node {node}: {e}", 0
+    except seri.SeriError as e:
+        why, session = f"node {node}, address {shown(address)}: its answer cannot be opened: {e}", 0
+    else:
+        return values[0] if len(values) == 1 else values or None
+    error = CallError(f"{why}: call failed")
+    error.service, error.session, error.type, error.reason = sender, session, "lua", why
+    raise error
 
 
 def _reason(e: SkynetError) -> str:
