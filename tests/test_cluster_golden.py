@@ -23,10 +23,10 @@ from skynet_lite.lualib import clustercore
 
 
 def tags(frame: bytes) -> bytes:
-    """A trace frame of the recording, as this machine would send it."""
+    """A trace frame of the recording, as a node with a virtual clock would send it."""
     if frame[2:3] != b"\x04" or not (found := re.match(rb"\(wirehost\d+-", frame[3:])):
         return frame
-    text = f"({clustercore.nodename()}-".encode() + frame[3 + found.end() :]
+    text = b"(node-" + frame[3 + found.end() :]
     return (1 + len(text)).to_bytes(2, "big") + b"\x04" + text
 
 

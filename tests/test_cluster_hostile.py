@@ -12,7 +12,7 @@ import pytest
 from cluster_harness import Pair, answers, ended, request
 from harness import LIMIT, free_port
 
-from skynet_lite import CallError, PackError, SkynetError, cluster, seri, skynet
+from skynet_lite import CallError, Node, PackError, SkynetError, cluster, seri, skynet
 from skynet_lite.lualib import clustercore
 
 
@@ -185,6 +185,33 @@ def test_a_call_follows_a_node_that_moves_while_it_is_reached(pair: Pair, steps:
         return done
 
     assert pair.on(pair.a, body) == ["came"]
+
+
+# ---- recordings
+
+
+@pytest.mark.parametrize("keys", [{}, {"skynet": "1.8"}])
+def test_either_side_is_replayed_from_its_own_recording(keys: dict[str, str]) -> None:
+    """What the other node did is in it: as bytes that came. Nothing of this machine is, not even in a trace's tag."""
+
+    def traced() -> Any:
+        skynet.trace("t")
+        return cluster.call("b", "@echo", "ECHO", 1)
+
+    with Pair(record=True, **keys) as pair:
+        pair.on(pair.a, cluster.send, "b", "@echo", "NOTE", "x" * 50_000)
+        assert pair.on(pair.a, traced) == 1
+        assert pair.logs(pair.a, "(node-b-3)")
+        with pytest.raises(CallError, match="Invalid name"):
+            pair.call("@nobody")
+        hangs = pair.start(pair.a, cluster.call, "b", "@echo", "HANG")
+        pair.turn()
+        pair.on(pair.a, cluster.reload, {"b": False})
+        pair.until(lambda: hangs)
+        given = [[*node.registry._given.values(), *node.registry._functions.values()] for node in pair.nodes]
+    for node, services in zip(pair.nodes, given, strict=True):
+        replay = Node.replay(node.trace, *services)
+        assert replay.same, str(replay)
 
 
 # ---- peers that lie

@@ -165,7 +165,8 @@ def reload(config: Mapping[str, str | bool] | str | os.PathLike[str] | None = No
     connection. Options begin with two underscores: `__nowaiting` (True: calls to an unknown node fail at once, else
     they wait until it is named here); for each connection `__maxbuffer` (MiB of unfinished requests, and of answers
     that are not taken, above which it ends; 256) and `__maxflight` (requests under way: more are refused; 32768);
-    `__nodename` (what this node calls itself in trace tags). Raises CallError.
+    `__nodename` (what this node calls itself in trace tags; else the host and the process id, "node" under a virtual
+    clock). Raises CallError.
     """
     if isinstance(config, os.PathLike):
         config = os.fspath(config)
