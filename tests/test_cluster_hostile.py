@@ -170,6 +170,15 @@ def test_a_node_whose_sender_was_killed_is_named(pair: Pair) -> None:
 # ---- nodes that move
 
 
+def test_a_node_that_is_off_has_no_proxy_until_it_is_on(pair: Pair) -> None:
+    """The attempt fails; it is not a proxy to nowhere that stays."""
+    pair.on(pair.a, cluster.reload, {"c": False})
+    with pytest.raises(CallError, match="node c: it is turned off"):
+        pair.on(pair.a, cluster.proxy, "c@echo")
+    pair.on(pair.a, cluster.reload, {"c": f"127.0.0.1:{pair.port}"})
+    assert pair.on(pair.a, skynet.call, pair.on(pair.a, cluster.proxy, "c@echo"), "lua", "ECHO", 1) == 1
+
+
 @pytest.mark.parametrize("steps", range(1, 6))
 def test_a_call_follows_a_node_that_moves_while_it_is_reached(pair: Pair, steps: int) -> None:
     """The first address refuses, but by then the node is said to be elsewhere: that is where the call goes."""

@@ -109,12 +109,12 @@ def call(node: str, address: int | str, *args: Any) -> Any:
     return _request(node, address, seri.pack(*args))
 
 
-def _request(node: str, address: int | str, payload: bytes) -> Any:
+def _request(node: str, address: int | str, payload: bytes, asked: str = "") -> Any:
     sender = get_sender(node)
     try:
         answer = skynet.call(sender, "lua", "req", address, payload)
     except CallError as e:
-        error = CallError(f"{_reason(e)}: call failed")
+        error = CallError(f"{_reason(e)}{asked}: call failed")
         error.service, error.session, error.type, error.reason = e.service, e.session, e.type, _reason(e)
         raise error from None
     except AddressError as e:  # the service that stands for the node was killed
@@ -139,7 +139,7 @@ def send(node: str, address: int | str, *args: Any) -> None:
 
 def query(node: str, name: str) -> int:
     """The handle of what another node has registered as `name` (without @). Raises CallError: "name not found"."""
-    handle: int = _request(node, 0, seri.pack(named(name, "cluster.query")))
+    handle: int = _request(node, 0, seri.pack(named(name, "cluster.query")), f" ({name})")
     return handle
 
 
