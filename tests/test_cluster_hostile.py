@@ -163,7 +163,7 @@ def test_a_node_whose_sender_was_killed_is_named(pair: Pair) -> None:
     assert pair.call("@echo", "ECHO", 1) == 1
     sender = pair.on(pair.a, cluster.get_sender, "b")
     pair.on(pair.a, skynet.kill, sender)
-    with pytest.raises(CallError, match=f"node b: call to invalid address {skynet.address(sender)}: call failed"):
+    with pytest.raises(CallError, match=f"node b, address '@echo': call to invalid address {skynet.address(sender)}: call failed"):
         pair.call("@echo", "ECHO", 1)
 
 
@@ -234,6 +234,19 @@ def test_parts_for_nobody_cost_the_callers_node_nothing(pair: Pair) -> None:
         peer.says(part * 64 + clustercore.packresponse(1, True, seri.pack("mine"))[0])
         pair.until(lambda: peer.outcome)
     assert peer.outcome == [("ok", "mine")]
+
+
+def test_an_answer_that_cannot_be_opened_fails_its_call_only(pair: Pair) -> None:
+    """The frame is right, so the connection stays; the error says whose answer it was."""
+    with Peer(pair, "@any") as peer:
+        peer.says(clustercore.packresponse(1, True, b"\x07")[0])
+        pair.until(lambda: peer.outcome)
+        assert "node x, address '@any': Invalid serialize stream 0" in str(peer.outcome[0][1])
+        second = pair.start(pair.a, cluster.call, "x", "@any")
+        pair.turn()
+        peer.says(clustercore.packresponse(2, True, seri.pack("fine"))[0])
+        pair.until(lambda: second)
+        assert second == [("ok", "fine")]
 
 
 def test_empty_parts_are_not_free(pair: Pair) -> None:

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from .. import skynet
-from ..core.errors import AddressError, CallError, SkynetError, expect
+from ..core.errors import AddressError, CallError, SkynetError, expect, shown
 from ..core.message import Packed
 from . import seri, snax as _snax
 from .library import Keeper, kept, named
@@ -112,14 +112,13 @@ def call(node: str, address: int | str, *args: Any) -> Any:
 def _request(node: str, address: int | str, payload: bytes, asked: str = "") -> Any:
     sender = get_sender(node)
     try:
-        answer = skynet.call(sender, "lua", "req", address, payload)
+        values = seri.unpack(skynet.call(sender, "lua", "req", address, payload))
     except CallError as e:
         error = CallError(f"{_reason(e)}{asked}: call failed")
         error.service, error.session, error.type, error.reason = e.service, e.session, e.type, _reason(e)
         raise error from None
-    except AddressError as e:  # the service that stands for the node was killed
-        raise CallError(f"node {node}: {e}: call failed") from None
-    values = seri.unpack(answer)
+    except (AddressError, seri.SeriError) as e:  # the sender was killed; what came is no answer
+        raise CallError(f"node {node}, address {shown(address)}{asked}: {e}: call failed") from None
     return values[0] if len(values) == 1 else values or None
 
 
