@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket as pysocket
 import struct
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from cluster_harness import Pair, answers, ended, request
-from harness import LIMIT, free_port
+from harness import LIMIT, free_port, seeds
 
 from skynet_lite import CallError, Node, PackError, SkynetError, cluster, seri, skynet
 from skynet_lite.lualib import clustercore
@@ -163,7 +164,9 @@ def test_a_node_whose_sender_was_killed_is_named(pair: Pair) -> None:
     assert pair.call("@echo", "ECHO", 1) == 1
     sender = pair.on(pair.a, cluster.get_sender, "b")
     pair.on(pair.a, skynet.kill, sender)
-    with pytest.raises(CallError, match=f"node b, address '@echo': call to invalid address {skynet.address(sender)}: call failed"):
+    with pytest.raises(
+        CallError, match=f"node b, address '@echo': call to invalid address {skynet.address(sender)}: call failed"
+    ):
         pair.call("@echo", "ECHO", 1)
 
 
@@ -194,6 +197,29 @@ def test_a_call_follows_a_node_that_moves_while_it_is_reached(pair: Pair, steps:
         return done
 
     assert pair.on(pair.a, body) == ["came"]
+
+
+@pytest.mark.parametrize("seed", seeds(4))
+def test_a_node_that_moves_and_goes_off_all_the_time_leaves_nobody_waiting(pair: Pair, seed: int) -> None:
+    """Every call is answered or fails, wherever a reload finds it: in the queue, connecting, amid a large request."""
+    chance = random.Random(seed)
+    other = pair.on(pair.b, cluster.open, 0)[1]
+    places = [f"127.0.0.1:{pair.port}", f"127.0.0.1:{other}", False]
+    calls = []
+    for n in range(80):
+        if chance.random() < 0.2:
+            pair.start(pair.a, cluster.reload, {"b": chance.choice(places)})
+        else:
+            address, size = chance.choice(["@echo", pair.echo]), chance.choice([1, 40_000, 200_000])
+            calls.append(pair.start(pair.a, cluster.call, "b", address, "LEN", "x" * size))
+            pair.start(pair.a, cluster.send, "b", address, "NOTE", n)
+        for node in pair.nodes:
+            for _ in range(chance.randrange(25)):
+                node.step()
+    pair.on(pair.a, cluster.reload, {"b": places[0]})
+    pair.until(lambda: all(calls))
+    assert all(how == "ok" or type(value) is CallError for ((how, value),) in calls)
+    assert pair.call("@echo", "ECHO", "last") == "last"
 
 
 # ---- recordings
