@@ -307,7 +307,7 @@ class Alone(Member):
         else:
             assert error is None, f"{api}: {error!r}"
             assert got == (returned(result["values"]) if gives is ... else gives), f"{api}: {got!r}"
-        while (missing := [text for text in logged if text not in "\n".join(self.node.log_lines[said:])]):
+        while missing := [text for text in logged if text not in "\n".join(self.node.log_lines[said:])]:
             assert skynet.now() < 100000, f"{api}: {missing} is not in the log"
             skynet.sleep(1)
         return got

@@ -116,7 +116,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         seeds(Path(folder))
         found = Path.cwd() / "seri-"
-        limits = ("-timeout=5", "-rss_limit_mb=1024", "-max_len=1024", "-print_final_stats=1", f"-artifact_prefix={found}")
+        limits = (
+            "-timeout=5",
+            "-rss_limit_mb=1024",
+            "-max_len=1024",
+            "-print_final_stats=1",
+            f"-artifact_prefix={found}",
+        )
         command = [sys.executable, __file__, "--child", folder, f"-max_total_time={options.seconds}", *limits]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
@@ -125,7 +131,9 @@ def main() -> None:
         reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/(\S+)", done.stdout)
         kept = sorted(Path(folder).iterdir())
         print(f"{int(runs[0]):,} inputs in {runs[1]} seconds, none but values and SeriError")
-        print("edges {}, features {}, kept {} inputs of {}".format(*reached[-1]), f"(at the start: edges {reached[0][0]})")
+        print(
+            "edges {}, features {}, kept {} inputs of {}".format(*reached[-1]), f"(at the start: edges {reached[0][0]})"
+        )
         print("lines of the reader that none of them runs:", missed(kept) or "none")
 
 
