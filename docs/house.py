@@ -43,7 +43,7 @@ ROOMS = (
     Room("trace", 1, "what a run was", "doors", 3000),
     Room("drive", 2, "one loop, or N workers", "skynet core", 1050),
     Room("lualib", 2, "libraries for services", "skynet core", 2200),
-    Room("probe", 2, "a real skynet", "trace", 500),
+    Room("probe", 2, "a real skynet", "trace", 510),
     Room("view", 2, "how a run is shown", "trace", 3200),
     Room("tell", 2, "classes that tell a recorder", "skynet core trace", 770),
     Room("node", 3, "a node, put together from what is below", BELOW_NODE, 1300),
