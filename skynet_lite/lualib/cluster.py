@@ -114,12 +114,16 @@ def _request(node: str, address: int | str, payload: bytes, asked: str = "") -> 
     try:
         values = seri.unpack(skynet.call(sender, "lua", "req", address, payload))
     except CallError as e:
-        error = CallError(f"{_reason(e)}{asked}: call failed")
-        error.service, error.session, error.type, error.reason = e.service, e.session, e.type, _reason(e)
-        raise error from None
-    except (AddressError, seri.SeriError) as e:  # the sender was killed; what came is no answer
-        raise CallError(f"node {node}, address {shown(address)}{asked}: {e}: call failed") from None
-    return values[0] if len(values) == 1 else values or None
+        why, session = _reason(e), e.session
+    except AddressError as e:  # the service that stands for the node was killed
+        why, session = f"node {node}: {e}", 0
+    except seri.SeriError as e:
+        why, session = f"node {node}, address {shown(address)}: its answer cannot be opened: {e}", 0
+    else:
+        return values[0] if len(values) == 1 else values or None
+    error = CallError(f"{why}{asked}: call failed")
+    error.service, error.session, error.type, error.reason = sender, session, "lua", why
+    raise error
 
 
 def _reason(e: SkynetError) -> str:

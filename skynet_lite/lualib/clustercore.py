@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import platform
+from itertools import takewhile
 from struct import Struct, error as StructError
 from typing import Any
 
@@ -174,10 +175,13 @@ def unpackresponse(data: bytes) -> tuple[int, bool, Any, bool] | None:
 
 
 def concat(parts: list[Any]) -> bytes | None:
-    """The whole of what came in parts, of which the first is its size; None if they do not make that."""
-    if not parts or type(parts[0]) is not int or not all(type(part) is bytes for part in parts[1:]):
+    """The whole of what came in parts, of which the first is its size; None if they do not make that.
+
+    A size that comes later, of a second begin, ends it: what was complete before, is (as in skynet).
+    """
+    if not parts or type(parts[0]) is not int:
         return None
-    whole = b"".join(parts[1:])
+    whole = b"".join(takewhile(lambda part: type(part) is bytes, parts[1:]))
     return whole if len(whole) == parts[0] else None
 
 

@@ -11,6 +11,7 @@ from skynet_lite import AddressError, CallError, harbor, seri, skynet, socket
 from skynet_lite.core.errors import error_text, shown
 from skynet_lite.lualib import clustercore
 from skynet_lite.lualib.library import by_name
+from skynet_lite.skynet.scheduler import current
 
 
 @dataclass
@@ -72,7 +73,8 @@ def serve(
         return
     request = large.pop(session, None)
     if request is None:
-        request = Request(address, push, next_tag if more or not push else None)
+        traced = more or not (push or address == 0)  # a query leaves the tag to the next request, as in skynet
+        request = Request(address, push, next_tag if traced else None)
         next_tag = next_tag if request.tag is None else None
     elif not more:
         payload = complete(request, payload)
@@ -121,11 +123,17 @@ def opened(payload: bytes) -> tuple[Any, ...] | None:
         return None
 
 
+def exists(address: int | str) -> bool:
+    """Whether somebody would open a request: in skynet that is the service itself."""
+    server = current().server
+    return server.resolve(address) in server.contexts
+
+
 def query(session: int, _: Request, payload: bytes) -> None:
     values = opened(payload)
     if values is None:
         return
-    if not values or not isinstance(values[0], (str, int, float)):
+    if not values or type(values[0]) not in (str, int, float):
         skynet.error(f"a query is for a name, not for {shown(values)}")
         return
     handle = handle_of(f"@{values[0]}")
@@ -146,6 +154,8 @@ def forward(session: int, request: Request, payload: bytes) -> None:
         return
     values = opened(payload)
     if values is None:
+        if not request.push and not exists(address):
+            answer(session, False, f"{address}: call to invalid address".encode())
         return
     message = skynet.pack(*values)
     if request.push:
