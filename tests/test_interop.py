@@ -26,10 +26,10 @@ SIZES = (0, 1, 31, 32, 32759, 32760, 32761, 32762, 32765, 32766, 65528, 65529, 6
 """Of a text. Around where its payload, with LEN in front or alone, has 32767, 32768, 32769, 65535, 65536, 65537 bytes."""
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ours, Theirs]]:
+@pytest.fixture(scope="module", params=[1, 3], ids="thread={}".format)
+def nodes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ours, Theirs]]:
     theirs = Theirs(tmp_path_factory.mktemp("real") / "node")
-    ours = Ours(["echo"], clock="real")
+    ours = Ours(["echo"], clock="real", thread=request.param)
     try:
         with theirs.running():
             introduce(ours, theirs)
@@ -50,7 +50,7 @@ VALUES = (
     "nil", "true", "false", "0", "1", "-1", "255", "256", "65535", "65536", "0x7fffffff", "0x80000000", "-0x80000000",
     "-0x80000001", "math.maxinteger", "math.mininteger", "1.0", "-0.0", "1/3", "math.huge", "-math.huge", '""', '"a"',
     lua(bytes(range(256))), '("x"):rep(31)', '("x"):rep(32)', "{}", "{1,2,3}", '{k="v"}', "{{{}}}", "{true,{1.5,{}}}",
-    "{[5]=1}", '{1,2,k="v"}', "{[1.5]=1}", "{[true]={}}", "nil, nil", "1, nil", "nil, 1, nil", "1, {2, {3}}, 'x', true",
+    "{[5]=1}", "{" * 33 + "}" * 33, '{1,2,k="v"}', "{[1.5]=1}", "{[true]={}}", "nil, nil", "1, nil", "nil, 1, nil", "1, {2, {3}}, 'x', true",
 )  # fmt: skip
 
 
@@ -97,18 +97,32 @@ def test_messages_of_every_size(nodes: tuple[Ours, Theirs]) -> None:
 # ---- send
 
 
+def come(ours: Ours, theirs: Theirs, wanted: list[Any]) -> None:
+    """Wait until these, and no others, have been noted over there."""
+    found: list[Any] = []
+
+    def all_of_them() -> bool:
+        found.extend(ours.call(theirs.echo, "NOTES"))
+        return len(found) >= len(wanted)
+
+    until(all_of_them)
+    assert found == wanted
+
+
 def test_what_is_sent_arrives_in_order(nodes: tuple[Ours, Theirs]) -> None:
-    """Small and large ones by number and by name; the call behind them comes last."""
+    """The call behind them comes last. Large ones have low priority: what is small may come before them."""
     ours, theirs = nodes
     ours.do(lambda: [cluster.send("theirs", theirs.echo, "NOTE", i) for i in range(100)])
     assert ours.call(theirs.echo, "NOTES") == list(range(100))
     theirs.ask('for i = 0, 99 do cluster.send("ours", ours, "NOTE", i) end')
     assert theirs.ask('return cluster.call("ours", ours, "NOTES")') == list(range(100))
-    large = "y" * 100_000
-    ours.do(lambda: cluster.send("theirs", ".echo", "NOTE", large))
-    assert ours.call(theirs.echo, "NOTES") == [large]
-    theirs.ask('cluster.send("ours", ".echo", "NOTE", ("y"):rep(100000))')
-    assert theirs.ask('return cluster.call("ours", ours, "NOTES")') == [large]
+    large = [f"{i}" + "y" * 100_000 for i in range(5)]
+    ours.do(lambda: [cluster.send("theirs", ".echo", "NOTE", text) for text in large])
+    come(ours, theirs, large)
+    theirs.ask('for i = 0, 4 do cluster.send("ours", ".echo", "NOTE", i .. ("y"):rep(100000)) end')
+    until(lambda: len(ours.notes()) == 5)
+    assert ours.notes() == large
+    ours.clear()
     for address in (0x7777, ".nobody"):  # into the void, without a sound
         ours.do(lambda address=address: cluster.send("theirs", address, "NOTE", 1))
     theirs.ask('cluster.send("ours", 0x7777, "NOTE") cluster.send("ours", ".nobody", "NOTE")')
@@ -205,6 +219,39 @@ def test_many_calls_at_once_each_get_their_own_answer(nodes: tuple[Ours, Theirs]
     outcomes = [ours.start(lambda i=i: cluster.call("theirs", theirs.echo, *args(i))) for i in range(100)]
     assert [ours.wait(outcome) for outcome in outcomes] == [args(i)[2:] for i in range(100)]
     assert piece.answer() == [True] * 100
+
+
+def test_many_at_the_first_use_of_a_node(nodes: tuple[Ours, Theirs]) -> None:
+    """Nothing is connected yet: sends and calls wait for it, and none is lost. 1.1.0 connects more than once then."""
+    ours, theirs = nodes
+    asked = ours.start(lambda: [cluster.send("fresh", ".echo", "NOTE", i) for i in range(50)])
+    calls = [ours.start(lambda i=i: cluster.call("fresh", ".echo", "ECHO", i)) for i in range(50)]
+    until(lambda: "Waiting for cluster node [fresh]" in ours.said())
+    assert not any(outcome.times for outcome in calls)
+    ours.do(lambda: cluster.reload({"fresh": theirs.address}))
+    ours.wait(asked)
+    assert [ours.wait(outcome) for outcome in calls] == list(range(50))
+    come(ours, theirs, list(range(50)))
+    told = theirs.ask(
+        f"""
+        cluster.reload {{ fresh = "{ours.address}" }}
+        local got, left, me = {{}}, 50, coroutine.running()
+        for i = 1, 50 do
+            cluster.send("fresh", {ours.echo}, "NOTE", i)
+            skynet.fork(function()
+                got[i] = cluster.call("fresh", {ours.echo}, "ECHO", i)
+                left = left - 1
+                if left == 0 then skynet.wakeup(me) end
+            end)
+        end
+        skynet.wait()
+        return got
+        """
+    )
+    assert told == list(range(1, 51))
+    until(lambda: len(ours.notes()) == 50)
+    assert sorted(ours.notes()) == list(range(1, 51))
+    ours.clear()
 
 
 # ---- proxies
@@ -348,12 +395,12 @@ def test_a_node_moves_and_is_turned_off(nodes: tuple[Ours, Theirs], tmp_path: Pa
     ours, theirs = nodes
     other = Ours(["echo"], clock="real")
     try:
-        theirs.ask(f'cluster.reload {{ moved = "{ours.address}" }}')
-        assert theirs.ask(
-            'cluster.send("moved", ".echo", "NOTE", "here") return cluster.call("moved", ".echo", "NOTES")'
-        )
+        theirs.ask(f'cluster.reload {{ moved = "{ours.address}" }} cluster.send("moved", ".echo", "NOTE", "here")')
+        until(lambda: ours.notes() == ["here"])
         theirs.ask(f'cluster.reload {{ moved = "{other.address}" }} cluster.send("moved", ".echo", "NOTE", "there")')
-        assert theirs.ask('return cluster.call("moved", ".echo", "NOTES")') == ["there"]
+        until(lambda: other.notes() == ["there"])
+        assert ours.notes() == ["here"]
+        ours.clear()
         ours.do(lambda: cluster.reload({"moved": other.address}))
         assert ours.do(lambda: cluster.call("moved", "@echo", "ECHO", 1)) == 1
         ours.do(lambda: cluster.reload({"moved": theirs.address}))
