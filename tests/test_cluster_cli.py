@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from harness import LIMIT
 
-from skynet_lite import ConfigError, Node
+from skynet_lite import ConfigError, Node, Trace
 from skynet_lite.fleet import state
 from skynet_lite.fleet.up import Voices
 from skynet_lite.node.config import load, nodes_of
@@ -271,7 +271,7 @@ def trace(up: Cluster, *options: str, words: tuple[str, ...] = ()) -> subprocess
 def ask(up: Cluster, status: int = 0) -> tuple[str, ...]:
     """A command that is a client of the front."""
     port = up.wait(r"front \| greets at (\d+)")[1]
-    return sys.executable, "-c", f"{CLIENT.format(ports=[port])}\nraise SystemExit({status})"
+    return sys.executable, "-c", f"{CLIENT.format(ports=[port, port])}\nraise SystemExit({status})"
 
 
 def test_trace_records_all_nodes_while_a_command_runs(cluster: Any) -> None:
@@ -280,18 +280,22 @@ def test_trace_records_all_nodes_while_a_command_runs(cluster: Any) -> None:
     done = trace(up, "--save", "run.json", words=ask(up, 3))
     assert (done.returncode, done.stderr) == (3, "")
     assert "b'who? room\\n'" in done.stdout, "it speaks to the terminal as ever"
-    assert re.search(r"^front: \d+ events, room: \d+ events\nrun", done.stdout, re.MULTILINE)
+    assert re.search(r"^front: \d+ events, room: \d+ events\nrun.json$", done.stdout, re.MULTILINE)
     assert up.end(signal.SIGTERM) == 0
+    found = Trace.load(up.folder / "run.json")
+    room = [i for i, e in enumerate(found) if e["e"] == "message" and e["service"] == "room:00000008"]
+    causes = [[str(found[k].get("service", "")) for k in found.causes(i)] for i in room]
+    assert any("front:00000008" in way for way in causes), "what the room is asked comes from a client of the front"
 
 
 def test_trace_records_for_some_seconds(cluster: Any) -> None:
     """And writes a page, if nothing else is said."""
-    up = greeting(cluster)
-    subprocess.run(ask(up), check=True, capture_output=True)
+    up = cluster('[node.front]\nstart = "waits"\n')
+    up.wait("Start debug console")
     done = trace(up, "--seconds", "0.2")
     assert (done.returncode, done.stderr) == (0, "")
-    pages = done.stdout.splitlines()[-1:]
-    assert pages[0].startswith("trace-cluster") and "<!doctype html>" in (up.folder / pages[0]).read_text()[:100]
+    page = up.folder / done.stdout.splitlines()[-1]
+    assert page.name == "trace-cluster.html" and "<!doctype html>" in page.read_text()[:100]
     assert up.end(signal.SIGTERM) == 0
 
 
@@ -305,6 +309,17 @@ def test_trace_names_who_does_not_answer(cluster: Any) -> None:
     os.kill(up.pids()["other"], signal.SIGKILL)
     up.wait("other was killed")
     assert trace(up, "--save", "run.txt", words=ask(up)).returncode == 0
+    up.end(signal.SIGTERM)
+
+
+def test_nodes_that_have_nothing_to_do_with_each_other(cluster: Any) -> None:
+    """There is no order between them: a file for each."""
+    up = cluster(TWO)
+    up.wait("Start debug console", 2)
+    done = trace(up, "--seconds", "0.1", "--save", "run.json")
+    assert done.returncode == 0 and "share no connection that was recorded at both ends" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["run-front.json", "run-room.json"]
+    assert Trace.load(up.folder / "run-room.json").names()[":00000008"] == "waits"
     up.end(signal.SIGTERM)
 
 

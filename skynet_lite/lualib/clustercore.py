@@ -27,7 +27,7 @@ from ..core.errors import SkynetError, shown
 
 __all__ = [
     "PART", "concat", "isname", "nodename", "packpush", "packrequest", "packresponse", "packtrace", "unpackrequest",
-    "unpackresponse",
+    "unpackresponse", "weight",
 ]  # fmt: skip
 __dir__ = __all__.copy
 
@@ -183,6 +183,11 @@ def concat(parts: list[Any]) -> bytes | None:
         return None
     whole = b"".join(takewhile(lambda part: type(part) is bytes, parts[1:]))
     return whole if len(whole) == parts[0] else None
+
+
+def weight(part: bytes) -> int:
+    """What it costs to keep a part: a short one more than its bytes, or millions of empty ones were free."""
+    return max(len(part), 64)
 
 
 def isname(address: Any) -> bool:
