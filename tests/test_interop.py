@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 import re
 import socket as pysocket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -495,3 +496,90 @@ def test_what_is_half_wrong_is_answered_as_a_real_node_answers_it(nodes: tuple[O
             for port, echo in ((theirs.cluster_port, theirs.echo), (ours.port, ours.echo))
         )
         assert got == wanted, f"seed {seed}"
+
+
+class BareServer:
+    """It takes the requests of one node, and answers with what it is told to."""
+
+    def __init__(self) -> None:
+        self.server = pysocket.create_server(("127.0.0.1", 0))
+        self.server.settimeout(LIMIT)
+        self.address = f"127.0.0.1:{self.server.getsockname()[1]}"
+
+    def serve(self, count: int, answers: Callable[[list[int]], bytes]) -> None:
+        """One connection: its requests, the answers to their sessions, its end."""
+        client, _ = self.server.accept()
+        with client, client.makefile("rb") as frames:
+            client.settimeout(LIMIT)
+            sessions = list[int]()
+            while len(sessions) < count:
+                frame = frames.read(int.from_bytes(frames.read(2), "big"))
+                sessions.append(clustercore.unpackrequest(frame)[1])
+            client.sendall(answers(sorted(sessions)))
+            with suppress(OSError):  # the node may have had enough of it
+                client.shutdown(pysocket.SHUT_WR)
+                while frames.read(1 << 16):
+                    pass
+
+
+def odd_answers(luck: random.Random, count: int) -> Callable[[list[int]], bytes]:
+    """Frames that answer some of so many calls: twice, in parts that are missing or wrong, with what cannot be opened."""
+    told = []
+    for _ in range(luck.randrange(1, 8)):
+        kind = luck.choice((0, 1, 1, 2, 2, 3, 3, 4, 4, 4, *([5] if luck.random() < 0.1 else [])))
+        payload = luck.choice(
+            (seri.pack("v"), b"", seri.pack(1, None, [2]), b"\7\7", b"\x24", b"text", seri.pack("ab"))
+        )
+        size = luck.choice((0, 1, 2, 3, len(payload), 100)).to_bytes(4, "little")
+        body = bytes((kind,)) + (size if kind == 2 else payload) + b"z" * (luck.random() < 0.02)
+        told.append((luck.randrange(count), body))
+
+    def frames(sessions: list[int]) -> bytes:
+        return b"".join(
+            (4 + len(body)).to_bytes(2, "big") + sessions[i].to_bytes(4, "little") + body for i, body in told
+        )
+
+    return frames
+
+
+def test_odd_answers_mean_the_same_to_a_real_caller_and_to_ours(nodes: tuple[Ours, Theirs]) -> None:
+    """The same answers to calls of both, at random; each call returns the same, or fails in both."""
+    ours, theirs = nodes
+    for_ours, for_theirs = BareServer(), BareServer()
+    with for_ours.server, for_theirs.server:
+        ours.do(lambda: cluster.reload({"odd": for_ours.address}))
+        theirs.ask(f'cluster.reload {{ odd = "{for_theirs.address}" }}')
+        for seed in seeds(60):
+            luck = random.Random(seed)
+            count = luck.randrange(1, 4)
+            answers = odd_answers(luck, count)
+            piece = theirs.begin(
+                f"""
+                local got, left, me = {{}}, {count}, coroutine.running()
+                for i = 1, left do
+                    skynet.fork(function()
+                        local all = table.pack(pcall(cluster.call, "odd", 7, i))
+                        got[i] = all[1] and skynet.packstring(table.unpack(all, 2, all.n))
+                        left = left - 1
+                        if left == 0 then skynet.wakeup(me) end
+                    end)
+                    skynet.sleep(0)
+                end
+                if left > 0 then skynet.wait() end
+                return got
+                """
+            )
+            for_theirs.serve(count, answers)
+            wanted = piece.answer()
+            calls = [ours.start(lambda i=i: _packed(cluster.call("odd", 7, i))) for i in range(count)]
+            for_ours.serve(count, answers)
+            until(lambda calls=calls: all(call.times for call in calls))
+            assert all(call.error is None or isinstance(call.error, CallError) for call in calls), f"seed {seed}"
+            got = [call.error is None and call.value for call in calls]
+            assert got == wanted, f"seed {seed}"
+
+
+def _packed(answer: Any) -> str:
+    """What a call returned, as text of its bytes. One nil is as good as none: Python's callers see None."""
+    values = answer if type(answer) is tuple else () if answer is None else (answer,)
+    return seri.pack(*values).decode("utf-8", "surrogateescape")
