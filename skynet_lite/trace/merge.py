@@ -34,7 +34,7 @@ _ADDRESS = re.compile(r"(.* )?(?!:00000000)(:[0-9a-f]{8})")  # alone, or at the 
 
 
 def merge(traces: Sequence[Film], names: Sequence[str] | None, wires: Wires | None) -> dict[str, Any]:
-    """What a merged trace is made of: the arguments of Trace. Raises ValueError. DOC: merge"""
+    """What a merged trace is made of: the arguments of Trace. Raises ValueError."""
     names = list(names) if names is not None else [*ascii_uppercase, *map(str, range(26, len(traces)))][: len(traces)]
     _check(traces, names)
     ends = [_ends(trace, k) for k, trace in enumerate(traces)]
@@ -197,7 +197,7 @@ def _edges(a: _End, b: _End) -> Iterator[tuple[Spot, Spot, bool]]:
     if a.asked is not None and a.connected is not None and a.asked < a.connected and not a.foreign:
         yield (a.trace, a.asked), (a.trace, a.connected), True  # so the chain of causes goes on
     yield from edge(a.closed, b.finished)
-    if a.written is None or b.read is None or a.sent() < b.taken():
+    if a.written is None or b.read is None or (a.foreign and a.sent() < b.taken()):
         return  # some of the bytes were not recorded, so the numbers of the others are not known
     ends = list(accumulate((n for _, n in a.writes), initial=a.written))
     place = b.read
@@ -267,7 +267,7 @@ class _Merged:
         }
 
     def _order(self, times: list[list[float]]) -> Iterator[Spot]:
-        """Events one by one: the earliest that may come; of equals those of the node that is at it. DOC: merge-order"""
+        """Events one by one: the earliest that may come; of equals those of the node that is at it."""
         done, last = [0] * len(self.events), -1
 
         def waits(k: int) -> list[Spot]:
