@@ -163,7 +163,8 @@ def default(field: Field[object]) -> str:
 
 def page() -> str:
     """The page; keys in the order of the class."""
-    kinds = {"dict[str, Any]": "table", "str | None": "str", "str | dict[str, Any] | None": "str or table"}
+    kinds = {"dict[str, Any]": "table", "str | dict[str, Any] | None": "str or table"}
+    kinds |= {f"{kind} | None": kind for kind in ("str", "int")}
     told = meanings()
     cells = [
         (f"`{f.name}`", kinds.get(str(f.type), str(f.type)), default(f), told[f.name], SKYNET.get(f.name, "–"))

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__
+from . import __version__, fleet
 from .core.errors import CallError, DriveTimeout, SkynetError
 from .core.places import format_error
 from .drive.breaking import broken_off
@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(argv: list[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    last = argv.index("--") if argv[:1] == ["trace"] and "--" in argv else len(argv)
+    split = "--" in argv and (argv[:1] == ["trace"] or argv[:2] == ["cluster", "trace"])
+    last = argv.index("--") if split else len(argv)
     options, rest = _parser().parse_known_args(argv[:last])
     unknown = [word for word in rest if options.command != "trace" or re.match(r"-[^\d]", word)]
     if unknown:
@@ -72,6 +73,7 @@ def _main(argv: list[str] | None) -> int:
         raise UsageError(f"unrecognized arguments: {' '.join(unknown)}{hint}; see skynet-lite {options.command} --help")
     if options.command == "trace":
         return trace(options, [*rest, *argv[last + 1 :]])
+    options.words = argv[last + 1 :]
     status: int = options.do(options)
     return status
 
@@ -82,6 +84,8 @@ _COMMANDS = {
         "or SERVICE.py with ARGS, which also ends when nothing is left to do: no message, timer or socket. "
         "At the end services run what skynet.on_stop was given; a second signal ends it at once. "
         'With daemon = "PIDFILE" in CONFIG.toml it goes to the background; SIGHUP opens its log file anew.'),
+    "cluster": ("start the nodes of a file as processes, list them, trace them",
+        "A file with a table [node.NAME] for each node, and [cluster] with their addresses."),
     "trace": ("run a service under the virtual clock; print, draw or save its trace",
         "Runs SERVICE.py with ARGS under the virtual clock until nothing can run, and prints the trace as "
         "text. Of a saved trace (.json, .jsonl), say a flight recorder's, or a folder that a probe has written to, "
@@ -120,11 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     }
 
     sub = made["run"]
-    sub.set_defaults(do=lambda options: run(options.program, options.args, options.thread))
-    sub.add_argument("--thread", metavar="N", type=int, help="worker threads (default: of the configuration, else 1)")
+    sub.set_defaults(do=run)
+    _options_of_run(sub)
     sub.add_argument("program", metavar="CONFIG.toml | SERVICE.py")
     args = sub.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="strings for the start function")
     args.required = False  # Python 3.11 and 3.12 would name it as missing
+
+    fleet.options(made["cluster"])
+    made["cluster"].set_defaults(do=cluster)
 
     sub = made["trace"]
     sub.usage, sub.allow_abbrev = "%(prog)s [options] PROGRAM [ARGS ...] [options] [-- ARGS ...]", False
@@ -191,31 +198,48 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(program: str, args: list[str], thread: int | None = None) -> int:
+def _options_of_run(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--thread", metavar="N", type=int, help="worker threads (default: of the configuration, else 1)"
+    )
+    parser.add_argument("--node", metavar="NAME", help="which of the nodes that CONFIG.toml describes")
+    parser.add_argument("--until-eof", action="store_true", help="stop when the standard input ends, as by SIGTERM")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
     """Run a configuration or a service, in the background if `daemon` is set. Raises UsageError, SkynetError."""
     from .node.config import load
     from .node.daemon import daemonized
 
+    program = options.program
     path = _file(program, (".toml", ".py"), "CONFIG.toml or SERVICE.py")
     configured = path.suffix == ".toml"
-    if configured and args:
-        raise UsageError(f"{program} takes no arguments: put them into its table [env]")
-    config = load(path if configured else None, {})
+    if configured and options.args:  # options may stand behind it: there is no service whose words they could be
+        options, rest = _options_of_run(_Parser(prog="skynet-lite run")).parse_known_args(options.args, options)
+        if rest:
+            raise UsageError(f"{program} takes no arguments: put them into its table [env]")
+    node = options.node
+    config = load(path if configured else None, {"node": node})
     if configured and config.start is None:
         raise UsageError(f'{program} names no service to start: add start = "name"')
     with contextlib.ExitStack() as daemon:
         if config.daemon is not None:  # before there is a node: threads and epoll do not survive a fork
             daemon.enter_context(daemonized(os.path.abspath(config.daemon)))
-        return _run(path, program, args, configured, thread)
+        if options.until_eof:
+            _stop_at_eof(config.shutdown)
+        return _run(path, program, options.args, configured, thread=options.thread, node=node)
 
 
-def _run(path: Path, program: str, args: list[str], configured: bool, thread: int | None) -> int:
-    node, log = _node(path, thread=thread)
+def _run(path: Path, program: str, args: list[str], configured: bool, **keys: Any) -> int:
+    node, log = _node(path, **keys)
     with node, _stop_signals(node) as stopped:
         service = _configured(node) if configured else _launched(node, program, args)
         node.run(until=lambda: stopped.is_set() or not node.busy())
         _check_start(service, log)
         log.release()
+        if node.config.console is not None:
+            node.newservice("debug_console", "127.0.0.1", node.config.console, wait=False)
         try:
             # Not run(until=...), which looks after every message and every 50 ms: the signals wake the node.
             node.driver.run_until(lambda: stopped.is_set() or service.start_state not in STARTING, None, "the start")
@@ -227,6 +251,22 @@ def _run(path: Path, program: str, args: list[str], configured: bool, thread: in
                     node.run_until_idle()  # SIGHUP
         node.shutdown(stopped.left())
     return 0
+
+
+def _stop_at_eof(seconds: int) -> None:
+    """Whoever has started us holds the other end of our standard input. When they are gone, we go: by SIGTERM, and if
+    that has not ended us when the time of a shutdown is over, by SIGKILL."""
+    main_thread = threading.get_ident()
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        signal.pthread_kill(main_thread, signal.SIGTERM)
+        time.sleep(seconds + 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, name="until-eof", daemon=True).start()
 
 
 def trace(options: argparse.Namespace, args: list[str]) -> int:
@@ -298,6 +338,8 @@ def _told(failed: str, needy: str = "", extra: str = "notebooks") -> Iterator[No
     """What goes wrong inside is the user's to mend: a line about it. Raises UsageError."""
     try:
         yield
+    except BrokenPipeError:  # of our own output: see main
+        raise
     except OSError as e:
         raise UsageError(f"{failed}: {e.strerror or e}") from e
     except ImportError as e:
@@ -323,6 +365,19 @@ def top(address: str, every: float) -> int:
         host, port = address_of(address)
         run(lambda show: Connection(host, port, show), f"{host}:{port}", every)
     return 0
+
+
+def cluster(options: argparse.Namespace) -> int:
+    """Start, list or trace the nodes of a file. Raises UsageError, SkynetError."""
+    path = _file(options.file, (".toml",), "CONFIG.toml")
+    with _told("it failed", "this", "top"):
+        return int(options.part(path, options, _console))
+
+
+def _console(port: int) -> Callable[[Callable[[str], Any]], Any]:
+    from .course.console import Connection
+
+    return functools.partial(Connection, "127.0.0.1", port, trusted=False)
 
 
 def attach(options: argparse.Namespace) -> int:

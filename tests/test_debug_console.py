@@ -16,7 +16,7 @@ import pytest
 from console import DATA, Asking, console_node, port_of, served, token_of
 from harness import needs
 
-from skynet_lite import CallError, Node, debug, skynet
+from skynet_lite import CallError, Node, Trace, debug, skynet
 from skynet_lite.core.outside import secret_file
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "debug_console.json").read_text())
@@ -191,7 +191,7 @@ def test_help_names_every_command(console: Asking) -> None:
     """The recorded ones and ours, sorted, a line each; the words are ours."""
     recorded = [line.split("\t")[0] for line in EXCHANGES[1]["response"].splitlines()[:-1]]
     rows = console.rows("help")
-    assert list(rows) == sorted([*recorded, "token", "waits", "verdicts", "timeline", "flight"])
+    assert list(rows) == sorted([*recorded, "token", "waits", "verdicts", "timeline", "record", "flight"])
     assert all(rows.values())
 
 
@@ -296,9 +296,9 @@ def test_all_that_does_not_only_look_asks_for_the_token(node: Node) -> None:
     free = "cmem gc getenv help info jmem list mem netstat ping service stat task token uniqtask verdicts waits".split()
     stranger = Asking(node, trusted=False)
     names = Asking(node).rows("help")
-    assert {"inject", "call", "debug", "start", "snax", "dbgcmd", "setenv", "kill", "timeline"} <= set(names) - set(
-        free
-    )
+    assert {"inject", "call", "debug", "start", "snax", "dbgcmd", "setenv", "kill", "timeline", "record"} <= set(
+        names
+    ) - set(free)
     for name in set(names) - set(free):
         answer = stranger.ask(f"{name} .demo x y\n")
         assert answer.startswith(f"{name} needs the token") and answer.endswith("<CMD Error>\n")
@@ -816,6 +816,25 @@ def test_timeline_writes_the_page(console: Asking, tmp_path: Path) -> None:
     assert Path(path) == tmp_path / "run.html" and int(count.split()[0]) > 20
     assert "<title>" in Path(path).read_text()[:2000]
     assert "Node(record=True)" in console.ask("timeline run.html 0\n")
+
+
+def test_a_recording_begins_and_ends_when_it_is_told(node: Node, console: Asking, tmp_path: Path) -> None:
+    """What happens between two lines of one connection; a trace that can be loaded, with the messages of others."""
+    assert console.ask("record run.json\n") == "nothing is being recorded: record alone begins it\n<CMD Error>\n"
+    assert console.ask("record\n") == "<CMD OK>\n"
+    assert "records already" in console.ask("record\n")
+    assert "The suffix decides" in console.ask("record run.xyz\n"), "and it goes on"
+    other = Asking(node)
+    other.ask("record\n")
+    assert node.call(".demo", "lua", "ADD", 1, 2) == 3
+    path, count = console.ask("record run.json\n").splitlines()[0].split("\t")
+    trace = Trace.load(path)
+    assert Path(path) == tmp_path / "run.json" and count == f"{len(trace)} events"
+    assert trace.find("message", service=":0000000a") > 0
+    assert len(node.recording._sinks) == 1
+    other.client.close()
+    node.run_until_idle()
+    assert node.recording._sinks == [], "a recording goes with its connection"
 
 
 def test_a_heap_profile_can_be_written(console: Asking, tmp_path: Path) -> None:

@@ -310,6 +310,7 @@ def test_what_only_python_takes_for_one_key_is_told_apart() -> None:
     """True is no 1, and 1.0 is: as in Lua. Where a table has both 1 and true no dict can hold it, which is said."""
     assert seri.unpack(seri.pack({True: "a", 2: "b"})) == ({True: "a", 2: "b"},)
     assert seri.pack({True: "a"}) == bytes.fromhex("06090c6100") != seri.pack({1: "a"}) == seri.pack({1.0: "a"})
+    assert seri.unpack(seri.pack(seri.Pairs([(True, None)]))) == ([],)
     both = seri.Pairs([(1, "a"), (True, "b")])
     for pairs in (both, reversed(both), [(0, 1), (False, 1)], [((1,), 1), ((1,), 2)]):
         with pytest.raises(SeriError, match="a dict cannot hold"):

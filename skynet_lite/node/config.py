@@ -22,6 +22,7 @@ from typing import Any
 from ..core.errors import ConfigError, text_of
 from ..core.outside import POLLERS
 from ..skynet.dialect import DIALECTS, Dialect
+from .several import keys_of, names
 
 ENV_PREFIX = "SKYNET_LITE_"
 MAX_THREAD = 256
@@ -70,6 +71,11 @@ class Config:
     """Where the nodes of a cluster are, {"db": "127.0.0.1:2528"}, or the file that says so; see cluster.reload."""
     daemon: str | None = None
     """A pid file: `skynet-lite run` then goes to the background. A Node that a program makes stays where it is."""
+    node: str | None = None
+    """Which node of a file with several, in tables [node.NAME], this one is."""
+    console: int | None = None
+    """A port on 127.0.0.1 for a debug console, which `skynet-lite run` starts beside the program; 0: a free one. A
+    Node that a program makes starts none."""
     profile: bool = False
     """Whether the CPU time of each service is measured (skynet.stat "cpu"). Costs a part of each message."""
     shutdown: int = 8
@@ -113,6 +119,7 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
     (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),
+    (["console"], lambda value: value is None or (type(value) is int and 0 <= value < 1 << 16), "a port is needed"),
     (
         ["cluster"],
         lambda value: value is None or isinstance(value, (str, dict)),
@@ -128,6 +135,9 @@ def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Co
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise ConfigError(f"Node takes the path of a TOML file, and keys by name (thread=4), not {text_of(path, repr)}")
     values = _read(Path(path)) if path is not None else {}
+    which = given.get("node") or os.environ.get(f"{ENV_PREFIX}NODE") or None
+    values, own = keys_of(which, values, str(path or "a node without a file"))
+    values |= {key: _substituted(key, value) for key, value in own.items()}  # not those of nodes that run elsewhere
     for name, text in sorted(os.environ.items()):
         if name.startswith(ENV_PREFIX):
             key = name.removeprefix(ENV_PREFIX).lower()
@@ -145,9 +155,14 @@ def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Co
     return config
 
 
+def nodes_of(path: str | os.PathLike[str]) -> list[str]:
+    """The names of the nodes that a file describes; none if it describes one. Raises ConfigError."""
+    return list(names(_read(Path(path)), str(path)))
+
+
 def environment(config: Config) -> dict[str, str]:
     """What `skynet.getenv` answers: the program's own values, then the keys under their names."""
-    told = {f: getattr(config, f) for f in _SETTABLE if f not in ("env", "start", "bootstrap")}
+    told = {f: getattr(config, f) for f in _SETTABLE if f not in ("env", "start", "bootstrap", "cluster")}
     told |= {"bootstrap": "snlua bootstrap"} if config.bootstrap else {}
     both = {key: value for key, value in told.items() if value is not None} | config.env
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in both.items()}
@@ -159,7 +174,8 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
             raise ConfigError(f"cannot read the configuration {str(path)!r}: a NUL character has no place in a name")
         if (here := path.resolve()) in above:
             raise ConfigError(f"{above[-1]} includes {path}, and that includes it")
-        values = {k: _substituted(k, v) for k, v in tomllib.loads(here.read_text(encoding="utf-8-sig")).items()}
+        values = tomllib.loads(here.read_text(encoding="utf-8-sig"))
+        values = {k: v if k == "node" else _substituted(k, v) for k, v in values.items()}
     except OSError as e:
         raise ConfigError(f"cannot read the configuration {path}: {e.strerror}") from e
     except (ValueError, RecursionError) as e:
@@ -192,7 +208,7 @@ def _convert(key: str, text: str, name: str) -> Any:
     if key == "env":
         raise ConfigError(f"{name}: the table env cannot come from one variable; put it into a TOML file")
     kind = _SETTABLE[key].type if key in _SETTABLE else "str"
-    if kind == "int":
+    if kind in ("int", "int | None"):
         try:
             return int(text)
         except ValueError:

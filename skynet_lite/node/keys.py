@@ -27,6 +27,8 @@ class Keys(TypedDict, total=False):
     recorder: int
     cluster: str | dict[str, Any] | None
     daemon: str | None
+    node: str | None
+    console: int | None
     profile: bool
     shutdown: int
     env: dict[str, Any]

@@ -37,6 +37,7 @@ from skynet_lite.lualib.console import CONTROLS, ERROR, OK, WELCOME, dump_list, 
 from skynet_lite.skynet.scheduler import current
 from skynet_lite.trace import Trace
 from skynet_lite.trace.aside import Aside
+from skynet_lite.trace.export import kind_of
 from skynet_lite.trace.live import Live
 from skynet_lite.trace.recorder import Recorder
 
@@ -45,7 +46,7 @@ CLIENTS = 64
 LINE = 64 * 1024  # bytes of a line, and of what a client may send ahead
 REQUEST = 8192  # bytes of an HTTP header, and of a body
 STREAMS = 16  # of one connection
-EVENTS = 20_000  # of one timeline
+EVENTS = 20_000  # of one timeline; of a recording the last ones, at least so many
 JMEM = tuple(f"stats.{name}" for name in ("active", "allocated", "mapped", "resident", "retained"))
 
 BROWSER = re.compile(
@@ -172,6 +173,9 @@ def console_main_loop(id: int, addr: str) -> None:
         clients.pop(id, None)
         trusted.discard(id)
         end_streams(id)
+        if id in recorders:  # a look would wait, which nobody may who is being ended
+            node, recorder = current().server.node, recorders.pop(id)
+            node.driver.between(lambda: node.look(lambda: node.recording.finish(recorder)))
     skynet.error(f"{addr} disconnect")
     socket.close(id)
 
@@ -408,6 +412,31 @@ def flight(filename: str) -> str:
     return written(kept(), filename)
 
 
+recorders: dict[int, Recorder] = {}  # by socket: a recording ends with its connection
+
+
+def record(filename: str | None = None, *, fd: int) -> str | None:
+    if filename is None:
+        if fd in recorders:
+            raise SkynetError("this connection records already: record FILE ends it")
+        debug.look(partial(begin_record, fd))
+        return None
+    if fd not in recorders:
+        raise SkynetError("nothing is being recorded: record alone begins it")
+    kind_of(filename)
+    return written(debug.look(partial(end_record, recorders.pop(fd))), filename)
+
+
+def begin_record(fd: int, node: Any) -> None:
+    recorder = recorders[fd] = Recorder(node.beginning, node.places(), EVENTS)
+    node.recording.begin(recorder)
+
+
+def end_record(recorder: Recorder, node: Any) -> Trace:
+    node.recording.finish(recorder)
+    return recorder.taken()
+
+
 def kept() -> Trace:
     found: Trace = debug.look(lambda node: node.flights.taken())
     return found
@@ -441,7 +470,7 @@ def written(found: Trace, filename: str, kind: str | None = None) -> str:
 def recorded(limit: int) -> Trace:
     """A trace of the next `limit` ticks, or of fewer if EVENTS come."""
     node = current().server.node
-    recorder = Recorder(node.tables, node.places())
+    recorder = Recorder(node.beginning, node.places())
     debug.look(lambda node: node.recording.begin(recorder))
     try:
         end = skynet.now() + limit
@@ -512,6 +541,7 @@ COMMAND: Commands = READS | {
         "timeline [file.html] [seconds] : record for 3 seconds (0: take what was recorded from birth), write the page",
         timeline,
     ),
+    "record": ("record : begin to record; record file : end it, and write the last events (.json, .html, ...)", record),
     "flight": ("flight file : write what was recorded from birth (.json: a trace that can be loaded)", flight),
 }
 

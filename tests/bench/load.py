@@ -4,7 +4,8 @@
 `echo`: lines of SIZE bytes there and back; requests a second, and microseconds of the
 server's CPU for one. `http`: the same with GET requests, whatever SIZE. `bulk`: blocks of SIZE bytes, answered by one byte; MiB a second.
 `idle`: CONNECTIONS that have sent one line each and then say nothing; bytes of the
-server's memory for one. CORE: the core to stay on, -1 for any.
+server's memory for one. PID: of the server; with commas between them, of the processes that are one server together.
+CORE: the core to stay on, -1 for any.
 """
 
 import json
@@ -103,7 +104,8 @@ def answer_size(port: int) -> int:
 
 def main() -> None:
     kind, seconds = sys.argv[1], float(sys.argv[6])
-    port, pid, connections, size, _, core = (int(float(a)) for a in sys.argv[2:8])
+    port, connections, size, _, core = (int(float(a)) for a in (sys.argv[2], *sys.argv[4:8]))
+    pids = [int(pid) for pid in sys.argv[3].split(",")]
     if core >= 0:
         os.sched_setaffinity(0, {core})
     line = b"x" * (size - 1) + b"\n"
@@ -111,20 +113,20 @@ def main() -> None:
         few = Load(connect(port, 50), line, size)  # what the first connections cost is not counted
         few.begin()
         few.run(0, again=False)
-        before = resident(pid)
+        before = resident(pids[0])
         many = Load(connect(port, connections), line, size)
         many.begin()
         many.run(0, again=False)
         time.sleep(0.2)
-        print(json.dumps({"bytes": (resident(pid) - before) / connections}))
+        print(json.dumps({"bytes": (resident(pids[0]) - before) / connections}))
         return
     request, answer = {"bulk": (line, 1), "http": (GET, 0)}.get(kind, (line, size))
     load = Load(connect(port, connections), request, answer or answer_size(port))
     load.begin()
     load.run(seconds / 4)
-    cpu, start = cpu_seconds(pid), time.monotonic()
+    cpu, start = sum(map(cpu_seconds, pids)), time.monotonic()
     done = load.run(seconds)
-    took, used = time.monotonic() - start, cpu_seconds(pid) - cpu
+    took, used = time.monotonic() - start, sum(map(cpu_seconds, pids)) - cpu
     print(json.dumps({"rate": done / took, "cpu_us": used / max(1, done) * 1e6, "requests": done}))
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LITE, SKYNET, SKYNET_OFF = "skynet_lite", "skynet", "skynet, profile off"
 GOALS = Path(__file__).with_name("goals.toml")
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 SLACK = 1.2  # on Python 3.12 and newer, for what greenlet costs there
 
 INSIDE = {
@@ -73,12 +72,13 @@ def text(bench: Bench) -> str:
     return "\n\n".join([*_setting(bench), *_tables(bench, figures), *_goals(figures), *_failures(bench)])
 
 
-def replace(file: Path, text: str) -> None:
+def replace(file: Path, text: str, what: str = "bench") -> None:
     """Put `text` between the markers of a Markdown file, which is made if it is not there."""
-    old = file.read_text() if file.exists() else f"{BEGIN}\n{END}\n"
-    before, _, rest = old.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    begin, end = f"<!-- {what}: begin -->", f"<!-- {what}: end -->"
+    old = file.read_text() if file.exists() else f"{begin}\n{end}\n"
+    before, _, rest = old.partition(begin)
+    _, _, after = rest.partition(end)
+    file.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 # ----------------------------------------------------------------- where it was measured
@@ -124,7 +124,7 @@ def _failures(bench: Bench) -> list[str]:
 # ----------------------------------------------------------------- tables
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -144,7 +144,7 @@ def _compare(
             shown = "–" if value is None else _number(value * scale)
             cells.append(shown if system == LITE or ratio is None else f"{shown} ({ratio:.2f})")
         rows.append(cells)
-    return _table(["", *systems], rows)
+    return table(["", *systems], rows)
 
 
 def _tables(bench: Bench, figures: Figures) -> list[str]:
@@ -160,7 +160,7 @@ def _tables(bench: Bench, figures: Figures) -> list[str]:
         "### Bulk: `read(1 MiB)` on one connection (MiB a second)",
         _compare(figures, servers, {"bulk": "read(n)"}, "rate"),
         "### HTTP: GET on 50 connections that stay open (skynet_lite; h11 parses)",
-        _table(
+        table(
             ["", ""],
             [
                 ["CPU of the server, µs a request", _shown(figures.median("http", LITE, "cpu_us"), 1)],
@@ -171,7 +171,7 @@ def _tables(bench: Bench, figures: Figures) -> list[str]:
         _compare(figures, bench.systems, {k: MEMORY[k] for k in ("parked", "services")}, None, 1 / 1024),
         _compare(figures, servers, {"connection": MEMORY["connection"]}, "bytes", 1 / 1024),
         "### Recorder (call + ret, skynet_lite)",
-        _table(
+        table(
             ["", "ns", "ratio"],
             [
                 ["never recorded", _shown(figures.median("recorder none", LITE)), ""],
@@ -179,7 +179,7 @@ def _tables(bench: Bench, figures: Figures) -> list[str]:
             ],
         ),
         "### Looking at a trace (skynet_lite)",
-        _table(["", ""], [[title, _shown(figures.median(row, LITE), digits)] for row, (title, digits) in LOOK.items()]),
+        table(["", ""], [[title, _shown(figures.median(row, LITE), digits)] for row, (title, digits) in LOOK.items()]),
         "### Large numbers (skynet_lite, once)",
         _scale(bench.many, figures),
         "### Counted, not timed (skynet_lite)",
@@ -199,7 +199,7 @@ def _counted() -> str:
     for name in [*instructions, *(name for name in stored_bytecodes() if name not in instructions)]:
         bytecodes = stored_bytecodes().get(name, {})
         rows.append([name, _shown(instructions.get(name)), *(_shown(bytecodes.get(minor)) for minor in pythons())])
-    return _table(["", f"instructions ({made_with})", *(f"bytecodes, {minor}" for minor in pythons())], rows)
+    return table(["", f"instructions ({made_with})", *(f"bytecodes, {minor}" for minor in pythons())], rows)
 
 
 def _shown(value: float | None, digits: int = 0) -> str:
@@ -208,7 +208,7 @@ def _shown(value: float | None, digits: int = 0) -> str:
 
 def _scale(many: int, figures: Figures) -> str:
     few, cpu = (figures.median(f"scale echo {which}", LITE, "cpu_us") for which in ("few", "many"))
-    return _table(
+    return table(
         ["", ""],
         [
             [f"{many * 10:,} parked coroutines, KiB each", _shown(_kib(figures.median("scale parked", LITE)), 1)],
@@ -236,7 +236,7 @@ def _goals(figures: Figures) -> list[str]:
         rows.append([title, f"{sign} {goal['goal']:g}", f"{sign} {goal['moonshot']:g}", _shown(measured, 2), verdict])
         if verdict == "not met":
             reasons.append(f"- {title}: {goal['why'].strip()}")
-    parts = ["### Goals", _table(["", "goal", "moonshot", "measured", ""], rows)]
+    parts = ["### Goals", table(["", "goal", "moonshot", "measured", ""], rows)]
     return [*parts, "Why not:", "\n".join(reasons)] if reasons else parts
 
 

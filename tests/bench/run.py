@@ -241,12 +241,14 @@ def missing(options: argparse.Namespace) -> list[str]:
         told.append(f"not installed: {', '.join(absent)}: pip install 'skynet_lite[bench]' (or fewer --systems)")
     if options.browser and shutil.which("chromium") is None:
         told.append("no chromium on the path: apt-get install chromium (or --no-browser)")
-    if options.skynet:
-        parts = ("skynet", "lualib", "cservice/snlua.so", "cservice/harbor.so", "luaclib/skynet.so")
-        lacks = [part for part in parts if not (options.skynet / part).exists()]
-        if lacks:
-            told.append(f"no built skynet in {options.skynet}: there is no {', '.join(lacks)}")
-    return told
+    return told + not_built(options.skynet)
+
+
+def not_built(skynet: Path | None) -> list[str]:
+    """What is not in the folder of a built skynet, if there is to be one."""
+    parts = ("skynet", "lualib", "cservice/snlua.so", "cservice/harbor.so", "luaclib/skynet.so")
+    lacks = [part for part in parts if skynet is not None and not (skynet / part).exists()]
+    return [f"no built skynet in {skynet}: there is no {', '.join(lacks)}"] if lacks else []
 
 
 def main() -> None:

@@ -39,3 +39,14 @@ def timed(work: Callable[[int], object], n: int) -> float:
     start = process_time_ns()
     work(n)
     return (process_time_ns() - start) / n
+
+
+LOOPS = 16_000
+"""What a request asks of a worker (nodes.py): about a millisecond of Python, which holds the GIL."""
+
+
+def work(loops: int) -> int:
+    x = 0
+    for i in range(loops):
+        x = (x * 31 + i) & 0xFFFF
+    return x

@@ -1,7 +1,6 @@
 """A snax service that can be reached from other nodes; counter.lua is its twin, method for method."""
 
 from skynet_lite import snax
-from skynet_lite.snax import accept, response
 
 total = 0
 
@@ -12,17 +11,17 @@ def init(first=0):
     snax.enablecluster()
 
 
-@accept
+@snax.accept
 def add(n):
     global total
     total += n
 
 
-@response
+@snax.response
 def get():
     return total
 
 
-@response
+@snax.response
 def refuse(why):
     raise ValueError(why)

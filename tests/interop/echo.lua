@@ -49,9 +49,9 @@ function command.EXIT()
 	skynet.exit()
 end
 
--- Another service calls through a proxy that it was given, and hands the answer on.
+-- It calls whom it is told to, as through a proxy, and hands the answer on.
 function command.RELAY(address, ...)
-	skynet.ret(skynet.rawcall(address, "lua", skynet.pack(...)))
+	skynet.retpack(skynet.call(address, "lua", ...))
 end
 
 function command.HANG()

@@ -162,6 +162,32 @@ function bench.bulk()
 	end)
 end
 
+-- seri.py: the bytes of a message are in a file
+local function message()
+	local f = assert(io.open(os.getenv "BENCH_MESSAGE", "rb"))
+	local data = f:read "a"
+	f:close()
+	return data
+end
+
+function bench.pack(n)
+	local values = table.pack(skynet.unpack(message()))
+	return timed(function(n)
+		for _ = 1, n do
+			skynet.packstring(table.unpack(values, 1, values.n))
+		end
+	end, n)
+end
+
+function bench.unpack(n)
+	local data = message()
+	return timed(function(n)
+		for _ = 1, n do
+			skynet.unpack(data)
+		end
+	end, n)
+end
+
 skynet.start(function()
 	if role == "answer" then
 		skynet.dispatch("lua", function(session, _, value)
