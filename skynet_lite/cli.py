@@ -370,6 +370,8 @@ def top(address: str, every: float) -> int:
 def cluster(options: argparse.Namespace) -> int:
     """Start, list or trace the nodes of a file. Raises UsageError, SkynetError."""
     path = _file(options.file, (".toml",), "CONFIG.toml")
+    if os.name == "nt":
+        raise UsageError("cluster needs signals and locks as Unix has them: run each node by skynet-lite run --node")
     with _told("it failed", "this", "top"):
         return int(options.part(path, options, _console))
 
