@@ -24,7 +24,8 @@ from harness import REQUIRED, TRACES, Play, echo_trace
 from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Error, Page, sync_playwright
 from views import lobby
 
-from skynet_lite import Node, Trace, skynet
+from skynet_lite import Node, Trace, seri, skynet
+from skynet_lite.course import wire
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -741,6 +742,32 @@ def test_the_stepper_in_a_notebook(browser: Browser, server: tuple[str, str], fr
     assert all('"' in name for name in names(page))
     assert errors == []
     context.close()
+
+
+SHOW_DECODER = """([script, payload]) => import("data:text/javascript," + encodeURIComponent(script)).then((widget) => {
+  const state = { at: 0, payload };
+  const model = { get: (name) => state[name], set: (name, value) => { state[name] = value; }, save_changes() {}, on() {} };
+  widget.default.render({ model, el: document.body });
+})"""
+
+
+def test_the_decoder_of_a_message(browser: Browser) -> None:
+    """Notebook 21: a click or a key points at a byte, and what there is to say of it is said."""
+    decoder = wire.decoder(seri.pack("SET", {"name": "ann", "items": [7, 8]}, None, 1.5))
+    page = browser.new_page()
+    heard = complaints(page)
+    page.evaluate(SHOW_DECODER, [Path(wire.__file__).with_suffix(".js").read_text("utf-8"), decoder.payload])
+    said = page.locator("pre")
+    assert said.inner_text() == decoder.told[0]
+    page.get_by_text("53", exact=True).click()
+    assert said.inner_text() == decoder.told[1]
+    page.get_by_role("group").focus()
+    for key, at in (("ArrowRight", 2), ("ArrowDown", 18), ("ArrowLeft", 17), ("ArrowUp", 1), ("End", 36), ("ArrowDown", 36),
+                    ("Home", 0), ("ArrowLeft", 0)):  # fmt: skip
+        page.keyboard.press(key)
+        assert said.inner_text() == decoder.told[at], key
+    assert not heard
+    page.close()
 
 
 def test_scenarios_open_without_a_complaint(browser: Browser, tmp_path: Path) -> None:

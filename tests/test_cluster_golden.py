@@ -22,12 +22,22 @@ from skynet_lite.lualib import clustercore
 # ---- frames
 
 
+def own(tag: str) -> str:
+    """A tag of the recording, as this machine would make it."""
+    return re.sub(r"^\(wirehost\d+-", f"({clustercore.nodename()}-", tag)
+
+
 def tags(frame: bytes) -> bytes:
-    """A trace frame of the recording, as this machine would send it."""
-    if frame[2:3] != b"\x04" or not (found := re.match(rb"\(wirehost\d+-", frame[3:])):
+    """The same for the frame that carries it."""
+    if not frame[2:].startswith(b"\x04(wirehost"):
         return frame
-    text = f"({clustercore.nodename()}-".encode() + frame[3 + found.end() :]
+    text = own(frame[3:].decode()).encode()
     return (1 + len(text)).to_bytes(2, "big") + b"\x04" + text
+
+
+def tags_in(lines: list[str]) -> list[str]:
+    """The trace tags that a service worked under, one for each line that says so."""
+    return [found[1] for line in lines if (found := re.search(r"<TRACE (.*?)> \d+ tracecall (?:begin|end)", line))]
 
 
 def assert_frame(kind: str, got: bytes, told: bytes) -> None:
@@ -102,6 +112,9 @@ class Play:
             for i, step in enumerate(recording["steps"]):
                 self.key = name, i
                 self.step(step)
+        if self.callee and (lines := self.recordings.get("trace", {}).get("callee_log_lines")):
+            told_tags = [own(tag) if self.caller else tag for tag in tags_in(lines)]
+            assert tags_in(self.callee.node.log_lines) == told_tags
         # Nothing more has come than what was recorded.
         self.world.rounds()
         assert not any(end.frames for end in self.ends.values())

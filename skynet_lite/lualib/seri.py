@@ -95,7 +95,7 @@ def pack(*values: Any) -> bytes:
 
 
 def _write(values: Iterable[Any], out: list[bytes], depth: int, room: list[int]) -> None:
-    """Write all of them, at this depth; `room`: how many bytes are left of MAX_SIZE. Raises SeriError."""
+    """Write all of them, at this depth. `room`: what is left of MAX_SIZE. Raises SeriError. DOC: seri-write"""
     value: Any = None
     try:
         for value in values:
@@ -174,7 +174,7 @@ def _name(text: str | bytes) -> bytes:
 
 
 def _parts(table: dict[Any, Any] | Pairs) -> tuple[list[Any], list[Any]]:
-    """Its items, and its other keys and values in turn."""
+    """Its items, and its other keys and values in turn. DOC: seri-parts"""
     rest: list[Any] = []
     if type(table) is Pairs:
         for pair in table:
@@ -250,6 +250,7 @@ def unpack(data: bytes | bytearray | memoryview, strings: str = "str") -> tuple[
     Raises SeriError: "Invalid serialize stream N" with N bytes unread, "table index is NaN"; for tables nested deeper
     than READ_DEPTH; and where a dict cannot hold two keys that Lua tells apart: 1 and true, 0 and false, two tables
     that are equal. After lualib-src/lua-seri.c, luaseri_unpack.
+    DOC: seri-read
     """
     if strings not in ("str", "bytes"):
         raise SeriError(f'strings is "str" or "bytes", not {shown(strings)}')
@@ -446,7 +447,7 @@ class _Open:
 
 
 def walk(data: bytes) -> Iterator[Part]:
-    """Each part of a message, in the order of its bytes. Raises SeriError where they go wrong."""
+    """Each part of a message, in the order of its bytes. Raises SeriError where they go wrong. DOC: seri-walk"""
     i = 0
     stack: list[_Open] = []
 

@@ -66,8 +66,10 @@ def connect(node: str) -> int | None:
                 skynet.wait(attempt)
                 attempt.unknown = False
             where = address.get(node)
-            reach(node, where)
+            refused = reach(node, where)
             if address.get(node) == where:  # else it has moved meanwhile
+                if refused:
+                    raise SkynetError(refused)
                 return sender.get(node)
     except SkynetError as e:
         attempt.failure = str(e)
@@ -78,21 +80,23 @@ def connect(node: str) -> int | None:
             skynet.wakeup(token)
 
 
-def reach(node: str, where: Where) -> None:
+def reach(node: str, where: Where) -> str | None:
+    """Have the sender of a node go where it is; why it cannot."""
     if where is None:
-        raise SkynetError(f"cluster node [{node}] is absent")
+        return f"cluster node [{node}] is absent"
     if where is False:
         if node in sender and node not in closed:
             skynet.call(sender[node], "lua", "changenode", False)
             closed.add(node)
-        return
+        return None
     if node not in sender:
         sender[node] = skynet.newservice("clustersender", node, options.get("nodename"), options["maxbuffer"])
     refused = skynet.call(sender[node], "lua", "changenode", where)
     if refused:
-        raise SkynetError(f"changenode [{node}] ({where}) failed: {refused}")
+        return f"changenode [{node}] ({where}) failed: {refused}"
     closed.discard(node)
     ready.add(node)
+    return None
 
 
 def read(path: str) -> dict[str, Any]:
@@ -128,13 +132,11 @@ def load(config: dict[str, Any] | str | None) -> None:
             ready.discard(name)
             moved.append(name)
         address[name] = where
-        if name in connecting and connecting[name].unknown and not options.get("nowaiting"):
-            skynet.error(f"Cluster node [{name}] resolved : {where}")
-            skynet.wakeup(connecting[name])
-    if options.get("nowaiting"):
-        for attempt in connecting.values():
-            if attempt.unknown:
-                skynet.wakeup(attempt)
+    for name, attempt in connecting.items():
+        if attempt.unknown and (name in address or options.get("nowaiting")):
+            if name in address:
+                skynet.error(f"Cluster node [{name}] resolved : {address[name]}")
+            skynet.wakeup(attempt)
     for name in moved:
         skynet.fork(again, name)
 
@@ -182,7 +184,11 @@ def listen(source: int, host: str, port: int | None, maxclient: int | None) -> A
     gate = skynet.newservice("gate")
     slow = options["maxbuffer"] * 1024
     conf = {"address": where, "port": port, "maxclient": maxclient, "maxwbuffer": slow, "nodelay": True}
-    real = skynet.call(gate, "lua", "open", conf)
+    try:
+        real = skynet.call(gate, "lua", "open", conf)
+    except SkynetError:
+        skynet.kill(gate)
+        raise
     return host if port is None else real
 
 
@@ -235,10 +241,11 @@ def socket(gate: int, what: str, fd: int, text: Any = "") -> None:
     if what == "open":
         skynet.error(f"socket accept from {text}")
         accept(gate, fd)
-    elif what in ("close", "error"):
+    elif what == "close":  # it comes after an error, too
         agent = agents.pop(fd, None)
         if agent is not None:
             skynet.send(agent, "lua", "exit")
+        skynet.send(gate, "lua", "kick", fd)  # which forgets it
     else:
         skynet.error(f"socket {what} {fd} {text}")
 

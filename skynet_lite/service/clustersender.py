@@ -18,10 +18,12 @@ node = ""
 nodename: str | None = None  # of this one, where it is not that of the host and the process
 maxbuffer = 0  # MiB
 session = 1  # of the next request; it goes on when the connection does not
-held: dict[int, int] = {}  # of large answers that are not complete, how many bytes have come
+held: dict[int, int] = {}  # by session of who waits, the bytes that have come of an answer that is not complete
+total = 0  # of them
 
 
 def read_response(sock: ChannelSocket) -> tuple[Any, ...]:
+    global total
     size = socket.header(sock.read(2))
     if size == 0:
         socket.block(sock.fd)  # as in skynet, which cannot read nothing
@@ -29,12 +31,10 @@ def read_response(sock: ChannelSocket) -> tuple[Any, ...]:
     if answer is None:
         raise SocketError(f"{channel.name()} sent what is no answer of a cluster node")
     session, ok, data, more = answer
-    if not (ok and more):
-        held.pop(session, None)
-    elif type(data) is bytes:
-        held[session] = held.get(session, 0) + len(data)
-    if (data if type(data) is int else sum(held.values())) > maxbuffer << 20:
-        held.clear()
+    if type(data) is bytes and more and session in held:  # else it is kept by nobody
+        held[session] += clustercore.weight(data)
+        total += clustercore.weight(data)
+    if (data if type(data) is int else total) > maxbuffer << 20:
         raise SocketError(
             f"{channel.name()} sends answers of more than {maxbuffer} MiB: see __maxbuffer, cluster.reload"
         )
@@ -54,20 +54,21 @@ def trace() -> None:
 
 
 def req(address: int | str, payload: bytes) -> None:
-    global session
+    global session, total
     asked = session
+    held[asked] = 0
     try:
         frame, session, parts = clustercore.packrequest(address, asked, payload)
         trace()
         answer = channel.request(frame, asked, parts)
-    except SkynetError as e:
+    except (SkynetError, ValueError) as e:  # a name may have no bytes
         skynet.error(str(e))
         why = str(e).removesuffix("call failed").rstrip(": ")  # what everybody adds
         where = f"node {node} at {channel.name()}, address {shown(address)}"
         skynet.response()(False, f"{where}: {why}" if why else where)
         return
     finally:
-        held.pop(asked, None)
+        total -= held.pop(asked, 0)
     if type(answer) is list:
         answer = clustercore.concat(answer) or b""  # parts that do not make the whole: no values
     skynet.retpack(answer)
@@ -80,7 +81,7 @@ def push(address: int | str, payload: bytes) -> None:
         if parts is not None:
             session = after
         channel.request(frame, None, parts)
-    except SkynetError as e:
+    except (SkynetError, ValueError) as e:
         skynet.error(f"a push to {node} is lost: {e}")
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import zlib
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -95,9 +95,10 @@ class _End:
         return (self.read or 0) + sum(n for _, _, n in self.reads)
 
     def may_be(self, other: _End) -> bool:
-        """Whether it is the other end of this one, where no address tells: it has not read more than that has sent."""
-        known = ((a, b) for a, b in ((self, other), (other, self)) if a.writes or not a.foreign)
-        return self.trace != other.trace and all(a.sent() >= b.taken() for a, b in known)
+        """Whether it is the other end of this one, as far as is known: it has not read more than that has sent."""
+        sure = ((a, b) for a, b in ((self, other), (other, self)) if a.writes or not a.foreign)
+        far = any(a and b and a != b for a, b in ((self.local, other.peer), (self.peer, other.local)))
+        return self.trace != other.trace and not far and all(a.sent() >= b.taken() for a, b in sure)
 
 
 def _ends(trace: Film, k: int) -> dict[int, _End]:
@@ -163,18 +164,21 @@ def _named(ends: list[dict[int, _End]], names: list[str], wires: Wires) -> list[
 def _paired(ends: list[_End]) -> list[tuple[_End, _End]]:
     """The connections of which both ends are there: by their addresses, else where only one choice is left."""
     waiting: defaultdict[tuple[str, str], list[_End]] = defaultdict(list)
-    pairs = []
+    pairs, far = [], {end.local: end for end in ends if end.local}
     for a in ends:  # a port may be used again: the first goes with the first
-        others = waiting[a.peer, a.local] or waiting["", a.local] or waiting[a.peer, ""]
-        if a.local + a.peer and others and others[0].trace != a.trace:
+        others = waiting[a.peer, a.local]
+        if a.local and others and others[0].trace != a.trace:
             pairs.append((others.pop(0), a))
+        elif a.peer and not a.local and far.get(a.peer, a).trace != a.trace:  # of a real skynet
+            pairs.append((far[a.peer], a))
         else:
             waiting[a.local, a.peer].append(a)
-    rest = [a for these in waiting.values() for a in these]
+    paired = {end for pair in pairs for end in pair}
+    rest = [end for end in ends if end not in paired]
     while True:
-        open_ = [a for a in rest if a.asked is not None], [b for b in rest if b.accepted is not None]
-        fits = [(a, b) for a in open_[0] for b in open_[1] if not (a.local and b.local) and a.may_be(b)]
-        sure = [(a, b) for a, b in fits if sum(a is x or b is y for x, y in fits) == 1]
+        fits = [(a, b) for a in rest if a.asked is not None for b in rest if b.accepted is not None and a.may_be(b)]
+        choices = Counter(end for pair in fits for end in pair)
+        sure = [(a, b) for a, b in fits if choices[a] == choices[b] == 1]
         if not sure:
             return pairs
         pairs += sure
