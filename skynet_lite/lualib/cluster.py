@@ -58,7 +58,7 @@ class _Links:
         return self.queues[node]
 
     def find(self, node: str, queue: _Queue) -> None:
-        """Find the sender, and let those who wait have it one by one: each sends before the next is woken."""
+        """Find the sender, and let those who wait have it: each sends before the next is woken. DOC: cluster-queue"""
         try:
             queue.sender = _ask("sender", node)
         except SkynetError as e:
