@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ import pytest
 from chinese import foreign, said
 from harness import REQUIRED, TRACES, Play, echo_trace
 from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Error, Page, sync_playwright
+from test_merge import Two
 from views import lobby
 
-from skynet_lite import Node, Trace, skynet
+from skynet_lite import Node, Trace, seri, skynet
+from skynet_lite.course import wire
+from skynet_lite.trace.shapes import home
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -109,18 +113,19 @@ def expected_rows(trace: Trace, i: int, service: str) -> dict[str, Any]:
     """What the cards have to show after event `i`: the tables of Python, as rows."""
     state = trace.state(i)
     shown = {}
-    for home, tables in ((service, state["services"].get(service, {})), ("", state)):
+    node = home(service)
+    for whose, tables in ((service, state["services"].get(service, {})), (node, state.get("nodes", {"": state})[node])):
         for name, table in tables.items():
             if name in ("name", "services"):
                 continue
             if name == "timers":
-                shown[f"{home}|{name}"] = [[f"tick {tick}", f"{who} {session}"] for tick, who, session in table]
+                shown[f"{whose}|{name}"] = [[f"tick {tick}", f"{who} {session}"] for tick, who, session in table]
             elif isinstance(table, dict):
-                shown[f"{home}|{name}"] = [[str(k), text(v)] for k, v in table.items()]
+                shown[f"{whose}|{name}"] = [[str(k), text(v)] for k, v in table.items()]
             elif isinstance(table, list):
-                shown[f"{home}|{name}"] = [["", text(v)] for v in table]
+                shown[f"{whose}|{name}"] = [["", text(v)] for v in table]
             else:
-                shown[f"{home}|{name}"] = [["", text(table)]]
+                shown[f"{whose}|{name}"] = [["", text(table)]]
     return shown
 
 
@@ -130,6 +135,24 @@ def text(value: Any) -> str:
 
 def test_the_tables_are_those_of_python(page: Page, trace: Trace) -> None:
     """At every step, forwards, backwards and by jumps: what the cards show is `trace.state(i)`."""
+    compare(page, trace)
+
+
+def test_each_of_several_nodes_has_its_tables(browser: Browser, tmp_path: Path) -> None:
+    """The same of two nodes: beside a service stand the tables of its own node, and of no other."""
+    with ExitStack() as stack:
+        two = Two(stack)
+        two.ask("hello")
+        two.settle()
+        merged = two.merged()
+    merged.to_html(tmp_path / "two.html")
+    page = opened(browser, tmp_path / "two.html")
+    compare(page, merged)
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def compare(page: Page, trace: Trace) -> None:
     page.get_by_role("checkbox").check()
     page.locator("[data-name=home]").select_option("all")
     n = len(trace)
@@ -741,6 +764,32 @@ def test_the_stepper_in_a_notebook(browser: Browser, server: tuple[str, str], fr
     assert all('"' in name for name in names(page))
     assert errors == []
     context.close()
+
+
+SHOW_DECODER = """([script, payload]) => import("data:text/javascript," + encodeURIComponent(script)).then((widget) => {
+  const state = { at: 0, payload };
+  const model = { get: (name) => state[name], set: (name, value) => { state[name] = value; }, save_changes() {}, on() {} };
+  widget.default.render({ model, el: document.body });
+})"""
+
+
+def test_the_decoder_of_a_message(browser: Browser) -> None:
+    """Notebook 21: a click or a key points at a byte, and what there is to say of it is said."""
+    decoder = wire.decoder(seri.pack("SET", {"name": "ann", "items": [7, 8]}, None, 1.5))
+    page = browser.new_page()
+    heard = complaints(page)
+    page.evaluate(SHOW_DECODER, [Path(wire.__file__).with_suffix(".js").read_text("utf-8"), decoder.payload])
+    said = page.locator("pre")
+    assert said.inner_text() == decoder.told[0]
+    page.get_by_text("53", exact=True).click()
+    assert said.inner_text() == decoder.told[1]
+    page.get_by_role("group").focus()
+    for key, at in (("ArrowRight", 2), ("ArrowDown", 18), ("ArrowLeft", 17), ("ArrowUp", 1), ("End", 36), ("ArrowDown", 36),
+                    ("Home", 0), ("ArrowLeft", 0)):  # fmt: skip
+        page.keyboard.press(key)
+        assert said.inner_text() == decoder.told[at], key
+    assert not heard
+    page.close()
 
 
 def test_scenarios_open_without_a_complaint(browser: Browser, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def trace() -> None:
 
 
 def req(address: int | str, payload: bytes) -> None:
+    """Ask the other node, and answer as it does. DOC: cluster-request"""
     global session, total
     asked = session
     held[asked] = 0
