@@ -23,8 +23,8 @@ from skynet_lite.lualib import clustercore
 
 
 def own(tag: str) -> str:
-    """A tag of the recording, as this machine would make it."""
-    return re.sub(r"^\(wirehost\d+-", f"({clustercore.nodename()}-", tag)
+    """A tag of the recording, as a node with a virtual clock makes it."""
+    return re.sub(r"^\(wirehost\d+-", "(node-", tag)
 
 
 def tags(frame: bytes) -> bytes:
