@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from harness import LIMIT, recording, seeds, until
-from real_skynet import real
+from real_skynet import Real, real
 from test_probe import Probed
 
-from skynet_lite import Node, Trace, mark, skynet, socket
+from skynet_lite import Node, Trace, cluster, mark, probe, skynet, socket
 from skynet_lite.core.outside import Outside
 from skynet_lite.trace.shapes import apart, home
 from skynet_lite.view.reader import Reader
@@ -594,3 +594,52 @@ def test_a_call_to_a_real_skynet_and_back(tmp_path: Path) -> None:
     chain = [merged[n] for n in merged.causes(answer)]
     sends = [(home(e["service"]), e["size"]) for e in chain if "size" in e and e["e"] in ("write", "driver")]
     assert sends[:2] == [("real", 6), ("front", 6)]
+
+
+LUA = """
+local skynet = require "skynet"
+local cluster = require "skynet.cluster"
+skynet.start(function()
+	cluster.reload { ours = "127.0.0.1:" .. skynet.getenv "port", theirs = "127.0.0.1:" .. skynet.getenv "console" }
+	cluster.open "theirs"
+	skynet.dispatch("lua", function(_, _, what) skynet.ret(skynet.pack("lua has " .. what)) end)
+	cluster.register "lua"
+	skynet.fork(cluster.call, "ours", "@py", "a call")
+end)
+"""
+
+
+@real
+def test_cluster_calls_of_a_real_skynet_and_to_it(tmp_path: Path) -> None:
+    """Its clustersender connects, and does not know its own address; ours is known at both ends."""
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / "main.lua").write_text(LUA)
+    (tmp_path / "node").mkdir()
+    there = Real(tmp_path / "node", tmp_path / "programs", preload="./probe.lua")
+    probe.write(there.folder)
+
+    def py() -> None:
+        def handle(session: int, source: int, what: str) -> None:
+            mark(f"py has {what}")
+            skynet.retpack(True)
+            skynet.fork(lambda: mark(cluster.call("theirs", "@lua", "another")))
+
+        skynet.dispatch("lua", handle)
+        cluster.reload({"ours": f"127.0.0.1:{there.port}", "theirs": f"127.0.0.1:{there.console}"})
+        cluster.open("ours")
+        cluster.register("py")
+
+    with Node(log=list) as node, node.record() as trace:
+        node.newservice(py)
+        with there.running():
+            node.run(until=lambda: any(e.get("text") == "lua has another" for e in trace.events), timeout=LIMIT)
+            until(lambda: Trace.load(there.folder).text().count("driver    send") >= 2)
+    merged = Trace.merge(trace, Trace.load(there.folder), names=("ours", "theirs"))
+    called, answered = (merged.find("mark", text=text) for text in ("py has a call", "lua has another"))
+    for here in (called, answered):
+        sends = [e["service"] for e in (merged[n] for n in merged.causes(here)) if e.get("command") == "send"]
+        assert sends
+        assert {*map(home, sends)} == {"theirs"}
+    names = merged.names()
+    wires = {(names[a.source[0]], a.target[0]) for a in Story(merged).arrows if a.kind == "wire" and ":" in a.source[0]}
+    assert {("clustersender", "ours"), ("clusteragent", "ours")} <= wires
