@@ -144,6 +144,7 @@ def query(session: int, _: Request, payload: bytes) -> None:
 
 
 def forward(session: int, request: Request, payload: bytes) -> None:
+    """Call the service that is meant, and send back what it answers. DOC: cluster-forward"""
     address = request.address
     if clustercore.isname(address):
         address = handle_of(address)

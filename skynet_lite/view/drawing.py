@@ -130,7 +130,10 @@ class Drawing:
         for k, lane in enumerate(self.story.lanes):
             low, high = self.rows.band[lane.key]
             y = self.y[lane.key]
-            title, size = fit(clean(lane.title), LEFT - 12, True, SIZE), SIZE
+            title, size = clean(lane.title), SIZE
+            if lane.kind == "folded" and extent(title, False, True, SIZE)[0] > LEFT - 12:
+                title = re.sub(r" \S+:[0-9a-f]{8}", "", title)  # of several nodes; the lanes about it tell which
+            title = fit(title, LEFT - 12, True, SIZE)
             with_note = bool(lane.note) and high - low >= 26
             if lane.kind == "mailbox" and not with_note:
                 title, size = _service(clean(lane.note)), SMALL  # whose it is matters more than what it is
