@@ -78,17 +78,17 @@ LINES_A_MINUTE = 40
 YET: dict[str, int] = {
     "core": 3424,
     "skynet": 3897,
-    "trace": 4486,
+    "trace": 4475,
     "drive": 1820,
-    "lualib": 3815,
+    "lualib": 3814,
     "node": 1977,
-    "service": 2329,
+    "service": 2342,
     "contrib": 1771,
     "tell": 914,
-    "view": 3407,
-    "check": 2547,
+    "view": 3410,
+    "check": 2701,
     "the runtime": 11118,
-    "the tools": 2023,
+    "the tools": 2253,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

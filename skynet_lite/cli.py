@@ -343,7 +343,8 @@ def _told(failed: str, needy: str = "", extra: str = "notebooks") -> Iterator[No
     except OSError as e:
         raise UsageError(f"{failed}: {e.strerror or e}") from e
     except ImportError as e:
-        raise UsageError(f"{needy} needs {e.name}: pip install 'skynet_lite[{extra}]'") from e
+        needs = f"{needy} needs {e.name}: pip install 'skynet_lite[{extra}]'"
+        raise UsageError(needs if e.name else str(e)) from e  # who raised it without a name has said the same
     except ValueError as e:
         raise UsageError(str(e)) from e
 
@@ -370,6 +371,8 @@ def top(address: str, every: float) -> int:
 def cluster(options: argparse.Namespace) -> int:
     """Start, list or trace the nodes of a file. Raises UsageError, SkynetError."""
     path = _file(options.file, (".toml",), "CONFIG.toml")
+    if os.name == "nt":
+        raise UsageError("cluster needs signals and locks as Unix has them: run each node by skynet-lite run --node")
     with _told("it failed", "this", "top"):
         return int(options.part(path, options, _console))
 

@@ -149,8 +149,8 @@ class Storm:
         self.answered = 0
 
     def args(self, i: int) -> tuple[Any, ...]:
-        """Some are answered at once, some in a while, some are large."""
-        return "SLEEP", i * 7 % 4, i, "z" * (40_000 if i % 50 == 0 else i % 40)
+        """Some are answered at once, some in a while, some are large; the last ones wait till the end."""
+        return "SLEEP", i * 7 % 4 if i < self.count - 10 else 100_000, i, "z" * (40_000 if i % 50 == 0 else i % 40)
 
     def run(self, after: int, happens: Callable[[], Any]) -> None:
         """Returns when nobody waits any more; raises AssertionError if somebody does for ever."""

@@ -185,4 +185,4 @@ def test_what_the_page_says_of_ten_nodes_is_what_they_do(name: str, row: str) ->
 def test_the_simulation_says_what_it_costs() -> None:
     """How much depends on the machine; that it is little does not."""
     found = simulated("cost")
-    assert 10 < found["a node"] < 2000 and found["a connection"] > 1 and found["µs a call"] > 1
+    assert 10 < found["a node, KiB"] < 2000 and found["a connection, KiB"] > 1 and found["µs a call"] > 1

@@ -63,7 +63,7 @@ def test_a_failure_says_node_address_and_reason(pair: Pair) -> None:
             pair.call(address, *args)
         assert str(caught.value) == text
         assert text.startswith(caught.value.reason)
-    with pytest.raises(CallError, match="name not found"):
+    with pytest.raises(CallError, match=r"address 0: name not found \(nobody\): call failed"):
         pair.on(pair.a, cluster.query, "b", "nobody")
     assert "secret" not in "".join(pair.log(pair.a)) and "secret" in "".join(pair.log(pair.b))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket as pysocket
 import struct
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 from cluster_harness import Pair, answers, ended, request
-from harness import LIMIT, free_port
+from harness import LIMIT, free_port, seeds
 
-from skynet_lite import CallError, PackError, SkynetError, cluster, seri, skynet
+from skynet_lite import CallError, Node, PackError, SkynetError, cluster, seri, skynet
 from skynet_lite.lualib import clustercore
 
 
@@ -170,6 +171,15 @@ def test_a_node_whose_sender_was_killed_is_named(pair: Pair) -> None:
 # ---- nodes that move
 
 
+def test_a_node_that_is_off_has_no_proxy_until_it_is_on(pair: Pair) -> None:
+    """The attempt fails; it is not a proxy to nowhere that stays."""
+    pair.on(pair.a, cluster.reload, {"c": False})
+    with pytest.raises(CallError, match="node c: it is turned off"):
+        pair.on(pair.a, cluster.proxy, "c@echo")
+    pair.on(pair.a, cluster.reload, {"c": f"127.0.0.1:{pair.port}"})
+    assert pair.on(pair.a, skynet.call, pair.on(pair.a, cluster.proxy, "c@echo"), "lua", "ECHO", 1) == 1
+
+
 @pytest.mark.parametrize("steps", range(1, 6))
 def test_a_call_follows_a_node_that_moves_while_it_is_reached(pair: Pair, steps: int) -> None:
     """The first address refuses, but by then the node is said to be elsewhere: that is where the call goes."""
@@ -187,6 +197,56 @@ def test_a_call_follows_a_node_that_moves_while_it_is_reached(pair: Pair, steps:
     assert pair.on(pair.a, body) == ["came"]
 
 
+@pytest.mark.parametrize("seed", seeds(4))
+def test_a_node_that_moves_and_goes_off_all_the_time_leaves_nobody_waiting(pair: Pair, seed: int) -> None:
+    """Every call is answered or fails, wherever a reload finds it: in the queue, connecting, amid a large request."""
+    chance = random.Random(seed)
+    other = pair.on(pair.b, cluster.open, 0)[1]
+    places = [f"127.0.0.1:{pair.port}", f"127.0.0.1:{other}", False]
+    calls = []
+    for n in range(80):
+        if chance.random() < 0.2:
+            pair.start(pair.a, cluster.reload, {"b": chance.choice(places)})
+        else:
+            address, size = chance.choice(["@echo", pair.echo]), chance.choice([1, 40_000, 200_000])
+            calls.append(pair.start(pair.a, cluster.call, "b", address, "LEN", "x" * size))
+            pair.start(pair.a, cluster.send, "b", address, "NOTE", n)
+        for node in pair.nodes:
+            for _ in range(chance.randrange(25)):
+                node.step()
+    pair.on(pair.a, cluster.reload, {"b": places[0]})
+    pair.until(lambda: all(calls))
+    assert all(how == "ok" or type(value) is CallError for ((how, value),) in calls)
+    assert pair.call("@echo", "ECHO", "last") == "last"
+
+
+# ---- recordings
+
+
+@pytest.mark.parametrize("keys", [{}, {"skynet": "1.8"}])
+def test_either_side_is_replayed_from_its_own_recording(keys: dict[str, str]) -> None:
+    """What the other node did is in it: as bytes that came. Nothing of this machine is, not even in a trace's tag."""
+
+    def traced() -> Any:
+        skynet.trace("t")
+        return cluster.call("b", "@echo", "ECHO", 1)
+
+    with Pair(record=True, **keys) as pair:
+        pair.on(pair.a, cluster.send, "b", "@echo", "NOTE", "x" * 50_000)
+        assert pair.on(pair.a, traced) == 1
+        assert pair.logs(pair.a, "(node-b-3)")
+        with pytest.raises(CallError, match="Invalid name"):
+            pair.call("@nobody")
+        hangs = pair.start(pair.a, cluster.call, "b", "@echo", "HANG")
+        pair.turn()
+        pair.on(pair.a, cluster.reload, {"b": False})
+        pair.until(lambda: hangs)
+        given = [[*node.registry._given.values(), *node.registry._functions.values()] for node in pair.nodes]
+    for node, services in zip(pair.nodes, given, strict=True):
+        replay = Node.replay(node.trace, *services)
+        assert replay.same, str(replay)
+
+
 # ---- peers that lie
 
 
@@ -198,6 +258,21 @@ def test_parts_for_nobody_cost_the_callers_node_nothing(pair: Pair) -> None:
         peer.says(part * 64 + clustercore.packresponse(1, True, seri.pack("mine"))[0])
         pair.until(lambda: peer.outcome)
     assert peer.outcome == [("ok", "mine")]
+
+
+def test_an_answer_that_cannot_be_opened_fails_its_call_only(pair: Pair) -> None:
+    """The frame is right, so the connection stays; the error says whose answer it was."""
+    with Peer(pair, "@any") as peer:
+        peer.says(clustercore.packresponse(1, True, b"\x07")[0])
+        pair.until(lambda: peer.outcome)
+        assert "node x, address '@any': its answer cannot be opened: Invalid serialize stream 0" in str(
+            peer.outcome[0][1]
+        )
+        second = pair.start(pair.a, cluster.call, "x", "@any")
+        pair.turn()
+        peer.says(clustercore.packresponse(2, True, seri.pack("fine"))[0])
+        pair.until(lambda: second)
+        assert second == [("ok", "fine")]
 
 
 def test_empty_parts_are_not_free(pair: Pair) -> None:

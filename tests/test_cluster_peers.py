@@ -22,9 +22,9 @@ from skynet_lite.lualib import clustercore
 # ---- killed; at length in tests/bench/killed.py
 
 
-@pytest.fixture
-def ours() -> Iterator[Ours]:
-    ours = Ours(["echo"], clock="real")
+@pytest.fixture(params=[1, 3], ids="thread={}".format)
+def ours(request: pytest.FixtureRequest) -> Iterator[Ours]:
+    ours = Ours(["echo"], clock="real", thread=request.param)
     yield ours
     ours.node.close()
 
@@ -76,7 +76,7 @@ def asked(world: World, a: Member) -> object:
     return outcome.value
 
 
-def request(session: int, *values: object) -> bytes:
+def packed(session: int, *values: object) -> bytes:
     frame, _, parts = clustercore.packrequest("@echo", session, seri.pack(*values))
     return b"".join((frame, *(parts or ())))
 
@@ -85,7 +85,7 @@ def test_a_peer_that_sends_a_byte_at_a_time_is_served(world: World) -> None:
     """Between two of its bytes others have all the time they want."""
     b, a = both(world)
     slow = connect(world, b.port)
-    for byte in request(1, "ECHO", "slow"):
+    for byte in packed(1, "ECHO", "slow"):
         slow.send(bytes((byte,)))
         world.round()
         if byte % 4 == 0:
@@ -97,7 +97,7 @@ def test_a_peer_that_opens_and_says_nothing_costs_a_connection(world: World) -> 
     """So do those that end in the middle of a frame, of a large request, or at once."""
     b, a = both(world)
     silent = [connect(world, b.port) for _ in range(20)]
-    half = request(1, "LEN", "x" * 100_000)
+    half = packed(1, "LEN", "x" * 100_000)
     for i, end in enumerate(silent[:15]):
         end.send(half[: (0, 1, 2, 9, 40_000)[i % 5]])
     world.rounds(5)
@@ -126,7 +126,7 @@ def test_a_peer_that_floods_is_answered_and_others_are_not_kept_waiting(world: W
     b, a = both(world, Busy)
     flood = connect(world, b.port)
     count = 3_000
-    flood.send(b"".join(request(1 + i, "ECHO", i) for i in range(count)))
+    flood.send(b"".join(packed(1 + i, "ECHO", i) for i in range(count)))
     assert asked(world, a) == "well"
     assert len(flood.frames) < count
     world.until(lambda: len(flood.frames) == count)
@@ -141,10 +141,10 @@ def test_small_answers_overtake_the_parts_of_large_ones(world: World) -> None:
     b, a = both(world)
     end = connect(world, b.port)
     end.stopped = True
-    end.send(request(1, "BIG", 16 << 20) + request(2, "BIG", 16 << 20))
+    end.send(packed(1, "BIG", 16 << 20) + packed(2, "BIG", 16 << 20))
     world.until(lambda: len(b.node.tables()["sockets"]) and not end.out)
     world.rounds()
-    end.send(request(3, "ECHO", "urgent"))
+    end.send(packed(3, "ECHO", "urgent"))
     world.rounds()
     assert asked(world, a) == "well"
     end.stopped = False

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 import re
 import socket as pysocket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ SIZES = (0, 1, 31, 32, 32759, 32760, 32761, 32762, 32765, 32766, 65528, 65529, 6
 """Of a text. Around where its payload, with LEN in front or alone, has 32767, 32768, 32769, 65535, 65536, 65537 bytes."""
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ours, Theirs]]:
+@pytest.fixture(scope="module", params=[1, 3], ids="thread={}".format)
+def nodes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ours, Theirs]]:
     theirs = Theirs(tmp_path_factory.mktemp("real") / "node")
-    ours = Ours(["echo"], clock="real")
+    ours = Ours(["echo"], clock="real", thread=request.param)
     try:
         with theirs.running():
             introduce(ours, theirs)
@@ -50,7 +51,7 @@ VALUES = (
     "nil", "true", "false", "0", "1", "-1", "255", "256", "65535", "65536", "0x7fffffff", "0x80000000", "-0x80000000",
     "-0x80000001", "math.maxinteger", "math.mininteger", "1.0", "-0.0", "1/3", "math.huge", "-math.huge", '""', '"a"',
     lua(bytes(range(256))), '("x"):rep(31)', '("x"):rep(32)', "{}", "{1,2,3}", '{k="v"}', "{{{}}}", "{true,{1.5,{}}}",
-    "{[5]=1}", '{1,2,k="v"}', "{[1.5]=1}", "{[true]={}}", "nil, nil", "1, nil", "nil, 1, nil", "1, {2, {3}}, 'x', true",
+    "{[5]=1}", "{" * 33 + "}" * 33, '{1,2,k="v"}', "{[1.5]=1}", "{[true]={}}", "nil, nil", "1, nil", "nil, 1, nil", "1, {2, {3}}, 'x', true",
 )  # fmt: skip
 
 
@@ -97,18 +98,32 @@ def test_messages_of_every_size(nodes: tuple[Ours, Theirs]) -> None:
 # ---- send
 
 
+def come(ours: Ours, theirs: Theirs, wanted: list[Any]) -> None:
+    """Wait until these, and no others, have been noted over there."""
+    found: list[Any] = []
+
+    def all_of_them() -> bool:
+        found.extend(ours.call(theirs.echo, "NOTES"))
+        return len(found) >= len(wanted)
+
+    until(all_of_them)
+    assert found == wanted
+
+
 def test_what_is_sent_arrives_in_order(nodes: tuple[Ours, Theirs]) -> None:
-    """Small and large ones by number and by name; the call behind them comes last."""
+    """The call behind them comes last. Large ones have low priority: what is small may come before them."""
     ours, theirs = nodes
     ours.do(lambda: [cluster.send("theirs", theirs.echo, "NOTE", i) for i in range(100)])
     assert ours.call(theirs.echo, "NOTES") == list(range(100))
     theirs.ask('for i = 0, 99 do cluster.send("ours", ours, "NOTE", i) end')
     assert theirs.ask('return cluster.call("ours", ours, "NOTES")') == list(range(100))
-    large = "y" * 100_000
-    ours.do(lambda: cluster.send("theirs", ".echo", "NOTE", large))
-    assert ours.call(theirs.echo, "NOTES") == [large]
-    theirs.ask('cluster.send("ours", ".echo", "NOTE", ("y"):rep(100000))')
-    assert theirs.ask('return cluster.call("ours", ours, "NOTES")') == [large]
+    large = [f"{i}" + "y" * 100_000 for i in range(5)]
+    ours.do(lambda: [cluster.send("theirs", ".echo", "NOTE", text) for text in large])
+    come(ours, theirs, large)
+    theirs.ask('for i = 0, 4 do cluster.send("ours", ".echo", "NOTE", i .. ("y"):rep(100000)) end')
+    until(lambda: len(ours.notes()) == 5)
+    assert ours.notes() == large
+    ours.clear()
     for address in (0x7777, ".nobody"):  # into the void, without a sound
         ours.do(lambda address=address: cluster.send("theirs", address, "NOTE", 1))
     theirs.ask('cluster.send("ours", 0x7777, "NOTE") cluster.send("ours", ".nobody", "NOTE")')
@@ -205,6 +220,39 @@ def test_many_calls_at_once_each_get_their_own_answer(nodes: tuple[Ours, Theirs]
     outcomes = [ours.start(lambda i=i: cluster.call("theirs", theirs.echo, *args(i))) for i in range(100)]
     assert [ours.wait(outcome) for outcome in outcomes] == [args(i)[2:] for i in range(100)]
     assert piece.answer() == [True] * 100
+
+
+def test_many_at_the_first_use_of_a_node(nodes: tuple[Ours, Theirs]) -> None:
+    """Nothing is connected yet: sends and calls wait for it, and none is lost. 1.1.0 connects more than once then."""
+    ours, theirs = nodes
+    asked = ours.start(lambda: [cluster.send("fresh", ".echo", "NOTE", i) for i in range(50)])
+    calls = [ours.start(lambda i=i: cluster.call("fresh", ".echo", "ECHO", i)) for i in range(50)]
+    until(lambda: "Waiting for cluster node [fresh]" in ours.said())
+    assert not any(outcome.times for outcome in calls)
+    ours.do(lambda: cluster.reload({"fresh": theirs.address}))
+    ours.wait(asked)
+    assert [ours.wait(outcome) for outcome in calls] == list(range(50))
+    come(ours, theirs, list(range(50)))
+    told = theirs.ask(
+        f"""
+        cluster.reload {{ fresh = "{ours.address}" }}
+        local got, left, me = {{}}, 50, coroutine.running()
+        for i = 1, 50 do
+            cluster.send("fresh", {ours.echo}, "NOTE", i)
+            skynet.fork(function()
+                got[i] = cluster.call("fresh", {ours.echo}, "ECHO", i)
+                left = left - 1
+                if left == 0 then skynet.wakeup(me) end
+            end)
+        end
+        skynet.wait()
+        return got
+        """
+    )
+    assert told == list(range(1, 51))
+    until(lambda: len(ours.notes()) == 50)
+    assert sorted(ours.notes()) == list(range(1, 51))
+    ours.clear()
 
 
 # ---- proxies
@@ -348,12 +396,12 @@ def test_a_node_moves_and_is_turned_off(nodes: tuple[Ours, Theirs], tmp_path: Pa
     ours, theirs = nodes
     other = Ours(["echo"], clock="real")
     try:
-        theirs.ask(f'cluster.reload {{ moved = "{ours.address}" }}')
-        assert theirs.ask(
-            'cluster.send("moved", ".echo", "NOTE", "here") return cluster.call("moved", ".echo", "NOTES")'
-        )
+        theirs.ask(f'cluster.reload {{ moved = "{ours.address}" }} cluster.send("moved", ".echo", "NOTE", "here")')
+        until(lambda: ours.notes() == ["here"])
         theirs.ask(f'cluster.reload {{ moved = "{other.address}" }} cluster.send("moved", ".echo", "NOTE", "there")')
-        assert theirs.ask('return cluster.call("moved", ".echo", "NOTES")') == ["there"]
+        until(lambda: other.notes() == ["there"])
+        assert ours.notes() == ["here"]
+        ours.clear()
         ours.do(lambda: cluster.reload({"moved": other.address}))
         assert ours.do(lambda: cluster.call("moved", "@echo", "ECHO", 1)) == 1
         ours.do(lambda: cluster.reload({"moved": theirs.address}))
@@ -448,3 +496,90 @@ def test_what_is_half_wrong_is_answered_as_a_real_node_answers_it(nodes: tuple[O
             for port, echo in ((theirs.cluster_port, theirs.echo), (ours.port, ours.echo))
         )
         assert got == wanted, f"seed {seed}"
+
+
+class BareServer:
+    """It takes the requests of one node, and answers with what it is told to."""
+
+    def __init__(self) -> None:
+        self.server = pysocket.create_server(("127.0.0.1", 0))
+        self.server.settimeout(LIMIT)
+        self.address = f"127.0.0.1:{self.server.getsockname()[1]}"
+
+    def serve(self, count: int, answers: Callable[[list[int]], bytes]) -> None:
+        """One connection: its requests, the answers to their sessions, its end."""
+        client, _ = self.server.accept()
+        with client, client.makefile("rb") as frames:
+            client.settimeout(LIMIT)
+            sessions = list[int]()
+            while len(sessions) < count:
+                frame = frames.read(int.from_bytes(frames.read(2), "big"))
+                sessions.append(clustercore.unpackrequest(frame)[1])
+            client.sendall(answers(sorted(sessions)))
+            with suppress(OSError):  # the node may have had enough of it
+                client.shutdown(pysocket.SHUT_WR)
+                while frames.read(1 << 16):
+                    pass
+
+
+def odd_answers(luck: random.Random, count: int) -> Callable[[list[int]], bytes]:
+    """Frames that answer some of so many calls: twice, in parts that are missing or wrong, with what cannot be opened."""
+    told = []
+    for _ in range(luck.randrange(1, 8)):
+        kind = luck.choice((0, 1, 1, 2, 2, 3, 3, 4, 4, 4, *([5] if luck.random() < 0.1 else [])))
+        payload = luck.choice(
+            (seri.pack("v"), b"", seri.pack(1, None, [2]), b"\7\7", b"\x24", b"text", seri.pack("ab"))
+        )
+        size = luck.choice((0, 1, 2, 3, len(payload), 100)).to_bytes(4, "little")
+        body = bytes((kind,)) + (size if kind == 2 else payload) + b"z" * (luck.random() < 0.02)
+        told.append((luck.randrange(count), body))
+
+    def frames(sessions: list[int]) -> bytes:
+        return b"".join(
+            (4 + len(body)).to_bytes(2, "big") + sessions[i].to_bytes(4, "little") + body for i, body in told
+        )
+
+    return frames
+
+
+def test_odd_answers_mean_the_same_to_a_real_caller_and_to_ours(nodes: tuple[Ours, Theirs]) -> None:
+    """The same answers to calls of both, at random; each call returns the same, or fails in both."""
+    ours, theirs = nodes
+    for_ours, for_theirs = BareServer(), BareServer()
+    with for_ours.server, for_theirs.server:
+        ours.do(lambda: cluster.reload({"odd": for_ours.address}))
+        theirs.ask(f'cluster.reload {{ odd = "{for_theirs.address}" }}')
+        for seed in seeds(60):
+            luck = random.Random(seed)
+            count = luck.randrange(1, 4)
+            answers = odd_answers(luck, count)
+            piece = theirs.begin(
+                f"""
+                local got, left, me = {{}}, {count}, coroutine.running()
+                for i = 1, left do
+                    skynet.fork(function()
+                        local all = table.pack(pcall(cluster.call, "odd", 7, i))
+                        got[i] = all[1] and skynet.packstring(table.unpack(all, 2, all.n))
+                        left = left - 1
+                        if left == 0 then skynet.wakeup(me) end
+                    end)
+                    skynet.sleep(0)
+                end
+                if left > 0 then skynet.wait() end
+                return got
+                """
+            )
+            for_theirs.serve(count, answers)
+            wanted = piece.answer()
+            calls = [ours.start(lambda i=i: _packed(cluster.call("odd", 7, i))) for i in range(count)]
+            for_ours.serve(count, answers)
+            until(lambda calls=calls: all(call.times for call in calls))
+            assert all(call.error is None or isinstance(call.error, CallError) for call in calls), f"seed {seed}"
+            got = [call.error is None and call.value for call in calls]
+            assert got == wanted, f"seed {seed}"
+
+
+def _packed(answer: Any) -> str:
+    """What a call returned, as text of its bytes. One nil is as good as none: Python's callers see None."""
+    values = answer if type(answer) is tuple else () if answer is None else (answer,)
+    return seri.pack(*values).decode("utf-8", "surrogateescape")

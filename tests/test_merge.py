@@ -266,6 +266,30 @@ def test_recordings_that_begin_in_the_middle_of_a_connection(two: Two) -> None:
         assert merged[write]["size"] == merged[read]["size"]
 
 
+def test_the_end_of_a_run_is_enough(two: Two) -> None:
+    """Rings let their beginnings go, each at another moment; bytes are still counted from the connection's first."""
+
+    def chat(port: int) -> None:
+        def talk() -> None:
+            id = socket.open("127.0.0.1", port)
+            for n in range(40):
+                word = f"{n}{'x' * (n % 7)}"
+                mark(f"sends {word}")
+                socket.write(id, word.encode() + b"\n")
+                mark(f"has {(socket.readline(id) or b'').decode()}")
+            socket.close(id)
+
+        skynet.fork(talk)
+
+    with two.front.record(ring=100) as end, two.game.record(ring=150) as other_end:
+        two.front.newservice(chat, two.port)
+        two.settle()
+    merged = Trace.merge(end, other_end, names=("front", "game"))
+    assert min(end.missing, other_end.missing) > 0
+    assert merged.missing == end.missing + other_end.missing
+    assert ordered(merged) > 5
+
+
 def test_three_nodes_in_a_row() -> None:
     """A asks B, who asks C: the end of the chain is in A."""
 

@@ -311,6 +311,7 @@ def test_what_only_python_takes_for_one_key_is_told_apart() -> None:
     assert seri.unpack(seri.pack({True: "a", 2: "b"})) == ({True: "a", 2: "b"},)
     assert seri.pack({True: "a"}) == bytes.fromhex("06090c6100") != seri.pack({1: "a"}) == seri.pack({1.0: "a"})
     assert seri.unpack(seri.pack(seri.Pairs([(True, None)]))) == ([],)
+    assert seri.unpack(seri.pack(seri.Pairs([(1, "a"), (1.0, "b"), (0, "c"), (-0.0, "d")]))) == ({1: "b", 0: "d"},)
     both = seri.Pairs([(1, "a"), (True, "b")])
     for pairs in (both, reversed(both), [(0, 1), (False, 1)], [((1,), 1), ((1,), 2)]):
         with pytest.raises(SeriError, match="a dict cannot hold"):
@@ -449,6 +450,19 @@ def test_a_table_in_a_key_in_a_key_is_looked_at_once() -> None:
     assert steps(NESTED_KEYS) < 30 * len(NESTED_KEYS)
 
 
+def test_tables_as_keys_are_few() -> None:
+    """Tuples whose hashes are the same can be made by the thousand, and then each key is compared with all others."""
+    pairs = [((n,), n) for n in range(seri.MAX_TABLE_KEYS + 1)]
+    assert len(seri.unpack(seri.pack(seri.Pairs(pairs[:-1])))[0]) == seri.MAX_TABLE_KEYS
+    with pytest.raises(SeriError, match="more than 100 tables are keys of one"):
+        seri.unpack(seri.pack(seri.Pairs(pairs)))
+
+
+def test_pairs_are_pairs() -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        seri.pack(seri.Pairs([(1, 2, 3)]))
+
+
 def test_reading_ends_at_two_hundred_levels() -> None:
     deep = lambda n: b"\x0e" * n + b"\x09" + b"\0" * n  # noqa: E731
     assert seri.unpack(deep(seri.READ_DEPTH))
@@ -472,7 +486,7 @@ def test_any_bytes_are_values_or_a_seri_error(data: bytes) -> None:
     try:
         values = seri.unpack(data)
     except SeriError as e:
-        if "a dict cannot hold" not in str(e):
+        if not str(e).startswith(("a dict cannot hold", "more than 100 tables")):
             with pytest.raises(SeriError, match=f"^{re.escape(str(e))}$"):
                 list(seri.walk(data))
     else:

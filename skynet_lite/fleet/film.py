@@ -19,17 +19,19 @@ from ..top.watch import Console, Refused
 from ..trace import Trace
 from ..trace.export import PICTURES, kind_of, save
 from ..trace.golden import BOOT
-from .look import WAIT, Connects, alive, every, within
+from .look import Connects, alive, every, within
 from .state import State
 
 BUILDING = 120.0  # seconds that a node may take to write what it has recorded
 
 
-def record(state: State, connects: Connects, seconds: float, words: list[str]) -> tuple[dict[str, Trace], int]:
+def record(
+    state: State, connects: Connects, wait: float, seconds: float, words: list[str]
+) -> tuple[dict[str, Trace], int]:
     """What the nodes do in so many seconds, or as long as a command runs; and the status of the command, else 0.
 
-    A node that does not answer is left out, and named; 1 then, if the command has not failed. Ctrl-C ends it early.
-    Raises SkynetError if none answers, OSError if there is no such command.
+    A node that does not answer in `wait` seconds is left out, and named; 1 then, if the command has not failed.
+    Ctrl-C ends it early. Raises SkynetError if none answers, OSError if there is no such command.
     """
     consoles: dict[str, Console] = {}
 
@@ -37,7 +39,7 @@ def record(state: State, connects: Connects, seconds: float, words: list[str]) -
         with contextlib.suppress(OSError, Refused):
             token = Path(secret_file(f"console-{node['console']}")).read_text()
             console = consoles[name] = Console(connects(node["console"]))
-            within(console, WAIT, f"token {token}", "record")
+            within(console, wait, f"token {token}", "record")
             return True
         return False
 

@@ -109,7 +109,7 @@ def call(node: str, address: int | str, *args: Any) -> Any:
     return _request(node, address, seri.pack(*args))
 
 
-def _request(node: str, address: int | str, payload: bytes) -> Any:
+def _request(node: str, address: int | str, payload: bytes, asked: str = "") -> Any:
     sender = get_sender(node)
     try:
         values = seri.unpack(skynet.call(sender, "lua", "req", address, payload))
@@ -121,7 +121,7 @@ def _request(node: str, address: int | str, payload: bytes) -> Any:
         why, session = f"node {node}, address {shown(address)}: its answer cannot be opened: {e}", 0
     else:
         return values[0] if len(values) == 1 else values or None
-    error = CallError(f"{why}: call failed")
+    error = CallError(f"{why}{asked}: call failed")
     error.service, error.session, error.type, error.reason = sender, session, "lua", why
     raise error
 
@@ -142,7 +142,7 @@ def send(node: str, address: int | str, *args: Any) -> None:
 
 def query(node: str, name: str) -> int:
     """The handle of what another node has registered as `name` (without @). Raises CallError: "name not found"."""
-    handle: int = _request(node, 0, seri.pack(named(name, "cluster.query")))
+    handle: int = _request(node, 0, seri.pack(named(name, "cluster.query")), f" ({name})")
     return handle
 
 
@@ -168,7 +168,8 @@ def reload(config: Mapping[str, str | bool] | str | os.PathLike[str] | None = No
     connection. Options begin with two underscores: `__nowaiting` (True: calls to an unknown node fail at once, else
     they wait until it is named here); for each connection `__maxbuffer` (MiB of unfinished requests, and of answers
     that are not taken, above which it ends; 256) and `__maxflight` (requests under way: more are refused; 32768);
-    `__nodename` (what this node calls itself in trace tags). Raises CallError.
+    `__nodename` (what this node calls itself in trace tags; else the host and the process id, "node" under a virtual
+    clock). Raises CallError.
     """
     if isinstance(config, os.PathLike):
         config = os.fspath(config)

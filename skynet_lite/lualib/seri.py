@@ -24,17 +24,8 @@ from ..core.codec import codec_of, register_type
 from ..core.errors import SeriError as SeriError, shown
 
 __all__ = [
-    "MAX_DEPTH",
-    "MAX_SIZE",
-    "READ_DEPTH",
-    "LightUserdata",
-    "Pairs",
-    "Part",
-    "SeriError",
-    "pack",
-    "unpack",
-    "walk",
-]
+    "MAX_DEPTH", "MAX_SIZE", "READ_DEPTH", "LightUserdata", "Pairs", "Part", "SeriError", "pack", "unpack", "walk",
+]  # fmt: skip
 __dir__ = __all__.copy
 
 MAX_DEPTH = 32
@@ -43,6 +34,9 @@ READ_DEPTH = 200
 """Tables in tables that are read: skynet has no limit. What is deeper could not travel inside the node either."""
 MAX_SIZE = 1 << 28
 """Bytes that are written, at most. A value in a table counts as 64 or more: lists that share parts are soon endless."""
+
+MAX_TABLE_KEYS = 100
+"""Tables that are keys of one table, at most: the hash of a tuple can be foretold, and made the same for many."""
 
 NIL, BOOLEAN, NUMBER, USERDATA, SHORT_STRING, LONG_STRING, TABLE = range(7)
 _INTEGERS = {0: Struct(""), 1: Struct("<B"), 2: Struct("<H"), 4: Struct("<i"), 6: Struct("<q")}  # by cookie
@@ -177,8 +171,8 @@ def _parts(table: dict[Any, Any] | Pairs) -> tuple[list[Any], list[Any]]:
     """Its items, and its other keys and values in turn. DOC: seri-parts"""
     rest: list[Any] = []
     if type(table) is Pairs:
-        for pair in table:
-            rest += pair
+        for key, value in table:
+            rest += key, value
         return [], rest
     items_too = 1 in table
     for key, value in table.items():  # type: ignore[union-attr]  # Pairs are done
@@ -248,8 +242,8 @@ def unpack(data: bytes | bytearray | memoryview, strings: str = "str") -> tuple[
     Pairs.
 
     Raises SeriError: "Invalid serialize stream N" with N bytes unread, "table index is NaN"; for tables nested deeper
-    than READ_DEPTH; and where a dict cannot hold two keys that Lua tells apart: 1 and true, 0 and false, two tables
-    that are equal. After lualib-src/lua-seri.c, luaseri_unpack.
+    than READ_DEPTH; for more than a hundred tables that are keys of one; and where a dict cannot hold two keys that Lua
+    tells apart: 1 and true, 0 and false, two tables that are equal. After lualib-src/lua-seri.c, luaseri_unpack.
     DOC: seri-read
     """
     if strings not in ("str", "bytes"):
@@ -266,7 +260,7 @@ def unpack(data: bytes | bytearray | memoryview, strings: str = "str") -> tuple[
     odd = False  # whether something in it is nil, or a key of it neither string nor integer
     i = 0  # of a tag: behind a value once it is whole
     try:
-        while True:
+        while True:  # with types and tags as numbers: each is compared for each value
             tag = read[i]
             kind = tag & 7
             if kind == 4:
@@ -383,14 +377,18 @@ def _table(items: list[Any], rest: list[Any]) -> Any:
     """The table of these items, and these keys and values in turn. Raises SeriError."""
     table = {n: value for n, value in enumerate(items, 1) if value is not None}
     seen: dict[Any, Any] = {1: int} if 1 in table else {}  # of keys that Python may take for each other
+    tables = 0
     for key, value in zip(rest[::2], rest[1::2], strict=True):
         kind: Any = type(key)
         if kind is float:
             if key != key:
                 raise StructError
             key = _key(key)
+            kind = type(key)
         elif kind is list or kind is dict:
             key, kind = _frozen(key), object()  # to Lua no two tables are the same key
+            if (tables := tables + 1) > MAX_TABLE_KEYS:
+                raise SeriError(f"more than {MAX_TABLE_KEYS} tables are keys of one")
         alike = kind is not str and kind is not bytes and (type(key) is not int or key in (0, 1))
         if alike and seen.setdefault(key, kind) is not kind:
             raise SeriError(f"a dict cannot hold two of a table's keys: {shown(key)}, and one that equals it")

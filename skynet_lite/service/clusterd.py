@@ -30,8 +30,7 @@ class Attempt:
 address: dict[str, Where] = {}  # of the nodes; False: turned off
 options: dict[str, Any] = dict(LIMITS)
 sender: dict[str, int] = {}
-ready: set[str] = set()  # nodes whose sender has the address of today
-closed: set[str] = set()  # nodes that are turned off, and whose sender knows it
+ready: set[str] = set()  # nodes whose sender, if they have one, is where the address of today says
 connecting: dict[str, Attempt] = {}
 proxies: dict[tuple[str, Any], int] = {}
 agents: dict[int, int | None] = {}  # by socket; None while it starts
@@ -44,7 +43,7 @@ registered: dict[str, int] = {}
 def channel(node: str) -> int | None:
     """Who stands for a node, connected; None for one that was always turned off. Raises SkynetError."""
     if node in ready:
-        return sender[node]
+        return sender.get(node)
     attempt = connecting.get(node)
     if attempt is None:
         return connect(node)
@@ -70,6 +69,7 @@ def connect(node: str) -> int | None:
             if address.get(node) == where:  # else it has moved meanwhile
                 if refused:
                     raise SkynetError(refused)
+                ready.add(node)
                 return sender.get(node)
     except SkynetError as e:
         attempt.failure = str(e)
@@ -84,19 +84,12 @@ def reach(node: str, where: Where) -> str | None:
     """Have the sender of a node go where it is; why it cannot."""
     if where is None:
         return f"cluster node [{node}] is absent"
-    if where is False:
-        if node in sender and node not in closed:
-            skynet.call(sender[node], "lua", "changenode", False)
-            closed.add(node)
-        return None
     if node not in sender:
+        if where is False:
+            return None
         sender[node] = skynet.newservice("clustersender", node, options.get("nodename"), options["maxbuffer"])
     refused = skynet.call(sender[node], "lua", "changenode", where)
-    if refused:
-        return f"changenode [{node}] ({where}) failed: {refused}"
-    closed.discard(node)
-    ready.add(node)
-    return None
+    return f"changenode [{node}] ({where}) failed: {refused}" if refused else None
 
 
 def read(path: str) -> dict[str, Any]:
@@ -128,7 +121,7 @@ def load(config: dict[str, Any] | str | None) -> None:
             options[name[2:]] = where
             skynet.error(f"Config {name[2:]} = {str(where).lower() if isinstance(where, bool) else where}")
             continue
-        if address.get(name) != where and name in sender:
+        if address.get(name) != where:
             ready.discard(name)
             moved.append(name)
         address[name] = where
@@ -138,7 +131,8 @@ def load(config: dict[str, Any] | str | None) -> None:
                 skynet.error(f"Cluster node [{name}] resolved : {address[name]}")
             skynet.wakeup(attempt)
     for name in moved:
-        skynet.fork(again, name)
+        if name in sender:
+            skynet.fork(again, name)
 
 
 def again(node: str) -> None:
@@ -241,12 +235,12 @@ def socket(gate: int, what: str, fd: int, text: Any = "") -> None:
     if what == "open":
         skynet.error(f"socket accept from {text}")
         accept(gate, fd)
-    elif what == "close":  # it comes after an error, too
+    elif what == "close":  # after an error, too
         agent = agents.pop(fd, None)
         if agent is not None:
             skynet.send(agent, "lua", "exit")
         skynet.send(gate, "lua", "kick", fd)  # which forgets it
-    else:
+    elif what != "error":
         skynet.error(f"socket {what} {fd} {text}")
 
 
@@ -267,6 +261,8 @@ def accept(gate: int, fd: int) -> None:
 
 @skynet.start
 def main() -> None:
+    if current().server.clock.virtual:
+        options["nodename"] = "node"  # without the process id: the same program makes the same trace
     load(None)
     asked = (sender_, senders, reload, listen, proxy, register, unregister, queryname)
     skynet.dispatch("lua", by_name(socket, *map(answering, asked), told=True))

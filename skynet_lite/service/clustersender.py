@@ -4,9 +4,10 @@ It is opened at the first use, and again at the first use after it was lost; the
 After service/clustersender.lua.
 """
 
+from collections import deque
 from typing import Any
 
-from skynet_lite import SkynetError, SocketError, skynet, socket
+from skynet_lite import SkynetError, SocketError, netpack, skynet, socket
 from skynet_lite.core.errors import shown
 from skynet_lite.lualib import clustercore
 from skynet_lite.lualib.library import by_name
@@ -20,14 +21,28 @@ maxbuffer = 0  # MiB
 session = 1  # of the next request; it goes on when the connection does not
 held: dict[int, int] = {}  # by session of who waits, the bytes that have come of an answer that is not complete
 total = 0  # of them
+reading: ChannelSocket | None = None  # the connection of these two
+unpacker = netpack.Unpacker()
+frames: deque[bytes] = deque()  # read, and not looked at yet
+
+
+def read_frame(sock: ChannelSocket) -> bytes:
+    """The next frame. All that has come is taken at once: many answers are in one read."""
+    global reading, unpacker
+    if sock is not reading:
+        reading, unpacker = sock, netpack.Unpacker()
+        frames.clear()
+    while not frames:
+        frames.extend(unpacker.feed(sock.read()))
+    return frames.popleft()
 
 
 def read_response(sock: ChannelSocket) -> tuple[Any, ...]:
     global total
-    size = socket.header(sock.read(2))
-    if size == 0:
+    frame = read_frame(sock)
+    if not frame:
         socket.block(sock.fd)  # as in skynet, which cannot read nothing
-    answer = clustercore.unpackresponse(sock.read(size)) if size else None
+    answer = clustercore.unpackresponse(frame)
     if answer is None:
         raise SocketError(f"{channel.name()} sent what is no answer of a cluster node")
     session, ok, data, more = answer
