@@ -43,7 +43,7 @@ ROOMS = (
     Room("trace", 1, "what a run was", "doors", 3000),
     Room("drive", 2, "one loop, or N workers", "skynet core", 1050),
     Room("lualib", 2, "libraries for services", "skynet core", 2200),
-    Room("probe", 2, "a real skynet", "trace", 500),
+    Room("probe", 2, "a real skynet", "trace", 510),
     Room("view", 2, "how a run is shown", "trace", 3200),
     Room("tell", 2, "classes that tell a recorder", "skynet core trace", 770),
     Room("node", 3, "a node, put together from what is below", BELOW_NODE, 1300),
@@ -76,19 +76,19 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3412,
+    "core": 3424,
     "skynet": 3897,
-    "trace": 4004,
+    "trace": 4475,
     "drive": 1820,
-    "lualib": 2888,
-    "node": 1848,
-    "service": 1697,
+    "lualib": 3814,
+    "node": 1977,
+    "service": 2342,
     "contrib": 1771,
-    "tell": 894,
-    "view": 3345,
-    "check": 2458,
-    "the runtime": 10977,
-    "the tools": 1671,
+    "tell": 914,
+    "view": 3410,
+    "check": 2701,
+    "the runtime": 11118,
+    "the tools": 2253,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

@@ -219,8 +219,7 @@ def run(options: argparse.Namespace) -> int:
         options, rest = _options_of_run(_Parser(prog="skynet-lite run")).parse_known_args(options.args, options)
         if rest:
             raise UsageError(f"{program} takes no arguments: put them into its table [env]")
-    node = options.node
-    config = load(path if configured else None, {"node": node})
+    config = load(path if configured else None, {"node": options.node})
     if configured and config.start is None:
         raise UsageError(f'{program} names no service to start: add start = "name"')
     with contextlib.ExitStack() as daemon:
@@ -228,7 +227,7 @@ def run(options: argparse.Namespace) -> int:
             daemon.enter_context(daemonized(os.path.abspath(config.daemon)))
         if options.until_eof:
             _stop_at_eof(config.shutdown)
-        return _run(path, program, options.args, configured, thread=options.thread, node=node)
+        return _run(path, program, options.args, configured, thread=options.thread, node=options.node)
 
 
 def _run(path: Path, program: str, args: list[str], configured: bool, **keys: Any) -> int:
@@ -343,7 +342,8 @@ def _told(failed: str, needy: str = "", extra: str = "notebooks") -> Iterator[No
     except OSError as e:
         raise UsageError(f"{failed}: {e.strerror or e}") from e
     except ImportError as e:
-        raise UsageError(f"{needy} needs {e.name}: pip install 'skynet_lite[{extra}]'") from e
+        needs = f"{needy} needs {e.name}: pip install 'skynet_lite[{extra}]'"
+        raise UsageError(needs if e.name else str(e)) from e  # who raised it without a name has said the same
     except ValueError as e:
         raise UsageError(str(e)) from e
 

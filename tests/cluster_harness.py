@@ -9,7 +9,8 @@ from typing import Any
 
 from harness import LIMIT
 
-from skynet_lite import Node, cluster, skynet
+from skynet_lite import Node, cluster, seri, skynet
+from skynet_lite.lualib import clustercore
 
 
 def echo(session: int, source: int, cmd: str = "", *args: Any) -> None:
@@ -119,3 +120,45 @@ class Pair:
     def bare(self) -> pysocket.socket:
         """A connection to b that no node has made."""
         return pysocket.create_connection(("127.0.0.1", self.port), timeout=LIMIT)
+
+
+def request(session: int, *values: Any, address: int | str = "@echo") -> bytes:
+    return clustercore.packrequest(address, session, seri.pack(*values))[0]
+
+
+def answers(pair: Pair, sock: Any, count: int) -> list[tuple[Any, ...]]:
+    """So many frames from b."""
+    data, found = b"", []
+    sock.setblocking(False)
+
+    def enough() -> bool:
+        nonlocal data
+        try:
+            data += sock.recv(1 << 20)
+        except BlockingIOError:
+            return False
+        while len(data) >= 2 and len(data) >= 2 + (size := int.from_bytes(data[:2], "big")):
+            answer = clustercore.unpackresponse(data[2 : 2 + size])
+            assert answer is not None
+            found.append(answer)
+            data = data[2 + size :]
+        return len(found) >= count
+
+    pair.until(enough)
+    return found
+
+
+def ended(pair: Pair, sock: Any) -> bool:
+    """b has closed this connection."""
+    sock.setblocking(False)
+
+    def closed() -> bool:
+        try:
+            return sock.recv(1 << 16) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
+    pair.until(closed)
+    return True

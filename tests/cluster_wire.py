@@ -194,7 +194,7 @@ class Echo:
         skynet.dispatch("lua", self.dispatch)
 
     def dispatch(self, session: int, source: int, *args: Any) -> None:
-        if not args:
+        if not args or args[0] is None:
             skynet.retpack("no command")
         else:
             getattr(self, args[0])(*args[1:])
@@ -274,6 +274,10 @@ class Member:
     def begin(self) -> None:
         self.node.run_until_idle()
 
+    def turn(self) -> None:
+        """What it does when it is its turn."""
+        self.node.run_until_idle()
+
     def main(self) -> None:
         skynet.dispatch("lua", self._run)
         self.boot()
@@ -350,7 +354,7 @@ class World:
     def round(self) -> bool:
         """Let everybody do what can be done now; whether bytes have moved."""
         for member in self.members:
-            member.node.run_until_idle()
+            member.turn()
         moved = False
         for one in (*self.wires, *self.ends):
             moved |= one.pump() if not isinstance(one, End) or one.sock.fileno() >= 0 else False

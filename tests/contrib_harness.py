@@ -85,16 +85,14 @@ def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[byt
     return done
 
 
-def certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """(authority, certificate, key): a certificate for localhost and 127.0.0.1, signed by an authority of our own."""
+def certificates(folder: Path, names: str = "DNS:localhost,IP:127.0.0.1") -> tuple[Path, Path, Path]:
+    """(authority, certificate, key): a certificate for these names, signed by an authority of our own."""
     ca, ca_key, cert, key, request = (folder / n for n in ("ca.pem", "ca.key", "cert.pem", "cert.key", "cert.csr"))
     new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     signs = ("-addext", "keyUsage=critical,keyCertSign")  # newer Pythons insist on such things
     run(*new, "-x509", "-days", "2", "-subj", "/CN=test authority", *signs, "-keyout", ca_key, "-out", ca)
     run(*new, "-subj", "/CN=localhost", "-keyout", key, "-out", request)
-    (folder / "names").write_text(
-        "subjectAltName=DNS:localhost,IP:127.0.0.1\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
-    )
+    (folder / "names").write_text(f"subjectAltName={names}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
     sign = ("openssl", "x509", "-req", "-days", "2", "-CAcreateserial")
     run(*sign, "-in", request, "-CA", ca, "-CAkey", ca_key, "-extfile", folder / "names", "-out", cert)
     return ca, cert, key

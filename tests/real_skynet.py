@@ -50,6 +50,7 @@ class Real:
                 [Path(SKYNET_DIR).resolve() / "skynet", "config"], cwd=self.folder, stdout=log, stderr=log
             ) as node,
         ):
+            self.kill = node.kill
             try:
                 yield self
             finally:

@@ -107,14 +107,14 @@ def test_what_is_there_is_not_touched(tmp_path: Path) -> None:
         done = command(tmp_path, *words)
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert "mine is there already" in command(tmp_path, "new", "mine").stderr
-    assert "there are gate, lobby, pipeline, web" in done.stderr
+    assert "there are gate, cluster, lobby, pipeline, web" in done.stderr
     assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
 
 
 def test_the_examples_are_listed(tmp_path: Path) -> None:
     """Each with the first line of its configuration, whose next lines say how to run it."""
     done = command(tmp_path, "examples")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["gate", "lobby", "pipeline", "web"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["gate", "cluster", "lobby", "pipeline", "web"]
     for name in begin.examples():
         assert begin.about(name)[0] in done.stdout
         assert any("skynet-lite run config.toml" in line for line in begin.about(name)[1:])
@@ -142,3 +142,26 @@ def test_an_example_runs_where_it_is_written(name: str, tmp_path: Path) -> None:
         values = {"redis": stack.enter_context(RedisServer(tmp_path)).port} if name == "web" else {}
         data, answer = ASKED[name]
         assert answer in asked(stack.enter_context(running(folder, **values)), data)
+
+
+def test_the_two_nodes_run_where_they_are_written(tmp_path: Path) -> None:
+    """The example of a cluster: `cluster up`, and a client whose lines go through both nodes."""
+    folder = tmp_path / "cluster"
+    assert command(tmp_path, "examples", "cluster").returncode == 0
+    assert own_tests(folder).startswith("2 passed")
+    config = folder / "config.toml"
+    config.write_text(re.sub(r"(:|port = )\d{4}", r"\g<1>0", config.read_text()))
+    line = [sys.executable, "-m", "skynet_lite", "cluster", "up", "config.toml"]
+    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            log = []
+            while len([line for line in log if "Start debug console" in line]) < 2:  # the last thing that both do
+                assert process.stdout is not None and (said := process.stdout.readline()), log
+                log.append(said.rstrip())
+            (port,) = [line.rsplit(" ", 1)[1] for line in log if "clients at port" in line]
+            assert b"ann has 1\nann has 2\n" in asked(int(port), b"ann\nann\n").replace(b"* ann leads\n", b"")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.terminate()
+            process.stdout.close()

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nodes
 import pytest
 import report
 import run
 
 RUN = Path(__file__).parent / "bench" / "run.py"
+NODES = RUN.with_name("nodes.py")
 ROWS = (
     "call + ret", "send, one way", "fork (warm pool)", "yield_", "wait/wakeup", "ring of 1,000 services", "birth of a service",
     "1 × 64 B", "50 × 64 B", "500 × 64 B", "1 × 4096 B", "50 × 4096 B", "500 × 4096 B", "read(n)", "CPU of the server",
@@ -37,6 +39,34 @@ def test_the_command_prints_every_row_and_every_goal(tmp_path):
     assert "call + ret / gevent" in out.stdout  # a goal, though its peer was not asked
     text = file.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "another day" not in text
+
+
+def test_the_bench_of_nodes_prints_every_row(tmp_path):
+    """One process, several, and a bare program of the same frames: each with a figure, and with its CPU."""
+    file = tmp_path / "beyond.md"
+    command = [sys.executable, str(NODES), "--quick", "--markdown", str(file)]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert out.returncode == 0, out.stderr
+    assert "Failed" not in out.stdout, out.stdout
+    rows = [row for group in (nodes.BEHIND, nodes.PAIRS) for row, what in group.items() if nodes.SKYNET not in what]
+    assert len(rows) == 13
+    for row in rows:
+        cells = [line.split("|")[2:4] for line in file.read_text().splitlines() if line.startswith(f"| {row} |")]
+        assert len(cells) == 1 and "–" not in cells[0][0], f"{row}: {cells}"
+
+
+def test_the_bare_program_speaks_the_frames_of_a_cluster():
+    """Whoever measures beside it must know that it is the same: it calls a node of ours, and a node calls it."""
+    for caller, callee in (("nodes_asyncio.py", "nodes_lite.py"), ("nodes_lite.py", "nodes_asyncio.py")):
+        port = str(nodes.free_port())
+        started = [sys.executable, str(NODES.with_name(callee)), "worker", port]
+        asking = [sys.executable, str(NODES.with_name(caller)), "caller", "300", "20", port]
+        with subprocess.Popen(started, stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout.readline().startswith("RESULT")
+            with subprocess.Popen(asking, stdout=subprocess.PIPE, text=True) as asks:
+                assert [asks.stdout.readline() for _ in range(2)] == ["START\n", "RESULT 300\n"]
+                asks.kill()
+            worker.kill()
 
 
 def test_what_is_missing_is_said_before_anything_is_measured(tmp_path):

@@ -273,7 +273,7 @@ def test_a_file_may_include_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        ("standalone", "only single nodes exist here"), ("address", "joins nodes"), ("cluster", "there is no cluster yet"),
+        ("standalone", "only single nodes exist here"), ("address", "joins nodes"),
         ("cpath", "see luaservice"), ("lualoader", "see luaservice"), ("logservice", "log= of your own"),
         ("demon", "did you mean 'daemon'"),
     ],

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ import pytest
 from chinese import foreign, said
 from harness import REQUIRED, TRACES, Play, echo_trace
 from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Error, Page, sync_playwright
+from test_merge import Two
 from views import lobby
 
 from skynet_lite import Node, Trace, seri, skynet
 from skynet_lite.course import wire
+from skynet_lite.trace.shapes import home
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -110,18 +113,19 @@ def expected_rows(trace: Trace, i: int, service: str) -> dict[str, Any]:
     """What the cards have to show after event `i`: the tables of Python, as rows."""
     state = trace.state(i)
     shown = {}
-    for home, tables in ((service, state["services"].get(service, {})), ("", state)):
+    node = home(service)
+    for whose, tables in ((service, state["services"].get(service, {})), (node, state.get("nodes", {"": state})[node])):
         for name, table in tables.items():
             if name in ("name", "services"):
                 continue
             if name == "timers":
-                shown[f"{home}|{name}"] = [[f"tick {tick}", f"{who} {session}"] for tick, who, session in table]
+                shown[f"{whose}|{name}"] = [[f"tick {tick}", f"{who} {session}"] for tick, who, session in table]
             elif isinstance(table, dict):
-                shown[f"{home}|{name}"] = [[str(k), text(v)] for k, v in table.items()]
+                shown[f"{whose}|{name}"] = [[str(k), text(v)] for k, v in table.items()]
             elif isinstance(table, list):
-                shown[f"{home}|{name}"] = [["", text(v)] for v in table]
+                shown[f"{whose}|{name}"] = [["", text(v)] for v in table]
             else:
-                shown[f"{home}|{name}"] = [["", text(table)]]
+                shown[f"{whose}|{name}"] = [["", text(table)]]
     return shown
 
 
@@ -131,6 +135,24 @@ def text(value: Any) -> str:
 
 def test_the_tables_are_those_of_python(page: Page, trace: Trace) -> None:
     """At every step, forwards, backwards and by jumps: what the cards show is `trace.state(i)`."""
+    compare(page, trace)
+
+
+def test_each_of_several_nodes_has_its_tables(browser: Browser, tmp_path: Path) -> None:
+    """The same of two nodes: beside a service stand the tables of its own node, and of no other."""
+    with ExitStack() as stack:
+        two = Two(stack)
+        two.ask("hello")
+        two.settle()
+        merged = two.merged()
+    merged.to_html(tmp_path / "two.html")
+    page = opened(browser, tmp_path / "two.html")
+    compare(page, merged)
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def compare(page: Page, trace: Trace) -> None:
     page.get_by_role("checkbox").check()
     page.locator("[data-name=home]").select_option("all")
     n = len(trace)

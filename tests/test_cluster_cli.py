@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 from harness import LIMIT
 
-from skynet_lite import ConfigError, Node
+from skynet_lite import ConfigError, Node, Trace
+from skynet_lite.cli import main
 from skynet_lite.fleet import state
-from skynet_lite.fleet.up import Voices
+from skynet_lite.fleet.processes import Voices
 from skynet_lite.node.config import load, nodes_of
 
 ROOT = Path(__file__).parent.parent
@@ -99,9 +100,10 @@ class Cluster:
             self.said.append(line)
         return self.process.wait(LIMIT)
 
-    def ps(self) -> tuple[int, list[list[str]]]:
+    def ps(self, wait: float = LIMIT) -> tuple[int, list[list[str]]]:
         """Status and rows of `cluster ps`; cells stand two blanks apart."""
-        done = subprocess.run(self.command("ps"), capture_output=True, text=True, timeout=LIMIT)
+        command = self.command("ps", "--wait", str(wait))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT)
         assert done.stderr == ""
         return done.returncode, [re.split(r" {2,}", line.strip()) for line in done.stdout.splitlines()]
 
@@ -185,8 +187,8 @@ def test_a_node_that_hangs_is_listed(cluster: Any) -> None:
     up = cluster()
     up.wait("Start debug console", 2)
     os.kill(up.pids()["room"], signal.SIGSTOP)
-    status, (_, front, room) = up.ps()
-    assert (status, len(front), room[-1]) == (0, 7, "no answer"), "front has figures, and no address"
+    status, (_, front, room) = up.ps(5)
+    assert (status, front[0], room[-1]) == (0, "front", "no answer")
     os.kill(up.pids()["room"], signal.SIGCONT)
     assert up.end(signal.SIGTERM) == 0
 
@@ -264,14 +266,14 @@ def greeting(cluster: Any, **more: str) -> Cluster:
 
 
 def trace(up: Cluster, *options: str, words: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [*up.command("trace"), *options, "--", *words] if words else [*up.command("trace"), *options]
+    command = [*up.command("trace"), "--wait", str(LIMIT), *options, *(("--", *words) if words else ())]
     return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT, cwd=up.folder)
 
 
 def ask(up: Cluster, status: int = 0) -> tuple[str, ...]:
     """A command that is a client of the front."""
     port = up.wait(r"front \| greets at (\d+)")[1]
-    return sys.executable, "-c", f"{CLIENT.format(ports=[port])}\nraise SystemExit({status})"
+    return sys.executable, "-c", f"{CLIENT.format(ports=[port, port])}\nraise SystemExit({status})"
 
 
 def test_trace_records_all_nodes_while_a_command_runs(cluster: Any) -> None:
@@ -280,18 +282,22 @@ def test_trace_records_all_nodes_while_a_command_runs(cluster: Any) -> None:
     done = trace(up, "--save", "run.json", words=ask(up, 3))
     assert (done.returncode, done.stderr) == (3, "")
     assert "b'who? room\\n'" in done.stdout, "it speaks to the terminal as ever"
-    assert re.search(r"^front: \d+ events, room: \d+ events\nrun", done.stdout, re.MULTILINE)
+    assert re.search(r"^front: \d+ events, room: \d+ events\nrun.json$", done.stdout, re.MULTILINE)
     assert up.end(signal.SIGTERM) == 0
+    found = Trace.load(up.folder / "run.json")
+    room = [i for i, e in enumerate(found) if e["e"] == "message" and e["service"] == "room:00000008"]
+    causes = [[str(found[k].get("service", "")) for k in found.causes(i)] for i in room]
+    assert any("front:00000008" in way for way in causes), "what the room is asked comes from a client of the front"
 
 
 def test_trace_records_for_some_seconds(cluster: Any) -> None:
     """And writes a page, if nothing else is said."""
-    up = greeting(cluster)
-    subprocess.run(ask(up), check=True, capture_output=True)
+    up = cluster('[node.front]\nstart = "waits"\n')
+    up.wait("Start debug console")
     done = trace(up, "--seconds", "0.2")
     assert (done.returncode, done.stderr) == (0, "")
-    pages = done.stdout.splitlines()[-1:]
-    assert pages[0].startswith("trace-cluster") and "<!doctype html>" in (up.folder / pages[0]).read_text()[:100]
+    page = up.folder / done.stdout.splitlines()[-1]
+    assert page.name == "trace-cluster.html" and "<!doctype html>" in page.read_text()[:100]
     assert up.end(signal.SIGTERM) == 0
 
 
@@ -300,11 +306,22 @@ def test_trace_names_who_does_not_answer(cluster: Any) -> None:
     up = greeting(cluster, other=WAITS)
     up.wait("other is up")
     os.kill(up.pids()["other"], signal.SIGSTOP)
-    done = trace(up, "--save", "run.txt", words=ask(up))
+    done = trace(up, "--wait", "5", "--save", "run.txt", words=ask(up))
     assert done.returncode == 1 and "other does not answer, and is left out" in done.stdout
     os.kill(up.pids()["other"], signal.SIGKILL)
     up.wait("other was killed")
     assert trace(up, "--save", "run.txt", words=ask(up)).returncode == 0
+    up.end(signal.SIGTERM)
+
+
+def test_nodes_that_have_nothing_to_do_with_each_other(cluster: Any) -> None:
+    """There is no order between them: a file for each."""
+    up = cluster(TWO)
+    up.wait("Start debug console", 2)
+    done = trace(up, "--seconds", "0.1", "--save", "run.json")
+    assert done.returncode == 0 and "share no connection that was recorded at both ends" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["run-front.json", "run-room.json"]
+    assert Trace.load(up.folder / "run-room.json").names()[":00000008"] == "waits"
     up.end(signal.SIGTERM)
 
 
@@ -314,7 +331,7 @@ def test_a_trace_that_cannot_be(cluster: Any) -> None:
     up.wait("is up", 2)
     for words, options, told in (
         ((), ("--save", "run.xyz"), "run.xyz: what is it to be?"),
-        ((), ("--seconds", "0"), "--seconds 0.0: give up to 3600"),
+        ((), ("--seconds", "0"), "--seconds 0: give more than 0, and up to 3600 seconds"),
         ((), (), "no node answers: they are recorded by their consoles, which --no-console leaves out"),
     ):
         done = trace(up, *options, words=words)
@@ -426,6 +443,7 @@ def test_when_nobody_reads_all_stop(cluster: Any) -> None:
     assert piped.stdout is not None and piped.stderr is not None
     pid = int(re.search(r"pid (\d+)", piped.stdout.readline())[1])  # type: ignore[index]
     piped.stdout.close()
+    os.kill(pid, signal.SIGKILL)  # there is something to say now, if there was not before
     assert piped.wait(LIMIT) == 0 and gone(pid)
     with piped.stderr as said:
         assert said.read() == ""
@@ -451,24 +469,26 @@ FILES = [
 
 
 @pytest.mark.parametrize(("text", "told"), FILES)
-def test_what_is_wrong_with_a_file_is_said_before_anything_runs(cluster: Any, text: str, told: str) -> None:
+def test_what_is_wrong_with_a_file_is_said_before_anything_runs(
+    text: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """In one line, with status 2; for all nodes of the file, not for the first only."""
-    up = cluster(text)
-    assert up.end() == 2
-    (line,) = up.said
-    assert line.startswith("skynet-lite: ") and told in line
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    file = tmp_path / "cluster.toml"
+    file.write_text(text)
+    assert main(["cluster", "up", str(file)]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith("skynet-lite: ") and told in err and err.count("\n") == 1
 
 
-def test_files_that_are_none(cluster: Any, tmp_path: Path) -> None:
-    """Neither up nor ps can do without."""
-    up = cluster()
-    up.end(signal.SIGTERM)
-    for what in ("up", "ps"):
-        for file, told in (("nothing.toml", "no such file"), ("waits.py", "is no program: give CONFIG.toml")):
-            done = subprocess.run(
-                [*up.command(what)[:-1], str(tmp_path / file)], capture_output=True, text=True, timeout=LIMIT
-            )
-            assert done.returncode == 2 and told in done.stderr
+@pytest.mark.parametrize("what", ["up", "ps", "trace"])
+@pytest.mark.parametrize(
+    ("file", "told"), [("nothing.toml", "no such file"), ("x.py", "is no program: give CONFIG.toml")]
+)
+def test_files_that_are_none(what: str, file: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """None can do without."""
+    assert main(["cluster", what, file]) == 2
+    assert told in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------- one file, seen from one node

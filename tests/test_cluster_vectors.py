@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cluster_wire import Callee, Echo, End, Member, Outcome, Wire, World, load, raw, returned, value
 from harness import free_port
-from test_cluster_golden import assert_frame, connect
+from test_cluster_golden import assert_frame, connect, tags_in
 
 from skynet_lite import CallError, SkynetError, cluster, seri, skynet
 from skynet_lite.lualib import clustercore
@@ -171,11 +171,6 @@ def one_connection(case: dict[str, Any], world: World, node: Callee, end: End) -
     for text in texts(case.get("server_log", [])):
         assert text in log
     assert tags_in(log.splitlines()) == tags_in(case.get("server_log", []))
-
-
-def tags_in(lines: list[str]) -> list[str]:
-    """The trace tags that a service worked under, one for each line that says so."""
-    return [found[1] for line in lines if (found := re.search(r"<TRACE (.*?)> \d+ tracecall (?:begin|end)", line))]
 
 
 # ---- a bare server

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import LIMIT, recording, seeds
+from harness import LIMIT, recording, seeds, until
+from real_skynet import Real, real
+from test_probe import Probed
 
-from skynet_lite import Node, Trace, mark, skynet, socket
+from skynet_lite import Node, Trace, cluster, mark, probe, skynet, socket
 from skynet_lite.core.outside import Outside
 from skynet_lite.trace.shapes import apart, home
 from skynet_lite.view.reader import Reader
@@ -264,6 +266,30 @@ def test_recordings_that_begin_in_the_middle_of_a_connection(two: Two) -> None:
         assert merged[write]["size"] == merged[read]["size"]
 
 
+def test_the_end_of_a_run_is_enough(two: Two) -> None:
+    """Rings let their beginnings go, each at another moment; bytes are still counted from the connection's first."""
+
+    def chat(port: int) -> None:
+        def talk() -> None:
+            id = socket.open("127.0.0.1", port)
+            for n in range(40):
+                word = f"{n}{'x' * (n % 7)}"
+                mark(f"sends {word}")
+                socket.write(id, word.encode() + b"\n")
+                mark(f"has {(socket.readline(id) or b'').decode()}")
+            socket.close(id)
+
+        skynet.fork(talk)
+
+    with two.front.record(ring=100) as end, two.game.record(ring=150) as other_end:
+        two.front.newservice(chat, two.port)
+        two.settle()
+    merged = Trace.merge(end, other_end, names=("front", "game"))
+    assert min(end.missing, other_end.missing) > 0
+    assert merged.missing == end.missing + other_end.missing
+    assert ordered(merged) > 5
+
+
 def test_three_nodes_in_a_row() -> None:
     """A asks B, who asks C: the end of the chain is in A."""
 
@@ -508,3 +534,112 @@ def test_a_file_that_names_a_node_that_is_not_there_is_refused(two: Two, tmp_pat
 
         (tmp_path / "r.json").write_text(json.dumps(data))
         Trace.load(tmp_path / "r.json")
+
+
+STREAMS = Path(__file__).parent / "golden" / "streams"
+
+
+def line_client(port: int) -> None:
+    """Sends `hello`, as the client of the article does, and reads until the other side closes."""
+
+    def talk() -> None:
+        id = socket.open("127.0.0.1", port)
+        skynet.sleep(20)  # until the server waits for the line
+        socket.write(id, b"hello\n")
+        mark(f"has {socket.readall(id).decode()}")
+        socket.close(id)
+
+    skynet.fork(talk)
+
+
+def test_a_node_of_ours_and_the_stream_of_a_real_one(two: Two) -> None:
+    """The stored stream knows no addresses, and does not tell what was sent: only one connection of ours is left."""
+    two.ask("hello")
+    two.settle()
+    real = Trace.load(STREAMS / "listen" / "HEAD")
+    merged = Trace.merge(two.front_trace, real, names=("front", "real"))
+    assert (merged.foreign, merged.dialect("real:00000008"), merged.dialect("front:00000008")) == (
+        {"real"},
+        "1.8",
+        "1.1",
+    )
+    got = merged.find("message", service="real:00000008", type="DATA")
+    assert any(merged[n]["e"] == "write" and merged[n]["service"] == "front:00000008" for n in merged.causes(got))
+    connected = merged.find("message", service="real:00000008", type="ACCEPT")
+    assert merged.find("command", command="connect") in merged.causes(connected)
+    wires = [(a.source[0], a.target[0]) for a in Story(merged).arrows if a.kind == "wire"]
+    assert ("front", "real:00000008") in wires
+    assert merged.state()["services"]["real:00000008"] == {**real.state()["services"][":00000008"]}
+    assert merged.verdicts().kinds() == real.verdicts().kinds()
+    assert merged.timeline().summary
+    assert merged.text(detail=False)
+
+
+@real
+def test_a_call_to_a_real_skynet_and_back(tmp_path: Path) -> None:
+    """Its probe tells where a connection comes from, and how much was sent: the bytes go both ways."""
+    with (
+        Probed(tmp_path, "listen", preload="./probe.lua").running() as there,
+        Node(clock="real", log=list) as front,
+        front.record() as trace,
+    ):
+        there.connect(there.port).close()  # it runs; and a connection that is not ours
+        front.newservice(line_client, there.port)
+        front.run(until=lambda: "has hello" in trace.text(), timeout=LIMIT)
+        until(lambda: "CLOSE" in Trace.load(tmp_path).text())
+    stream = Trace.load(tmp_path)
+    assert [peer for _, peer, _, _ in stream.snapshot["ends"].values()].count(trace.snapshot["ends"][1][0]) == 1
+    merged = Trace.merge(trace, stream, names=("front", "real"))
+    answer = merged.find("message", service="front:00000008", type="DATA")
+    chain = [merged[n] for n in merged.causes(answer)]
+    sends = [(home(e["service"]), e["size"]) for e in chain if "size" in e and e["e"] in ("write", "driver")]
+    assert sends[:2] == [("real", 6), ("front", 6)]
+
+
+LUA = """
+local skynet = require "skynet"
+local cluster = require "skynet.cluster"
+skynet.start(function()
+	cluster.reload { ours = "127.0.0.1:" .. skynet.getenv "port", theirs = "127.0.0.1:" .. skynet.getenv "console" }
+	cluster.open "theirs"
+	skynet.dispatch("lua", function(_, _, what) skynet.ret(skynet.pack("lua has " .. what)) end)
+	cluster.register "lua"
+	skynet.fork(cluster.call, "ours", "@py", "a call")
+end)
+"""
+
+
+@real
+def test_cluster_calls_of_a_real_skynet_and_to_it(tmp_path: Path) -> None:
+    """Its clustersender connects, and does not know its own address; ours is known at both ends."""
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / "main.lua").write_text(LUA)
+    (tmp_path / "node").mkdir()
+    there = Real(tmp_path / "node", tmp_path / "programs", preload="./probe.lua")
+    probe.write(there.folder)
+
+    def py() -> None:
+        def handle(session: int, source: int, what: str) -> None:
+            mark(f"py has {what}")
+            skynet.retpack(True)
+            skynet.fork(lambda: mark(cluster.call("theirs", "@lua", "another")))
+
+        skynet.dispatch("lua", handle)
+        cluster.reload({"ours": f"127.0.0.1:{there.port}", "theirs": f"127.0.0.1:{there.console}"})
+        cluster.open("ours")
+        cluster.register("py")
+
+    with Node(log=list) as node, node.record() as trace:
+        node.newservice(py)
+        with there.running():
+            node.run(until=lambda: any(e.get("text") == "lua has another" for e in trace.events), timeout=LIMIT)
+            until(lambda: Trace.load(there.folder).text().count("driver    send") >= 2)
+    merged = Trace.merge(trace, Trace.load(there.folder), names=("ours", "theirs"))
+    called, answered = (merged.find("mark", text=text) for text in ("py has a call", "lua has another"))
+    for here in (called, answered):
+        sends = [e["service"] for e in (merged[n] for n in merged.causes(here)) if e.get("command") == "send"]
+        assert sends
+        assert {*map(home, sends)} == {"theirs"}
+    names = merged.names()
+    wires = {(names[a.source[0]], a.target[0]) for a in Story(merged).arrows if a.kind == "wire" and ":" in a.source[0]}
+    assert {("clustersender", "ours"), ("clusteragent", "ours")} <= wires

@@ -27,7 +27,7 @@ import configuration  # noqa: E402
 
 PAGES = ("use", "from_skynet", "debugging", "configuration")
 ELSEWHERE = {
-    "flight": "test_flight", "from_asyncio": "test_outside_threads", "running": "test_running", "probe": "test_probe",
+    "beyond": "test_beyond", "flight": "test_flight", "from_asyncio": "test_outside_threads", "running": "test_running", "probe": "test_probe",
     "supervision": "test_supervisor", "testing": "test_testing",
 }  # fmt: skip
 """Pages with programs, and the test that runs them."""

@@ -28,7 +28,7 @@ class Sending(Slots):
     _sendto: Callable[[Socket, Any, bytes], None]  # socket_udp.py
 
     @guarded
-    def send(self, opaque: int, id: int, data: bytes, low: bool = False) -> bool:
+    def send(self, opaque: int, id: int, data: bytes, low: bool = False, /) -> bool:
         """True: taken over. False: no such socket, or it is closing. DOC: server-send"""
         s = self._sockets.get(id)
         if s is None or s.state is not CONNECTED or s.writing or s.pending or low:

@@ -36,10 +36,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(metavar="COMMAND", required=True)
     made = {name: parts.add_parser(name, help=short, description=about) for name, (short, about) in PARTS.items()}
     for sub, part in zip(made.values(), (up, ps, trace), strict=True):
-        sub.set_defaults(part=part)
+        sub.set_defaults(part=part if os.name != "nt" else _nowhere)
         sub.add_argument("file", metavar="CONFIG.toml")
     made["up"].add_argument("--abort-on-exit", action="store_true", help="if one node ends, stop the others")
     made["up"].add_argument("--no-console", dest="console", action="store_false", help="start no debug consoles")
+    for name in ("ps", "trace"):
+        made[name].add_argument(
+            "--wait", metavar="S", type=float, default=5.0, help="for an answer (default: 5 seconds)"
+        )
     sub = made["trace"]
     sub.usage = "%(prog)s [options] CONFIG.toml [-- COMMAND ...]"
     sub.add_argument("--seconds", type=float, default=3.0, help="how long to record without a COMMAND (default: 3)")
@@ -48,10 +52,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def up(file: Path, options: argparse.Namespace, connects: Connects) -> int:
-    """Start all nodes, until they have ended; see up.Up. Raises SkynetError, OSError, BrokenPipeError."""
+    """Start all nodes, until they have ended; see processes.Up. Raises SkynetError, OSError, BrokenPipeError."""
     from .plan import Ports, plan
+    from .processes import Up, Voices
     from .state import Held
-    from .up import Up, Voices
 
     with closing(Ports()) as ports, closing(Held(file)) as held:
         made = plan(file, ports, options.console)
@@ -61,16 +65,17 @@ def up(file: Path, options: argparse.Namespace, connects: Connects) -> int:
 
 
 def ps(file: Path, options: argparse.Namespace, connects: Connects) -> int:
-    """Print a table of the nodes; 1 if one does not run. Raises ConfigError, ImportError without rich."""
+    """Print a table of the nodes; 1 if one does not run. Raises ConfigError, ValueError, ImportError without rich."""
     from ..node.config import nodes_of
     from .look import table
     from .state import running
 
-    return table(running(file), nodes_of(file), connects)
+    return table(running(file), nodes_of(file), connects, _within(options.wait, "--wait"))
 
 
 def trace(file: Path, options: argparse.Namespace, connects: Connects) -> int:
-    """Record all nodes; the status of the command, else 1 if one did not answer. Raises SkynetError, OSError."""
+    """Record all nodes; the status of the command, else 1 if one did not answer. Raises SkynetError, ValueError,
+    OSError."""
     from ..core.errors import SkynetError
     from ..trace.export import kind_of
     from .film import record, written
@@ -79,13 +84,22 @@ def trace(file: Path, options: argparse.Namespace, connects: Connects) -> int:
     paths = [Path(name) for name in options.save or [f"trace-{file.stem}.html"]]
     for path in paths:
         kind_of(path)
-    if not 0 < options.seconds <= 3600:
-        raise ValueError(f"--seconds {options.seconds}: give up to 3600")
+    seconds, wait = _within(options.seconds, "--seconds"), _within(options.wait, "--wait")
     state = running(file)
     if state is None:
         raise SkynetError(f"the nodes of {file} do not run: start them with skynet-lite cluster up")
-    found, status = record(state, connects, options.seconds, options.words)
+    found, status = record(state, connects, wait, seconds, options.words)
     told = ", ".join(f"{name}: {len(trace)} events" for name, trace in found.items())
     files = [name for path in paths for name in written(found, path, str(file))]
     print(told, *files, sep="\n")
     return status
+
+
+def _nowhere(file: Path, options: argparse.Namespace, connects: Connects) -> int:
+    raise ValueError("cluster needs signals and locks as Unix has them: run each node by skynet-lite run FILE --node")
+
+
+def _within(seconds: float, option: str) -> float:
+    if not 0 < seconds <= 3600:
+        raise ValueError(f"{option} {seconds:g}: give more than 0, and up to 3600 seconds")
+    return seconds

@@ -17,18 +17,21 @@ from ..core.errors import SkynetError
 from ..core.outside import secret_file
 from ..top.watch import Console, Refused
 from ..trace import Trace
-from ..trace.export import save
-from .look import WAIT, Connects, alive, every, within
+from ..trace.export import PICTURES, kind_of, save
+from ..trace.golden import BOOT
+from .look import Connects, alive, every, within
 from .state import State
 
 BUILDING = 120.0  # seconds that a node may take to write what it has recorded
 
 
-def record(state: State, connects: Connects, seconds: float, words: list[str]) -> tuple[dict[str, Trace], int]:
+def record(
+    state: State, connects: Connects, wait: float, seconds: float, words: list[str]
+) -> tuple[dict[str, Trace], int]:
     """What the nodes do in so many seconds, or as long as a command runs; and the status of the command, else 0.
 
-    A node that does not answer is left out, and named; 1 then, if the command has not failed. Ctrl-C ends it early.
-    Raises SkynetError if none answers, OSError if there is no such command.
+    A node that does not answer in `wait` seconds is left out, and named; 1 then, if the command has not failed.
+    Ctrl-C ends it early. Raises SkynetError if none answers, OSError if there is no such command.
     """
     consoles: dict[str, Console] = {}
 
@@ -36,7 +39,7 @@ def record(state: State, connects: Connects, seconds: float, words: list[str]) -
         with contextlib.suppress(OSError, Refused):
             token = Path(secret_file(f"console-{node['console']}")).read_text()
             console = consoles[name] = Console(connects(node["console"]))
-            within(console, WAIT, f"token {token}", "record")
+            within(console, wait, f"token {token}", "record")
             return True
         return False
 
@@ -73,15 +76,19 @@ def written(found: dict[str, Trace], path: Path, title: str) -> list[str]:
     """Write one file of all nodes; of nodes that had nothing to do with each other, one for each. Their names."""
     traces = [*found.values()]
     try:
-        merge = getattr(Trace, "merge", None)
-        if len(traces) > 1 and merge is None:
-            raise ValueError("traces cannot be put together yet")
-        both = traces[0] if merge is None or len(traces) == 1 else merge(*traces, names=[*found])
+        both = traces[0] if len(traces) == 1 else Trace.merge(*traces, names=[*found])
     except ValueError as e:
         print(f"{e}: a file for each")
         each = {path.with_stem(f"{path.stem}-{name}"): trace for name, trace in found.items()}
     else:
         each = {path: both}
     for file, trace in each.items():
-        save(trace, file, **({"title": title} if file.suffix in (".html", ".png", ".svg", ".pdf") else {}))
+        drawn = {"title": title, "services": _program(trace)} if kind_of(file) in (".html", *PICTURES) else {}
+        save(trace, file, None, **drawn)
     return [str(file) for file in each]
+
+
+def _program(trace: Trace) -> list[str] | None:
+    """The services that are to be seen: those of the program, without the consoles that have recorded it."""
+    left_out = {"", *BOOT, "debug_console"}
+    return [address for address, name in trace.names().items() if name not in left_out] or None

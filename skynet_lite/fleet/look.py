@@ -17,7 +17,6 @@ from ..top.watch import PATIENCE, Connect, Console, Refused
 from .state import State
 
 T = TypeVar("T")
-WAIT = 5.0  # seconds for an answer
 Connects = Callable[[int], Connect]
 """From the port of a console to what connects to it."""
 
@@ -43,13 +42,13 @@ def alive(state: State) -> dict[str, dict[str, Any]]:
     return {name: node for name, node in state["nodes"].items() if not node["ended"] and node["console"]}
 
 
-def table(state: State | None, names: Sequence[str], connects: Connects) -> int:
-    """Print a table of the nodes; 1 if one does not run. Raises ImportError without rich."""
+def table(state: State | None, names: Sequence[str], connects: Connects, wait: float) -> int:
+    """Print a table of the nodes; 1 if one does not run. `wait`: seconds for an answer. Raises ImportError."""
     from rich.console import Console as Terminal
     from rich.table import Table
 
     nodes = {} if state is None else state["nodes"]
-    told = {} if state is None else every(lambda name, node: _figures(connects(node["console"])), alive(state))
+    told = {} if state is None else every(lambda name, node: _figures(connects(node["console"]), wait), alive(state))
     rows = Table("node", "state", "pid", "address", "console", box=None, pad_edge=False)
     for title in ("services", "mailbox", "messages"):
         rows.add_column(title, justify="right")
@@ -67,10 +66,10 @@ def table(state: State | None, names: Sequence[str], connects: Connects) -> int:
     return int(any(name not in nodes or nodes[name]["ended"] for name in names))
 
 
-def _figures(connect: Connect) -> list[str]:
+def _figures(connect: Connect, wait: float) -> list[str]:
     """Services, messages that wait, messages that were dispatched."""
     with suppress(OSError, Refused), closing(Console(connect)) as console:
-        listed, stat = within(console, WAIT, "list", f"stat {PATIENCE}")
+        listed, stat = within(console, wait, "list", f"stat {PATIENCE}")
         found = services(listed, stat, [], [])
         return [str(len(found)), str(sum(s.mailbox or 0 for s in found)), f"{sum(s.messages or 0 for s in found):,}"]
     return ["no answer"]

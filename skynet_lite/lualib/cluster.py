@@ -20,7 +20,8 @@ from functools import partial
 from typing import Any
 
 from .. import skynet
-from ..core.errors import CallError, SkynetError, expect
+from ..core.errors import AddressError, CallError, SkynetError, expect, shown
+from ..core.message import Packed
 from . import seri, snax as _snax
 from .library import Keeper, kept, named
 
@@ -30,13 +31,14 @@ __all__ = [
 __dir__ = __all__.copy
 
 _ask = Keeper("clusterd")
+_NODE = "a node of the cluster has a name, a str"
 
 
 class _Queue:
     """Where the sender of a node is waited for."""
 
     def __init__(self) -> None:
-        self.tasks: list[Any] = []  # pushes, as (address, payload), and tokens of those who call
+        self.tasks: list[Any] = []  # pushes, packed, and tokens of those who call
         self.sender: int | None = None
         self.failure: SkynetError | None = None
 
@@ -56,18 +58,18 @@ class _Links:
         return self.queues[node]
 
     def find(self, node: str, queue: _Queue) -> None:
-        """Find the sender, and let those who wait have it one by one: each sends before the next is woken."""
+        """Find the sender, and let those who wait have it: each sends before the next is woken. DOC: cluster-queue"""
         try:
             queue.sender = _ask("sender", node)
         except SkynetError as e:
             queue.failure = e
             skynet.error(f"cluster: {_reason(e)}")
         for task in queue.tasks:  # which grows meanwhile
-            if type(task) is not tuple:
+            if type(task) is not Packed:
                 if skynet.wakeup(task):
                     skynet.wait(queue)
             elif queue.sender is not None:
-                skynet.send(queue.sender, "lua", "push", *task)
+                skynet.rawsend(queue.sender, "lua", task)
         del self.queues[node]
         if queue.sender is not None:
             self.senders[node] = queue.sender
@@ -82,7 +84,7 @@ def get_sender(node: str) -> int:
     Raises CallError if the node cannot be reached, is turned off, or unknown where nobody waits (`__nowaiting`).
     """
     links = _links()
-    sender = links.senders.get(named(node, "a node of the cluster is meant: cluster"))
+    sender = links.senders.get(expect(_NODE, node, str))
     if sender is None:
         queue, token = links.queue(node), object()
         queue.tasks.append(token)
@@ -107,16 +109,21 @@ def call(node: str, address: int | str, *args: Any) -> Any:
     return _request(node, address, seri.pack(*args))
 
 
-def _request(node: str, address: int | str, payload: bytes) -> Any:
+def _request(node: str, address: int | str, payload: bytes, asked: str = "") -> Any:
     sender = get_sender(node)
     try:
-        answer = skynet.call(sender, "lua", "req", address, payload)
+        values = seri.unpack(skynet.call(sender, "lua", "req", address, payload))
     except CallError as e:
-        error = CallError(f"{_reason(e)}: call failed")
-        error.service, error.session, error.type, error.reason = e.service, e.session, e.type, _reason(e)
-        raise error from None
-    values = seri.unpack(answer)
-    return values[0] if len(values) == 1 else values or None
+        why, session = _reason(e), e.session
+    except AddressError as e:  # the service that stands for the node was killed
+        why, session = f"node {node}: {e}", 0
+    except seri.SeriError as e:
+        why, session = f"node {node}, address {shown(address)}: its answer cannot be opened: {e}", 0
+    else:
+        return values[0] if len(values) == 1 else values or None
+    error = CallError(f"{why}{asked}: call failed")
+    error.service, error.session, error.type, error.reason = sender, session, "lua", why
+    raise error
 
 
 def _reason(e: SkynetError) -> str:
@@ -125,17 +132,17 @@ def _reason(e: SkynetError) -> str:
 
 def send(node: str, address: int | str, *args: Any) -> None:
     """Send to a service of another node, and forget: what is lost on the way, is. Does not wait."""
-    links, payload = _links(), seri.pack(*args)
-    sender = links.senders.get(named(node, "a node of the cluster is meant: cluster"))
+    links, push = _links(), skynet.pack("push", address, seri.pack(*args))
+    sender = links.senders.get(expect(_NODE, node, str))
     if sender is None:
-        links.queue(node).tasks.append((address, payload))
+        links.queue(node).tasks.append(push)
     else:
-        skynet.send(sender, "lua", "push", address, payload)
+        skynet.rawsend(sender, "lua", push)
 
 
 def query(node: str, name: str) -> int:
     """The handle of what another node has registered as `name` (without @). Raises CallError: "name not found"."""
-    handle: int = _request(node, 0, seri.pack(named(name, "cluster.query")))
+    handle: int = _request(node, 0, seri.pack(named(name, "cluster.query")), f" ({name})")
     return handle
 
 
@@ -146,9 +153,12 @@ def open(port: int | str, maxclient: int | None = None, host: str = "127.0.0.1")
     alone only this machine can (skynet listens on 0.0.0.0). At most maxclient - 1 connections (1024). Raises
     CallError.
     """
+    expect("cluster.open takes a port, or the name of a node", port, int, str)
+    if maxclient is not None and expect("maxclient of cluster.open is a number", maxclient, int) < 1:
+        raise SkynetError(f"maxclient of cluster.open is {maxclient}: one less get in")
     if isinstance(port, str):
         return _ask("listen", port, None, maxclient)
-    return _ask("listen", host, expect("cluster.open takes a port, or the name of a node", port, int), maxclient)
+    return _ask("listen", expect("cluster.open listens on a host, a str", host, str), port, maxclient)
 
 
 def reload(config: Mapping[str, str | bool] | str | os.PathLike[str] | None = None) -> None:
@@ -158,10 +168,14 @@ def reload(config: Mapping[str, str | bool] | str | os.PathLike[str] | None = No
     connection. Options begin with two underscores: `__nowaiting` (True: calls to an unknown node fail at once, else
     they wait until it is named here); for each connection `__maxbuffer` (MiB of unfinished requests, and of answers
     that are not taken, above which it ends; 256) and `__maxflight` (requests under way: more are refused; 32768);
-    `__nodename` (what this node calls itself in trace tags). Raises CallError.
+    `__nodename` (what this node calls itself in trace tags; else the host and the process id, "node" under a virtual
+    clock). Raises CallError.
     """
-    given = dict(config) if isinstance(config, Mapping) else config if config is None else os.fspath(config)
-    _ask("reload", given)
+    if isinstance(config, os.PathLike):
+        config = os.fspath(config)
+    if config is not None and not isinstance(config, str):
+        config = dict(expect("cluster.reload takes a dict of names and addresses, or a path", config, Mapping))
+    _ask("reload", config)
 
 
 def register(name: str, addr: int | None = None) -> None:
@@ -180,6 +194,8 @@ def proxy(node: str, name: int | str | None = None) -> int:
 
     `proxy("db", "@sdb")`, or `proxy("db@sdb")`, `proxy("db.sdb")`. The same one for the same names. Raises CallError.
     """
+    if name is not None:
+        expect("cluster.proxy takes a handle or a name", name, int, str)
     handle: int = _ask("proxy", named(node, "cluster.proxy"), name)
     return handle
 
@@ -190,5 +206,5 @@ def snax(node: str, name: str, address: int | str | None = None) -> _snax.Object
     Without `address`: its unique service of this name. Its file must be here, too. Raises CallError, SkynetError.
     """
     if address is None:
-        address = call(node, ".service", "QUERY", "snaxd", name)
+        address = call(node, ".service", "QUERY", "snaxd", named(name, "cluster.snax"))
     return _snax.bind(proxy(node, address), name)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import platform
+from itertools import takewhile
 from struct import Struct, error as StructError
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..core.errors import SkynetError, shown
 
 __all__ = [
     "PART", "concat", "isname", "nodename", "packpush", "packrequest", "packresponse", "packtrace", "unpackrequest",
-    "unpackresponse",
+    "unpackresponse", "weight",
 ]  # fmt: skip
 __dir__ = __all__.copy
 
@@ -174,11 +175,19 @@ def unpackresponse(data: bytes) -> tuple[int, bool, Any, bool] | None:
 
 
 def concat(parts: list[Any]) -> bytes | None:
-    """The whole of what came in parts, of which the first is its size; None if they do not make that."""
-    if not parts or type(parts[0]) is not int or not all(type(part) is bytes for part in parts[1:]):
+    """The whole of what came in parts, of which the first is its size; None if they do not make that.
+
+    A size that comes later, of a second begin, ends it: what was complete before, is (as in skynet).
+    """
+    if not parts or type(parts[0]) is not int:
         return None
-    whole = b"".join(parts[1:])
+    whole = b"".join(takewhile(lambda part: type(part) is bytes, parts[1:]))
     return whole if len(whole) == parts[0] else None
+
+
+def weight(part: bytes) -> int:
+    """What it costs to keep a part: a short one more than its bytes, or millions of empty ones were free."""
+    return max(len(part), 64)
 
 
 def isname(address: Any) -> bool:

@@ -79,7 +79,7 @@ class Node(Asking, metaclass=Shown):
         made_of = Outside(POLLERS[own.poller](), own.offload) if outside is None else outside
         self.outside = expect("Node(outside=...) takes an object of a class made from Outside", made_of, Outside)
         ring = 0 if record else own.recorder
-        self.recorder = Recorder(self._beginning, self._snlua.places(()), ring or None) if record or ring else None
+        self.recorder = Recorder(self.beginning, self._snlua.places(()), ring or None) if record or ring else None
         world = self._recorded(self.recorder) if record and own.thread == 1 else None  # no file has who was faster
         self.clock = self.outside.clock(own.clock == "virtual")
         kinds: dict[str, Any] = {"snlua": self._snlua, "logger": Logger(), "harbor": Harbor()}
@@ -289,10 +289,10 @@ class Node(Asking, metaclass=Shown):
 
         The boot is left out unless `boot`: on a node that was not driven yet it then begins when that is over.
         """
-        recorder = Recorder(self._beginning, self.places(), ring)
+        recorder = Recorder(self.beginning, self.places(), ring)
         return self.recording.record(recorder, self.driver.booted or boot)
 
-    def _beginning(self) -> dict[str, Any]:
+    def beginning(self) -> dict[str, Any]:
         """What a recording begins with: the tables, and the connections that are there already."""
         with self.driver.still():
             return self.tables() | ends(self.socket_server)

@@ -53,14 +53,13 @@ def keys_of(name: object, values: dict[str, Any], file: str) -> tuple[dict[str, 
     known = names(values, file)
     if name is None and not known:
         return values, {}
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         near = difflib.get_close_matches(str(name), known, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}" if known else "nor any other"
         if name is None:
             hint = f"say which one (--node), or start all with skynet-lite cluster up: {', '.join(known)}"
             raise ConfigError(f"{file} describes several nodes; {hint}")
         raise ConfigError(f"{file} has no table [node.{name}]; {hint}")
-    assert isinstance(name, str)
     own = values["node"][known[name]] | {"node": name}
     own.pop("count", None)
     shared = {key: value for key, value in values.items() if key != "node"}

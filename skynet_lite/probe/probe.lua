@@ -119,7 +119,7 @@ end
 local PTYPES = { [0] = "text", "response", "multicast", "client", "system", "harbor", "socket", "error", "queue",
 	"debug", "lua", "snax", "trace" }
 local SOCKET_TYPES = { "DATA", "CONNECT", "CLOSE", "ACCEPT", "ERROR", "UDP", "WARNING" }
-local DRIVER = { "listen", "connect", "bind", "start", "close", "shutdown", "pause" }
+local DRIVER = { "listen", "connect", "bind", "start", "close", "shutdown", "pause", "send", "lsend" }
 local NEEDED = [[session_id_coroutine session_coroutine_id session_coroutine_address unresponse sleep_session
 	watching_session wakeup_queue error_queue fork_queue coroutine_pool coroutine_resume co_create suspend
 	raw_dispatch_message dispatch_wakeup dispatch_error_queue assert]]
@@ -477,6 +477,13 @@ local function record(name, born, o)
 
 	-- messages
 	local has_driver, driver = pcall(require, "skynet.socketdriver")
+	local function bytes(msg, sz)	-- of a string, of several in a table, of memory
+		if type(msg) == "string" then return #msg end
+		if type(msg) ~= "table" then return math.tointeger(sz) or 0 end
+		local n = 0
+		for _, part in ipairs(msg) do n = n + #part end
+		return n
+	end
 	local data = o.data == "true"
 	local function contents(ptype, msg, sz)
 		if ptype ~= 6 then
@@ -487,7 +494,7 @@ local function record(name, born, o)
 		local kind, id, n, bytes = driver.unpack(msg, sz)
 		local text = (',"type":"%s","id":%d'):format(SOCKET_TYPES[kind] or kind, id)
 		if kind == 2 or kind == 5 then return text .. ',"info":' .. quote(tostring(bytes or "")) end
-		if kind == 4 then return ('%s,"new":%d'):format(text, n) end
+		if kind == 4 then return ('%s,"new":%d,"peer":%s'):format(text, n, quote(tostring(bytes or ""))) end
 		if kind == 3 then return text end
 		text = ('%s,"size":%d'):format(text, n)
 		if not data or kind == 7 then return text end
@@ -658,8 +665,10 @@ local function record(name, born, o)
 		for _, name in ipairs(has_driver and DRIVER or {}) do
 			exchange(driver, name, function(f) return function(...)
 				local t, id = clock(), f(...)
-				if rec.on then
-					at(t, 'driver","command":"', name, '","id":', math.type(id) and id or math.type((...)) and (...) or -1, ',"co":"', current, '"', (here()))
+				if rec.on and (id or not name:find "send$") then	-- a send that was refused is none
+					local sends = name:find "send$" and ',"size":' .. bytes(select(2, ...)) or ""
+					at(t, 'driver","command":"', sends == "" and name or "send", '","id":', math.type(id) and id or math.type((...)) and (...) or -1,
+						sends, ',"co":"', current, '"', (here()))
 				end
 				return id
 			end end)

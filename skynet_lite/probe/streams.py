@@ -193,6 +193,7 @@ class _Merger:
         self.times: list[int] = []
         self.nothing: list[str] = []  # services of whose streams nothing has reached the disk
         self.cut = {stream.service: cut for stream in streams if (cut := stream.cut()) is not None}
+        self.ends: dict[int, list[Any]] = {}
         self.others: dict[str, str] = {}  # services without a stream → their names, if somebody used one
         self._sent: defaultdict[tuple[str, str, str, Any], deque[int | None]] = defaultdict(deque)
         self._calls: dict[tuple[str, int], str] = {}  # caller, session → who is called
@@ -212,6 +213,8 @@ class _Merger:
         first = self.streams[0].head
         others = {a: {"name": name, "mailbox": []} for a, name in self.others.items() if a not in self.recorded}
         snapshot: dict[str, Any] = {"services": dict(sorted(others.items())), "now": first["now"]}
+        if self.ends:
+            snapshot["ends"] = self.ends
         if not first["skynet"].startswith("1.1"):
             snapshot["skynet"] = "1.8"
         if cut := self.cut | dict.fromkeys(self.nothing, ("", 0, "empty")):
@@ -335,6 +338,8 @@ class _Merger:
         session, source = event["session"], self._who(event["source"])
         event["source"] = source
         self._taken[service] = len(self.events)
+        if "peer" in event:  # of a connection that was accepted; our own address it does not tell
+            self.ends[event["new"]] = ["", event.pop("peer"), 0, 0]
         if source == address(0):
             return self._timers.pop((service, session), None) if event["ptype"] == "response" else None
         key = self._key(source, service, event)

@@ -3,21 +3,18 @@
 After service/cdummy.lua.
 """
 
-from typing import Any
-
 from skynet_lite import SkynetError, skynet
-from skynet_lite.lualib.library import by_name
+from skynet_lite.lualib.library import Waiting, by_name
 
 globalname: dict[str, int] = {}
-queryname: dict[str, list[Any]] = {}  # name → response functions of those who wait for it
+queryname = Waiting()  # for a name
 
 
 def REGISTER(name: str, handle: int) -> None:
     if name in globalname:
         raise SkynetError(f"global name {name} is taken by {skynet.address(globalname[name])}")
     globalname[name] = handle
-    for answer in queryname.pop(name, []):
-        answer(True, handle)
+    queryname.answer(name, True, handle)
     skynet.redirect(harbor, handle, "harbor", 0, "N " + name)
 
 
@@ -27,7 +24,7 @@ def QUERYNAME(name: str) -> None:
     elif name in globalname:
         skynet.retpack(globalname[name])
     else:
-        queryname.setdefault(name, []).append(skynet.response())
+        queryname.wait(name)
 
 
 def LINK(id: int) -> None:

@@ -30,8 +30,7 @@ class Attempt:
 address: dict[str, Where] = {}  # of the nodes; False: turned off
 options: dict[str, Any] = dict(LIMITS)
 sender: dict[str, int] = {}
-ready: set[str] = set()  # nodes whose sender has the address of today
-closed: set[str] = set()  # nodes that are turned off, and whose sender knows it
+ready: set[str] = set()  # nodes whose sender, if they have one, is where the address of today says
 connecting: dict[str, Attempt] = {}
 proxies: dict[tuple[str, Any], int] = {}
 agents: dict[int, int | None] = {}  # by socket; None while it starts
@@ -44,7 +43,7 @@ registered: dict[str, int] = {}
 def channel(node: str) -> int | None:
     """Who stands for a node, connected; None for one that was always turned off. Raises SkynetError."""
     if node in ready:
-        return sender[node]
+        return sender.get(node)
     attempt = connecting.get(node)
     if attempt is None:
         return connect(node)
@@ -66,8 +65,11 @@ def connect(node: str) -> int | None:
                 skynet.wait(attempt)
                 attempt.unknown = False
             where = address.get(node)
-            reach(node, where)
+            refused = reach(node, where)
             if address.get(node) == where:  # else it has moved meanwhile
+                if refused:
+                    raise SkynetError(refused)
+                ready.add(node)
                 return sender.get(node)
     except SkynetError as e:
         attempt.failure = str(e)
@@ -78,21 +80,16 @@ def connect(node: str) -> int | None:
             skynet.wakeup(token)
 
 
-def reach(node: str, where: Where) -> None:
+def reach(node: str, where: Where) -> str | None:
+    """Have the sender of a node go where it is; why it cannot."""
     if where is None:
-        raise SkynetError(f"cluster node [{node}] is absent")
-    if where is False:
-        if node in sender and node not in closed:
-            skynet.call(sender[node], "lua", "changenode", False)
-            closed.add(node)
-        return
+        return f"cluster node [{node}] is absent"
     if node not in sender:
+        if where is False:
+            return None
         sender[node] = skynet.newservice("clustersender", node, options.get("nodename"), options["maxbuffer"])
     refused = skynet.call(sender[node], "lua", "changenode", where)
-    if refused:
-        raise SkynetError(f"changenode [{node}] ({where}) failed: {refused}")
-    closed.discard(node)
-    ready.add(node)
+    return f"changenode [{node}] ({where}) failed: {refused}" if refused else None
 
 
 def read(path: str) -> dict[str, Any]:
@@ -124,19 +121,18 @@ def load(config: dict[str, Any] | str | None) -> None:
             options[name[2:]] = where
             skynet.error(f"Config {name[2:]} = {str(where).lower() if isinstance(where, bool) else where}")
             continue
-        if address.get(name) != where and name in sender:
+        if address.get(name) != where:
             ready.discard(name)
             moved.append(name)
         address[name] = where
-        if name in connecting and connecting[name].unknown and not options.get("nowaiting"):
-            skynet.error(f"Cluster node [{name}] resolved : {where}")
-            skynet.wakeup(connecting[name])
-    if options.get("nowaiting"):
-        for attempt in connecting.values():
-            if attempt.unknown:
-                skynet.wakeup(attempt)
+    for name, attempt in connecting.items():
+        if attempt.unknown and (name in address or options.get("nowaiting")):
+            if name in address:
+                skynet.error(f"Cluster node [{name}] resolved : {address[name]}")
+            skynet.wakeup(attempt)
     for name in moved:
-        skynet.fork(again, name)
+        if name in sender:
+            skynet.fork(again, name)
 
 
 def again(node: str) -> None:
@@ -182,7 +178,11 @@ def listen(source: int, host: str, port: int | None, maxclient: int | None) -> A
     gate = skynet.newservice("gate")
     slow = options["maxbuffer"] * 1024
     conf = {"address": where, "port": port, "maxclient": maxclient, "maxwbuffer": slow, "nodelay": True}
-    real = skynet.call(gate, "lua", "open", conf)
+    try:
+        real = skynet.call(gate, "lua", "open", conf)
+    except SkynetError:
+        skynet.kill(gate)
+        raise
     return host if port is None else real
 
 
@@ -235,11 +235,12 @@ def socket(gate: int, what: str, fd: int, text: Any = "") -> None:
     if what == "open":
         skynet.error(f"socket accept from {text}")
         accept(gate, fd)
-    elif what in ("close", "error"):
+    elif what == "close":  # after an error, too
         agent = agents.pop(fd, None)
         if agent is not None:
             skynet.send(agent, "lua", "exit")
-    else:
+        skynet.send(gate, "lua", "kick", fd)  # which forgets it
+    elif what != "error":
         skynet.error(f"socket {what} {fd} {text}")
 
 
@@ -260,6 +261,8 @@ def accept(gate: int, fd: int) -> None:
 
 @skynet.start
 def main() -> None:
+    if current().server.clock.virtual:
+        options["nodename"] = "node"  # without the process id: the same program makes the same trace
     load(None)
     asked = (sender_, senders, reload, listen, proxy, register, unregister, queryname)
     skynet.dispatch("lua", by_name(socket, *map(answering, asked), told=True))

@@ -3,12 +3,12 @@
 After service/clusterproxy.lua.
 """
 
-from skynet_lite import CallError, seri, skynet
+from skynet_lite import CallError, cluster, seri, skynet
 from skynet_lite.core.message import Packed
 
 
 def start(node: str, address: int | str) -> None:
-    sender = skynet.call(skynet.uniqueservice("clusterd"), "lua", "sender", node)
+    sender = cluster.get_sender(node)
 
     def forward(session: int, source: int, message: Packed) -> None:
         payload = seri.pack(*skynet.unpack(message))

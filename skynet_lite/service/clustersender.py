@@ -4,9 +4,10 @@ It is opened at the first use, and again at the first use after it was lost; the
 After service/clustersender.lua.
 """
 
+from collections import deque
 from typing import Any
 
-from skynet_lite import SkynetError, SocketError, skynet, socket
+from skynet_lite import SkynetError, SocketError, netpack, skynet, socket
 from skynet_lite.core.errors import shown
 from skynet_lite.lualib import clustercore
 from skynet_lite.lualib.library import by_name
@@ -18,23 +19,37 @@ node = ""
 nodename: str | None = None  # of this one, where it is not that of the host and the process
 maxbuffer = 0  # MiB
 session = 1  # of the next request; it goes on when the connection does not
-held: dict[int, int] = {}  # of large answers that are not complete, how many bytes have come
+held: dict[int, int] = {}  # by session of who waits, the bytes that have come of an answer that is not complete
+total = 0  # of them
+reading: ChannelSocket | None = None  # the connection of these two
+unpacker = netpack.Unpacker()
+frames: deque[bytes] = deque()  # read, and not looked at yet
+
+
+def read_frame(sock: ChannelSocket) -> bytes:
+    """The next frame. All that has come is taken at once: many answers are in one read."""
+    global reading, unpacker
+    if sock is not reading:
+        reading, unpacker = sock, netpack.Unpacker()
+        frames.clear()
+    while not frames:
+        frames.extend(unpacker.feed(sock.read()))
+    return frames.popleft()
 
 
 def read_response(sock: ChannelSocket) -> tuple[Any, ...]:
-    size = socket.header(sock.read(2))
-    if size == 0:
+    global total
+    frame = read_frame(sock)
+    if not frame:
         socket.block(sock.fd)  # as in skynet, which cannot read nothing
-    answer = clustercore.unpackresponse(sock.read(size)) if size else None
+    answer = clustercore.unpackresponse(frame)
     if answer is None:
         raise SocketError(f"{channel.name()} sent what is no answer of a cluster node")
     session, ok, data, more = answer
-    if not (ok and more):
-        held.pop(session, None)
-    elif type(data) is bytes:
-        held[session] = held.get(session, 0) + len(data)
-    if (data if type(data) is int else sum(held.values())) > maxbuffer << 20:
-        held.clear()
+    if type(data) is bytes and more and session in held:  # else it is kept by nobody
+        held[session] += clustercore.weight(data)
+        total += clustercore.weight(data)
+    if (data if type(data) is int else total) > maxbuffer << 20:
         raise SocketError(
             f"{channel.name()} sends answers of more than {maxbuffer} MiB: see __maxbuffer, cluster.reload"
         )
@@ -54,20 +69,22 @@ def trace() -> None:
 
 
 def req(address: int | str, payload: bytes) -> None:
-    global session
+    """Ask the other node, and answer as it does. DOC: cluster-request"""
+    global session, total
     asked = session
+    held[asked] = 0
     try:
         frame, session, parts = clustercore.packrequest(address, asked, payload)
         trace()
         answer = channel.request(frame, asked, parts)
-    except SkynetError as e:
+    except (SkynetError, ValueError) as e:  # a name may have no bytes
         skynet.error(str(e))
         why = str(e).removesuffix("call failed").rstrip(": ")  # what everybody adds
         where = f"node {node} at {channel.name()}, address {shown(address)}"
         skynet.response()(False, f"{where}: {why}" if why else where)
         return
     finally:
-        held.pop(asked, None)
+        total -= held.pop(asked, 0)
     if type(answer) is list:
         answer = clustercore.concat(answer) or b""  # parts that do not make the whole: no values
     skynet.retpack(answer)
@@ -80,7 +97,7 @@ def push(address: int | str, payload: bytes) -> None:
         if parts is not None:
             session = after
         channel.request(frame, None, parts)
-    except SkynetError as e:
+    except (SkynetError, ValueError) as e:
         skynet.error(f"a push to {node} is lost: {e}")
 
 

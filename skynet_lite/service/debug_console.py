@@ -428,7 +428,7 @@ def record(filename: str | None = None, *, fd: int) -> str | None:
 
 
 def begin_record(fd: int, node: Any) -> None:
-    recorder = recorders[fd] = Recorder(node.tables, node.places(), EVENTS)
+    recorder = recorders[fd] = Recorder(node.beginning, node.places(), EVENTS)
     node.recording.begin(recorder)
 
 
@@ -470,7 +470,7 @@ def written(found: Trace, filename: str, kind: str | None = None) -> str:
 def recorded(limit: int) -> Trace:
     """A trace of the next `limit` ticks, or of fewer if EVENTS come."""
     node = current().server.node
-    recorder = Recorder(node.tables, node.places())
+    recorder = Recorder(node.beginning, node.places())
     debug.look(lambda node: node.recording.begin(recorder))
     try:
         end = skynet.now() + limit

@@ -250,7 +250,7 @@ def lwrite(id: int, data: bytes | bytearray | memoryview) -> bool:
     """Like write, with low priority: behind whatever `write` has queued."""
     service = current()
     data = data if type(data) is bytes else bytes_of(data)
-    return service.server.socket_server.send(service.handle, id, data, low=True)
+    return service.server.socket_server.send(service.handle, id, data, True)
 
 
 def warning(id: int, func: Callable[[int, int], Any]) -> None:

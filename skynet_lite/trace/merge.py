@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import zlib
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -34,7 +34,7 @@ _ADDRESS = re.compile(r"(.* )?(?!:00000000)(:[0-9a-f]{8})")  # alone, or at the 
 
 
 def merge(traces: Sequence[Film], names: Sequence[str] | None, wires: Wires | None) -> dict[str, Any]:
-    """What a merged trace is made of: the arguments of Trace. Raises ValueError. DOC: merge"""
+    """What a merged trace is made of: the arguments of Trace. Raises ValueError."""
     names = list(names) if names is not None else [*ascii_uppercase, *map(str, range(26, len(traces)))][: len(traces)]
     _check(traces, names)
     ends = [_ends(trace, k) for k, trace in enumerate(traces)]
@@ -42,9 +42,7 @@ def merge(traces: Sequence[Film], names: Sequence[str] | None, wires: Wires | No
     pairs += _paired([end for found in ends for end in found.values() if end not in {e for p in pairs for e in p}])
     edges = [edge for pair in pairs for a, b in (pair, pair[::-1]) for edge in _edges(a, b)]
     if len(traces) > 1 and all(first[0] == then[0] for first, then, _ in edges):
-        raise ValueError(
-            f"nothing joins these traces: {', '.join(names)} share no connection that was recorded at both ends"
-        )
+        raise ValueError(f"nothing joins these traces: {', '.join(names)} share no connection recorded at both ends")
     return _Merged(traces, names, edges).trace()
 
 
@@ -55,14 +53,10 @@ def _check(traces: Sequence[Film], names: list[str]) -> None:
         if "nodes" in trace.snapshot:
             raise ValueError("this trace is merged already: merge all of its nodes at once")
         if trace.origin and not trace.probed:
-            raise ValueError(
-                "a recording of single services cannot be merged: it does not tell what their sockets sent"
-            )
+            raise ValueError("a recording of single services cannot be merged: it does not tell what sockets sent")
     wrong = [name for name in names if not re.fullmatch(r"[^\s:]+", name)]
     if wrong or len(set(names)) != len(names) or len(names) != len(traces):
-        raise ValueError(
-            f"names= gives each of {len(traces)} traces one of its own, without spaces and colons: {names}"
-        )
+        raise ValueError(f"names= gives each of {len(traces)} traces one of its own, no spaces, no colons: {names}")
 
 
 # --------------------------------------------------------------------------- connections
@@ -95,9 +89,10 @@ class _End:
         return (self.read or 0) + sum(n for _, _, n in self.reads)
 
     def may_be(self, other: _End) -> bool:
-        """Whether it is the other end of this one, where no address tells: it has not read more than that has sent."""
-        known = ((a, b) for a, b in ((self, other), (other, self)) if a.writes or not a.foreign)
-        return self.trace != other.trace and all(a.sent() >= b.taken() for a, b in known)
+        """Whether it is the other end of this one, as far as is known: it has not read more than that has sent."""
+        sure = ((a, b) for a, b in ((self, other), (other, self)) if a.writes or not a.foreign)
+        far = any(a and b and a != b for a, b in ((self.local, other.peer), (self.peer, other.local)))
+        return self.trace != other.trace and not far and all(a.sent() >= b.taken() for a, b in sure)
 
 
 def _ends(trace: Film, k: int) -> dict[int, _End]:
@@ -163,18 +158,21 @@ def _named(ends: list[dict[int, _End]], names: list[str], wires: Wires) -> list[
 def _paired(ends: list[_End]) -> list[tuple[_End, _End]]:
     """The connections of which both ends are there: by their addresses, else where only one choice is left."""
     waiting: defaultdict[tuple[str, str], list[_End]] = defaultdict(list)
-    pairs = []
+    pairs, far = [], {end.local: end for end in ends if end.local}
     for a in ends:  # a port may be used again: the first goes with the first
-        others = waiting[a.peer, a.local] or waiting["", a.local] or waiting[a.peer, ""]
-        if a.local + a.peer and others and others[0].trace != a.trace:
+        others = waiting[a.peer, a.local]
+        if a.local and others and others[0].trace != a.trace:
             pairs.append((others.pop(0), a))
+        elif a.peer and not a.local and far.get(a.peer, a).trace != a.trace:  # of a real skynet
+            pairs.append((far[a.peer], a))
         else:
             waiting[a.local, a.peer].append(a)
-    rest = [a for these in waiting.values() for a in these]
+    paired = {end for pair in pairs for end in pair}
+    rest = [end for end in ends if end not in paired]
     while True:
-        open_ = [a for a in rest if a.asked is not None], [b for b in rest if b.accepted is not None]
-        fits = [(a, b) for a in open_[0] for b in open_[1] if not (a.local and b.local) and a.may_be(b)]
-        sure = [(a, b) for a, b in fits if sum(a is x or b is y for x, y in fits) == 1]
+        fits = [(a, b) for a in rest if a.asked is not None for b in rest if b.accepted is not None and a.may_be(b)]
+        choices = Counter(end for pair in fits for end in pair)
+        sure = [(a, b) for a, b in fits if choices[a] == choices[b] == 1]
         if not sure:
             return pairs
         pairs += sure
@@ -193,7 +191,7 @@ def _edges(a: _End, b: _End) -> Iterator[tuple[Spot, Spot, bool]]:
     if a.asked is not None and a.connected is not None and a.asked < a.connected and not a.foreign:
         yield (a.trace, a.asked), (a.trace, a.connected), True  # so the chain of causes goes on
     yield from edge(a.closed, b.finished)
-    if a.written is None or b.read is None or a.sent() < b.taken():
+    if a.written is None or b.read is None or (a.foreign and a.sent() < b.taken()):
         return  # some of the bytes were not recorded, so the numbers of the others are not known
     ends = list(accumulate((n for _, n in a.writes), initial=a.written))
     place = b.read
@@ -220,50 +218,46 @@ class _Merged:
         for first, then, _ in edges:
             self.before[then].append(first)
         # Where neither edges nor clocks decide, something has to that is not the order of the arguments.
-        marks = [
-            (len(events), zlib.crc32(to_json(events).encode()), name)
-            for events, name in zip(self.events, names, strict=True)
-        ]
-        self.rank = [sorted(marks).index(mark) for mark in marks]
+        sums = [zlib.crc32(to_json(events).encode()) for events in self.events]
+        ranked = sorted(range(len(names)), key=lambda k: (len(self.events[k]), sums[k], names[k]))
+        self.rank = [ranked.index(k) for k in range(len(names))]
         self.labels = _labels(traces, names)
 
     def trace(self) -> dict[str, Any]:
         order = list(self._order(self._times()))
         number = {spot: n for n, spot in enumerate(order)}
-        causes: defaultdict[Spot, list[int]] = defaultdict(list)
+        causes: dict[Spot, int] = {}
         for first, then, cause in self.edges:
             if cause:
-                causes[then].append(number[first])
+                causes[then] = max(number[first], causes.get(then, 0))
         events = []
-        for spot in order:
-            k, i = spot
+        for k, i in order:
             event = self._renamed(self.events[k][i], k)
-            if spot in causes:
-                event["cause"] = max(causes[spot])
+            if (k, i) in causes:
+                event["cause"] = causes[k, i]
             elif "cause" in event:
                 event["cause"] = number[k, event["cause"]]
             events.append(event)
-        services, nodes, sources = dict[str, Any](), dict[str, Any](), dict[str, str]()
-        for k, (trace, name) in enumerate(zip(self.traces, self.names, strict=True)):
-            own = _prefixed({**node_tables(), **trace.snapshot}, name)
+        sources: dict[str, str] = {}
+        for trace, labels in zip(self.traces, self.labels, strict=True):
+            sources |= {labels.get(label, label): text for label, text in trace.sources.items()}
+        missing = sum(trace.missing for trace in self.traces)
+        return {"events": events, "snapshot": self._snapshot(), "sources": sources, "missing": missing}
+
+    def _snapshot(self) -> dict[str, Any]:
+        services, nodes = dict[str, Any](), dict[str, Any]()
+        for trace, name in zip(self.traces, self.names, strict=True):
+            own = nodes[name] = _prefixed({**node_tables(), **trace.snapshot}, name)
             services |= own.pop("services")
             own.pop("ends", None)
             if trace.origin:
                 own["origin"] = trace.origin
             if trace.origin or trace.stamps[0]:
                 own.pop("now")  # of a real clock: what it shows at an event was not recorded
-            nodes[name] = own
-            sources |= {self.labels[k].get(label, label): text for label, text in trace.sources.items()}
-        missing = sum(trace.missing for trace in self.traces)
-        return {
-            "events": events,
-            "snapshot": {"services": services, "nodes": nodes},
-            "sources": sources,
-            "missing": missing,
-        }
+        return {"services": services, "nodes": nodes}
 
     def _order(self, times: list[list[float]]) -> Iterator[Spot]:
-        """Events one by one: the earliest that may come; of equals those of the node that is at it. DOC: merge-order"""
+        """Events one by one: the earliest that may come; of equals those of the node that is at it."""
         done, last = [0] * len(self.events), -1
 
         def waits(k: int) -> list[Spot]:
@@ -272,12 +266,12 @@ class _Merged:
         while left := [k for k, events in enumerate(self.events) if done[k] < len(events)]:
             free = [k for k in left if not waits(k)]
             if not free:
-                stuck = "; ".join(f"event {done[k]} of {self.names[k]} comes after event {i} of {self.names[n]}"
-                                  for k in left for n, i in waits(k)[:1])  # fmt: skip
-                raise ValueError(
-                    f"no order fits: {stuck}. Two connections that are not the same were taken for one (wires= names "
-                    "them by hand), or a trace was edited"
-                )
+                first = [(k, *waits(k)[0]) for k in left]
+                stuck = [
+                    f"event {done[k]} of {self.names[k]} comes after event {i} of {self.names[n]}" for k, n, i in first
+                ]
+                why = "Connections that are not the same were taken for one (wires= names them), or a trace was edited"
+                raise ValueError(f"no order fits: {'; '.join(stuck)}. {why}")
             last = min(free, key=lambda k: (times[k][done[k]], k != last, self.rank[k]))
             yield last, done[last]
             done[last] += 1
@@ -294,9 +288,8 @@ class _Merged:
             left.remove(k)
             low = max((shifts[a] - span for a, b, span in spans if b == k and a in shifts), default=-inf)
             high = min((shifts[b] + span for a, b, span in spans if a == k and b in shifts), default=inf)
-            shifts[k] = (
-                (low + high) / 2 if -inf < low and high < inf and not low <= 0 <= high else max(low, min(high, 0.0))
-            )
+            right = low <= 0 <= high or high - low == inf
+            shifts[k] = max(low, min(high, 0.0)) if right else (low + high) / 2
         return [[time + shifts[k] for time in row] for k, row in enumerate(times)]
 
     def _renamed(self, event: Event, k: int) -> Event:

@@ -43,7 +43,8 @@ class Trace(Film):
     def causes(self, i: int) -> list[int]:
         """The chain of causes of event `i`, from itself back: numbers of events of the whole trace.
 
-        What is noted as a cause counts; what a coroutine does is caused by the resume it runs in.
+        What is noted as a cause counts; what a coroutine does is caused by the resume it runs in, and what the
+        scheduler does (it sends an answer, say) by the yield, or the message, that it does it for.
         """
         events = self.whole.events
         n: int | None = self.numbers[i]
@@ -53,9 +54,11 @@ class Trace(Film):
             event = events[n]
             n = event.get("cause")
             co = event.get("in", event.get("co"))
-            if n is None and co not in (None, "main") and event["e"] != "resume":
-                lane = {"e": "resume", "service": event.get("service"), "co": co}
-                n = next((k for k in range(chain[-1] - 1, -1, -1) if lane.items() <= events[k].items()), None)
+            if n is None and co is not None and event["e"] != "resume":
+                kinds = ("yield", "co_error", "message", "load") if co == "main" else ("resume",)
+                lane = {"service": event.get("service")} | ({} if co == "main" else {"co": co})
+                earlier = (k for k in range(chain[-1] - 1, -1, -1) if lane.items() <= events[k].items())
+                n = next((k for k in earlier if events[k]["e"] in kinds), None)
         return chain
 
     def verdicts(self, slow: float = SLOW) -> Verdicts:

@@ -6,6 +6,7 @@ labels.py finds places for words that touch no others; the page itself is in fig
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from typing import Any
 
@@ -129,15 +130,20 @@ class Drawing:
         for k, lane in enumerate(self.story.lanes):
             low, high = self.rows.band[lane.key]
             y = self.y[lane.key]
-            title = fit(clean(lane.title), LEFT - 12, True, SIZE)
-            name, address, end = clean(lane.note).partition(" :")  # of two services of one name only the end tells
-            note = fit(name, LEFT - 12 - extent(address + end, size=SMALL)[0]) + address + end if lane.note else ""
-            with_note = bool(note) and high - low >= 26
+            title, size = clean(lane.title), SIZE
+            if lane.kind == "folded" and extent(title, False, True, SIZE)[0] > LEFT - 12:
+                title = re.sub(r" \S+:[0-9a-f]{8}", "", title)  # of several nodes; the lanes about it tell which
+            title = fit(title, LEFT - 12, True, SIZE)
+            with_note = bool(lane.note) and high - low >= 26
+            if lane.kind == "mailbox" and not with_note:
+                title, size = _service(clean(lane.note)), SMALL  # whose it is matters more than what it is
             if last_title - y >= 11:
-                self.page.fixed(LEFT - 8, y + (6 if with_note else 0), title, t.ink, "right", bold=True)
+                self.page.fixed(
+                    LEFT - 8, y + (6 if with_note else 0), title, t.ink, "right", bold=size == SIZE, size=size
+                )
                 last_title = y
             if with_note:
-                self.page.fixed(LEFT - 8, y - 6, note, t.faint, "right", size=SMALL)
+                self.page.fixed(LEFT - 8, y - 6, _service(clean(lane.note)), t.faint, "right", size=SMALL)
             if k and (lane.key[0] != self.story.lanes[k - 1].key[0]):
                 rules.append(((8.0, high), (self.right, high)))
         self.page.segments(rules, t.rule, 0.8)
@@ -364,3 +370,12 @@ def _head(tail: Point, tip: Point, size: float) -> tuple[list[Point], Point]:
     neck = (tip[0] - dx * size, tip[1] - dy * size)
     side = size * 0.38
     return [tip, (neck[0] - dy * side, neck[1] + dx * side), (neck[0] + dy * side, neck[1] - dx * side)], neck
+
+
+def _service(text: str) -> str:
+    """A name and an address in the room beside a lane: of two services of one name only the end tells."""
+    found = re.fullmatch(r"(.*?)( \S*)?(:[0-9a-f]{8}.*)", text)
+    if found is None or extent(text, size=SMALL)[0] <= LEFT - 12:
+        return fit(text, LEFT - 12)
+    end = f" {found[3]}"  # without its node, which the lanes about it tell, too
+    return fit(found[1], LEFT - 12 - extent(end, size=SMALL)[0]) + end

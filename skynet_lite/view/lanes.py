@@ -2,12 +2,12 @@
 
 One idea: the world comes first (clients, socket server, timer), then service after
 service as they appear, each with its mailbox and its coroutines, or folded into one.
-Of several nodes each has its own world, and then its services.
+Of several nodes each has its own world; that of an upper one stands below its services.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,34 +61,25 @@ def fitting(coroutines: list[LaneKey], acting: set[LaneKey], limit: int) -> set[
 
 def lanes(
     seen: Iterable[LaneKey], clients: Collection[str], titles: dict[str, str], roles: dict[LaneKey, str],
-    nodes: Iterable[str] = ("",),
+    nodes: Sequence[str] = ("",),
 ) -> list[Lane]:  # fmt: skip
     """The lanes of whatever is to be seen, which is given in the order of its appearance.
 
     `titles`: what is said of each service; others have no lane. `roles`: what each coroutine was made for.
     """
-    world: dict[str, list[Lane]] = {f"{kind} {node}": [] for node in nodes for kind in ("client", "socket", "timer")}
-    members: dict[str, dict[str, list[LaneKey]]] = {node: {} for node in nodes}
+    found: list[Lane] = []
+    members: dict[str, list[LaneKey]] = {}
     for key in seen:
         service, name = key
         if name == CLIENTS or name in clients:
             title = word("fig.clients") if name == CLIENTS else name
-            world[f"client {service}"].append(Lane(key, "client", title, service or word("fig.outside")))
+            found.append(Lane(key, "client", title, service or word("fig.outside")))
         elif name == SOCKET:
-            world[f"socket {service}"].append(Lane(key, "socket", word("fig.socket"), service or "epoll"))
+            found.append(Lane(key, "socket", word("fig.socket"), service or "epoll"))
         elif name == TIMER:
-            world[f"timer {service}"].append(Lane(key, "timer", word("fig.timer"), service))
+            found.append(Lane(key, "timer", word("fig.timer"), service))
         elif service in titles:
-            members[home(service)].setdefault(service, []).append(key)
-    found = []
-    for node, services in members.items():
-        found += [lane for kind in ("client", "socket", "timer") for lane in world[f"{kind} {node}"]]
-        found += _services(services, titles, roles)
-    return found
-
-
-def _services(members: dict[str, list[LaneKey]], titles: dict[str, str], roles: dict[LaneKey, str]) -> list[Lane]:
-    found = []
+            members.setdefault(service, []).append(key)
     for service, keys in members.items():
         if (service, FOLDED) in keys:
             found.append(Lane((service, FOLDED), "folded", titles[service], ""))
@@ -96,4 +87,15 @@ def _services(members: dict[str, list[LaneKey]], titles: dict[str, str], roles: 
         if (service, MAILBOX) in keys:
             found.append(Lane((service, MAILBOX), "mailbox", word("fig.mailbox"), titles[service]))
         found += [Lane(key, "coroutine", key[1], roles.get(key, "")) for key in keys if key[1] != MAILBOX]
-    return found
+
+    def place(lane: Lane) -> tuple[int, int]:
+        outside = lane.kind in ("client", "socket", "timer")
+        node = nodes.index(lane.key[0] if outside else home(lane.key[0]))
+        order = ("client", "socket", "timer", "service") if node == len(nodes) - 1 else _UPPER
+        return node, order.index(lane.kind if outside else "service")
+
+    return sorted(found, key=place)
+
+
+_UPPER = ("client", "service", "timer", "socket")
+"""The lanes of a node that has another below it: what goes from one to the other has no far way to go."""

@@ -60,7 +60,8 @@ def _payload(trace: Trace, services: Any, title: str | None) -> dict[str, Any]:
     told = _Told(whole, first, end)
     labels = {place.rpartition(":")[0] for stack in told.stacks for place in stack}
     verdicts = [v for v in trace.verdicts() if v.event is not None]
-    shown = word("fig.comma").join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
+    comma = word("fig.comma")
+    shown = comma.join(story.nodes) or comma.join(f"{names[a]} {a}".strip() for a in sorted(story.shown)[:3])
     return {
         "title": printable(title if title is not None else trace.origin or shown),
         "hidden": story.hidden,

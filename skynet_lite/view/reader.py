@@ -100,7 +100,6 @@ class Reader:
         self._pools: dict[str, dict[int, str]] = {}  # service → its socket_pool
         self._queues: dict[str, dict[int, list[str]]] = {}  # service → its critical sections
         # What the real clock shows at an event is not recorded, so how long a timer runs is not known.
-        self.nodes = list(trace.nodes)
         self._now: dict[str, int | None] = {
             name: None if trace.stamps[0] or node.get("origin") else node.get("now", None if name else 0)
             for name, node in trace.nodes.items()

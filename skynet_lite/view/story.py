@@ -35,6 +35,7 @@ class Story:
     ) -> None:  # fmt: skip
         self.names = trace.whole.names()
         self.workers = trace.whole.workers()
+        self.nodes = list(filter(None, trace.whole.nodes))  # if there are several
         self.shown = selected(trace, services)
         self.coroutines: set[str] | None = getattr(trace, "coroutines", None)
         named = set() if isinstance(fold, bool) else trace.find_services(fold)
@@ -159,7 +160,7 @@ class Story:
         left_out = set(coroutines) - kept
         titles = {service: self._title(service) for service in self.shown}
         shown = [key for key in keys if key not in left_out]
-        return lanes(shown, reader.clients, titles, reader.roles, reader.nodes), len(wanted) - len(kept)
+        return lanes(shown, reader.clients, titles, reader.roles, self.nodes or ("",)), len(wanted) - len(kept)
 
     def _title(self, service: str) -> str:
         about = called(service, self.names)

@@ -82,7 +82,11 @@ def _timeline(
         max_lanes = min(_CLOSE_LANES, len({(e["service"], e["co"]) for e in acting if e["e"] in ("resume", "yield")}))
     story = Story(trace, services, start, stop, max_lanes, fold=fold)
     if title is None:
-        title = trace.whole.origin or _listed([called(s, story.names) for s in sorted(shown)], 3)
+        title = (
+            trace.whole.origin
+            or word("fig.comma").join(story.nodes)
+            or _listed([called(s, story.names) for s in sorted(shown)], 3)
+        )
     drawing = Drawing(story, title, DARK if dark else LIGHT, figsize, clock, over)
     figure = drawing.draw()
     with speaking(lang):  # the picture itself may be in English: no font has to have these letters

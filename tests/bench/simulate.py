@@ -369,7 +369,11 @@ def cost(n: int) -> Row:
     links = len(world.links) * 2
     took = turn(10) / (links * 10)
     world.close()
-    return {"a node": (idle - before) / n, "a connection": (connected - served) / links, "µs a call": took * 1e6}
+    return {
+        "a node, KiB": (idle - before) / n,
+        "a connection, KiB": (connected - served) / links,
+        "µs a call": took * 1e6,
+    }
 
 
 EXPERIMENTS: dict[str, dict[str, Callable[[int], Row]]] = {  # title → experiment, in whose row the table has it
