@@ -82,13 +82,13 @@ YET: dict[str, int] = {
     "drive": 1820,
     "lualib": 3814,
     "node": 1977,
-    "service": 2342,
+    "service": 2349,
     "contrib": 1771,
     "tell": 914,
     "view": 3410,
     "check": 2701,
     "the runtime": 11118,
-    "the tools": 2253,
+    "the tools": 2250,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

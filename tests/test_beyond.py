@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket as pysocket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 from contrib_harness import certificates
-from harness import DOCS, LIMIT, assert_page_passes, free_port, programs, until
+from harness import DOCS, LIMIT, assert_page_passes, free_port, needs, programs, until
 
 from skynet_lite import CallError, Node, cluster, skynet
 from skynet_lite.network import Network
@@ -100,14 +99,11 @@ def test_the_tunnel_wants_a_certificate(pem: tuple[str, str]) -> None:
     assert any("PEER_DID_NOT_RETURN_A_CERTIFICATE" in line for line in db.log_lines)
 
 
-STUNNEL = shutil.which("stunnel") or shutil.which("stunnel4")
-
-
 @contextmanager
 def stunnel(folder: Path, text: str, port: int) -> Iterator[None]:
     (folder / f"{port}.conf").write_text(text)
     with (folder / f"{port}.log").open("w") as log:
-        process = subprocess.Popen([str(STUNNEL), str(folder / f"{port}.conf")], stdout=log, stderr=log)
+        process = subprocess.Popen(["stunnel", str(folder / f"{port}.conf")], stdout=log, stderr=log)
     try:
         until(lambda: answers(port) or process.poll() is not None)
         assert process.poll() is None, (folder / f"{port}.log").read_text()
@@ -126,7 +122,7 @@ def answers(port: int) -> bool:
     return True
 
 
-@pytest.mark.skipif(not STUNNEL, reason="no stunnel: apt-get install stunnel4")
+@needs("stunnel")
 def test_a_cluster_goes_through_stunnel(pem: tuple[str, str], tmp_path: Path) -> None:
     """The two files of the page, with other ports and paths."""
     at_db, at_web = re.findall(r"^```ini\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
