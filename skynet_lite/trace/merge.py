@@ -34,7 +34,7 @@ _ADDRESS = re.compile(r"(.* )?(?!:00000000)(:[0-9a-f]{8})")  # alone, or at the 
 
 
 def merge(traces: Sequence[Film], names: Sequence[str] | None, wires: Wires | None) -> dict[str, Any]:
-    """What a merged trace is made of: the arguments of Trace. Raises ValueError."""
+    """What a merged trace is made of: the arguments of Trace. Raises ValueError. DOC: merge"""
     names = list(names) if names is not None else [*ascii_uppercase, *map(str, range(26, len(traces)))][: len(traces)]
     _check(traces, names)
     ends = [_ends(trace, k) for k, trace in enumerate(traces)]
@@ -257,7 +257,7 @@ class _Merged:
         return {"services": services, "nodes": nodes}
 
     def _order(self, times: list[list[float]]) -> Iterator[Spot]:
-        """Events one by one: the earliest that may come; of equals those of the node that is at it."""
+        """Events one by one: the earliest that may come; of equals those of the node that is at it. DOC: merge-order"""
         done, last = [0] * len(self.events), -1
 
         def waits(k: int) -> list[Spot]:
