@@ -219,8 +219,7 @@ def run(options: argparse.Namespace) -> int:
         options, rest = _options_of_run(_Parser(prog="skynet-lite run")).parse_known_args(options.args, options)
         if rest:
             raise UsageError(f"{program} takes no arguments: put them into its table [env]")
-    node = options.node
-    config = load(path if configured else None, {"node": node})
+    config = load(path if configured else None, {"node": options.node})
     if configured and config.start is None:
         raise UsageError(f'{program} names no service to start: add start = "name"')
     with contextlib.ExitStack() as daemon:
@@ -228,7 +227,7 @@ def run(options: argparse.Namespace) -> int:
             daemon.enter_context(daemonized(os.path.abspath(config.daemon)))
         if options.until_eof:
             _stop_at_eof(config.shutdown)
-        return _run(path, program, options.args, configured, thread=options.thread, node=node)
+        return _run(path, program, options.args, configured, thread=options.thread, node=options.node)
 
 
 def _run(path: Path, program: str, args: list[str], configured: bool, **keys: Any) -> int:
@@ -371,8 +370,6 @@ def top(address: str, every: float) -> int:
 def cluster(options: argparse.Namespace) -> int:
     """Start, list or trace the nodes of a file. Raises UsageError, SkynetError."""
     path = _file(options.file, (".toml",), "CONFIG.toml")
-    if os.name == "nt":
-        raise UsageError("cluster needs signals and locks as Unix has them: run each node by skynet-lite run --node")
     with _told("it failed", "this", "top"):
         return int(options.part(path, options, _console))
 

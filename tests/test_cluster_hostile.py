@@ -298,7 +298,12 @@ def test_strange_names_are_answered_or_waited_for_and_harm_nobody(pair: Pair) ->
             body = b"\x80" + bytes((len(name),)) + name + struct.pack("<I", session) + seri.pack("ECHO")
             sock.sendall(struct.pack(">H", len(body)) + body)
         found = answers(pair, sock, len(fails))
-    assert sorted((session, ok) for session, ok, *_ in found) == [(n, False) for n in range(1, len(fails) + 1)]
+        assert sorted((session, ok) for session, ok, *_ in found) == [(n, False) for n in range(1, len(fails) + 1)]
+        for name in (b".\xff", b":\xff"):  # nobody is there to find out that this is no message
+            body = b"\x80" + bytes((len(name),)) + name + struct.pack("<I", 99) + b"\7"
+            sock.sendall(struct.pack(">H", len(body)) + body)
+            [(session, ok, why, _)] = answers(pair, sock, 1)
+            assert (session, ok) == (99, False) and why.endswith(": call to invalid address")
     assert pair.call("@echo", "ECHO", 1) == 1
 
 

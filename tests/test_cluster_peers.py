@@ -186,6 +186,30 @@ def test_garbage_of_every_kind_leaves_nothing_behind(world: World) -> None:
     assert all(not s["session_id_coroutine"] for s in kept.values() if s["name"] == "clusteragent")
 
 
+def test_what_is_half_wrong_is_answered_as_skynet_does(world: World) -> None:
+    """What tests/test_interop.py found beside a real node: the address is looked at first, then what is in the request.
+
+    A second begin ends a large request: what was complete before it, is. A query is for a text or a number.
+    """
+    b, _ = both(world)
+    end = connect(world, b.port)
+
+    def frame(kind: int, *numbers: int, rest: bytes = b"") -> bytes:
+        body = bytes((kind,)) + b"".join(n.to_bytes(4, "little") for n in numbers) + rest
+        return len(body).to_bytes(2, "big") + body
+
+    whole = seri.pack("ECHO", "whole")
+    end.send(frame(0, 0x7777, 1, rest=b"\7"))
+    end.send(frame(0, b.handles["echo"], 2, rest=b"\7"))
+    end.send(frame(1, 11, 3, len(whole)) + frame(2, 3, rest=whole) + frame(1, 11, 3, 5) + frame(3, 3, rest=b"more"))
+    end.send(frame(0, 0, 4, rest=seri.pack(True)))
+    end.send(packed(5, "ECHO", "last"))
+    world.until(lambda: len(end.frames) == 3)
+    told = [clustercore.unpackresponse(f[2:]) for f in end.frames]
+    assert told[0] == (1, False, "30583: call to invalid address", False)
+    assert told[1:] == [(3, True, seri.pack("whole"), False), (5, True, seri.pack("last"), False)]
+
+
 # ---- peers that we call
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import free_port
 
 from skynet_lite import (
     AddressError,
@@ -19,6 +20,7 @@ from skynet_lite import (
     PackError,
     SkynetError,
     SocketError,
+    cluster,
     skynet,
     snax,
     socket,
@@ -83,7 +85,7 @@ def test_no_claim_is_tried_that_the_page_does_not_make() -> None:
 
 def test_what_is_not_there() -> None:
     """Keys that are refused, libraries that the table of functions leaves out, and `pcall`."""
-    for key in ("standalone", "master", "address", "cpath", "lua_path", "lualoader", "cluster"):
+    for key in ("standalone", "master", "address", "cpath", "lua_path", "lualoader"):
         with pytest.raises(ConfigError):
             Node(**{key: "x"})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="single nodes"):
@@ -94,7 +96,7 @@ def test_what_is_not_there() -> None:
     assert {"sproto", "crypt", "mysql", "mongo", "rediscluster", "loginserver", "sharemap", "datasheet", "stm"} <= {
         name for name in libraries if "why" in libraries[name]
     } & set(names)
-    for name in ("cluster", "sproto", "crypt"):
+    for name in ("sproto", "crypt"):
         with pytest.raises(ImportError):
             import_module(f"skynet_lite.{name}")
     assert not hasattr(skynet, "pcall")
@@ -381,6 +383,58 @@ def _(node: NodeUnderTest) -> None:
 
     with pytest.raises(SocketError):
         node.do(reads)
+
+
+# --------------------------------------------------------------------------- nodes of a cluster
+
+
+def itself(*args: Any) -> Any:
+    """A node calls a service of its own through its own port."""
+    _, port = cluster.open(0)
+    cluster.reload({"me": f"127.0.0.1:{port}"})
+    return cluster.call("me", *args)
+
+
+@claim("A call to another node that fails")
+def _(node: NodeUnderTest) -> None:
+    with pytest.raises(CallError, match=r"^node me at 127\.0\.0\.1:\d+, address '@nobody': Invalid name: call failed$"):
+        node.do(itself, "@nobody")
+
+
+@claim("A call to a node that is off, or unknown with `__nowaiting`")
+def _(node: NodeUnderTest) -> None:
+    node.do(cluster.reload, {"off": False, "__nowaiting": True})
+    for name in ("off", "unknown"):
+        with pytest.raises(CallError, match=rf"node \[?{name}.*: dest address type \(nil\) must be a string or number"):
+            node.do(cluster.call, name, 1)
+
+
+@claim("`cluster.open(2528)`")
+def _(node: NodeUnderTest) -> None:
+    assert node.do(cluster.open, 0)[0] == "127.0.0.1"
+    assert node.do(lambda: cluster.open(0, host="0.0.0.0"))[0] == "0.0.0.0"
+
+
+@claim('`cluster.open("db")`')
+def _(node: NodeUnderTest) -> None:
+    node.do(cluster.reload, {"db": f"127.0.0.1:{free_port()}"})
+    assert node.do(cluster.open, "db") == "db"
+
+
+@claim("A table from another node", "A string from another node")
+def _(node: NodeUnderTest) -> None:
+    addr = node.newservice(echo)
+    got = node.do(itself, addr, (1, 2), [3], {"k": 4}, b"\xff", "text")
+    assert got == ([1, 2], [3], {"k": 4}, "\udcff", "text")
+    assert got[3].encode("utf-8", "surrogateescape") == b"\xff"
+
+
+@claim("An integer for another node")
+def _(node: NodeUnderTest) -> None:
+    addr = node.newservice(echo)
+    assert node.do(itself, addr, 2**63 - 1) == 2**63 - 1
+    with pytest.raises(SkynetError, match="64 bits"):
+        node.do(itself, addr, 2**63)
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from skynet_lite import CallError, ConfigError, DriveTimeout, Node, Outside, skynet, socket
+from skynet_lite import CallError, ConfigError, DriveTimeout, Node, Outside, cluster, skynet, socket
 from skynet_lite.network import Host, Network
 from skynet_lite.testing import NodeUnderTest
 
@@ -399,3 +400,58 @@ def test_names_and_keys_are_looked_at() -> None:
     for key, value in {"thread": 2, "clock": "virtual", "poller": "epoll", "outside": None}.items():
         with pytest.raises(ConfigError, match=key):
             net.node("b", **{key: value})
+
+
+# ---- a cluster on it
+
+
+WHERE = {"web": "web:2528", "db": "db:2528"}
+
+
+def store() -> None:
+    cluster.reload(WHERE)
+    cluster.open("db")
+    cluster.register("store")
+
+    @skynet.dispatch("lua")
+    def handle(session: int, source: int, n: int) -> None:
+        seen[n] += 1
+        skynet.sleep(n % 7)
+        skynet.retpack(n)
+
+
+seen: Counter[int] = Counter()
+
+
+@pytest.mark.parametrize("after", range(20))
+def test_a_peer_is_killed_in_the_middle_of_a_thousand_calls(after: int) -> None:
+    """At twenty moments: every call has its answer or its error, once; none hangs, and none was asked twice."""
+    net = Network(latency=0.003)
+    seen.clear()
+    ended: Counter[int] = Counter()
+    answered = 0
+
+    def client() -> None:
+        cluster.reload(WHERE)
+        for n in range(1000):
+            skynet.fork(one, n)
+
+    def one(n: int) -> None:
+        nonlocal answered
+        skynet.sleep(n % 11)
+        try:
+            assert cluster.call("db", "@store", n) == n
+            answered += 1
+        except CallError as e:
+            assert str(e).startswith("node db") and str(e).endswith("call failed")
+        ended[n] += 1
+
+    net.node("db", log=list).newservice(store)
+    net.node("web", log=list).newservice(client)
+    net.run(seconds=0.005 + after * 0.009)
+    net.kill("db")
+    net.run()
+    assert set(ended) == set(range(1000)) and set(ended.values()) == {1}
+    assert max(seen.values(), default=0) <= 1 and answered <= len(seen)
+    if 3 <= after <= 17:
+        assert 0 < answered < 1000

@@ -110,3 +110,13 @@ def test_a_new_lab_closes_the_nodes() -> None:
 def test_what_cannot_be_opened_leaves_nothing() -> None:
     with pytest.raises(Exception, match="no_such_key"):
         Nodes("front", "game", no_such_key=1)
+
+
+def test_a_picture_of_both_tells_each_folded_service_by_its_name() -> None:
+    """The address has no room beside a lane, and the name has; the lanes about it tell the node."""
+    with Nodes("front", "game") as two:
+        two.start("game", bank)
+        two.ask("front", lambda: cluster.call("game", "@bank", "get", 1))
+        lanes = ["clustersender", "gate", "clusteragent", "bank"]
+        figure = two.trace().timeline(services=lanes, fold=lanes)
+    assert set(lanes) <= {text.get_text() for text in figure.axes[0].texts}

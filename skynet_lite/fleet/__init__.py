@@ -36,7 +36,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(metavar="COMMAND", required=True)
     made = {name: parts.add_parser(name, help=short, description=about) for name, (short, about) in PARTS.items()}
     for sub, part in zip(made.values(), (up, ps, trace), strict=True):
-        sub.set_defaults(part=part)
+        sub.set_defaults(part=part if os.name != "nt" else _nowhere)
         sub.add_argument("file", metavar="CONFIG.toml")
     made["up"].add_argument("--abort-on-exit", action="store_true", help="if one node ends, stop the others")
     made["up"].add_argument("--no-console", dest="console", action="store_false", help="start no debug consoles")
@@ -93,6 +93,10 @@ def trace(file: Path, options: argparse.Namespace, connects: Connects) -> int:
     files = [name for path in paths for name in written(found, path, str(file))]
     print(told, *files, sep="\n")
     return status
+
+
+def _nowhere(file: Path, options: argparse.Namespace, connects: Connects) -> int:
+    raise ValueError("cluster needs signals and locks as Unix has them: run each node by skynet-lite run FILE --node")
 
 
 def _within(seconds: float, option: str) -> float:

@@ -28,6 +28,7 @@ from .state import Held
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 US = "*"  # no node has this name
 CHUNK = 1 << 16  # bytes that are read at a time, and of a line that are waited for
+DRAIN = 32  # chunks, more than a pipe holds: who has left the group of a node may write on for ever
 SAME = 0.5  # seconds in which a second signal is the first one again: from the terminal, and from what has started us
 BEYOND = 2.0  # seconds after those of the key `shutdown`, in which a node should have ended
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -199,8 +200,9 @@ class Up:
         """It has ended: what it said before, and then how it ended."""
         status = child.process.returncode
         child.kill()  # what it has started, and left
-        while child.out in self._selector.get_map() and self._hear(child):
-            pass
+        for _ in range(DRAIN):
+            if child.out not in self._selector.get_map() or not self._hear(child):
+                break
         if child.out in self._selector.get_map():
             self._selector.unregister(child.out)
         child.close()
@@ -253,8 +255,8 @@ class Up:
 
     def _asked(self, number: int, frame: object) -> None:
         """The first signal stops them, the second one kills."""
-        alive, again, now = self._alive(), self._stopping, time.monotonic()
-        if now - self._since < SAME:
+        alive, again, now = self._alive(), self._since > 0, time.monotonic()
+        if again and now - self._since < SAME:
             return
         self._stopping, self._since = True, now
         for child in alive:

@@ -62,6 +62,10 @@ def answer(session: int, ok: bool, payload: bytes) -> None:
         write(fd, frame)
 
 
+def refuse(session: int, why: str) -> None:
+    answer(session, False, why.encode("utf-8", "surrogateescape"))
+
+
 def serve(
     _: int, source: int, address: Any, session: int | None = None, payload: Any = None, more: bool = False,
     push: bool | None = None,
@@ -82,9 +86,9 @@ def serve(
         large[session] = request
         keep(request, payload)
     elif payload is None:
-        answer(session, False, b"Invalid large req")
+        refuse(session, "Invalid large req")
     elif flight >= maxflight:  # each holds a coroutine here, and one where it is served
-        answer(session, False, f"{flight} requests are under way: call failed".encode())
+        refuse(session, f"{flight} requests are under way: call failed")
     else:
         flight += 1
         try:
@@ -126,7 +130,10 @@ def opened(payload: bytes) -> tuple[Any, ...] | None:
 def exists(address: int | str) -> bool:
     """Whether somebody would open a request: in skynet that is the service itself."""
     server = current().server
-    return server.resolve(address) in server.contexts
+    try:
+        return server.resolve(address) in server.contexts
+    except AddressError:
+        return False
 
 
 def query(session: int, _: Request, payload: bytes) -> None:
@@ -138,7 +145,7 @@ def query(session: int, _: Request, payload: bytes) -> None:
         return
     handle = handle_of(f"@{values[0]}")
     if handle is None:
-        answer(session, False, b"name not found")
+        refuse(session, "name not found")
     else:
         answer(session, True, seri.pack(handle))
 
@@ -151,12 +158,12 @@ def forward(session: int, request: Request, payload: bytes) -> None:
     elif isinstance(address, str) and address[:1] not in (".", ":"):
         address = harbor.queryname(address)  # it waits here, not in the harbor: a peer's requests end with it
     if address is None:
-        answer(session, False, b"Invalid name")
+        refuse(session, "Invalid name")
         return
     values = opened(payload)
     if values is None:
         if not request.push and not exists(address):
-            answer(session, False, f"{address}: call to invalid address".encode())
+            refuse(session, f"{address}: call to invalid address")
         return
     message = skynet.pack(*values)
     if request.push:
@@ -169,14 +176,14 @@ def forward(session: int, request: Request, payload: bytes) -> None:
             reply = skynet.rawcall(address, "lua", message)
         data = seri.pack(*skynet.unpack(reply))
     except AddressError:
-        answer(session, False, f"{address}: call to invalid address".encode("utf-8", "surrogateescape"))
+        refuse(session, f"{address}: call to invalid address")
     except CallError as e:
         # The text of what a service has raised is nobody else's: the kind of failure is all that is told.
         why = f":{e.service:08x} {e.reason.partition(':')[0]}: " if e.reason else ""
-        answer(session, False, f"{why}call failed".encode("utf-8", "surrogateescape"))
+        refuse(session, f"{why}call failed")
     except Exception as e:  # whatever a registered class does: who asks is to hear of it
         skynet.error(f"the answer of {address} cannot be sent: {error_text(e)}")
-        answer(session, False, b"its answer cannot be sent: call failed")
+        refuse(session, "its answer cannot be sent: call failed")
     else:
         answer(session, True, data)
 

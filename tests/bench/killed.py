@@ -1,6 +1,6 @@
 """kill -9 of a node in the middle of many calls to it: every caller gets its answer or its error, once.
 
-    python tests/bench/killed.py --rounds 20 --calls 1000 [--seed 1]
+    python tests/bench/killed.py --rounds 20 --calls 1000 [--seed 1] [--thread 1]
 
 The caller is a node of ours; who is killed is a node of ours in another process and, with SKYNET_DIR, a real one. With
 SKYNET_DIR a real node calls, too, and ours is killed. After each round the peer starts again under its name, and is
@@ -74,9 +74,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--thread", type=int, default=1)
     args = parser.parse_args()
     luck = random.Random(args.seed)
-    ours, port = Ours(["echo"], clock="real"), free_port()
+    ours, port = Ours(["echo"], clock="real", thread=args.thread), free_port()
     folder = Path(tempfile.mkdtemp(prefix="killed"))
 
     def rounds(what: str, one: Callable[[int], tuple[int, int]]) -> None:

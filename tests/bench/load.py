@@ -2,7 +2,7 @@
 
 `python load.py KIND PORT PID CONNECTIONS SIZE SECONDS CORE` prints one line of JSON.
 `echo`: lines of SIZE bytes there and back; requests a second, and microseconds of the
-server's CPU for one. `http`: the same with GET requests, whatever SIZE. `bulk`: blocks of SIZE bytes, answered by one byte; MiB a second.
+server's CPU for one (and of its busiest process). `http`: the same with GET requests, whatever SIZE. `bulk`: blocks of SIZE bytes, answered by one byte; MiB a second.
 `idle`: CONNECTIONS that have sent one line each and then say nothing; bytes of the
 server's memory for one. PID: of the server; with commas between them, of the processes that are one server together.
 CORE: the core to stay on, -1 for any.
@@ -124,10 +124,11 @@ def main() -> None:
     load = Load(connect(port, connections), request, answer or answer_size(port))
     load.begin()
     load.run(seconds / 4)
-    cpu, start = sum(map(cpu_seconds, pids)), time.monotonic()
+    before, start = [*map(cpu_seconds, pids)], time.monotonic()
     done = load.run(seconds)
-    took, used = time.monotonic() - start, sum(map(cpu_seconds, pids)) - cpu
-    print(json.dumps({"rate": done / took, "cpu_us": used / max(1, done) * 1e6, "requests": done}))
+    took = time.monotonic() - start
+    used = [(cpu_seconds(pid) - cpu) / max(1, done) * 1e6 for pid, cpu in zip(pids, before, strict=True)]
+    print(json.dumps({"rate": done / took, "cpu_us": sum(used), "most_us": max(used), "requests": done}))
 
 
 if __name__ == "__main__":

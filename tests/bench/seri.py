@@ -1,6 +1,6 @@
 """What it costs to write and to read a message, beside marshal, msgpack and a real skynet.
 
-python tests/bench/seri.py                # microseconds a message
+python tests/bench/seri.py                # microseconds of CPU a message
 python tests/bench/seri.py --skynet DIR   # and those of a real skynet, built in DIR, on the same bytes
 
 Every round measures everything once; the table shows the best of the rounds, which on a busy machine is the
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -60,13 +60,13 @@ def ways() -> Ways:
 
 
 def timed(work: Callable[[Any], Any], argument: Any, seconds: float) -> float:
-    """Microseconds a time, of as many as fit."""
+    """Microseconds of CPU a time, of as many as fit."""
     n = 1
     while True:
-        start = perf_counter()
+        start = process_time()
         for _ in range(n):
             work(argument)
-        spent = perf_counter() - start
+        spent = process_time() - start
         if spent > seconds:
             return spent / n * 1e6
         n *= 2
