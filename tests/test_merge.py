@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from harness import LIMIT, recording, seeds, until
-from real_skynet import Real, real
+from real_skynet import SKYNET_DIR, Real, real
 from test_probe import Probed
 
 from skynet_lite import Node, Trace, cluster, mark, probe, skynet, socket
@@ -600,7 +600,6 @@ LUA = """
 local skynet = require "skynet"
 local cluster = require "skynet.cluster"
 skynet.start(function()
-	cluster.reload { ours = "127.0.0.1:" .. skynet.getenv "port", theirs = "127.0.0.1:" .. skynet.getenv "console" }
 	cluster.open "theirs"
 	skynet.dispatch("lua", function(_, _, what) skynet.ret(skynet.pack("lua has " .. what)) end)
 	cluster.register "lua"
@@ -612,10 +611,14 @@ end)
 @real
 def test_cluster_calls_of_a_real_skynet_and_to_it(tmp_path: Path) -> None:
     """Its clustersender connects, and does not know its own address; ours is known at both ends."""
+    if not (Path(SKYNET_DIR) / "service" / "clusteragent.lua").exists():
+        pytest.skip("the cluster of skynet 1.1.0 is one service, clusterd; tests/interop talks to it")
     (tmp_path / "programs").mkdir()
     (tmp_path / "programs" / "main.lua").write_text(LUA)
     (tmp_path / "node").mkdir()
-    there = Real(tmp_path / "node", tmp_path / "programs", preload="./probe.lua")
+    there = Real(tmp_path / "node", tmp_path / "programs", preload="./probe.lua", cluster="./nodes.lua")
+    nodes = {"ours": f"127.0.0.1:{there.port}", "theirs": f"127.0.0.1:{there.console}"}
+    (there.folder / "nodes.lua").write_text("".join(f'{name} = "{address}"\n' for name, address in nodes.items()))
     probe.write(there.folder)
 
     def py() -> None:
@@ -625,7 +628,7 @@ def test_cluster_calls_of_a_real_skynet_and_to_it(tmp_path: Path) -> None:
             skynet.fork(lambda: mark(cluster.call("theirs", "@lua", "another")))
 
         skynet.dispatch("lua", handle)
-        cluster.reload({"ours": f"127.0.0.1:{there.port}", "theirs": f"127.0.0.1:{there.console}"})
+        cluster.reload(nodes)
         cluster.open("ours")
         cluster.register("py")
 
@@ -642,4 +645,5 @@ def test_cluster_calls_of_a_real_skynet_and_to_it(tmp_path: Path) -> None:
         assert {*map(home, sends)} == {"theirs"}
     names = merged.names()
     wires = {(names[a.source[0]], a.target[0]) for a in Story(merged).arrows if a.kind == "wire" and ":" in a.source[0]}
-    assert {("clustersender", "ours"), ("clusteragent", "ours")} <= wires
+    assert ("clusteragent", "ours") in wires
+    assert len(wires) >= 2  # who sends requests is clustersender, or, in 1.2, clusterd
