@@ -476,8 +476,8 @@ def test_low_priority_waits_behind_high() -> None:
         outside.room = 0
         for data in (b"first ", b"high1 "):
             w.ss.send(w.me, id, data)
-        w.ss.send(w.me, id, b"low1 ", low=True)
-        w.ss.send(w.me, id, b"low2 ", low=True)
+        w.ss.send(w.me, id, b"low1 ", True)
+        w.ss.send(w.me, id, b"low2 ", True)
         w.ss.send(w.me, id, b"high2 ")
         w.take()
         outside.room = len("first high1 high2 lo")

@@ -143,7 +143,7 @@ class Frame:
         if self.answer:
             heads = [(4, f"session {_u32(data[:4])}"), (1, _ANSWERS.get(data[4], "?"))]
         elif data[0] == 0:
-            heads = [(1, say("call", "调用")), (4, f":{_u32(data[1:5]):08x}"), (4, _session(data[5:9]))]
+            heads = [(1, say("by handle", "按句柄")), (4, f":{_u32(data[1:5]):08x}"), (4, _session(data[5:9]))]
         elif data[0] == 0x80:
             name = data[2 : 2 + data[1]]
             heads = [(1, say("by name", "按名字")), (1 + len(name), f'"{name.decode()}"'),
