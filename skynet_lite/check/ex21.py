@@ -83,7 +83,7 @@ def _lie(answer: Any) -> Hints:
     yield given[:1] == b"\xfe" and "items"
     yield given[:1] != b"\x25" and "label"
     yield (len(given) != 5) and "short"
-    yield (int.from_bytes(given[1:], "little") <= 10**9) and hint("few", n=int.from_bytes(given[1:], "little"))
+    yield (int.from_bytes(given[1:], "little") != 10**9) and hint("few", n=int.from_bytes(given[1:], "little"))
 
 
 yes_or_no("21.6", "yes", "no", "yes", "no", "no", "yes")

@@ -147,7 +147,7 @@ def picture(data: bytes, title: str = "") -> Timeline:
         parts = _few(data)
         deepest = max((part.depth for part in parts), default=0)
         rows = max(1, -(-len(data) // WIDE))
-        pitch = TALL + 24.0 + 3.0 * deepest
+        pitch = TALL + 36.0 + 3.0 * deepest  # so that a line is near to its own bytes
         top = 34.0 if title else 12.0
         wrong = bool(parts) and parts[-1].kind == "?"
         page = Page(LEFT + WIDE * CELL + 16, max(110.0, top + rows * pitch + (48 if wrong else 30)), LIGHT)
@@ -214,15 +214,16 @@ def _nesting(page: Page, parts: list[Placed], corner: Any, end: int) -> None:
 
 def _legend(page: Page, parts: list[Placed]) -> None:
     names = {
-        "nil": "nil", "boolean": say("boolean", "布尔"), "integer": say("integer", "整数"),
+        "nil": say("nil, end of a table", "nil、表的结尾"), "boolean": say("boolean", "布尔"), "integer": say("integer", "整数"),
         "float": say("float", "浮点数"),
         "string": say("string", "字符串"), "table": say("table", "表"), "lightuserdata": "light userdata",
         "?": say("cannot be read", "无法读取"),
     }  # fmt: skip
     x = LEFT
-    for kind in [kind for kind in names if any(part.kind == kind and part.size for part in parts)]:
+    kinds = {"nil" if part.kind == "end" else part.kind for part in parts if part.size}
+    for kind in [kind for kind in names if kind in kinds]:
         page.polygons([rectangle(x, 8, x + 12, 18)], COLOURS[kind])
-        page.text((x + 16, 6, x + 120, 20), names[kind], LIGHT.faint, size=SMALL, align="left")
+        page.text((x + 16, 6, x + 160, 20), names[kind], LIGHT.faint, size=SMALL, align="left")
         x += 34 + 7.5 * sum(2 if ord(c) > 255 else 1 for c in names[kind])
 
 
