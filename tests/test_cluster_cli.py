@@ -64,6 +64,7 @@ class Cluster:
         self.process = subprocess.Popen(
             self.command("up", *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             encoding="utf-8", errors="surrogateescape",
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup would have had it ignored
         )  # fmt: skip
         self.said: list[str] = []
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()

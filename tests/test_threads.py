@@ -525,7 +525,7 @@ def test_looking_does_not_wait_for_ever_for_a_handler_that_loops() -> None:
         assert node.signal(bad)
         until(lambda: outcome)
         node.run_until_idle()
-        stays = [line for line in node.log_lines if "looked at as it is" in line]
+        stays = [line for line in node.log_lines if "looked at as it is" in line and f":{bad:08x}" in line]
         assert stays == [f"[:00000000] worker {bad % 4} stays in a message of :{bad:08x}: looked at as it is"]
 
 
