@@ -214,8 +214,8 @@ def _nesting(page: Page, parts: list[Placed], corner: Any, end: int) -> None:
 
 def _legend(page: Page, parts: list[Placed]) -> None:
     names = {
-        "nil": say("nil, end of a table", "nil、表的结尾"), "boolean": say("boolean", "布尔"), "integer": say("integer", "整数"),
-        "float": say("float", "浮点数"),
+        "nil": say("nil, end of a table", "nil、表的结尾"), "boolean": say("boolean", "布尔"),
+        "integer": say("integer", "整数"), "float": say("float", "浮点数"),
         "string": say("string", "字符串"), "table": say("table", "表"), "lightuserdata": "light userdata",
         "?": say("cannot be read", "无法读取"),
     }  # fmt: skip
