@@ -3,22 +3,20 @@
 One idea: the log stands in the mailbox in front of the callback. So a service that is
 not logged pays nothing, and what is logged is what was dispatched, in that order.
 
-After skynet-src/skynet_log.c, and the format of lualib-src/lua-seri.c for the bytes of
-messages: what a real skynet writes for the same message.
+After skynet-src/skynet_log.c. The bytes of a message are what a real skynet writes for the
+same one (lualib/seri.py).
 """
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import IO, Any
 
 from .codec import endless, words
-from .errors import error_text
+from .errors import SeriError, error_text
 from .handle import address_text
 from .locks import guarded
 from .message import PTYPE_ERROR, PTYPE_SOCKET, SOCKET_DATA, SOCKET_UDP, Launch, Message, Packed, unpack
@@ -33,9 +31,10 @@ class MessageLog:
 
     def __init__(
         self, path: str, mailbox: MessageQueue, now: Callable[[], int], starttime: int, lives: Callable[[], bool],
-        lost: Callable[[Exception], Any],
+        lost: Callable[[Exception], Any], seri: Callable[..., bytes],
     ) -> None:  # fmt: skip
         self._now = now
+        self._seri = seri
         self._lost = lost
         self._file: IO[bytes] = open(path, "ab", buffering=0)  # noqa: SIM115  # until close
         date = time.asctime(time.localtime(starttime + now() // 100))
@@ -52,7 +51,7 @@ class MessageLog:
     def __call__(self, message: Message) -> None:
         """The callback of the mailbox: write, then let the service have it."""
         try:
-            self._write(line(message, self._now()))
+            self._write(line(message, self._now(), self._seri))
         except Exception as e:  # a full disk, which the service is not to suffer from
             if not self._file.closed:  # else it was ended meanwhile
                 self.close()
@@ -78,7 +77,7 @@ class MessageLog:
         self._file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
-def line(message: Message, now: int) -> str:
+def line(message: Message, now: int, seri: Callable[..., bytes]) -> str:
     """`:SOURCE TYPE SESSION TICKS HEX`, or `[socket] TYPE ID UD DATA` (skynet_log_output)."""
     ptype, session, source, payload = message
     if ptype == PTYPE_SOCKET:
@@ -89,10 +88,10 @@ def line(message: Message, now: int) -> str:
         return f"[socket] {type} {id} {ud} {shown}"
     if isinstance(payload, Launch):
         payload = words((payload.name, *payload.args))
-    return f":{source:08x} {ptype} {session} {now} {_bytes(ptype, payload).hex()}"
+    return f":{source:08x} {ptype} {session} {now} {_bytes(ptype, payload, seri).hex()}"
 
 
-def _bytes(ptype: int, payload: Any) -> bytes:
+def _bytes(ptype: int, payload: Any, seri: Callable[..., bytes]) -> bytes:
     if ptype == PTYPE_ERROR:
         return b""  # in skynet it is empty; here it says why
     if isinstance(payload, str):
@@ -102,7 +101,10 @@ def _bytes(ptype: int, payload: Any) -> bytes:
     if isinstance(payload, bytes) and ptype in (0, 3, 5):  # text, client, harbor: bytes as they are
         return payload
     values = unpack(payload) if isinstance(payload, (tuple, bytes)) else () if payload is None else (payload,)
-    return b"".join(map(_seri, values if not endless(values) else ("…",)))
+    try:
+        return seri(*(("…",) if endless(values) else values))
+    except SeriError:  # what Lua has no value for, as text
+        return seri(_utf8(words(values)))
 
 
 def _utf8(text: str) -> bytes:
@@ -113,41 +115,12 @@ def _utf8(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-_INTEGERS = (("<BB", 0x0A, 0, 1 << 8), ("<BH", 0x12, 0, 1 << 16), ("<Bi", 0x22, -1 << 31, 1 << 31),
-             ("<Bq", 0x32, -1 << 63, 1 << 63))  # fmt: skip
-"""Format, first byte, least and first beyond."""
-
-
-def _seri(value: Any) -> bytes:
-    """A value as lua-seri writes it; what Lua has no number for (beyond 64 bits) as its text."""
-    if value is None:
-        return b"\0"
-    if isinstance(value, bool):
-        return bytes((1 | value << 3,))
-    if isinstance(value, int):
-        if value == 0:
-            return b"\2"
-        for form, first, least, beyond in _INTEGERS:
-            if least <= value < beyond:
-                return struct.pack(form, first, value)
-    if isinstance(value, float):
-        return struct.pack("<Bd", 0x42, value)
-    if isinstance(value, (list, tuple, dict)):
-        array, items = (0, chain.from_iterable(value.items())) if isinstance(value, dict) else (len(value), value)
-        size = _seri(array) if array > 30 else b""
-        return bytes((6 | min(array, 31) << 3,)) + size + b"".join(map(_seri, items)) + b"\0"
-    text = hex(value) if isinstance(value, int) else value  # decimal takes long, and Python refuses 4300 digits
-    data = text if isinstance(text, bytes) else _utf8(str(text))
-    if len(data) < 32:
-        return bytes((4 | len(data) << 3,)) + data
-    return (struct.pack("<BH", 0x15, len(data)) if len(data) < 0x10000 else struct.pack("<BI", 0x25, len(data))) + data
-
-
 class MessageLogs:
     """Those of a node: part of its Server."""
 
     def __init__(self) -> None:
         self._message_logs: dict[int, MessageLog] = {}  # by handle
+        self.seri: Callable[..., bytes]  # how values are written; set by the node
 
     @guarded
     def logon(self: Any, source: int, handle: int) -> None:
@@ -158,8 +131,9 @@ class MessageLogs:
         path, failed, lost = f"{folder}/{handle:08x}.log", "", partial(self._log_lost, handle)
         try:
             self._message_logs[handle] = MessageLog(
-                path, ctx.mailbox, self.clock.now, self.clock.starttime, lambda: handle in self.contexts, lost
-            )
+                path, ctx.mailbox, self.clock.now, self.clock.starttime, lambda: handle in self.contexts, lost,
+                self.seri,
+            )  # fmt: skip
         except OSError as e:
             failed = f" fail: {e.strerror}"
         self.log(source, f"Open log file {path}{failed}")

@@ -32,7 +32,7 @@ from ..drive.served import Served
 from ..drive.shared import SharedServer
 from ..drive.worker import Worker
 from ..drive.workers import Workers
-from ..lualib import debug as debug, memory  # every service speaks PTYPE_DEBUG
+from ..lualib import debug as debug, memory, seri  # every service speaks PTYPE_DEBUG
 from ..skynet.scheduler import Scheduler
 from ..tell.record import Recorded
 from ..tell.server import ends
@@ -85,7 +85,7 @@ class Node(Asking, metaclass=Shown):
         kinds: dict[str, Any] = {"snlua": self._snlua, "logger": Logger(), "harbor": Harbor()}
         made = own.dialect.server(SharedServer if own.thread > 1 else Server)
         self.server = server = made(self.outside, self.clock, self.env, careful(write), own.profile, kinds)
-        server.node, server.dialect = self, own.dialect
+        server.node, server.dialect, server.seri = self, own.dialect, seri.pack
         self.handles, self.timer, self.socket_server = server.handles, server.timer, server.socket_server
         self.clients = server.clients
         self.recording = Recording(server)
