@@ -5,44 +5,14 @@ from __future__ import annotations
 import socket as pysocket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from cluster_wire import Echo
 from harness import LIMIT
 
-from skynet_lite import Node, cluster, seri, skynet
+from skynet_lite import Node, cluster, netpack, seri, skynet
 from skynet_lite.lualib import clustercore
-
-
-def echo(session: int, source: int, cmd: str = "", *args: Any) -> None:
-    """The service of the recordings: ECHO, LEN, BIG, SLEEP, ERR, NULL, NOTHING, NOTE, NOTES, EXIT, HANG."""
-    notes = skynet.running().service.libs.setdefault("notes", [])
-    if cmd == "ECHO":
-        skynet.retpack(*args)
-    elif cmd == "LEN":
-        skynet.retpack(len(args[0]))
-    elif cmd == "BIG":
-        skynet.retpack((args[1] if len(args) > 1 else "x") * args[0])
-    elif cmd == "SLEEP":
-        skynet.sleep(args[0])
-        skynet.retpack(*args[1:])
-    elif cmd == "ERR":
-        raise ValueError(*args)
-    elif cmd == "NULL":
-        skynet.ret()
-    elif cmd == "NOTHING":
-        skynet.retpack()
-    elif cmd == "NOTE":
-        notes.append(args[0])
-    elif cmd == "NOTES":
-        skynet.retpack(*notes)
-    elif cmd == "EXIT":
-        skynet.exit()
-    elif cmd == "HANG":
-        skynet.wait()
-    elif cmd == "":
-        skynet.retpack("no command")
-    else:
-        raise AssertionError(cmd)
 
 
 class Pair:
@@ -51,12 +21,13 @@ class Pair:
     def __init__(self, **keys: Any) -> None:
         self.b, self.a = (Node(clock="virtual", log=list, **keys) for _ in range(2))
         self.nodes = [self.b, self.a]
+        self.service = Echo()
         self.echo, self.port = self.on(self.b, self._listen)
         self.on(self.a, cluster.reload, {"b": f"127.0.0.1:{self.port}"})
 
     def _listen(self) -> tuple[int, int]:
         def service() -> None:
-            skynet.dispatch("lua", echo)
+            self.service.service()
             cluster.register("echo")
 
         return skynet.newservice(service), cluster.open(0)[1]
@@ -107,9 +78,9 @@ class Pair:
     def call(self, address: Any, *args: Any) -> Any:
         return self.on(self.a, cluster.call, "b", address, *args)
 
-    def notes(self) -> Any:
-        """What @echo was told by NOTE."""
-        return self.on(self.b, skynet.call, self.echo, "lua", "NOTES")
+    def notes(self) -> list[Any]:
+        """What @echo was told by NOTE, so far."""
+        return self.service.notes
 
     def logs(self, node: Node, text: str) -> list[str]:
         return [line for line in self.log(node) if text in line]
@@ -128,20 +99,12 @@ def request(session: int, *values: Any, address: int | str = "@echo") -> bytes:
 
 def answers(pair: Pair, sock: Any, count: int) -> list[tuple[Any, ...]]:
     """So many frames from b."""
-    data, found = b"", []
+    unpacker, found = netpack.Unpacker(), list[Any]()
     sock.setblocking(False)
 
     def enough() -> bool:
-        nonlocal data
-        try:
-            data += sock.recv(1 << 20)
-        except BlockingIOError:
-            return False
-        while len(data) >= 2 and len(data) >= 2 + (size := int.from_bytes(data[:2], "big")):
-            answer = clustercore.unpackresponse(data[2 : 2 + size])
-            assert answer is not None
-            found.append(answer)
-            data = data[2 + size :]
+        with suppress(BlockingIOError):
+            found.extend(map(clustercore.unpackresponse, unpacker.feed(sock.recv(1 << 20))))
         return len(found) >= count
 
     pair.until(enough)

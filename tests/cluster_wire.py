@@ -32,48 +32,6 @@ def load(name: str) -> dict[str, Any]:
     return data
 
 
-def raw(told: str | list[Any]) -> bytes:
-    """Bytes, which are told in hex digits, in pieces where some repeat."""
-    pieces = told if isinstance(told, list) else [told]
-    return b"".join(bytes.fromhex(p) if isinstance(p, str) else _repeated(p["repeat"]) for p in pieces)
-
-
-def _repeated(told: list[Any]) -> bytes:
-    text, count = told
-    return text.encode("latin-1") * count  # type: ignore[no-any-return]
-
-
-def value(told: dict[str, Any]) -> Any:
-    """A Lua value, as Python has it."""
-    kind = told["t"]
-    if kind == "nil":
-        return None
-    if kind == "bool":
-        return told["v"]
-    if kind == "int":
-        return int(told["v"])
-    if kind == "float":
-        return struct.unpack(">d", bytes.fromhex(told["bits"]))[0]
-    if kind == "str":
-        text = _repeated(told["repeat"]) if "repeat" in told else raw(told["hex"])
-        return text.decode("utf-8", "surrogateescape")
-    assert kind == "table", told
-    items = [value(item) for item in told["arr"]]
-    if not told["hash"]:
-        return items
-    return dict(enumerate(items, 1)) | {value(k): value(v) for k, v in told["hash"]}
-
-
-def values(told: list[dict[str, Any]]) -> tuple[Any, ...]:
-    return tuple(value(v) for v in told)
-
-
-def returned(told: list[dict[str, Any]]) -> Any:
-    """What a function gives that returns these values: None, the value, or a tuple."""
-    got = values(told)
-    return got[0] if len(got) == 1 else got or None
-
-
 # ---- the wire
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from harness import EXAMPLES, until
 from hypothesis import HealthCheck, given, settings, strategies as st
+from recorded import returned as as_returned
 
 from skynet_lite import AddressError, CallError, ConfigError, Node, SkynetError, harbor, service, skynet
 from skynet_lite.cli import USAGE_ERROR, main
@@ -127,16 +128,6 @@ def asked(call: str) -> Callable[[], Any]:
     return lambda: eval(text, {"skynet": skynet, "harbor": harbor})
 
 
-def value(told: dict[str, Any]) -> Any:
-    kind = told["t"]
-    if kind == "table":
-        assert told["hash"] == []
-        return [value(item) for item in told["arr"]]
-    return {"str": lambda: bytes.fromhex(told["hex"]).decode(), "int": lambda: int(told["v"])}.get(
-        kind, lambda: told.get("v")
-    )()
-
-
 def logged(line: str) -> str:
     """As far as it is the same for Lua and Python: no sizes of messages, no places in files."""
     line = re.sub(r",? msgsz = \d+", "", line)
@@ -171,9 +162,7 @@ def test_every_expression_of_the_recording_gives_the_same(tmp_path: Path) -> Non
                     good = re.sub(r"\(\w+\)", "", entry["error_stable"]) == re.sub(r"\(\w+\)", "", returned)
                 good = good and isinstance(returned, str)
             else:
-                values = tuple(value(v) for v in entry["returns"])
-                expected = RETURNS_OF_C.get(call, (values[0] if len(values) == 1 else values or None))
-                good = returned == expected
+                good = returned == RETURNS_OF_C.get(call, as_returned(entry["returns"]))
             told = [logged(line) for line in lines[before:]]
             if not good or told != [logged(line) for line in entry.get("log", ())]:
                 wrong.append(f"{call}: {returned!r} {told}")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cluster_wire import GOLDEN, Callee, Echo, End, Member, Outcome, Wire, World, load, raw, returned, value, values
+from cluster_wire import GOLDEN, Callee, Echo, End, Member, Outcome, Wire, World, load
+from recorded import raw, returned, value, values
 
 from skynet_lite import CallError, cluster, skynet
 from skynet_lite.lualib import clustercore

@@ -84,7 +84,7 @@ def test_a_push_that_waits_is_what_it_was(pair: Pair) -> None:
 
     pair.on(pair.a, body)
     pair.until(pair.notes)
-    assert pair.notes() == [1]
+    assert pair.notes() == [[1]]
 
 
 def test_a_name_without_bytes_fails_with_node_and_address(pair: Pair) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cluster_wire import Callee, Echo, End, Member, Outcome, Wire, World, load, raw, returned, value
+from cluster_wire import Callee, Echo, End, Member, Outcome, Wire, World, load
 from harness import free_port
+from recorded import raw, returned, value
 from test_cluster_golden import assert_frame, connect, tags_in
 
 from skynet_lite import CallError, SkynetError, cluster, seri, skynet

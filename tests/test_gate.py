@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from harness import needs
 from hypothesis import given, strategies as st
+from recorded import raw
 from socket_harness import TIMEOUT, Limited, in_service
 
 from skynet_lite import CallError, Node, SkynetError, SocketError, gateserver, netpack, skynet, socket
@@ -31,16 +32,6 @@ MB = 1024 * 1024
 def golden(name: str, key: str) -> list[dict[str, Any]]:
     vectors: list[dict[str, Any]] = json.loads((GOLDEN / f"{name}.json").read_text())[key]
     return vectors
-
-
-def raw(value: Any) -> bytes:
-    """Bytes of a recording: hexadecimal text, or a list of it and of repetitions."""
-    if isinstance(value, str):
-        return bytes.fromhex(value)
-    return b"".join(
-        part["repeat"][0].encode("latin-1") * part["repeat"][1] if isinstance(part, dict) else raw(part)
-        for part in value
-    )
 
 
 # --------------------------------------------------------------------------- packets

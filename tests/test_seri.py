@@ -22,21 +22,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from recorded import raw
 
 from skynet_lite import Node, SeriError, frozen, seri, skynet
 
 GOLDEN = Path(__file__).parent / "golden" / "seri"
 VECTORS = {v["id"]: v for path in sorted(GOLDEN.glob("*.json")) for v in json.loads(path.read_text())["vectors"]}
-
-
-def raw(value: Any) -> bytes:
-    """Bytes of a recording: hexadecimal text, or a list of it and of repetitions."""
-    if isinstance(value, str):
-        return bytes.fromhex(value)
-    return b"".join(
-        part["repeat"][0].encode("latin-1") * part["repeat"][1] if isinstance(part, dict) else raw(part)
-        for part in value
-    )
 
 
 def written(v: dict[str, Any]) -> Any:
@@ -53,7 +44,7 @@ def written(v: dict[str, Any]) -> Any:
         case "lud":
             return seri.LightUserdata(int(v["v"], 16))
         case "str":
-            return v["repeat"][0].encode("latin-1") * v["repeat"][1] if "repeat" in v else raw(v["hex"])
+            return raw(v.get("hex", v))
         case "pairs":
             return seri.Pairs((hashable(key), written(value)) for key, value in v["items"])
         case "table":
