@@ -204,17 +204,10 @@ def test_many_calls_at_once_each_get_their_own_answer(nodes: tuple[Ours, Theirs]
 
     piece = theirs.begin(
         """
-        local got, left, me = {}, 100, coroutine.running()
-        for i = 0, 99 do
-            skynet.fork(function()
-                local n, s = cluster.call("ours", ours, "SLEEP", i * 7 % 10, i, i % 10 == 0 and ("z"):rep(40000) or "")
-                got[i + 1] = n == i and #s == (i % 10 == 0 and 40000 or 0)
-                left = left - 1
-                if left == 0 then skynet.wakeup(me) end
-            end)
-        end
-        skynet.wait()
-        return got
+        return each(100, function(i)
+            local n, s = cluster.call("ours", ours, "SLEEP", i * 7 % 10, i, i % 10 == 0 and ("z"):rep(40000) or "")
+            return n == i and #s == (i % 10 == 0 and 40000 or 0)
+        end)
         """
     )
     outcomes = [ours.start(lambda i=i: cluster.call("theirs", theirs.echo, *args(i))) for i in range(100)]
@@ -236,17 +229,8 @@ def test_many_at_the_first_use_of_a_node(nodes: tuple[Ours, Theirs]) -> None:
     told = theirs.ask(
         f"""
         cluster.reload {{ fresh = "{ours.address}" }}
-        local got, left, me = {{}}, 50, coroutine.running()
-        for i = 1, 50 do
-            cluster.send("fresh", {ours.echo}, "NOTE", i)
-            skynet.fork(function()
-                got[i] = cluster.call("fresh", {ours.echo}, "ECHO", i)
-                left = left - 1
-                if left == 0 then skynet.wakeup(me) end
-            end)
-        end
-        skynet.wait()
-        return got
+        for i = 1, 50 do cluster.send("fresh", {ours.echo}, "NOTE", i) end
+        return each(50, function(i) return cluster.call("fresh", {ours.echo}, "ECHO", i) end)
         """
     )
     assert told == list(range(1, 51))
@@ -555,18 +539,10 @@ def test_odd_answers_mean_the_same_to_a_real_caller_and_to_ours(nodes: tuple[Our
             answers = odd_answers(luck, count)
             piece = theirs.begin(
                 f"""
-                local got, left, me = {{}}, {count}, coroutine.running()
-                for i = 1, left do
-                    skynet.fork(function()
-                        local all = table.pack(pcall(cluster.call, "odd", 7, i))
-                        got[i] = all[1] and skynet.packstring(table.unpack(all, 2, all.n))
-                        left = left - 1
-                        if left == 0 then skynet.wakeup(me) end
-                    end)
-                    skynet.sleep(0)
-                end
-                if left > 0 then skynet.wait() end
-                return got
+                return each({count}, function(i)
+                    local all = table.pack(pcall(cluster.call, "odd", 7, i))
+                    return all[1] and skynet.packstring(table.unpack(all, 2, all.n))
+                end, true)
                 """
             )
             for_theirs.serve(count, answers)
