@@ -91,7 +91,7 @@ class Reader:
         self._forks: dict[LaneKey, tuple[int, LaneKey]] = {}
         self._queued: dict[int, tuple[LaneKey, int]] = {}  # push into the error queue → where it came from
         # Of a real skynet nobody tells when a timer fires: it has when its message is taken.
-        fires = ("timer_fired", "message")
+        fires = ("timer_fired", "message") if trace.foreign else ("timer_fired",)
         self._fired = {e["cause"]: i for i, e in enumerate(self.events) if e["e"] in fires and "cause" in e}
         self._brought = {e["cause"]: e for e in trace.events if e["e"] == "message" and "cause" in e}
         self._sent: dict[tuple[str, Any], str] = {}  # service, session → whom a call asks
@@ -193,7 +193,7 @@ class Reader:
     def on_message(self, i: int, e: Event, service: str) -> None:
         self._message[service] = i
         key = self._lane(service, None)
-        if "cause" in e and home(self.events[e["cause"]].get("service", "")) != home(service):
+        if "cause" in e and node_of(self.events[e["cause"]]) != node_of(e):
             self._wire(e["cause"], key, i)
         elif "cause" in e and self.events[e["cause"]].get("tick") and "tick" not in e:  # a timer of a real skynet
             self._arrow((home(service), TIMER), i, key, i, "timer", message_words(e))
