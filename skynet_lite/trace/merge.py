@@ -17,6 +17,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from itertools import accumulate
 from math import inf
 from string import ascii_uppercase
@@ -39,7 +40,8 @@ def merge(traces: Sequence[Film], names: Sequence[str] | None, wires: Wires | No
     _check(traces, names)
     ends = [_ends(trace, k) for k, trace in enumerate(traces)]
     pairs = _named(ends, names, wires or {})
-    pairs += _paired([end for found in ends for end in found.values() if end not in {e for p in pairs for e in p}])
+    named = {end for pair in pairs for end in pair}
+    pairs += _paired([end for found in ends for end in found.values() if end not in named])
     edges = [edge for pair in pairs for a, b in (pair, pair[::-1]) for edge in _edges(a, b)]
     if len(traces) > 1 and all(first[0] == then[0] for first, then, _ in edges):
         raise ValueError(f"nothing joins these traces: {', '.join(names)} share no connection recorded at both ends")
@@ -258,23 +260,40 @@ class _Merged:
 
     def _order(self, times: list[list[float]]) -> Iterator[Spot]:
         """Events one by one: the earliest that may come; of equals those of the node that is at it. DOC: merge-order"""
-        done, last = [0] * len(self.events), -1
+        done = [0] * len(self.events)
+        free: list[tuple[float, int, int]] = []  # when the next event of a node was, its rank, the node
+        blocked: defaultdict[Spot, list[int]] = defaultdict(list)  # nodes, by what has to come before their next
 
-        def waits(k: int) -> list[Spot]:
-            return [(n, i) for n, i in self.before.get((k, done[k]), ()) if done[n] <= i]
+        def ready(k: int) -> bool:
+            first = next(((n, i) for n, i in self.before.get((k, done[k]), ()) if done[n] <= i), None)
+            if first is not None:
+                blocked[first].append(k)
+            return first is None and done[k] < len(self.events[k])
 
-        while left := [k for k, events in enumerate(self.events) if done[k] < len(events)]:
-            free = [k for k in left if not waits(k)]
-            if not free:
-                first = [(k, *waits(k)[0]) for k in left]
-                stuck = [
-                    f"event {done[k]} of {self.names[k]} comes after event {i} of {self.names[n]}" for k, n, i in first
-                ]
-                why = "Connections that are not the same were taken for one (wires= names them), or a trace was edited"
-                raise ValueError(f"no order fits: {'; '.join(stuck)}. {why}")
-            last = min(free, key=lambda k: (times[k][done[k]], k != last, self.rank[k]))
-            yield last, done[last]
-            done[last] += 1
+        def enter(k: int) -> None:
+            heappush(free, (times[k][done[k]], self.rank[k], k))
+
+        for k in filter(ready, range(len(done))):
+            enter(k)
+        while free:
+            k = heappop(free)[-1]  # it goes on until it has to wait, or another is earlier
+            while True:
+                yield k, done[k]
+                done[k] += 1
+                for other in filter(ready, blocked.pop((k, done[k] - 1), ())):
+                    enter(other)
+                if not ready(k):
+                    break
+                if free and free[0][0] < times[k][done[k]]:
+                    enter(k)
+                    break
+        if blocked:
+            stuck = "; ".join(
+                f"event {done[k]} of {self.names[k]} comes after event {i} of {self.names[n]}"
+                for k, (n, i) in sorted((k, first) for first, nodes in blocked.items() for k in nodes)
+            )
+            why = "Connections that are not the same were taken for one (wires= names them), or a trace was edited"
+            raise ValueError(f"no order fits: {stuck}. {why}")
 
     def _times(self) -> list[list[float]]:
         """When each event was, in seconds. A clock that contradicts the edges is set as they want it."""
