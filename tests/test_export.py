@@ -194,7 +194,7 @@ def test_real_time_becomes_microseconds() -> None:
         {"e": "yield", "service": ":00000008", "co": "co1", "command": "SLEEP", "session": 2},
         {"e": "resume", "service": ":00000008", "co": "co1", "by": "dispatch_wakeup", "args": []},
     ]
-    trace = Trace(events, stamps=([0, 2], [0, 50_000], [0, 5_000_000]))
+    trace = Trace(events, stamps={"": ([0, 2], [0, 50_000], [0, 5_000_000])})
     (task, run, parked, again) = [e for e in trace.to_chrome()["traceEvents"] if e["ph"] == "X"]
     assert [(e["ts"], e["dur"]) for e in (run, parked, again)] == [(0, 1), (1, 5001), (5002, 1)]
     assert (task["ts"], task["dur"]) == (0, 5003)

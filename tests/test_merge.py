@@ -474,8 +474,8 @@ def test_two_processes_with_files(tmp_path: Path) -> None:
     own(front, merged, "front")
     own(game_trace, merged, "game")
     shifted = Trace.load(files[1])
-    numbers, ended, began = shifted.stamps
-    shifted.stamps = numbers, [t - 10**12 for t in ended], [t - 10**12 for t in began]  # of another machine
+    numbers, ended, began = shifted.stamps[""]
+    shifted.stamps = {"": (numbers, [t - 10**12 for t in ended], [t - 10**12 for t in began])}  # of another machine
     assert ordered(Trace.merge(front, shifted, names=("front", "game"))) == 2
 
 

@@ -30,7 +30,7 @@ from skynet_lite.view.figure import LIGHT, Timeline
 from skynet_lite.view.labels import Placer, along, around, beside, under
 from skynet_lite.view.lanes import FOLDED, MAILBOX, SOCKET, TIMER, fitting, lanes
 from skynet_lite.view.layout import Columns
-from skynet_lite.view.story import Story, times, window
+from skynet_lite.view.story import Story, window
 from skynet_lite.view.timeline import timeline
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.json"))
@@ -356,7 +356,7 @@ def columns(trace: Trace, by: str) -> tuple[list[int], list[float]]:
     figure = timeline(trace, by=by)
     check_readable(figure)
     told = story(trace)
-    return told.columns, Columns(told, None, 60, times(trace)[0] if by == "time" else None).xs
+    return told.columns, Columns(told, None, 60, trace.times()[0] if by == "time" else None).xs
 
 
 def test_by_time_the_distance_tells_how_long() -> None:
@@ -368,7 +368,7 @@ def test_by_time_the_distance_tells_how_long() -> None:
 
     trace = run(main)
     moments, xs = columns(trace, "time")
-    ticks, unit = times(trace)
+    ticks, unit = trace.times()
     assert unit == "tick"
     assert xs == sorted(set(xs))
     gaps = {}

@@ -222,7 +222,7 @@ class _Merger:
         names = [name_of(f"snlua {stream.head['name']}") for stream in self.streams]
         shown = ", ".join([name for name in dict.fromkeys(names) if name not in BOOT][:3])
         return {
-            "events": self.events, "snapshot": snapshot, "sources": self._sources(), "stamps": self._stamps(),
+            "events": self.events, "snapshot": snapshot, "sources": self._sources(), "stamps": {"": self._stamps()},
             "origin": f"{PROBED}: {shown}" if shown else PROBED,
             "missing": sum(stream.head["missing"] for stream in self.streams),
         }  # fmt: skip

@@ -209,8 +209,10 @@ class _Run:
             new.world = deepcopy(new.world)  # without what closing asks
             node.close()
         new.snapshot |= {"ends": ends} if (ends := self._recorded.snapshot.get("ends")) else {}
-        k = bisect.bisect_right(self._recorded.stamps[0], len(new))
-        new.stamps = tuple(column[:k] for column in self._recorded.stamps)  # type: ignore[assignment]
+        new.stamps = {}
+        for of, (numbers, ended, began) in self._recorded.stamps.items():
+            k = bisect.bisect_right(numbers, len(new))
+            new.stamps[of] = numbers[:k], ended[:k], began[:k]
         return Replay(new, self._divergence)
 
     def _go(self) -> None:

@@ -236,9 +236,9 @@ def _mail(e: Event) -> str:
 
 
 def _microseconds(trace: Film) -> list[int]:
-    if trace.stamps[0]:
-        return [round(trace.seconds(i) * 1e6) + n for i, n in enumerate(trace.numbers)]
-    ticks, first = trace.ticks(), int(trace.snapshot.get("now", 0))
-    if len(trace.nodes) > 1:  # whose clocks are not one
+    try:
+        times, unit = trace.times()
+    except ValueError:  # there are none, or of clocks that are not one
         return list(trace.numbers)
-    return [(ticks[n] - first) * 10_000 + n for n in trace.numbers]
+    first, each = (0.0, 1e6) if unit == "s" else (int(trace.snapshot.get("now", 0)), 10_000)
+    return [round((times[n] - first) * each) + n for n in trace.numbers]

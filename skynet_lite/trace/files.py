@@ -54,9 +54,10 @@ def dump_lines(trace: Film) -> str:
 
 
 def _data(trace: Film, stacks: list[Any], events: list[Any]) -> dict[str, Any]:
+    stamps = trace.stamps if "nodes" in trace.snapshot else trace.stamps.get("", ([], [], []))
     return {
         "format": FORMAT, "version": VERSION, "origin": trace.origin, "snapshot": trace.snapshot,
-        "sources": trace.sources, "stamps": trace.stamps, "stacks": stacks, "count": len(trace.events),
+        "sources": trace.sources, "stamps": stamps, "stacks": stacks, "count": len(trace.events),
         "world": encode(trace.world), **({"missing": trace.missing} if trace.missing else {}),
         "events": events,  # the last: `dumps` puts its pieces there
     }  # fmt: skip
@@ -112,13 +113,17 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError:
         raise TraceError("was edited: a number of its tables is none") from None
     sources, origin, missing = data.get("sources", {}), data.get("origin", ""), data.get("missing", 0)
-    stamps: Any = data.get("stamps") or ([], [], [])
+    stamps: Any = data.get("stamps") or {}
+    stamps = {"": stamps} if isinstance(stamps, list) else stamps
     odd = wrong_tables(snapshot)
     wrong = wrong_extras(sources, stamps, origin, missing) or (odd and f"its tables are not those of a node: {odd}")
-    if wrong := wrong or _wrong_events(events, data.get("stacks")) or _strays(events, snapshot):
+    if wrong := wrong or _wrong_events(events, data.get("stacks")):
+        raise TraceError(f"was edited: {wrong}")
+    stamps = {node: tuple(columns) for node, columns in stamps.items() if columns[0]}
+    if wrong := _strays(events, snapshot, stamps):
         raise TraceError(f"was edited: {wrong}")
     return {
-        "events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": tuple(stamps),
+        "events": events, "snapshot": snapshot, "sources": sources, "origin": origin, "stamps": stamps,
         "world": decode(data.get("world")), "missing": missing,
     }  # fmt: skip
 
@@ -153,9 +158,9 @@ def _wrong_events(events: list[Any], stacks: Any) -> str | None:
     return None
 
 
-def _strays(events: list[Any], snapshot: dict[str, Any]) -> str | None:
+def _strays(events: list[Any], snapshot: dict[str, Any], stamps: dict[str, Any]) -> str | None:
     """Whether something belongs to a node that is not there."""
-    named = {*map(node_of, events), *map(home, snapshot.get("services", ()))}
+    named = {*map(node_of, events), *map(home, snapshot.get("services", ())), *stamps}
     strays = named - snapshot.get("nodes", {"": None}).keys()
     return f"there is no node {min(strays)!r}" if strays else None
 

@@ -28,6 +28,7 @@ class Film:
     `sources`: label of a file or cell → its text. `origin`: "" for a run of ours, else
     what it was recorded from (a recording of the real skynet). `world`: what came from
     outside, if it was recorded from birth (world.py); it can then be played again.
+    `stamps`: name of a node → when its events were, see Stamps; none of a node under the virtual clock.
     `missing`: how many events came before the first, of a ring, which does not keep its beginning.
     `services`, `coroutines`: what a part was narrowed to, None for all.
     """
@@ -41,7 +42,7 @@ class Film:
         sources: dict[str, str] | None = None,
         *,
         origin: str = "",
-        stamps: Stamps | None = None,
+        stamps: dict[str, Stamps] | None = None,
         world: World | None = None,
         tape: Tape | None = None,
         missing: int = 0,
@@ -52,7 +53,7 @@ class Film:
         self.origin = origin
         self.missing = missing
         self.world = world
-        self._stamps: Stamps = stamps if stamps is not None else ([], [], [])
+        self._stamps: dict[str, Stamps] = dict(stamps or {})
         self.services: set[str] | None = None
         self.coroutines: set[str] | None = None
         self._whole: Self | None = None
@@ -108,15 +109,16 @@ class Film:
         return self.origin.startswith(PROBED)
 
     @property
-    def stamps(self) -> Stamps:
-        """When it was, see Stamps; empty under the virtual clock."""
+    def stamps(self) -> dict[str, Stamps]:
+        """Name of a node → the times that its real clock has told; the only one has no name."""
         if self._tape is not None:
             _ = self.events
-            self._stamps = self._tape.stamps()
+            stamps = self._tape.stamps()
+            self._stamps = {"": stamps} if stamps[0] else {}
         return self._stamps
 
     @stamps.setter
-    def stamps(self, stamps: Stamps) -> None:
+    def stamps(self, stamps: dict[str, Stamps]) -> None:
         self._stamps = stamps
 
     @property
@@ -167,25 +169,28 @@ class Film:
     # ---- time
 
     def seconds(self, i: int) -> float:
-        """When event `i` happened, in seconds since the recording began.
+        """When event `i` happened, in seconds since the recording of its node began.
 
         Under the virtual clock: its tick. Under the real clock the time is noted before
         and after each message only, so all events of one message have the same.
         """
-        i = range(len(self.events))[i]
-        numbers, ended, began = self.stamps
-        if numbers:
-            k = max(0, bisect.bisect_right(numbers, self.numbers[i]) - 1)
-            return (began[k] - ended[0]) / 1e9
         n = self.numbers[i]
-        return (self.ticks()[n] - int(self.nodes[node_of(self.whole.events[n])].get("now", 0))) / 100
+        node = node_of(self.whole.events[n])
+        if stamps := self.stamps.get(node):
+            numbers, ended, began = stamps
+            k = max(0, bisect.bisect_right(numbers, n) - 1)
+            return (began[k] - ended[0]) / 1e9
+        return (self.ticks()[n] - int(self.nodes[node].get("now", 0))) / 100
 
     def took(self, i: int) -> float | None:
         """How long the dispatch of message `i` took, in seconds; None if no real clock saw it."""
-        if "workers" in self.whole.snapshot:
-            return None  # of several: their times stand in one row
-        numbers, ended, began = self.stamps
-        k = bisect.bisect_right(numbers, self.numbers[i])
+        n = self.numbers[i]
+        node = node_of(self.whole.events[n])
+        stamps = self.stamps.get(node)
+        if stamps is None or "workers" in self.nodes[node]:
+            return None  # of several workers the times stand in one row
+        numbers, ended, began = stamps
+        k = bisect.bisect_right(numbers, n)
         return (ended[k] - began[k - 1]) / 1e9 if 0 < k < len(numbers) else None
 
     def ticks(self) -> list[int]:
@@ -197,6 +202,20 @@ class Film:
                 now[node] = event["tick"]
             ticks.append(now[node])
         return ticks
+
+    def times(self) -> tuple[list[float], str]:
+        """When each event of the whole happened, and the unit: "s" by the real clock, "tick" by the virtual one.
+
+        Raises ValueError for a recording without times, and of several nodes.
+        """
+        whole = self.whole
+        if whole.origin and not whole.probed:
+            raise ValueError("a recording of the real skynet tells no times: draw it by event")
+        if len(whole.nodes) > 1:
+            raise ValueError("the clocks of several nodes are not one: draw them by event, or the trace of one by time")
+        if whole.stamps:
+            return [whole.seconds(i) for i in range(len(whole.events))], "s"
+        return [float(tick) for tick in whole.ticks()], "tick"
 
     # ---- tables
 
@@ -291,10 +310,10 @@ class Film:
                     del event["cause"]
             events.append(event)
         snapshot = self.whole.state(first - 1) if first else self.snapshot
-        low = max(0, bisect.bisect_right(self.stamps[0], first) - 1)
-        high = bisect.bisect_right(self.stamps[0], last + 1)
-        numbers, ended, began = (column[low:high] for column in self.stamps)
-        stamps: Stamps = ([max(0, n - first) for n in numbers], ended, began)
+        stamps = dict[str, Stamps]()
+        for node, (numbers, ended, began) in self.stamps.items():
+            kept = slice(max(0, bisect.bisect_right(numbers, first) - 1), bisect.bisect_right(numbers, last + 1))
+            stamps[node] = [max(0, n - first) for n in numbers[kept]], ended[kept], began[kept]
         return type(self.whole)(events, snapshot, self.sources, origin=self.origin, stamps=stamps)
 
     def find_services(self, services: Any) -> set[str]:

@@ -243,8 +243,15 @@ class _Merged:
         sources: dict[str, str] = {}
         for trace, labels in zip(self.traces, self.labels, strict=True):
             sources |= {labels.get(label, label): text for label, text in trace.sources.items()}
-        missing = sum(trace.missing for trace in self.traces)
-        return {"events": events, "snapshot": self._snapshot(), "sources": sources, "missing": missing}
+        stamps = {}
+        for k, trace in enumerate(self.traces):
+            if "" in trace.stamps:
+                numbers, ended, began = trace.stamps[""]
+                stamps[self.names[k]] = [number.get((k, n), len(order)) for n in numbers], ended, began
+        return {
+            "events": events, "snapshot": self._snapshot(), "sources": sources, "stamps": stamps,
+            "missing": sum(trace.missing for trace in self.traces),
+        }  # fmt: skip
 
     def _snapshot(self) -> dict[str, Any]:
         services, nodes = dict[str, Any](), dict[str, Any]()
@@ -254,7 +261,7 @@ class _Merged:
             own.pop("ends", None)
             if trace.origin:
                 own["origin"] = trace.origin
-            if trace.origin or trace.stamps[0]:
+            if trace.origin or trace.stamps:
                 own.pop("now")  # of a real clock: what it shows at an event was not recorded
         return {"services": services, "nodes": nodes}
 
@@ -358,7 +365,7 @@ def _labels(traces: Sequence[Film], names: list[str]) -> list[dict[str, str]]:
 
 def _seconds(trace: Film, n: int) -> list[float]:
     """When each event was: by the real clock when its message began, else by the tick."""
-    numbers, _, began = trace.stamps
-    if not numbers:
+    if not trace.stamps:
         return [tick / 100 for tick in trace.ticks()[:n]]
+    numbers, _, began = trace.stamps[""]
     return [began[max(0, bisect_right(numbers, i) - 1)] / 1e9 for i in range(n)]

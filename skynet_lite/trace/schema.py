@@ -104,10 +104,9 @@ def wrong_extras(sources: Any, stamps: Any, origin: Any, missing: Any) -> str | 
     """What is wrong with the rest of a trace, or None."""
     if not fits(sources, {str: str}):
         return "its sources are odd"
-    columns = list(stamps) if isinstance(stamps, (list, tuple)) else stamps
-    if not fits(columns, ([int], [int], [int])) or len({len(column) for column in columns}) != 1:
+    if not fits(stamps, {str: ([int], [int], [int])}) or any(len({*map(len, of)}) > 1 for of in stamps.values()):
         return "its times are odd"
-    if any(a >= b for a, b in pairwise(columns[0])):
+    if any(a >= b for numbers, *_ in stamps.values() for a, b in pairwise(numbers)):
         return "its times are not in order"
     if type(missing) is not int or missing < 0:
         return "it is odd how many events are missing"

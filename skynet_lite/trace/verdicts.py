@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .film import Film
-from .kinds import Event, command, rule_for
+from .kinds import Event, command, node_of, rule_for
 from .language import close_up, language, told
 from .parked import socket_waits
 from .shapes import apart, home
@@ -479,8 +479,10 @@ def _sockets(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:
 def _not_ended(tables: dict[str, Any], walk: _Walk) -> Iterator[Verdict]:
     """A dispatch whose beginning is on the disk, and nothing behind it, while others went on: an endless loop."""
     for address in (address for address, (_, _, how) in tables.get("cut", {}).items() if how == "message"):
-        i = next(n for n in range(len(walk.trace.events) - 1, -1, -1) if walk.trace[n].get("service") == address)
-        took, e = walk.trace.seconds(-1) - walk.trace.seconds(i), walk.trace[i]
+        events = walk.trace.events
+        i = next(n for n in range(len(events) - 1, -1, -1) if events[n].get("service") == address)
+        last = next(n for n in range(len(events) - 1, -1, -1) if node_of(events[n]) == home(address))
+        took, e = walk.trace.seconds(last) - walk.trace.seconds(i), events[i]
         if took > walk.slow:
             what = e.get("type") or told("found.session", ptype=e["ptype"], session=e["session"])
             n = len(tables["services"][address]["mailbox"])

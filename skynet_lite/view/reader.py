@@ -101,7 +101,7 @@ class Reader:
         self._queues: dict[str, dict[int, list[str]]] = {}  # service → its critical sections
         # What the real clock shows at an event is not recorded, so how long a timer runs is not known.
         self._now: dict[str, int | None] = {
-            name: None if trace.stamps[0] or node.get("origin") else node.get("now", None if name else 0)
+            name: None if name in trace.stamps or node.get("origin") else node.get("now", None if name else 0)
             for name, node in trace.nodes.items()
         }
         for service, tables in trace.snapshot.get("services", {}).items():

@@ -173,18 +173,3 @@ def window(trace: Trace, start: int, stop: int | None) -> range:
     if not numbers:
         return range(0)
     return range(max(whole.start, min(numbers)), max(whole.start, min(whole.stop, max(numbers) + 1)))
-
-
-def times(trace: Trace) -> tuple[list[float], str]:
-    """When each event of the whole happened, and the unit: "s" by the real clock, "tick" by the virtual one.
-
-    Raises ValueError for a recording without times.
-    """
-    whole = trace.whole
-    if whole.origin and not whole.probed:
-        raise ValueError("a recording of the real skynet tells no times: draw it by event")
-    if len(whole.nodes) > 1:
-        raise ValueError("the clocks of several nodes are not one: draw them by event, or the trace of one by time")
-    if whole.stamps[0]:
-        return [whole.seconds(i) for i in range(len(whole.events))], "s"
-    return [float(tick) for tick in whole.ticks()], "tick"

@@ -17,7 +17,7 @@ from .forms import count, word
 from .lanes import Services, called, selected
 from .layout import LEFT, RIGHT
 from .overview import Overview
-from .story import Story, times, window
+from .story import Story, window
 from .words import describe
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _timeline(
 ) -> Timeline:  # fmt: skip
     if by not in ("event", "time"):
         raise ValueError(f"by={by!r} is no axis: 'event' or 'time'")
-    clock = times(trace) if by == "time" else None
+    clock = trace.times() if by == "time" else None
     shown, span = selected(trace, services), window(trace, start, stop)
     events = trace.whole.events
     if overview is None:
