@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from harness import LIMIT
 
-from skynet_lite import ConfigError, Node, Trace
+from skynet_lite import ConfigError, Node, SkynetError, Trace
 from skynet_lite.cli import main
 from skynet_lite.fleet import state
 from skynet_lite.fleet.processes import Voices
@@ -597,3 +597,29 @@ def test_what_nobody_holds_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     again = state.Held(file)
     again.close()
     assert not again.folder.exists()
+
+
+def test_one_ends_where_the_next_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends takes its folder away, at any moment of the one who comes: that one has it, or is told who has."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    wrong: list[str] = []
+    begin = threading.Barrier(2)
+
+    def come_and_go() -> None:
+        begin.wait(LIMIT)
+        for _ in range(300):
+            try:
+                held = state.Held(tmp_path / "cluster.toml")
+                held.write({"pid": 1, "nodes": {}})
+                held.close()
+            except SkynetError:
+                pass  # one at a time
+            except OSError as e:
+                wrong.append(repr(e))
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert wrong == []
