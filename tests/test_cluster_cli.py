@@ -543,6 +543,15 @@ def test_the_keys_of_a_node(tmp_path: Path) -> None:
         Node(node="front")
 
 
+def test_a_variable_is_put_in_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its value may have a $ itself; also where a node has an [env] of its own, with which that of all is put together."""
+    monkeypatch.setenv("PW", "a$b")
+    file = tmp_path / "cluster.toml"
+    file.write_text('[env]\npw = "$PW"\n[node.front]\nenv.own = "$PW"\n[node.room]\nenv.pw = "other"\n')
+    assert load(file, {"node": "front"}).env == {"pw": "a$b", "own": "a$b"}
+    assert load(file, {"node": "room"}).env == {"pw": "other"}
+
+
 def test_a_node_in_a_program_knows_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two nodes of one file, in one process; and the environment may say which."""
     file = tmp_path / "cluster.toml"

@@ -137,7 +137,10 @@ def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Co
     values = _read(Path(path)) if path is not None else {}
     which = given.get("node") or os.environ.get(f"{ENV_PREFIX}NODE") or None
     values, own = keys_of(which, values, str(path or "a node without a file"))
+    env = values.get("env")
     values |= {key: _substituted(key, value) for key, value in own.items()}  # not those of nodes that run elsewhere
+    if isinstance(env, dict) and isinstance(values["env"], dict):
+        values["env"] = env | values["env"]
     for name, text in sorted(os.environ.items()):
         if name.startswith(ENV_PREFIX):
             key = name.removeprefix(ENV_PREFIX).lower()
