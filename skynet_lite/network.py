@@ -145,6 +145,9 @@ class Host(Outside):
     def cpu_time(self) -> float:
         return 0.0
 
+    def nodename(self) -> str:
+        return self.name
+
     # ---- readiness
 
     def ready(self) -> list[tuple[int, int]]:

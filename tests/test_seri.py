@@ -341,6 +341,13 @@ def test_what_is_made_of_plain_values_is_written_as_these() -> None:
         assert seri.pack([value], value) == seri.pack([plain], plain)
 
 
+def test_a_class_that_never_becomes_plain_is_refused() -> None:
+    """Its pack function returns what has one, again and again."""
+    kind = skynet.register_type(type("Endless", (), {}), pack=lambda value: value)
+    with pytest.raises(SeriError, match="never become plain"):
+        seri.pack(1, kind())
+
+
 @skynet.register_type
 @dataclass
 class Registered:

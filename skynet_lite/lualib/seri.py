@@ -85,6 +85,8 @@ def pack(*values: Any) -> bytes:
         _write(values, out, 0, [MAX_SIZE])
     except SeriError as e:
         raise SeriError(f"{e} ({_place(values, e.chain)})") from None
+    except RecursionError:
+        raise SeriError("a pack function of register_type makes values that never become plain ones") from None
     return b"".join(out)
 
 
