@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from .. import cluster, skynet
 from ..core.errors import SkynetError
 from ..lualib import seri
+from ..lualib.netpack import Unpacker, pack
 from ..node.node import Node
 from ..trace import Trace
 from ..trace.language import say
@@ -204,24 +205,15 @@ def frames(trace: Trace) -> list[Frame]:
     """All frames of a merged trace that came, in the order in which they came."""
     whole = trace.whole
     events, names = whole.events, whole.names()
-    streams: defaultdict[tuple[str, int], bytes] = defaultdict(bytes)
+    streams: defaultdict[tuple[str, int], Unpacker] = defaultdict(Unpacker)
     found: list[Frame] = []
     for n, e in enumerate(events):
         service = e.get("service", "")
         if e["e"] != "message" or e.get("type") != "DATA" or names[service] not in ("gate", "clustersender"):
             continue
-        key = service, e["id"]
-        streams[key] += e["data"].encode("utf-8", "surrogateescape")
         wrote = next((events[k] for k in whole.causes(n) if events[k]["e"] == "write"), {})
-        for data in _cut(streams, key):
-            found.append(Frame(n, home(wrote.get("service", "?:")), home(service), data, names[service] != "gate"))
+        way = home(wrote.get("service", "?:")), home(service)
+        for packet in streams[service, e["id"]].feed(e["data"].encode("utf-8", "surrogateescape")):
+            found.append(Frame(n, *way, pack(packet), names[service] != "gate"))
     shown = set(trace.numbers)
     return [frame for frame in found if frame.event in shown]
-
-
-def _cut(streams: dict[tuple[str, int], bytes], key: tuple[str, int]) -> Iterator[bytes]:
-    """Whole frames from the begin of a stream, which are taken from it."""
-    while len(stream := streams[key]) >= 2 and len(stream) >= 2 + int.from_bytes(stream[:2], "big"):
-        end = 2 + int.from_bytes(stream[:2], "big")
-        streams[key] = stream[end:]
-        yield stream[:end]
