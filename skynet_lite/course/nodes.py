@@ -171,7 +171,7 @@ class Frame:
         return (_answer if self.answer else _request)(self.data[2:])
 
 
-_WIDEST = 95  # columns: 32 bytes
+_WIDEST = 94  # columns: 31 bytes, and the sign that there are more
 _Read = tuple[int, list[tuple[int, str]], bytes | str | int]
 """A session, the widths of the pieces between length and content with what each says, and the content."""
 _REQUESTS = {
