@@ -15,6 +15,7 @@ from ..core.errors import SeriError
 from ..lualib import seri
 from ..trace.files import to_json
 from ..trace.language import say, speaking
+from ..trace.text import cells
 from ..view.figure import LIGHT, SMALL, Page, Timeline, clean, fit, legible, rectangle
 
 try:
@@ -224,7 +225,7 @@ def _legend(page: Page, parts: list[Placed]) -> None:
     for kind in [kind for kind in names if kind in kinds]:
         page.polygons([rectangle(x, 8, x + 12, 18)], COLOURS[kind])
         page.text((x + 16, 6, x + 160, 20), names[kind], LIGHT.faint, size=SMALL, align="left")
-        x += 34 + 7.5 * sum(2 if ord(c) > 255 else 1 for c in names[kind])
+        x += 34 + 7.5 * cells(names[kind])
 
 
 class Decoder(anywidget.AnyWidget):
