@@ -21,6 +21,7 @@ from harness import LIMIT
 
 from skynet_lite import ConfigError, Node, SkynetError, Trace
 from skynet_lite.cli import main
+from skynet_lite.core.outside import secret_file
 from skynet_lite.fleet import state
 from skynet_lite.fleet.processes import Voices
 from skynet_lite.node.config import load, nodes_of
@@ -303,15 +304,22 @@ def test_trace_records_for_some_seconds(cluster: Any) -> None:
 
 
 def test_trace_names_who_does_not_answer(cluster: Any) -> None:
-    """A node that hangs is left out, and the status says so; one that has ended is not asked."""
+    """A node that hangs is left out, or that does not trust us, and the status says so; one that has ended is not asked."""
     up = greeting(cluster, other=WAITS)
     up.wait("other is up")
     os.kill(up.pids()["other"], signal.SIGSTOP)
     done = trace(up, "--wait", "5", "--save", "run.txt", words=ask(up))
-    assert done.returncode == 1 and "other does not answer, and is left out" in done.stdout
+    assert done.returncode == 1 and "other is left out: no answer in 5 s\n" in done.stdout
     os.kill(up.pids()["other"], signal.SIGKILL)
     up.wait("other was killed")
     assert trace(up, "--save", "run.txt", words=ask(up)).returncode == 0
+    tokens = [Path(secret_file(f"console-{up.wait(f'{name} starts.*console (.*)')[1]}")) for name in ("front", "room")]
+    tokens[1].unlink()
+    done = trace(up, "--save", "run.txt", words=ask(up))
+    assert done.returncode == 1 and "room is left out: record needs the token: first say" in done.stdout
+    tokens[0].write_text("another word")
+    done = trace(up, "--save", "run.txt", words=ask(up))
+    assert done.returncode == 2 and "no node can be recorded: front: record needs the token: first say" in done.stderr
     up.end(signal.SIGTERM)
 
 
@@ -333,7 +341,7 @@ def test_a_trace_that_cannot_be(cluster: Any) -> None:
     for words, options, told in (
         ((), ("--save", "run.xyz"), "run.xyz: what is it to be?"),
         ((), ("--seconds", "0"), "--seconds 0: give more than 0, and up to 3600 seconds"),
-        ((), (), "no node answers: they are recorded by their consoles, which --no-console leaves out"),
+        ((), (), "no node can be recorded: front: it has no debug console; room: it has no debug console"),
     ):
         done = trace(up, *options, words=words)
         assert done.returncode == 2 and told in done.stderr, done
