@@ -374,10 +374,10 @@ def cluster(options: argparse.Namespace) -> int:
         return int(options.part(path, options, _console))
 
 
-def _console(port: int) -> Callable[[Callable[[str], Any]], Any]:
+def _console(port: int, seconds: float) -> Callable[[Callable[[str], Any]], Any]:
     from .course.console import Connection
 
-    return functools.partial(Connection, "127.0.0.1", port, trusted=False)
+    return functools.partial(Connection, "127.0.0.1", port, seconds=seconds)
 
 
 def attach(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""A network in memory: many nodes in one process, and time that passes only on the wire.
+"""A network in memory: many nodes in one process, and time that passes only on its wires and in timers.
 
 One idea: all that a node knows of the world comes from its outside (core/outside.py), time too. So a network is one
 more outside: each node gets a `Host` of it, and whoever waits for the world lets the others run meanwhile. Bytes take
@@ -144,6 +144,9 @@ class Host(Outside):
 
     def cpu_time(self) -> float:
         return 0.0
+
+    def nodename(self) -> str:
+        return self.name
 
     # ---- readiness
 

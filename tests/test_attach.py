@@ -258,10 +258,10 @@ def test_only_commands_that_look_are_said() -> None:
 class Breaks(Connection):
     """The node goes away in the middle."""
 
-    def say(self, line: str) -> bool:
+    def say(self, line: str, seconds: float | None = None) -> bool:
         if line.startswith("task :0000000c"):
             self.close()
-        return super().say(line)
+        return super().say(line, seconds)
 
 
 def test_a_connection_that_ends_in_the_middle_leaves_what_came(

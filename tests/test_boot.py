@@ -262,7 +262,7 @@ def test_a_file_may_include_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        ("standalone", "only single nodes exist here"), ("address", "joins nodes"),
+        ("standalone", "joined by cluster, not by harbor"), ("address", "joined by cluster"),
         ("cpath", "see luaservice"), ("lualoader", "see luaservice"), ("logservice", "log= of your own"),
         ("demon", "did you mean 'daemon'"),
     ],
@@ -287,7 +287,7 @@ def test_keys_of_skynet_that_mean_nothing_here_say_why(tmp_path: Path, key: str,
         ("poller = []", r"configuration key 'poller' is \[\]: a string is needed"),
         ("clock = {}", "configuration key 'clock' is {}: a string is needed"),
         ("thread = 1.0", "configuration key 'thread' is 1.0: a number of worker threads is needed"),
-        ("harbor = false", "configuration key 'harbor' is False: only single nodes exist here"),
+        ("harbor = false", "configuration key 'harbor' is False: nodes are joined by cluster, not by harbor"),
         ("profile = 1", "configuration key 'profile' is 1: use true or false"),
         ("env = 3", "configuration key 'env' is 3: a table of the program's own values is needed"),
         ("thread = " + "9" * 5000, "is not valid TOML"),

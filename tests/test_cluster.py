@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from cluster_harness import Pair, answers, ended, request
+from cluster_wire import Echo
 from harness import LIMIT, free_port
 
-from skynet_lite import CallError, ConfigError, Node, SkynetError, cluster, seri, skynet, snax
+from skynet_lite import CallError, ConfigError, Node, Outside, SkynetError, cluster, seri, skynet, snax
 from skynet_lite.lualib import clustercore
+from skynet_lite.network import Network
 
 
 @pytest.fixture
@@ -412,17 +414,52 @@ def test_a_global_name_that_nobody_has_yet_is_waited_for_by_its_connection_only(
 
 
 def test_the_same_program_makes_the_same_trace() -> None:
-    """Two runs of two nodes record the same events on both sides."""
+    """Two runs of two nodes on one network in memory record the same events and log the same lines, names in tags, too."""
 
-    def run() -> list[list[str]]:
-        with Pair() as pair, pair.a.record() as a, pair.b.record() as b:
-            pair.call("@echo", "ECHO", {"k": [1, 2]})
-            pair.on(pair.a, cluster.send, "b", "@echo", "NOTE", "x" * 50_000)
-            port = str(pair.port)
-            return [[line.replace(port, "PORT") for line in trace.text().splitlines()] for trace in (a, b)]
+    def serve() -> None:
+        Echo().service()
+        cluster.register("echo")
+        cluster.open(2528, host="0.0.0.0")
 
-    first, second = run(), run()
-    assert [len(lines) for lines in first] == [len(lines) for lines in second]
+    def ask() -> None:
+        cluster.reload({"b": "b:2528"})
+        skynet.trace("t")
+        cluster.call("b", "@echo", "ECHO", {"k": [1, 2]})
+        cluster.send("b", "@echo", "NOTE", "x" * 50_000)
+
+    def run() -> list[Any]:
+        net = Network()
+        a, b = net.node("a", log=list), net.node("b", log=list)
+        with a.record() as asks, b.record() as serves:
+            b.newservice(serve)
+            a.newservice(ask)
+            net.run()
+        return [asks.text(), serves.text(), a.log_lines, b.log_lines]
+
+    first = run()
+    assert any("session (a-b-2)" in line for line in first[2]) and any("<TRACE (a-b-2)" in line for line in first[3])
+    assert run() == first
+
+
+def test_a_traced_call_is_replayed_under_the_name_that_it_had(pair: Pair) -> None:
+    """Host and process id come from the outside, so a recording knows them, wherever it runs again."""
+
+    class Elsewhere(Outside):
+        def nodename(self) -> str:
+            return "elsewhere7"
+
+    def ask(port: int) -> None:
+        cluster.reload({"b": f"127.0.0.1:{port}"})
+        skynet.trace("t")
+        skynet.error("answered", cluster.call("b", "@echo", "ECHO", 1))
+
+    with Node(log=list, record=True, outside=Elsewhere()) as node:
+        pair.nodes.append(node)
+        node.newservice(ask, pair.port, wait=False)
+        pair.until(lambda: any("answered 1" in line for line in node.log_lines))
+        assert any("session (elsewhere7-b-2)" in line for line in node.log_lines)
+        trace = node.trace
+    assert Node.replay(trace, ask).same
 
 
 def test_the_tag_of_a_trace_crosses_the_wire(pair: Pair) -> None:

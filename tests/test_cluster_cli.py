@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from harness import LIMIT
 
-from skynet_lite import ConfigError, Node, Trace
+from skynet_lite import ConfigError, Node, SkynetError, Trace
 from skynet_lite.cli import main
+from skynet_lite.core.outside import secret_file
 from skynet_lite.fleet import state
 from skynet_lite.fleet.processes import Voices
 from skynet_lite.node.config import load, nodes_of
@@ -303,15 +304,22 @@ def test_trace_records_for_some_seconds(cluster: Any) -> None:
 
 
 def test_trace_names_who_does_not_answer(cluster: Any) -> None:
-    """A node that hangs is left out, and the status says so; one that has ended is not asked."""
+    """A node that hangs is left out, or that does not trust us, and the status says so; one that has ended is not asked."""
     up = greeting(cluster, other=WAITS)
     up.wait("other is up")
     os.kill(up.pids()["other"], signal.SIGSTOP)
     done = trace(up, "--wait", "5", "--save", "run.txt", words=ask(up))
-    assert done.returncode == 1 and "other does not answer, and is left out" in done.stdout
+    assert done.returncode == 1 and "other is left out: no answer in 5 s\n" in done.stdout
     os.kill(up.pids()["other"], signal.SIGKILL)
     up.wait("other was killed")
     assert trace(up, "--save", "run.txt", words=ask(up)).returncode == 0
+    tokens = [Path(secret_file(f"console-{up.wait(f'{name} starts.*console (.*)')[1]}")) for name in ("front", "room")]
+    tokens[1].unlink()
+    done = trace(up, "--save", "run.txt", words=ask(up))
+    assert done.returncode == 1 and "room is left out: record needs the token: first say" in done.stdout
+    tokens[0].write_text("another word")
+    done = trace(up, "--save", "run.txt", words=ask(up))
+    assert done.returncode == 2 and "no node can be recorded: front: record needs the token: first say" in done.stderr
     up.end(signal.SIGTERM)
 
 
@@ -333,7 +341,7 @@ def test_a_trace_that_cannot_be(cluster: Any) -> None:
     for words, options, told in (
         ((), ("--save", "run.xyz"), "run.xyz: what is it to be?"),
         ((), ("--seconds", "0"), "--seconds 0: give more than 0, and up to 3600 seconds"),
-        ((), (), "no node answers: they are recorded by their consoles, which --no-console leaves out"),
+        ((), (), "no node can be recorded: front: it has no debug console; room: it has no debug console"),
     ):
         done = trace(up, *options, words=words)
         assert done.returncode == 2 and told in done.stderr, done
@@ -543,6 +551,15 @@ def test_the_keys_of_a_node(tmp_path: Path) -> None:
         Node(node="front")
 
 
+def test_a_variable_is_put_in_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its value may have a $ itself; also where a node has an [env] of its own, with which that of all is put together."""
+    monkeypatch.setenv("PW", "a$b")
+    file = tmp_path / "cluster.toml"
+    file.write_text('[env]\npw = "$PW"\n[node.front]\nenv.own = "$PW"\n[node.room]\nenv.pw = "other"\n')
+    assert load(file, {"node": "front"}).env == {"pw": "a$b", "own": "a$b"}
+    assert load(file, {"node": "room"}).env == {"pw": "other"}
+
+
 def test_a_node_in_a_program_knows_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two nodes of one file, in one process; and the environment may say which."""
     file = tmp_path / "cluster.toml"
@@ -597,3 +614,29 @@ def test_what_nobody_holds_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     again = state.Held(file)
     again.close()
     assert not again.folder.exists()
+
+
+def test_one_ends_where_the_next_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends takes its folder away, at any moment of the one who comes: that one has it, or is told who has."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    wrong: list[str] = []
+    begin = threading.Barrier(2)
+
+    def come_and_go() -> None:
+        begin.wait(LIMIT)
+        for _ in range(300):
+            try:
+                held = state.Held(tmp_path / "cluster.toml")
+                held.write({"pid": 1, "nodes": {}})
+                held.close()
+            except SkynetError:
+                pass  # one at a time
+            except OSError as e:
+                wrong.append(repr(e))
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert wrong == []

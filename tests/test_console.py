@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ import pytest
 from console import served
 
 from skynet_lite import skynet
+from skynet_lite.core.outside import secret_file
+from skynet_lite.course.console import Connection
 
 ASK = [sys.executable, "-m", "skynet_lite", "console"]
 
@@ -55,6 +58,22 @@ def test_a_pipe_can_debug_and_trace(port: int) -> None:
     assert done.returncode == 0
     assert re.search(r":[0-9a-f]{8}>\n3\t\n:[0-9a-f]{8}>\n<CMD OK>\n", done.stdout)
     assert "message   lua session" in done.stdout and "--- trace of :" in done.stdout.splitlines()[-1]
+
+
+def test_a_node_that_hangs_is_not_waited_for_longer_than_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes the connection, and nobody answers: not even that the token is right."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        token = Path(secret_file(f"console-{port}"))
+        token.parent.mkdir(parents=True)
+        token.write_text("word")
+        with pytest.raises(TimeoutError, match=r"no answer in 0\.01 s"):
+            Connection("127.0.0.1", port, print, seconds=0.01)
+        with listening.accept()[0] as its, its.makefile("rb") as heard:
+            assert heard.read() == b"token word\n", "the connection is given up"
 
 
 def test_nobody_there() -> None:

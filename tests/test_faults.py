@@ -45,6 +45,7 @@ from skynet_lite import (
     socketchannel,
 )  # fmt: skip
 from skynet_lite.contrib import httpc, httpd, websocket
+from skynet_lite.lualib import clustercore
 
 THREADS = pytest.mark.parametrize("thread", [1, 4])
 injected: list[str] = []  # every fault that was raised, for the last test to count
@@ -705,6 +706,7 @@ def world(outside: Failing, pipe: int, result: list[str]) -> None:
         socket.bind(pipe)
         socket.netstat()
         socket.resolve("127.0.0.1")
+        clustercore.nodename()
         skynet.hpc(), skynet.time(), skynet.stat("cpu")
         skynet.offload(os.getpid)
         skynet.timeout(1, lambda: None)

@@ -282,6 +282,15 @@ def test_the_walk_covers_every_byte_once(values: list[Any]) -> None:
     assert (at, depth) == (len(data), 0)
 
 
+def test_the_walk_says_what_each_part_is_to_what_is_around_it() -> None:
+    """Items and values of the message have numbers. A table that is a key has parts of its own before its value."""
+    data = seri.pack({1: "a", (True, None): {}}, None)
+    assert [(part.kind, part.role) for part in seri.walk(data)] == [
+        ("table", 1), ("string", 1), ("table", "key"), ("boolean", 1), ("nil", 2), ("end", "end"),
+        ("table", "value"), ("end", "end"), ("end", "end"), ("nil", 2),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("text", ["ÿ", "日本", "\udcff", "a\udc80b", "x" * 31, "ä" * 16, "\0"])
 def test_a_str_is_its_bytes(text: str) -> None:
     """UTF-8, and what is none in surrogates: both sides see the same bytes, and nothing is lost on the way back."""
@@ -339,6 +348,13 @@ def test_what_is_made_of_plain_values_is_written_as_these() -> None:
     ]  # fmt: skip
     for value, plain in alike:
         assert seri.pack([value], value) == seri.pack([plain], plain)
+
+
+def test_a_class_that_never_becomes_plain_is_refused() -> None:
+    """Its pack function returns what has one, again and again."""
+    kind = skynet.register_type(type("Endless", (), {}), pack=lambda value: value)
+    with pytest.raises(SeriError, match="never become plain"):
+        seri.pack(1, kind())
 
 
 @skynet.register_type

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from skynet_lite.lab import lab
 
-from skynet_lite import cluster, language, skynet
-from skynet_lite.course.nodes import NOTHING, Nodes, frames, masked, nodes
+from skynet_lite import cluster, language, netpack, skynet
+from skynet_lite.course.nodes import NOTHING, Frame, Nodes, frames, masked, nodes
+from skynet_lite.lualib import clustercore
 
 
 def bank() -> None:
@@ -70,6 +71,68 @@ def test_frames_are_read_from_the_bytes_that_came() -> None:
         assert "按名字" in str(found[3])
     finally:
         language("en")
+
+
+def test_every_kind_of_frame_is_read() -> None:
+    """What is large comes in parts, which its session joins; a trace tag goes ahead of its request and has none."""
+    big = "x" * clustercore.PART
+
+    def traced() -> Any:
+        skynet.trace("level up")
+        return cluster.call("game", "@bank", "get", big)
+
+    with Nodes("front", "game") as two:
+        two.start("game", bank)
+        (handle,) = two.ask("front", lambda: cluster.query("game", "bank"))
+        assert two.ask("front", traced) == [big]
+        two.ask("front", lambda: cluster.call("game", 0x777, big))
+        two.ask("front", lambda: cluster.send("game", "@bank", big), lambda: cluster.send("game", handle, big))
+        two.ask("front", lambda: cluster.send("game", "@bank", "note"))
+        found = frames(two.trace())
+    assert [
+        (f.source, f.session, *(words for _, words in f.fields()[1:] if "session" not in words)) for f in found
+    ] == [
+        ("front", 1, "by handle", ":00000000", "'bank'"),
+        ("game", 1, "ok", str(handle)),
+        ("front", 0, "trace tag", "(node-game-3):0000000d-1"),
+        ("front", 2, "large, by name", '"@bank"', "32775 bytes"),
+        ("front", 2, "part", "32768 bytes"),
+        ("front", 2, "last part", "7 bytes"),
+        ("game", 2, "large", "32771 bytes"),
+        ("game", 2, "part", "32768 bytes"),
+        ("game", 2, "last part", "3 bytes"),
+        ("front", 3, "large, by handle", ":00000777", "32771 bytes"),
+        ("front", 3, "part", "32768 bytes"),
+        ("front", 3, "last part", "3 bytes"),
+        ("game", 3, "failed", "1911: call to invalid address"),
+        ("front", 4, "large push, by name", '"@bank"', "32771 bytes"),
+        ("front", 4, "part", "32768 bytes"),
+        ("front", 4, "last part", "3 bytes"),
+        ("front", 5, "large push, by handle", f":{handle:08x}", "32771 bytes"),
+        ("front", 5, "part", "32768 bytes"),
+        ("front", 5, "last part", "3 bytes"),
+        ("front", 0, "by name", '"@bank"', "'note'"),
+    ]
+    assert all(b"".join(piece for piece, _ in f.fields()) == f.data for f in found)
+    assert max(len(line) for line in str(found[4]).splitlines()) < 160
+    assert str(found[5]).splitlines()[1].split() == "length 12 last part session 2 7 bytes".split()
+
+
+@pytest.mark.parametrize(
+    ("data", "answer", "says"),
+    [
+        (b"", False, "Invalid req package. size == 0"),
+        (b"\x55", False, "Invalid req package type 85"),
+        (b"\x80\x05@", False, "Invalid cluster message (size=3)"),
+        (b"", True, "no answer of a node"),
+        (b"\1\0\0\0\5", True, "no answer of a node"),
+    ],
+)
+def test_what_is_no_frame_says_so(data: bytes, answer: bool, says: str) -> None:
+    """In the words of who gets it; its bytes are shown all the same."""
+    frame = Frame(0, "front", "game", netpack.pack(data), answer)
+    assert (frame.session, frame.says) == (0, says)
+    assert frame.fields() == [(netpack.pack(data)[:2], f"length {len(data)}"), (data, says)]
 
 
 def test_time_passes_when_it_is_told_to() -> None:

@@ -7,7 +7,6 @@ the connection is given up, and the next question gets one of its own.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -82,26 +81,21 @@ class _Asking:
 
     def ask(self, command: str) -> list[str]:
         """The lines of the answer, [] if there is none."""
-        late = threading.Event()
         if self.answers.lost:
             self.answers.missing[command] = "not asked: the connection was lost"
             return []
         try:
             console = self._console = self._console or Console(self._connect)
             seconds = self._patience(command) + (STAT if command == "stat" else 0)
-            timer = threading.Timer(seconds, _give_up, (late, console))
-            timer.start()
             try:
-                self.answers.lines[command] = console.ask(command)
-            finally:
-                timer.cancel()
-            if late.is_set():  # just in time
-                self.close()
+                self.answers.lines[command] = console.ask(command, seconds)
+            except TimeoutError as e:
+                self.answers.missing[command] = str(e)
+                self._console = None
         except Refused as e:
             self.answers.missing[command] = str(e)
         except OSError as e:
-            self.answers.missing[command] = f"no answer in {seconds:g} s" if late.is_set() else str(e)
-            self.answers.lost = "" if late.is_set() else str(e)
+            self.answers.missing[command] = self.answers.lost = str(e)
             self.close()
         return self.answers.lines.get(command, [])
 
@@ -109,8 +103,3 @@ class _Asking:
         if self._console is not None:
             self._console.close()
         self._console = None
-
-
-def _give_up(late: threading.Event, console: Console) -> None:
-    late.set()
-    console.close()

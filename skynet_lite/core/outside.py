@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import socket as pysocket
 import threading
@@ -99,6 +100,10 @@ class Outside:
     cpu_time = staticmethod(time.thread_time)
     """CPU seconds of the thread that asks."""
     wall_time = staticmethod(time.time)
+
+    def nodename(self) -> str:
+        """What tells this process from all others, in trace tags: the host's name and the process id."""
+        return re.sub(r"\s", "_", pysocket.gethostname() or "noname") + str(os.getpid())
 
     # ---- what nobody else may know
 

@@ -32,10 +32,12 @@ _ADDRESS = re.compile(r":[0-9a-f]{8}$")
 class Connection:
     """A connection to a console. A thread reads; `show` gets what is to be printed. Raises OSError.
 
-    `trusted`: whether it says the token, for commands that do more than look.
+    `trusted`: whether it says the token, for commands that do more than look. `seconds`: to wait for the answer to it.
     """
 
-    def __init__(self, host: str, port: int, show: Callable[[str], Any], trusted: bool = True) -> None:
+    def __init__(
+        self, host: str, port: int, show: Callable[[str], Any], trusted: bool = True, seconds: float | None = None
+    ) -> None:
         self._sock = socket.create_connection((host, port), timeout=10)
         self._sock.settimeout(None)
         self._show = show
@@ -48,7 +50,7 @@ class Connection:
         self.closed = False
         threading.Thread(target=self._read, name="console", daemon=True).start()
         if trusted and (token := self._token(port)):
-            self.ask(f"token {token}")
+            self.ask(f"token {token}", seconds)
 
     def _token(self, port: int) -> str:
         """The token of the console at this port; "" on another machine, or if its node is another user's."""
@@ -57,8 +59,11 @@ class Connection:
                 return Path(secret_file(f"console-{port}")).read_text()
         return ""
 
-    def say(self, line: str) -> bool:
-        """Send a line and wait until its answer is over; False if the connection has ended."""
+    def say(self, line: str, seconds: float | None = None) -> bool:
+        """Send a line and wait until its answer is over; False if the connection has ended.
+
+        Raises TimeoutError if it takes longer, and gives the connection up: the answer would be taken for the next one.
+        """
         with self._changed:
             before, self.prompt = self._ends, ""
             self.streams += line.split()[:2] == ["trace", "on"]
@@ -67,19 +72,22 @@ class Connection:
         except OSError:
             return False
         if line:
-            self.wait(lambda: self._ends > before or bool(self.prompt))
+            self.wait(lambda: self._ends > before or bool(self.prompt), seconds)
         return not self.closed
 
-    def ask(self, line: str) -> list[str]:
+    def ask(self, line: str, seconds: float | None = None) -> list[str]:
         """The lines of an answer, instead of printing them."""
         self._kept = []
-        self.say(line)
+        self.say(line, seconds)
         kept, self._kept = self._kept, None
         return kept
 
-    def wait(self, over: Callable[[], bool]) -> None:
+    def wait(self, over: Callable[[], bool], seconds: float | None = None) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self.closed or over())
+            if self._changed.wait_for(lambda: self.closed or over(), seconds):
+                return
+        self.close()
+        raise TimeoutError(f"no answer in {seconds:g} s")
 
     def close(self) -> None:
         """Whoever waits for an answer, in another thread, goes on."""

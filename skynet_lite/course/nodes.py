@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,13 @@ from typing import Any
 from .. import cluster, skynet
 from ..core.errors import SkynetError
 from ..lualib import seri
+from ..lualib.clustercore import unpackrequest, unpackresponse
+from ..lualib.netpack import Unpacker, pack
 from ..node.node import Node
 from ..trace import Trace
 from ..trace.language import say
 from ..trace.shapes import home
+from ..trace.text import cells, fit
 from .lab import _left
 
 NOTHING = "no answer"
@@ -139,63 +142,80 @@ class Frame:
 
     def fields(self) -> list[tuple[bytes, str]]:
         """Its bytes in pieces, each with what it says."""
-        data = self.data[2:]
-        if self.answer:
-            heads = [(4, f"session {_u32(data[:4])}"), (1, _ANSWERS.get(data[4], "?"))]
-        elif data[0] == 0:
-            heads = [(1, say("by handle", "按句柄")), (4, f":{_u32(data[1:5]):08x}"), (4, _session(data[5:9]))]
-        elif data[0] == 0x80:
-            name = data[2 : 2 + data[1]]
-            heads = [(1, say("by name", "按名字")), (1 + len(name), f'"{name.decode()}"'),
-                     (4, _session(data[2 + len(name) : 6 + len(name)]))]  # fmt: skip
-        else:
-            heads = [(1, f"{data[0]:02x}")]
-        found, at = [(self.data[:2], say(f"length {len(data)}", f"长度 {len(data)}"))], 0
-        for size, words in heads:
-            found.append((data[at : at + size], words))
+        _, heads, content = self._read()
+        found, at = [], 0
+        for size, words in [(2, say(f"length {len(self.data) - 2}", f"长度 {len(self.data) - 2}")), *heads]:
+            found.append((self.data[at : at + size], words))
             at += size
-        return [*found, (data[at:], _payload(data[at:], failed=self.answer and data[4] == 0))]
+        return [*found, (self.data[at:], _told(content))]
 
     @property
     def session(self) -> int:
-        """Its session, 0 for a message that wants no answer."""
-        return next(int(words[8:]) for _, words in self.fields() if words.startswith("session "))
+        """Its session; 0 if it has none, as a small message that wants no answer."""
+        return self._read()[0]
 
     @property
     def says(self) -> str:
-        """Its values, or why it failed."""
-        return self.fields()[-1][1]
+        """Its values, or why it failed; of a large message how many bytes it has, or brings."""
+        return _told(self._read()[2])
 
     def __str__(self) -> str:
-        """Two lines: the bytes, and below each piece what it says."""
+        """Two lines: the bytes, and below each piece what it says. A piece that is too long for a line is cut."""
         columns = [(piece.hex(" "), words) for piece, words in self.fields()]
-        widths = [max(len(digits), _width(words)) for digits, words in columns]
+        widths = [min(_WIDEST, max(map(cells, column))) for column in columns]
         head = f"{self.source} → {self.target}"
-        rows = ("  ".join(text + " " * (w - _width(text)) for text, w in zip(row, widths, strict=True))
-                for row in zip(*columns, strict=True))  # fmt: skip
-        return "\n".join(f"{start}   {row}".rstrip() for start, row in zip((head, " " * len(head)), rows, strict=True))
+        digits, words = ("  ".join(map(fit, row, widths)).rstrip() for row in zip(*columns, strict=True))
+        return f"{head}   {digits}\n{' ' * cells(head)}   {words}"
+
+    def _read(self) -> _Read:
+        return (_answer if self.answer else _request)(self.data[2:])
 
 
-_ANSWERS = {0: "failed", 1: "ok"}
+_WIDEST = 94  # columns: 31 bytes, and the sign that there are more
+_Read = tuple[int, list[tuple[int, str]], bytes | str | int]
+"""A session, the widths of the pieces between length and content with what each says, and the content."""
+_REQUESTS = {
+    0: ("by handle", "按句柄"), 1: ("large, by handle", "分段，按句柄"),
+    0x80: ("by name", "按名字"), 0x81: ("large, by name", "分段，按名字"),
+    0x41: ("large push, by handle", "分段的 push，按句柄"), 0xC1: ("large push, by name", "分段的 push，按名字"),
+    2: ("part", "一段"), 3: ("last part", "最后一段"), 4: ("trace tag", "trace 标签"),
+}  # fmt: skip
+_ANSWERS = (("failed",) * 2, ("ok",) * 2, ("large", "分段"), _REQUESTS[2], _REQUESTS[3])
 
 
-def _u32(data: bytes) -> int:
-    return int.from_bytes(data, "little")
-
-
-def _session(data: bytes) -> str:
-    return f"session {_u32(data)}"
-
-
-def _width(text: str) -> int:
-    return sum(2 if ord(c) > 0x2FFF else 1 for c in text)
-
-
-def _payload(data: bytes, failed: bool) -> str:
-    if failed:
-        return masked(data.decode("utf-8", "surrogateescape"))
+def _request(data: bytes) -> _Read:
     try:
-        return ", ".join(map(repr, seri.unpack(data))) or say("no values", "没有值")
+        asked = unpackrequest(data)
+    except SkynetError as e:
+        return 0, [], str(e)
+    kind = 1, say(*_REQUESTS[data[0]])
+    if len(asked) == 1:
+        return 0, [kind], asked[0]
+    address, session, content, *_ = asked
+    told = 4, f"session {session}"
+    if address is None:
+        return session, [kind, told], len(content)
+    whom = (1 + data[1], f'"{address}"') if isinstance(address, str) else (4, f":{address:08x}")
+    return session, [kind, whom, told], content
+
+
+def _answer(data: bytes) -> _Read:
+    if (answer := unpackresponse(data)) is None:
+        return 0, [], say("no answer of a node", "不是节点的响应")
+    session, _, content, _ = answer
+    kind = data[4]
+    heads = [(4, f"session {session}"), (1, say(*_ANSWERS[kind]))]
+    return session, heads, len(content) if kind in (3, 4) else content
+
+
+def _told(content: bytes | str | int) -> str:
+    """Values, a text, or a number of bytes."""
+    if isinstance(content, int):
+        return say(f"{content} bytes", f"{content} 字节")
+    if isinstance(content, str):
+        return masked(content)
+    try:
+        return ", ".join(map(repr, seri.unpack(content))) or say("no values", "没有值")
     except seri.SeriError as e:
         return str(e)
 
@@ -204,24 +224,15 @@ def frames(trace: Trace) -> list[Frame]:
     """All frames of a merged trace that came, in the order in which they came."""
     whole = trace.whole
     events, names = whole.events, whole.names()
-    streams: defaultdict[tuple[str, int], bytes] = defaultdict(bytes)
+    streams: defaultdict[tuple[str, int], Unpacker] = defaultdict(Unpacker)
     found: list[Frame] = []
     for n, e in enumerate(events):
         service = e.get("service", "")
         if e["e"] != "message" or e.get("type") != "DATA" or names[service] not in ("gate", "clustersender"):
             continue
-        key = service, e["id"]
-        streams[key] += e["data"].encode("utf-8", "surrogateescape")
         wrote = next((events[k] for k in whole.causes(n) if events[k]["e"] == "write"), {})
-        for data in _cut(streams, key):
-            found.append(Frame(n, home(wrote.get("service", "?:")), home(service), data, names[service] != "gate"))
+        way = home(wrote.get("service", "?:")), home(service)
+        for packet in streams[service, e["id"]].feed(e["data"].encode("utf-8", "surrogateescape")):
+            found.append(Frame(n, *way, pack(packet), names[service] != "gate"))
     shown = set(trace.numbers)
     return [frame for frame in found if frame.event in shown]
-
-
-def _cut(streams: dict[tuple[str, int], bytes], key: tuple[str, int]) -> Iterator[bytes]:
-    """Whole frames from the begin of a stream, which are taken from it."""
-    while len(stream := streams[key]) >= 2 and len(stream) >= 2 + int.from_bytes(stream[:2], "big"):
-        end = 2 + int.from_bytes(stream[:2], "big")
-        streams[key] = stream[end:]
-        yield stream[:end]

@@ -15,6 +15,7 @@ from ..core.errors import SeriError
 from ..lualib import seri
 from ..trace.files import to_json
 from ..trace.language import say, speaking
+from ..trace.text import cells
 from ..view.figure import LIGHT, SMALL, Page, Timeline, clean, fit, legible, rectangle
 
 try:
@@ -50,11 +51,11 @@ class Placed:
 def placed(data: bytes) -> list[Placed]:
     """All parts up to the first error, and that."""
     found: list[Placed] = []
-    tables: list[Any] = []  # of each that is open: its place, items to come, items so far, the key that waits
-    count = end = 0
+    tables: list[list[str]] = []  # of each that is open: its place, the key whose value is to come
+    end = 0
     try:
         for part in seri.walk(data):
-            at, size, depth, kind, value = part
+            at, size, depth, kind, value, role = part
             tag = data[at]
             head = 1
             if kind == "string" and tag & 7 == seri.LONG_STRING:
@@ -65,20 +66,14 @@ def placed(data: bytes) -> list[Placed]:
             if kind == "end":
                 place = say("the end of ", "结束：") + tables.pop()[0]
             elif not tables:
-                count += 1
-                place = say(f"value {count}", f"第 {count} 个值")
-            elif tables[-1][1]:
-                tables[-1][1] -= 1
-                tables[-1][2] += 1
-                place = f"{tables[-1][0]}[{tables[-1][2]}]"
-            elif tables[-1][3] is None:
-                tables[-1][3] = shown
+                place = say(f"value {role}", f"第 {role} 个值")
+            elif role == "key":
+                tables[-1][1] = shown
                 place = say("a key of ", "键：") + tables[-1][0]
             else:
-                place = f"{tables[-1][0]}[{tables[-1][3]}]"
-                tables[-1][3] = None
+                place = f"{tables[-1][0]}[{tables[-1][1] if role == 'value' else role}]"
             if kind == "table":
-                tables.append([place, value, 0, None])
+                tables.append([place, ""])
             found.append(Placed(at, size, head, depth, kind, shown, place, _says(kind, tag)))
             end = at + size
     except SeriError as e:
@@ -224,7 +219,7 @@ def _legend(page: Page, parts: list[Placed]) -> None:
     for kind in [kind for kind in names if kind in kinds]:
         page.polygons([rectangle(x, 8, x + 12, 18)], COLOURS[kind])
         page.text((x + 16, 6, x + 160, 20), names[kind], LIGHT.faint, size=SMALL, align="left")
-        x += 34 + 7.5 * sum(2 if ord(c) > 255 else 1 for c in names[kind])
+        x += 34 + 7.5 * cells(names[kind])
 
 
 class Decoder(anywidget.AnyWidget):

@@ -11,15 +11,13 @@ import subprocess
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from ..core.errors import SkynetError
-from ..core.outside import secret_file
-from ..top.watch import Console, Refused
+from ..top.watch import Console
 from ..trace import Trace
 from ..trace.export import PICTURES, kind_of, save
 from ..trace.golden import BOOT
-from .look import Connects, alive, every, within
+from .look import Connects, alive, every, opened
 from .state import State
 
 BUILDING = 120.0  # seconds that a node may take to write what it has recorded
@@ -30,46 +28,44 @@ def record(
 ) -> tuple[dict[str, Trace], int]:
     """What the nodes do in so many seconds, or as long as a command runs; and the status of the command, else 0.
 
-    A node that does not answer in `wait` seconds is left out, and named; 1 then, if the command has not failed.
+    A node that does not answer in `wait` seconds is left out, and why is said; 1 then, if the command has not failed.
     Ctrl-C ends it early. Raises SkynetError if none answers, OSError if there is no such command.
     """
-    consoles: dict[str, Console] = {}
-
-    def begin(name: str, node: dict[str, Any]) -> bool:
-        with contextlib.suppress(OSError, Refused):
-            token = Path(secret_file(f"console-{node['console']}")).read_text()
-            console = consoles[name] = Console(connects(node["console"]))
-            within(console, wait, f"token {token}", "record")
-            return True
-        return False
-
     with TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        nodes = {name: state["nodes"][name] for name, good in every(begin, alive(state)).items() if good}
-        if not nodes:
-            raise SkynetError("no node answers: they are recorded by their consoles, which --no-console leaves out")
-        for console in consoles.values():
+        nodes = alive(state)
+
+        def begin(name: str) -> Console:
+            console = opened(nodes[name], connects, wait)
             stack.callback(console.close)
+            console.ask("record", wait)
+            return console
+
+        def end(name: str) -> Trace:
+            consoles[name].ask(f"record {folder}/{name}.json", BUILDING)
+            return Trace.load(f"{folder}/{name}.json")
+
+        consoles, left_out = every(begin, nodes)
+        if not consoles:
+            raise SkynetError(_none(left_out))
         status = 0
         with contextlib.suppress(KeyboardInterrupt):
             if words:
                 status = subprocess.run(words).returncode
             else:
                 time.sleep(seconds)
-
-        def end(name: str, node: dict[str, Any]) -> Trace | None:
-            with contextlib.suppress(OSError, Refused):
-                within(consoles[name], BUILDING, f"record {folder}/{name}.json")
-                return Trace.load(f"{folder}/{name}.json")
-            return None
-
-        found = {name: trace for name, trace in every(end, nodes).items() if trace is not None}
-    for name, node in state["nodes"].items():
-        if name not in found and not node["ended"]:
-            print(f"{name} does not answer, and is left out")
-            status = status or 1
+        found, lost = every(end, consoles)
+    left_out |= lost
     if not found:
-        raise SkynetError("no node has told what it has recorded")
+        raise SkynetError(_none(left_out))
+    for name, why in left_out.items():
+        print(f"{name} is left out: {why}")
+        status = status or 1
     return found, status if status >= 0 else 128 - status
+
+
+def _none(left_out: dict[str, str]) -> str:
+    why = [f"{name}: {why}" for name, why in left_out.items()]
+    return f"no node can be recorded: {'; '.join(why) or 'none has been started yet'}"
 
 
 def written(found: dict[str, Trace], path: Path, title: str) -> list[str]:

@@ -5,11 +5,10 @@ One idea: all are asked at the same time, each for a while only. A node that han
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any, TypeVar
 
 from ..top.answers import services
@@ -17,29 +16,33 @@ from ..top.watch import PATIENCE, Connect, Console, Refused
 from .state import State
 
 T = TypeVar("T")
-Connects = Callable[[int], Connect]
-"""From the port of a console to what connects to it."""
+Connects = Callable[[int, float], Connect]
+"""From the port of a console, and the seconds to wait for whether it trusts us, to what connects to it."""
 
 
-def within(console: Console, seconds: float, *commands: str) -> list[list[str]]:
-    """The lines of each answer; the connection is given up if they take longer. Raises OSError, Refused."""
-    late = threading.Timer(seconds, console.close)
-    late.start()
-    try:
-        return [console.ask(command) for command in commands]
-    finally:
-        late.cancel()
+def opened(node: dict[str, Any], connects: Connects, wait: float) -> Console:
+    """Raises OSError, Refused."""
+    if not node["console"]:
+        raise Refused("it has no debug console")
+    return Console(connects(node["console"], wait))
 
 
-def every(f: Callable[[str, dict[str, Any]], T], nodes: dict[str, dict[str, Any]]) -> dict[str, T]:
-    """`f` of each node, all at the same time."""
-    with ThreadPoolExecutor(max(1, len(nodes))) as pool:
-        return dict(zip(nodes, pool.map(f, nodes, nodes.values()), strict=True))
+def every(f: Callable[[str], T], names: Iterable[str]) -> tuple[dict[str, T], dict[str, str]]:
+    """`f` of each node, all at the same time; and of those where it raises OSError or Refused, why."""
+    found, failed = dict[str, T](), dict[str, str]()
+    with ThreadPoolExecutor() as pool:
+        asked = {name: pool.submit(f, name) for name in names}
+    for name, answer in asked.items():
+        try:
+            found[name] = answer.result()
+        except (OSError, Refused) as e:
+            failed[name] = getattr(e, "strerror", None) or str(e)
+    return found, failed
 
 
 def alive(state: State) -> dict[str, dict[str, Any]]:
-    """Those that have not ended, and have a console."""
-    return {name: node for name, node in state["nodes"].items() if not node["ended"] and node["console"]}
+    """Those that have not ended."""
+    return {name: node for name, node in state["nodes"].items() if not node["ended"]}
 
 
 def table(state: State | None, names: Sequence[str], connects: Connects, wait: float) -> int:
@@ -48,7 +51,7 @@ def table(state: State | None, names: Sequence[str], connects: Connects, wait: f
     from rich.table import Table
 
     nodes = {} if state is None else state["nodes"]
-    told = {} if state is None else every(lambda name, node: _figures(connects(node["console"]), wait), alive(state))
+    told, _ = every(lambda name: _figures(nodes[name], connects, wait), {} if state is None else alive(state))
     rows = Table("node", "state", "pid", "address", "console", box=None, pad_edge=False)
     for title in ("services", "mailbox", "messages"):
         rows.add_column(title, justify="right")
@@ -58,7 +61,8 @@ def table(state: State | None, names: Sequence[str], connects: Connects, wait: f
             rows.add_row(name, node["ended"], style="red")
         else:
             up_for, console = f"up for {_age(node['since'])}", str(node["console"] or "")
-            rows.add_row(name, up_for, str(node["pid"]), node["address"], console, *told.get(name, []))
+            figures = told.get(name, ["no answer"] if console else [])
+            rows.add_row(name, up_for, str(node["pid"]), node["address"], console, *figures)
     terminal = Terminal(highlight=False)
     if not terminal.is_terminal:
         terminal.width = 1000  # in a pipe nothing is cut
@@ -66,13 +70,11 @@ def table(state: State | None, names: Sequence[str], connects: Connects, wait: f
     return int(any(name not in nodes or nodes[name]["ended"] for name in names))
 
 
-def _figures(connect: Connect, wait: float) -> list[str]:
-    """Services, messages that wait, messages that were dispatched."""
-    with suppress(OSError, Refused), closing(Console(connect)) as console:
-        listed, stat = within(console, wait, "list", f"stat {PATIENCE}")
-        found = services(listed, stat, [], [])
-        return [str(len(found)), str(sum(s.mailbox or 0 for s in found)), f"{sum(s.messages or 0 for s in found):,}"]
-    return ["no answer"]
+def _figures(node: dict[str, Any], connects: Connects, wait: float) -> list[str]:
+    """Services, messages that wait, messages that were dispatched. Raises OSError, Refused."""
+    with closing(opened(node, connects, wait)) as console:
+        found = services(console.ask("list", wait), console.ask(f"stat {PATIENCE}", wait), [], [])
+    return [str(len(found)), str(sum(s.mailbox or 0 for s in found)), f"{sum(s.messages or 0 for s in found):,}"]
 
 
 def _age(since: float) -> str:

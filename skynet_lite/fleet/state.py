@@ -34,14 +34,17 @@ class Held:
 
     def __init__(self, file: Path) -> None:
         self.folder = folder_of(file)
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for _ in range(ATTEMPTS):
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-            with suppress(OSError):
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(self._lock), os.stat(self.folder / "lock")):
-                    return  # else the one before us has just taken it away
-            os.close(self._lock)
+            with suppress(FileExistsError):
+                self.folder.mkdir(mode=0o700)
+            with suppress(FileNotFoundError):  # the one before us has just taken the folder away
+                self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+                with suppress(OSError):
+                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if os.path.samestat(os.fstat(self._lock), os.stat(self.folder / "lock")):
+                        return  # else only the lock that we have opened
+                os.close(self._lock)
             time.sleep(0.02)
         raise SkynetError(f"the nodes of {file} run already{_by(_read(self.folder))}: one at a time")
 
@@ -57,8 +60,8 @@ class Held:
 
     def close(self) -> None:
         with suppress(OSError):
-            for path in self.folder.iterdir():
-                path.unlink()
+            for path in sorted(self.folder.iterdir(), key=lambda path: path.name == "lock"):
+                path.unlink()  # the lock last: what is there without it may be the next one's
             self.folder.rmdir()
         os.close(self._lock)
 

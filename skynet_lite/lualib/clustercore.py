@@ -17,13 +17,13 @@ After lualib-src/lua-cluster.c.
 
 from __future__ import annotations
 
-import os
-import platform
 from itertools import takewhile
 from struct import Struct, error as StructError
 from typing import Any
 
 from ..core.errors import SkynetError, shown
+from ..skynet.scheduler import current
+from . import netpack
 
 __all__ = [
     "PART", "concat", "isname", "nodename", "packpush", "packrequest", "packresponse", "packtrace", "unpackrequest",
@@ -46,8 +46,7 @@ Packet = tuple[bytes, int, list[bytes] | None]
 
 
 def _frame(*pieces: bytes) -> bytes:
-    data = b"".join(pieces)
-    return len(data).to_bytes(2, "big") + data
+    return netpack.pack(b"".join(pieces))
 
 
 def _name(address: Any) -> bytes:
@@ -196,9 +195,9 @@ def isname(address: Any) -> bool:
 
 
 def nodename() -> str:
-    """What a node calls itself in trace tags: the host's name and the process id, blanks replaced."""
-    host = platform.node() or "noname"
-    return "".join("_" if c <= " " else c for c in host) + str(os.getpid())
+    """What this node calls itself in trace tags: the host and the process id, or "node" under a virtual clock."""
+    server = current().server
+    return "node" if server.clock.virtual else server.outside.nodename()
 
 
 def _text(data: bytes) -> str:

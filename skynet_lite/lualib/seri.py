@@ -16,7 +16,7 @@ After lualib-src/lua-seri.c. Inside a node messages keep Python's types (core/me
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping
-from itertools import takewhile
+from itertools import chain, count, cycle, takewhile
 from struct import Struct, error as StructError
 from typing import Any, NamedTuple
 
@@ -85,6 +85,8 @@ def pack(*values: Any) -> bytes:
         _write(values, out, 0, [MAX_SIZE])
     except SeriError as e:
         raise SeriError(f"{e} ({_place(values, e.chain)})") from None
+    except RecursionError:
+        raise SeriError("a pack function of register_type makes values that never become plain ones") from None
     return b"".join(out)
 
 
@@ -422,32 +424,15 @@ class Part(NamedTuple):
     """nil, boolean, integer, float, lightuserdata, string, table, or end (of a table)."""
     value: Any
     """Of a string its bytes, of a table the number of its items."""
-
-
-class _Open:
-    """A table whose end has not come."""
-
-    __slots__ = ("half", "items", "nan")
-
-    def __init__(self, items: int) -> None:
-        self.items = items  # still to come
-        self.half = False  # a key has come and its value not
-        self.nan = False  # that key is NaN
-
-    def has(self, value: Any) -> None:
-        if self.items:
-            self.items -= 1
-            return
-        if self.half and self.nan:
-            raise SeriError("table index is NaN")
-        self.half = not self.half
-        self.nan = value != value
+    role: int | str
+    """What it is to the table around it, or to the message: item or value number n, "key", "value", or "end"."""
 
 
 def walk(data: bytes) -> Iterator[Part]:
     """Each part of a message, in the order of its bytes. Raises SeriError where they go wrong. DOC: seri-walk"""
     i = 0
-    stack: list[_Open] = []
+    roles: list[Iterator[int | str]] = [count(1)]  # of what comes next: in the message, and in each table that is open
+    nan = False  # whether a key has come that is NaN
 
     def wrong(reason: str) -> SeriError:
         error = SeriError(f"Invalid serialize stream {len(data) - i}: {reason}, at byte {i} of {len(data)}")
@@ -466,16 +451,15 @@ def walk(data: bytes) -> Iterator[Part]:
             raise wrong(f"no number has cookie {cookie}")
         return (_INTEGERS[cookie].unpack(body(_INTEGERS[cookie].size)) or (0,))[0]  # type: ignore[no-any-return]
 
-    while i < len(data) or stack:
-        at, depth = i, len(stack)
-        if stack and i == len(data):
+    while i < len(data) or len(roles) > 1:
+        at, depth, role = i, len(roles) - 1, next(roles[-1])
+        if i == len(data):
             raise wrong("the bytes end inside a table")
         (tag,) = body(1)
         type, cookie = tag & 7, tag >> 3
         value: Any = None
         if type == NIL:
-            ends = bool(stack) and stack[-1].items == 0 and not stack[-1].half
-            kind, depth = ("end", depth - 1) if ends else ("nil", depth)
+            kind, depth, role = ("end", depth - 1, "end") if role == "key" else ("nil", depth, role)
         elif type == BOOLEAN:
             kind, value = "boolean", cookie > 0
         elif type == NUMBER and cookie == 8:
@@ -502,10 +486,11 @@ def walk(data: bytes) -> Iterator[Part]:
                 value = 0 if value >> 31 else value
         else:
             raise wrong("no value has type 7")
-        yield Part(at, i - at, depth, kind, value)
+        yield Part(at, i - at, depth, kind, value, role)
+        if nan:
+            raise SeriError("table index is NaN")
+        nan = role == "key" and value != value
         if kind == "end":
-            stack.pop()
-        elif stack:
-            stack[-1].has(value)
-        if kind == "table":
-            stack.append(_Open(value))
+            roles.pop()
+        elif kind == "table":
+            roles.append(chain(range(1, value + 1), cycle(("key", "value"))))

@@ -2,7 +2,7 @@
 
 A key that nobody knows is refused, with the nearest known one named: a typing
 error in a configuration must not be found at night. A program's own values live in
-the table `[env]`; `skynet.getenv` answers them, and all keys. In a string of the TOML
+the table `[env]`; `skynet.getenv` answers them, and keys but for cluster, env and start. In a string of the TOML
 file `$NAME` stands for a variable of the environment.
 
 After skynet-src/skynet_main.c and examples/config.
@@ -48,7 +48,7 @@ class Config:
     offload: int = 8
     """Threads for blocking code (skynet.offload), made when they are first needed."""
     harbor: int = 0
-    """0: a single node, the only kind there is here."""
+    """0: handles and names are of this node alone; nodes are joined by `cluster`."""
     bootstrap: bool = True
     """False: a bare node, with a logger and nothing else."""
     start: str | None = None
@@ -94,7 +94,7 @@ class Config:
 
 _SETTABLE = {f.name: f for f in fields(Config) if f.name != "folder"}
 _REFUSED = {
-    **dict.fromkeys(("standalone", "master", "address"), "it joins nodes by harbor; only single nodes exist here"),
+    **dict.fromkeys(("standalone", "master", "address"), "nodes are joined by cluster, not by harbor"),
     **dict.fromkeys(("cpath", "lua_path", "lua_cpath", "lualoader"), "there is no C or Lua service; see luaservice"),
     "logservice": "the logger is built in; give Node a log= of your own",
 }
@@ -117,7 +117,7 @@ _CHECKS: list[tuple[list[str], Callable[[Any], bool], str]] = [
     (["offload"], lambda value: type(value) is int and 0 < value <= 1024, "a number of threads is needed, 1 to 1024"),
     (["recorder"], lambda value: type(value) is int and 0 <= value <= 1 << 31, "a number of events is needed, or 0"),
     (["poller"], lambda value: value in POLLERS, f"use one of {', '.join(map(repr, POLLERS))}, or nothing"),
-    (["harbor"], lambda value: type(value) is int and value == 0, "only single nodes exist here; use harbor=0"),
+    (["harbor"], lambda x: type(x) is int and x == 0, "nodes are joined by cluster, not by harbor; use harbor=0"),
     (_keys("bool"), lambda value: isinstance(value, bool), "use true or false"),
     (["console"], lambda value: value is None or (type(value) is int and 0 <= value < 1 << 16), "a port is needed"),
     (
@@ -137,7 +137,10 @@ def load(path: str | os.PathLike[str] | None, given: Mapping[str, object]) -> Co
     values = _read(Path(path)) if path is not None else {}
     which = given.get("node") or os.environ.get(f"{ENV_PREFIX}NODE") or None
     values, own = keys_of(which, values, str(path or "a node without a file"))
+    env = values.get("env")
     values |= {key: _substituted(key, value) for key, value in own.items()}  # not those of nodes that run elsewhere
+    if isinstance(env, dict) and isinstance(values["env"], dict):
+        values["env"] = env | values["env"]
     for name, text in sorted(os.environ.items()):
         if name.startswith(ENV_PREFIX):
             key = name.removeprefix(ENV_PREFIX).lower()

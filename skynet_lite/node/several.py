@@ -63,11 +63,8 @@ def keys_of(name: object, values: dict[str, Any], file: str) -> tuple[dict[str, 
     own = values["node"][known[name]] | {"node": name}
     own.pop("count", None)
     shared = {key: value for key, value in values.items() if key != "node"}
-    cluster, env = shared.get("cluster"), shared.get("env")
-    if isinstance(cluster, dict):
+    if isinstance(cluster := shared.get("cluster"), dict):
         shared["cluster"] = _addresses(cluster, values["node"], file)
-    if isinstance(env, dict) and isinstance(own.get("env"), dict):
-        own["env"] = env | own["env"]
     return shared, own
 
 

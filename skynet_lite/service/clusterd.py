@@ -163,10 +163,6 @@ def sender_(source: int, node: str) -> int | None:
     return channel(node)
 
 
-def senders(source: int) -> dict[str, int]:
-    return sender
-
-
 def reload(source: int, config: dict[str, Any] | str | None) -> None:
     load(config)
 
@@ -261,8 +257,6 @@ def accept(gate: int, fd: int) -> None:
 
 @skynet.start
 def main() -> None:
-    if current().server.clock.virtual:
-        options["nodename"] = "node"  # without the process id: the same program makes the same trace
     load(None)
-    asked = (sender_, senders, reload, listen, proxy, register, unregister, queryname)
+    asked = (sender_, reload, listen, proxy, register, unregister, queryname)
     skynet.dispatch("lua", by_name(socket, *map(answering, asked), told=True))

@@ -16,7 +16,7 @@ from skynet_lite.skynet.udp import address_of
 
 channel: Channel
 node = ""
-nodename: str | None = None  # of this one, where it is not that of the host and the process
+nodename: str | None = None  # of this one, where somebody has named it
 maxbuffer = 0  # MiB
 session = 1  # of the next request; it goes on when the connection does not
 held: dict[int, int] = {}  # by session of who waits, the bytes that have come of an answer that is not complete

@@ -84,7 +84,7 @@ class Asked(Outside):
     sockname, peername = _asks("sockname"), _asks("peername")
     watch, rewatch = _asks("watch", None), _asks("rewatch", None)
     socket, adopt, resolve = _asks("socket", None), _asks("adopt", None), _asks("resolve", None)
-    secret = _asks("secret", None)
+    secret, nodename = _asks("secret", None), _asks("nodename", None)
 
 
 class NotedClock:

@@ -26,7 +26,7 @@ class Connection(Protocol):
 
     closed: bool
 
-    def say(self, line: str) -> bool: ...
+    def say(self, line: str, seconds: float | None = None) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -45,10 +45,10 @@ class Console:
         self._lines: deque[str] = deque()  # filled by the thread that reads
         self._connection = connect(lambda line: None if line == WELCOME else self._lines.append(line))
 
-    def ask(self, command: str) -> list[str]:
-        """The lines of the answer. Raises Refused, ConnectionError."""
+    def ask(self, command: str, seconds: float | None = None) -> list[str]:
+        """The lines of the answer. Raises Refused, ConnectionError; TimeoutError, and there is no connection then."""
         self.take()
-        self._say(command)
+        self._say(command, seconds)
         *lines, end = self.take()
         if end == ERROR:
             raise Refused(" ".join(lines).strip())
@@ -68,8 +68,8 @@ class Console:
             raise ConnectionError(GONE)
         return lines
 
-    def _say(self, command: str) -> None:
-        if not self._connection.say(command):
+    def _say(self, command: str, seconds: float | None = None) -> None:
+        if not self._connection.say(command, seconds):
             raise ConnectionError(GONE)
 
     def close(self) -> None:

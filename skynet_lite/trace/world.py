@@ -83,7 +83,7 @@ ANSWERS: dict[str, Any] = {
     "accept": tuple, "recv": bytes, "recvfrom": tuple, "sockname": tuple, "peername": tuple, "resolve": list,
     "accept_and_drop": (tuple, NoneType), "send": int, "sendto": int, "connect": int, "socket_error": int,
     **dict.fromkeys(("socket", "adopt", "setsockopt", "bind", "listen", "watch", "rewatch"), NoneType),
-    **dict.fromkeys(("lookup", "note"), NoneType), "secret": tuple,
+    **dict.fromkeys(("lookup", "note"), NoneType), "secret": tuple, "nodename": str,
 }  # fmt: skip
 
 
