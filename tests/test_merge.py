@@ -324,7 +324,7 @@ def test_what_shares_no_connection_is_refused_and_connections_can_be_named(two: 
     two.ask("one")
     two.ask("two")
     two.settle()
-    with pytest.raises(ValueError, match="nothing joins these traces: A, B share no connection"):
+    with pytest.raises(ValueError, match="nothing joins these traces: A, B were not recorded at both ends of a connection"):
         Trace.merge(two.front_trace, Trace(two.game_trace.events[:50], two.game_trace.snapshot))
     for trace in (two.front_trace, two.game_trace):
         del trace.snapshot["ends"]  # as a recorder notes them that knows no addresses
@@ -471,8 +471,12 @@ def test_two_processes_with_files(tmp_path: Path) -> None:
     front, game_trace = map(Trace.load, files)
     merged = Trace.merge(front, game_trace, names=("front", "game"))
     assert ordered(merged) == 2
-    own(front, merged, "front")
-    own(game_trace, merged, "game")
+    for name, trace in (("front", front), ("game", game_trace)):
+        for i, n in enumerate(own(trace, merged, name)):  # each by the clock of its node
+            assert merged.seconds(n) == trace.seconds(i) and merged.took(n) == trace.took(i)
+    merged.save(tmp_path / "both.json")
+    loaded = Trace.load(tmp_path / "both.json")
+    assert loaded.stamps == merged.stamps and {*merged.stamps} == {"front", "game"}
     shifted = Trace.load(files[1])
     numbers, ended, began = shifted.stamps[""]
     shifted.stamps = {"": (numbers, [t - 10**12 for t in ended], [t - 10**12 for t in began])}  # of another machine

@@ -44,7 +44,8 @@ def merge(traces: Sequence[Film], names: Sequence[str] | None, wires: Wires | No
     pairs += _paired([end for found in ends for end in found.values() if end not in named])
     edges = [edge for pair in pairs for a, b in (pair, pair[::-1]) for edge in _edges(a, b)]
     if len(traces) > 1 and all(first[0] == then[0] for first, then, _ in edges):
-        raise ValueError(f"nothing joins these traces: {', '.join(names)} share no connection recorded at both ends")
+        ends_of = "were not recorded at both ends of a connection while it was used"
+        raise ValueError(f"nothing joins these traces: {', '.join(names)} {ends_of}")
     return _Merged(traces, names, edges).trace()
 
 

@@ -110,7 +110,9 @@ class Tape:
         with self._reading:
             taken = Tape(self._places.copy())
             taken.told, taken.missing = self.told[:], self.missing
-            taken.snapshot = {**self.snapshot, "ends": dict(self.snapshot.get("ends", {}))}  # who develops adds to it
+            taken.snapshot = dict(self.snapshot)
+            if "ends" in taken.snapshot:
+                taken.snapshot["ends"] = dict(taken.snapshot["ends"])  # who develops adds to it
             taken._lengths, taken._ended, taken._began = self._lengths[:], self._ended[:], self._began[:]
         return taken
 

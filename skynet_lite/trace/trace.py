@@ -98,7 +98,7 @@ class Trace(Film):
         Each trace keeps its order, and what a node sends comes before what another receives; clocks are not trusted.
         Addresses get the name of their node, `front:00000008`, by default A, B, ... in the order of the arguments,
         which is also that of the lanes. `wires`: connections that addresses do not tell, node and socket id of one
-        end → those of the other: `{("front", 3): ("game", 2)}`. Raises ValueError if the traces share no connection,
+        end → those of the other: `{("front", 3): ("game", 2)}`. Raises ValueError if nothing went between them,
         if no order fits, and for what cannot be merged: parts, merged traces, recordings of single services.
         """
         return type(self)(**merge((self, *others), names, wires))
