@@ -76,19 +76,19 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3424,
+    "core": 3403,
     "skynet": 3897,
-    "trace": 4475,
+    "trace": 4529,
     "drive": 1820,
-    "lualib": 3814,
+    "lualib": 3798,
     "node": 1977,
-    "service": 2349,
+    "service": 2343,
     "contrib": 1771,
     "tell": 914,
-    "view": 3410,
+    "view": 3395,
     "check": 2701,
-    "the runtime": 11118,
-    "the tools": 2251,
+    "the runtime": 11097,
+    "the tools": 2259,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

@@ -324,7 +324,9 @@ def test_what_shares_no_connection_is_refused_and_connections_can_be_named(two: 
     two.ask("one")
     two.ask("two")
     two.settle()
-    with pytest.raises(ValueError, match="nothing joins these traces: A, B were not recorded at both ends of a connection"):
+    with pytest.raises(
+        ValueError, match="nothing joins these traces: A, B were not recorded at both ends of a connection"
+    ):
         Trace.merge(two.front_trace, Trace(two.game_trace.events[:50], two.game_trace.snapshot))
     for trace in (two.front_trace, two.game_trace):
         del trace.snapshot["ends"]  # as a recorder notes them that knows no addresses
