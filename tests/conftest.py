@@ -2,6 +2,9 @@
 
 import os
 import selectors
+from typing import Any
+
+import pytest
 
 from skynet_lite.core.outside import POLLERS
 from skynet_lite.core.selector_poller import SelectorPoller
@@ -14,3 +17,17 @@ os.environ["SKYNET_LITE_MEMORY"] = "0"
 if (name := os.environ.get("TEST_POLLER")) is not None:
     selector = getattr(selectors, _KINDS[name])
     POLLERS[""] = lambda: SelectorPoller(selector())
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once what fails, with its last lines: a run that is ended from outside has said so."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nFAILED {report.nodeid}", *report.longreprtext.splitlines()[-20:], sep="\n", flush=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, sched: Any) -> None:
+    """A test that has ended its process is not tried again: one that hangs would take every process that is left."""
+    for unit in sched.workqueue.values():
+        if crashitem in unit:
+            unit[crashitem] = True
