@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import PIPE
 from typing import Any
 
 from cluster_wire import INTEROP, Callee, Job, Outcome
-from harness import free_port, until
+from harness import Process, free_port, until
 from real_skynet import Real
 
 from skynet_lite import CallError, cluster, seri, skynet
@@ -130,14 +130,11 @@ def introduce(ours: Ours, theirs: Theirs) -> None:
 
 
 @contextmanager
-def peer(port: int) -> Iterator[Popen[str]]:
+def peer(port: int) -> Iterator[Process]:
     """A node of ours in another process, which listens."""
-    with Popen([sys.executable, INTEROP / "peer.py", str(port)], stdout=PIPE, text=True) as node:
-        try:
-            assert node.stdout is not None and node.stdout.readline()
-            yield node
-        finally:
-            node.kill()
+    with Process([sys.executable, INTEROP / "peer.py", str(port)], stdout=PIPE, text=True) as node:
+        assert node.stdout is not None and node.stdout.readline()
+        yield node
 
 
 class Storm:

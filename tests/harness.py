@@ -13,6 +13,7 @@ import re
 import select
 import shutil
 import socket as pysocket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -225,6 +226,14 @@ class Play:
 
 
 CHUNKS: dict[str, Callable[[], None]] = {}
+
+
+class Process(subprocess.Popen[Any]):
+    """`with Process(...)`: one that ends with its block, or a test that fails in there would wait for it for ever."""
+
+    def __exit__(self, *raised: Any) -> None:
+        self.kill()
+        super().__exit__(*raised)
 
 
 def free_port() -> int:

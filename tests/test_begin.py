@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import needs
+from harness import Process, needs
 from redis_harness import RedisServer
 
 from skynet_lite import SkynetError
@@ -51,7 +51,7 @@ def running(folder: Path, **values: int) -> Iterator[int]:
         assert found == 1
     config.write_text(text)
     line = [sys.executable, "-m", "skynet_lite", "run", "config.toml"]
-    with subprocess.Popen(line, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    with Process(line, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
             log = []
@@ -152,7 +152,7 @@ def test_the_two_nodes_run_where_they_are_written(tmp_path: Path) -> None:
     config = folder / "config.toml"
     config.write_text(re.sub(r"(:|port = )\d{4}", r"\g<1>0", config.read_text()))
     line = [sys.executable, "-m", "skynet_lite", "cluster", "up", "config.toml"]
-    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with Process(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             log = []
             while len([line for line in log if "Start debug console" in line]) < 2:  # the last thing that both do

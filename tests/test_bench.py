@@ -11,6 +11,7 @@ import nodes
 import pytest
 import report
 import run
+from harness import Process
 
 RUN = Path(__file__).parent / "bench" / "run.py"
 NODES = RUN.with_name("nodes.py")
@@ -61,12 +62,10 @@ def test_the_bare_program_speaks_the_frames_of_a_cluster():
         port = str(nodes.free_port())
         started = [sys.executable, str(NODES.with_name(callee)), "worker", port]
         asking = [sys.executable, str(NODES.with_name(caller)), "caller", "300", "20", port]
-        with subprocess.Popen(started, stdout=subprocess.PIPE, text=True) as worker:
+        with Process(started, stdout=subprocess.PIPE, text=True) as worker:
             assert worker.stdout.readline().startswith("RESULT")
-            with subprocess.Popen(asking, stdout=subprocess.PIPE, text=True) as asks:
+            with Process(asking, stdout=subprocess.PIPE, text=True) as asks:
                 assert [asks.stdout.readline() for _ in range(2)] == ["START\n", "RESULT 300\n"]
-                asks.kill()
-            worker.kill()
 
 
 def test_what_is_missing_is_said_before_anything_is_measured(tmp_path):

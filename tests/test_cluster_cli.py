@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import LIMIT
+from harness import LIMIT, Process
 
 from skynet_lite import ConfigError, Node, SkynetError, Trace
 from skynet_lite.cli import main
@@ -522,7 +522,7 @@ def test_a_program_may_stop_with_its_standard_input(tmp_path: Path) -> None:
     """--until-eof: a parent that dies takes it along, for the kernel closes the pipe."""
     (tmp_path / "waits.py").write_text(WAITS)
     command = [sys.executable, "-m", "skynet_lite", "run", "--until-eof", str(tmp_path / "waits.py")]
-    with subprocess.Popen(
+    with Process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)},
     ) as node:  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import Process
 from socket_harness import TIMEOUT, Limited
 
 import skynet_lite
@@ -170,13 +171,13 @@ def test_run_from_the_shell(tmp_path: Path) -> None:
     text = (EXAMPLES / "config.toml").read_text()
     config.write_text(text.replace('"./?.py"', f'"{EXAMPLES}/?.py"').replace("port = 8888", "port = 0"))
     serve = [sys.executable, "-m", "skynet_lite", "run", str(config)]
-    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as server:
+    with Process(serve, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None
             lines = iter(server.stderr.readline, "")
             port = next(line for line in lines if "Watchdog listen on" in line).rsplit(":", 1)[1].strip()
             command = [sys.executable, str(EXAMPLES / "client.py"), port]
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+            with Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
                 assert client.stdin is not None and client.stdout is not None
                 heard = [client.stdout.readline().strip() for _ in range(4)]
                 assert sorted(heard[:2]) == ["Request: handshake", "Request: set hello world"]

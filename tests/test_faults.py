@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 from greenlet import GreenletExit
-from harness import LIMIT
+from harness import LIMIT, Process
 
 import skynet_lite
 from skynet_lite import (
@@ -1077,7 +1077,7 @@ def test_stderr_that_nobody_reads(what: str, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('start = "server"\nluaservice = "./?.py"\n')
     command = [sys.executable, "-m", "skynet_lite", "run", str(tmp_path / what)]
     env = {**os.environ, "PYTHONPATH": str(Path(skynet_lite.__file__).parent.parent)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, env=env) as run:
+    with Process(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, env=env) as run:
         assert run.stdout is not None and b"LAUNCH" in run.stdout.readline()
         run.stdout.close()
         (tmp_path / "go").touch()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from console import Asking, console_node, port_of, token_of
-from harness import DOCS, programs
+from harness import DOCS, LIMIT, Process, programs
 
 from skynet_lite import ConfigError, Node, SkynetError, Trace, skynet
 from skynet_lite.core.errors import CallError
@@ -249,14 +249,14 @@ def test_the_command_line_takes_the_signal(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("from skynet_lite import skynet\nskynet.start(lambda: skynet.error('up'))\n")
     (tmp_path / "c.toml").write_text(f'start = "main"\nrecorder = 1000\nluaservice = "?.py"\nlogpath = "{tmp_path}"\n')
     command = [sys.executable, "-m", "skynet_lite", "run", str(tmp_path / "c.toml")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with Process(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any(line.endswith("up\n") for line in process.stderr)
         process.send_signal(signal.SIGUSR1)
         assert any("flight recorder: the last events go to" in line for line in process.stderr)
         process.terminate()
         process.stderr.read()
-    assert process.returncode == 0
+        assert process.wait(LIMIT) == 0
     assert "main" in Trace.load(tmp_path / "flight-1.json").names().values()
 
 

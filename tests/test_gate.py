@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import needs
+from harness import Process, needs
 from hypothesis import given, strategies as st
 from recorded import raw
 from socket_harness import TIMEOUT, Limited, in_service
@@ -865,7 +865,7 @@ def test_nc_speaks_to_a_gate() -> None:
     with Node(log=list) as node:
         node.newservice(watchdog)
         assert shutil.which("nc"), "BROWSER_TESTS=required, and no nc: apt-get install netcat-openbsd"
-        with subprocess.Popen(["nc", "127.0.0.1", str(ports[0])], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as nc:
+        with Process(["nc", "127.0.0.1", str(ports[0])], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as nc:
             try:
                 assert nc.stdin is not None and nc.stdout is not None
                 nc.stdin.write(b"\0\5hello\0\3bye")

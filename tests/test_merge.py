@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import LIMIT, recording, seeds, until
+from harness import LIMIT, Process, recording, seeds, until
 from real_skynet import SKYNET_DIR, Real, real
 from test_probe import Probed
 
@@ -465,11 +465,11 @@ def test_two_processes_with_files(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(_PROGRAM.format(tests=str(Path(__file__).parent)))
     files = [tmp_path / "front.json", tmp_path / "game.json"]
-    with subprocess.Popen([sys.executable, program, files[1]], stdout=subprocess.PIPE, text=True) as game:
+    with Process([sys.executable, program, files[1]], stdout=subprocess.PIPE, text=True) as game:
         assert game.stdout is not None
         port = game.stdout.readline().strip()
         subprocess.run([sys.executable, program, files[0], port], check=True)
-        assert game.wait() == 0
+        assert game.wait(LIMIT) == 0
     front, game_trace = map(Trace.load, files)
     merged = Trace.merge(front, game_trace, names=("front", "game"))
     assert ordered(merged) == 2

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import LIMIT, needs
+from harness import LIMIT, Process, needs
 from prometheus_client.parser import text_string_to_metric_families
 
 from skynet_lite import Node, cluster
@@ -34,7 +34,7 @@ def block(language: str, n: int = 0) -> str:
 @pytest.fixture
 def lobby(tmp_path: Path) -> Path:
     """The two files of the page; their ports are free ones."""
-    (tmp_path / "lobby.toml").write_text(re.sub(r":\d{4}", ":0", block("toml")))
+    (tmp_path / "lobby.toml").write_text(re.sub(r"(:|console = )\d{4}", r"\g<1>0", block("toml")))
     (tmp_path / "main.py").write_text(block("python"))
     return tmp_path / "lobby.toml"
 
@@ -42,17 +42,14 @@ def lobby(tmp_path: Path) -> Path:
 def test_the_program_of_the_page_runs_is_scraped_and_stops_at_sigterm(lobby: Path) -> None:
     """`skynet-lite run`, in a process of its own: the log names both ports, SIGTERM ends it with status 0."""
     command = [sys.executable, "-m", "skynet_lite", "run", str(lobby)]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    ) as node:
+    with Process(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}) as node:
         assert node.stderr is not None
-        said = []
-        for line in node.stderr:
-            said.append(line)
-            if "metrics at" in line:
-                break
-        assert any("Start debug console at 127.0.0.1:" in line for line in said), said
-        with urllib.request.urlopen(said[-1].split()[-1], timeout=60) as answer:
+        said = ""
+        while "Start debug console at 127.0.0.1:" not in said:
+            assert (line := node.stderr.readline()), said
+            said += line
+        (where,) = re.findall(r"metrics at (\S+)", said)
+        with urllib.request.urlopen(where, timeout=60) as answer:
             text = answer.read().decode()
         node.send_signal(signal.SIGTERM)
         assert node.wait(60) == 0
@@ -125,7 +122,7 @@ def test_the_nodes_of_the_page_run(several: Path, tmp_path: Path) -> None:
         front.write("    print('port', socket.sockname(1)[1])\n")  # which one was free
     command = [sys.executable, "-m", "skynet_lite", "cluster", "up", str(several)]
     env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(tmp_path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as nodes:
+    with Process(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as nodes:
         assert nodes.stdout is not None
         try:
             said: list[str] = []

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from harness import skip
+from harness import Process, skip
 from socket_harness import descriptors
 
 from skynet_lite import Node, skynet, socket
@@ -68,7 +68,7 @@ def echoes(n: int, rounds: int = 2) -> float:
     with Node(log=list) as node:
         node.newservice(lambda: listening(ports))
         command = [sys.executable, "-c", CLIENTS, str(ports[0]), str(n), str(rounds)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as clients:
+        with Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as clients:
             assert clients.stdin is not None and clients.stdout is not None
             out, said = clients.stdout.fileno(), []
             node.newservice(lambda: said.append(socket.readline(socket.bind(out))), wait=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import hiredis
 import pytest
-from harness import free_port, needs
+from harness import Process, free_port, needs
 from redis_harness import RedisServer
 from socket_harness import TIMEOUT, Limited, in_service
 
@@ -1017,7 +1017,7 @@ def test_redis_cli_speaks_to_a_service_of_ours(node: Node) -> None:
 
     def cli(*words: str, stdin: str | None = None) -> str:
         command = ["redis-cli", "-p", str(ports[0]), *words]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        with Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(stdin or "")
             process.stdin.close()

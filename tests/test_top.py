@@ -419,7 +419,7 @@ def test_the_command_in_a_terminal() -> None:
         ours, its = pty.openpty()
         command = [sys.executable, "-m", "skynet_lite", "top", str(port)]
         env = os.environ | {"TERM": "xterm-256color", "LINES": "40", "COLUMNS": "120"}
-        with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=env) as process:
+        with harness.Process(command, stdin=its, stdout=its, stderr=its, env=env) as process:
             os.close(its)
             seen = b""
             with suppress(OSError):  # the terminal has gone with the process
