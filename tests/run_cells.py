@@ -1,7 +1,7 @@
-"""Run a notebook's code cells in this process: `run_cells.py NOTEBOOK`. Prints one JSON object.
+"""Run a notebook's code cells in this process: `run_cells.py NOTEBOOK ROUNDS`. Prints one JSON object.
 
-They are run twice, then interrupted while a node is at work, and run again. What they
-print must be the same, and when all is over, nothing may be left.
+They are run, then interrupted while a node is at work, in that round of messages, and run again. What they print must
+be the same, and when all is over, nothing may be left.
 """
 
 from __future__ import annotations
@@ -34,37 +34,42 @@ def left() -> tuple[int, int]:
     return sum(not kind.startswith("/") for kind in kinds), threading.active_count()
 
 
-def run(shell: Any, cells: list[str], at: int | None = None) -> tuple[list[str], int]:
-    """What each cell prints, and how many rounds of messages nodes have begun meanwhile.
+class CtrlC:
+    """Comes in this round of messages that nodes begin in its block. Until then each call is traced, so not too late."""
 
-    `at`: in this round comes a Ctrl-C, and what comes out of a cell then is the end.
-    """
-    printed, rounds = [], 0
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
 
-    def count(frame: Any, event: str, arg: Any) -> None:
-        nonlocal rounds
-        if event == "call" and frame.f_code is Loop._dispatch.__code__:
-            rounds += 1
-            if rounds == at:
+    def _called(self, frame: Any, event: str, arg: Any) -> None:
+        if frame.f_code is Loop._dispatch.__code__:
+            self.rounds -= 1
+            if self.rounds == 0:
+                sys.settrace(None)
                 signal.raise_signal(signal.SIGINT)
 
+    def __enter__(self) -> None:
+        sys.settrace(self._called)
+
+    def __exit__(self, *raised: object) -> None:
+        sys.settrace(None)
+
+
+def run(shell: Any, cells: list[str]) -> list[str]:
+    """What each cell prints, until a Ctrl-C comes out of one."""
+    printed = []
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.setprofile(count)
-    try:
-        for source in cells:
-            out = io.StringIO()
-            with contextlib.redirect_stdout(out):
-                result = shell.run_cell(source, silent=False, store_history=True)
-            if at is not None and isinstance(result.error_in_exec, KeyboardInterrupt):
-                return printed, rounds
-            result.raise_error()
-            printed.append(out.getvalue())
-    finally:
-        sys.setprofile(None)
-    return printed, rounds if at is None else -1
+    for source in cells:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            result = shell.run_cell(source, silent=False, store_history=True)
+        if isinstance(result.error_in_exec, KeyboardInterrupt):
+            break
+        result.raise_error()
+        printed.append(out.getvalue())
+    return printed
 
 
-def main(path: Path) -> None:
+def main(path: Path, rounds: int) -> None:
     os.chdir(path.parent)
     notebook = nbformat.read(path, as_version=4)
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
@@ -74,20 +79,19 @@ def main(path: Path) -> None:
     shell.displayhook.write_format_data = lambda *args, **keys: print(args[0].get("text/plain"))
     lab()[0].close()
     before = left()
-    first, rounds = run(shell, cells)
+    first = run(shell, cells)
     after_first = left()
-    second, _ = run(shell, cells)
-    _, reached = run(shell, cells, rounds // 2)
-    third, _ = run(shell, cells)
+    with CtrlC(rounds):
+        broken = run(shell, cells)
+    again = run(shell, cells)
     lab()[0].close()
     found = {
-        "same": first == second == third,
-        "differ": [k for k, texts in enumerate(zip(first, second, third, strict=True)) if len(set(texts)) > 1],
-        "interrupted": reached == rounds // 2 > 0,
+        "differ": [k for k, (one, other) in enumerate(zip(first, again, strict=True)) if one != other],
+        "interrupted": len(broken) < len(first),
         "left": [before, after_first, left()],
     }
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(Path(sys.argv[1]).resolve(), int(sys.argv[2]))

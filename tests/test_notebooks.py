@@ -150,16 +150,19 @@ def test_a_changed_english_cell_makes_its_rendering_stale() -> None:
     assert [c.source for c in made.cells] == ["# 一", "二", "3", "四"]
 
 
+FEW_ROUNDS = {"15_many_workers": 8, "21_seri_byte_by_byte": 3}
+"""The Ctrl-C comes in this round of messages, else in the thirtieth: of workers in threads, and where nodes do little."""
+
+
 @pytest.mark.parametrize("path", ENGLISH, ids=name_of)
 def test_twice_in_one_kernel_and_nothing_is_left(path: Path) -> None:
-    """The same outputs in each run, also after a Ctrl-C in the middle; no socket, pipe or thread is left behind."""
-    done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "run_cells.py", path], capture_output=True, text=True, timeout=300,
-        env={**os.environ, "MPLBACKEND": "agg"},
-    )  # fmt: skip
+    """The same outputs in each run, with a Ctrl-C in the middle of another one; no socket, pipe or thread is left."""
+    command = [sys.executable, ROOT / "tests" / "run_cells.py", path, str(FEW_ROUNDS.get(path.stem, 30))]
+    env = {**os.environ, "MPLBACKEND": "agg"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stderr + done.stdout
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["same"], found["differ"]
+    assert found["differ"] == []
     assert found["interrupted"], "the Ctrl-C has not reached the reader"
     before, *after = found["left"]
     assert after == [before, before]
