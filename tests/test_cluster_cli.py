@@ -471,6 +471,14 @@ FILES = [
     ('[cluster]\nfront = "2528"\n[node.front]\nstart = "waits"', "the address of node front is '2528'"),
     ('[cluster]\nfront = "localhost:http"\n[node.front]\nstart = "waits"', '"HOST:PORT" is needed'),
     ('[cluster]\nroom = "h:65535"\n[node.room]\nstart = "waits"\ncount = 2', "the ports from 65535 on do not reach"),
+    (
+        'console = 8000\nstart = "waits"\n[node.front]\n[node.room]',
+        "127.0.0.1:8000 is the console of front, and the console of room: port 0 is a free one",
+    ),
+    (
+        'start = "waits"\n[cluster]\na = "127.0.0.1:8000"\n[node.a]\n[node.b]\nconsole = 8000',
+        "127.0.0.1:8000 is the address of a, and the console of b",
+    ),
     ('[node.front]\nstart = "$NOBODY"', "os.getenv() failed: NOBODY"),
     ('[node.front]\nstart = "waits"\nconsole = 70000', "'console' is 70000: a port is needed"),
     ("[node.front", "is not valid TOML"),

@@ -73,8 +73,12 @@ def plan(file: Path, ports: Ports, consoles: bool) -> Plan:
         if isinstance(address, str) and name in configs:
             host, port = split(address, name, str(file))
             addresses[name] = address if port else f"{host}:{ports.free(host)}"
-    members = []
+    members, taken = [], dict[str, str]()
     for name, config in configs.items():
         console = (config.console or ports.free("127.0.0.1")) if consoles or config.console else 0
-        members.append(Member(name, config, str(addresses.get(name) or ""), console))
+        member = Member(name, config, str(addresses.get(name) or ""), console)
+        for place, what in ((member.address, "address"), (f"127.0.0.1:{console}" if console else "", "console")):
+            if place and taken.setdefault(place, f"the {what} of {name}") != f"the {what} of {name}":
+                raise ConfigError(f"{file}: {place} is {taken[place]}, and the {what} of {name}: port 0 is a free one")
+        members.append(member)
     return Plan(file, members, addresses if addresses != table and isinstance(table, dict) else None)
