@@ -88,7 +88,7 @@ def test_what_is_not_there() -> None:
     for key in ("standalone", "master", "address", "cpath", "lua_path", "lualoader"):
         with pytest.raises(ConfigError):
             Node(**{key: "x"})  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="single nodes"):
+    with pytest.raises(ConfigError, match="joined by cluster"):
         Node(harbor=1)
     libraries = skynet_api.load()
     told = re.findall(r"^\| ([\w, ]+) \|", MISSING, re.MULTILINE)
