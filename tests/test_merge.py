@@ -460,6 +460,23 @@ with Node(record=True, log=list) as node:
 """
 
 
+def test_what_nothing_orders_goes_by_the_clocks(two: Two) -> None:
+    """Behind the last bytes, each node for itself: an event that was earlier comes earlier, whoever is first in the call."""
+    two.ask("one")
+    two.settle()
+    for node, ticks in ((two.front, (100, 300, 500)), (two.game, (200, 400))):
+
+        def later(ticks: tuple[int, ...] = ticks) -> None:
+            for n in ticks:
+                skynet.timeout(n, lambda n=n: mark(f"at {n}"))
+
+        node.newservice(later)
+        node.run_until_idle()
+        node.advance(600)
+    for merged in (two.merged(), Trace.merge(two.game_trace, two.front_trace)):
+        assert [e["text"] for e in merged if e["e"] == "mark"][-5:] == [f"at {n}" for n in (100, 200, 300, 400, 500)]
+
+
 def test_two_processes_with_files(tmp_path: Path) -> None:
     """Real clocks, and files that know nothing of each other."""
     program = tmp_path / "program.py"
@@ -476,6 +493,9 @@ def test_two_processes_with_files(tmp_path: Path) -> None:
     for name, trace in (("front", front), ("game", game_trace)):
         for i, n in enumerate(own(trace, merged, name)):  # each by the clock of its node
             assert merged.seconds(n) == trace.seconds(i) and merged.took(n) == trace.took(i)
+    assert not any({"ends", "now"} & {*tables} for tables in merged.snapshot["nodes"].values()), (
+        "ports, and a real clock"
+    )
     merged.save(tmp_path / "both.json")
     loaded = Trace.load(tmp_path / "both.json")
     assert loaded.stamps == merged.stamps and {*merged.stamps} == {"front", "game"}
