@@ -520,6 +520,8 @@ def test_several_workers_can_be_merged() -> None:
     merged = Trace.merge(front_trace, game_trace, names=("front", "game"))
     assert ordered(merged) == 2
     assert set(merged.workers()) == {s for s in merged.names() if home(s) == "game"}
+    messages = [n for n, e in enumerate(merged) if e["e"] == "message"]
+    assert merged.stamps.keys() == {"game"} and [merged.took(n) for n in messages] == [None] * len(messages)
 
 
 def test_files_of_one_name_and_two_texts_are_told_apart(tmp_path: Path) -> None:
