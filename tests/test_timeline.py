@@ -118,9 +118,11 @@ def test_the_seeds_picture(echo: Trace) -> None:
         ("co2", "co1", "wakeup → wakeup_queue"),
         ("co2", "co1", "dispatch_wakeup"),
     ]
-    stretches = sorted((s.start, s.lane[1], s.kind) for s in told.stretches if s.kind in ("run", "parked"))
+    stretches = sorted((s.start, s.lane[1], s.kind) for s in told.stretches if s.kind in ("run", "parked", "due"))
     runs = [(co, kind) for _, co, kind in stretches]
-    assert runs == [("co1", "parked"), ("co1", "run"), ("co1", "parked"), ("co2", "run"), ("co1", "run")]
+    assert runs == [
+        ("co1", "due"), ("co1", "run"), ("co1", "parked"), ("co2", "run"), ("co1", "due"), ("co1", "run")
+    ]  # fmt: skip
     shown = labels(timeline(echo, stop=stop))
     for words in (
         "driver.start(1)", "CONNECT", "raw_dispatch_message", "wakeup →\nwakeup_queue", "dispatch_wakeup",
@@ -201,8 +203,91 @@ def run(main: Any) -> Trace:
 def test_parked_stretches_say_what_for(echo: Trace) -> None:
     """The socket and the function, from socket_pool; and the line."""
     waits = [label.partition(", at main:") for label in parked(echo)]
-    assert [what for what, _, _ in waits] == ["timer 1", "start on s1", "start on s2", "readline on s2", "close on s2"]
-    assert all(line.isdigit() for _, _, line in waits[1:])
+    assert [what for what, _, _ in waits] == ["start on s1", "start on s2", "readline on s2", "close on s2"]
+    assert all(line.isdigit() for _, _, line in waits)
+
+
+def lane_of(trace: Trace, co: str) -> list[tuple[str, str, str]]:
+    """What the lane of a coroutine does, one after the other, each with the events at which it begins and ends."""
+
+    def said(i: int | None) -> str:
+        return "" if i is None else " ".join([trace.whole.events[i]["e"], trace.whole.events[i].get("by", "")]).strip()
+
+    found = [s for s in story(trace).stretches if s.lane[1] == co and s.kind != "tag"]
+    return [(s.kind, said(s.start), said(s.stop)) for s in sorted(found, key=lambda s: s.start or 0)]
+
+
+def test_who_is_woken_is_queued_and_runs_later() -> None:
+    """`wakeup` does not resume: from there to its turn the lane says *queued to run*, and so it does after a fork."""
+
+    def sleeper() -> None:
+        skynet.wait("token")
+
+    def waker() -> None:
+        skynet.wakeup("token")
+        skynet.wakeup("nobody's")
+
+    def main() -> None:
+        skynet.fork(sleeper)
+        skynet.fork(waker)
+
+    trace = run(main)
+    assert lane_of(trace, "co2") == [
+        ("due", "co_create", "resume fork"),
+        ("run", "resume fork", "yield"),
+        ("parked", "yield", "wakeup"),
+        ("due", "wakeup", "resume dispatch_wakeup"),
+        ("run", "resume dispatch_wakeup", "yield"),
+        ("pool", "yield", ""),
+    ]
+    assert [kind for kind, _, _ in lane_of(trace, "co3")] == ["due", "run", "pool"]
+
+
+@pytest.mark.parametrize(("token", "again"), [("first", "due"), ("second", "parked")])
+def test_who_is_woken_twice_is_queued_as_soon_as_it_sleeps_again(token: str, again: str) -> None:
+    """The second entry is still in wakeup_queue. If it is that of this sleep, the sleep is none."""
+
+    def sleeper() -> None:
+        skynet.wait("first")
+        skynet.wait(token)
+
+    def waker() -> None:
+        skynet.wakeup("first")
+        skynet.wakeup("first")
+
+    def main() -> None:
+        skynet.fork(sleeper)
+        skynet.fork(waker)
+
+    kinds = [kind for kind, _, _ in lane_of(run(main), "co2")]
+    assert kinds[:6] == ["due", "run", "parked", "due", "run", again]
+
+
+def test_who_is_answered_is_queued_until_its_response_is_taken() -> None:
+    """The response lies in its mailbox; who answered is resumed by `suspend`, and is not in the pool before."""
+
+    def store() -> None:
+        @skynet.dispatch("lua")
+        def answer(session: int, source: int) -> None:
+            skynet.ret(skynet.pack(1))
+            skynet.yield_()
+
+    def main() -> None:
+        skynet.call(skynet.newservice(store), "lua")
+
+    trace = run(main)
+    client, server = (trace.only(service=name) for name in ("main", "store"))
+    assert ("due", "push send", "resume raw_dispatch_message") in lane_of(client, "co1")
+    kinds = [kind for kind, start, _ in lane_of(server, "co1") if start == "yield"]
+    assert kinds[-3:] == ["due", "due", "pool"]
+
+
+def test_who_was_queued_when_the_recording_began(echo: Trace) -> None:
+    """A part of a trace knows the queues of its beginning from the tables."""
+    woken = echo.find("wakeup")
+    part = echo[woken + 1 :].cut()
+    lane = lane_of(part, echo[woken]["co"])
+    assert lane[0] == ("due", "", "resume dispatch_wakeup")
 
 
 def test_a_sleep_says_how_long_and_a_wait_does_not() -> None:
@@ -214,7 +299,7 @@ def test_a_sleep_says_how_long_and_a_wait_does_not() -> None:
         skynet.wait("token")
 
     labels = [label.partition(", at")[0] for label in parked(run(main))]
-    assert sorted(labels) == ["SLEEP 3, 3 ticks", "SLEEP 4", "timer 1", "timer 2, 7 ticks"]
+    assert sorted(labels) == ["SLEEP 3, 3 ticks", "SLEEP 4", "timer 2, 7 ticks"]
 
 
 def test_a_call_says_whom_it_asks() -> None:

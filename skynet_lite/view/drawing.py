@@ -67,7 +67,7 @@ class Drawing:
         """What occurs in the picture."""
         found = {m.kind for m in self.story.marks} | {s.kind for s in self.story.stretches}
         found |= {a.kind for a in self.story.arrows}
-        kinds = ("resume", "yield", "parked", "pool", "wakeup", "queued", "tag", "error")
+        kinds = ("resume", "yield", "parked", "due", "pool", "queued", "tag", "error")
         legend = [(kind, word(f"fig.legend.{kind}")) for kind in kinds if kind in found]
         while legend and self._legend_width(legend) > self.width - 32:
             legend.pop()
@@ -112,8 +112,8 @@ class Drawing:
                 page.markers([(x + 8, y)], shape, colour, 6.0)
             else:
                 colour, width, dash = {
-                    "parked": (t.faint, 1.3, (0, (3, 2))), "pool": (t.rule, 1.4, (0, (1, 2.2))),
-                    "wakeup": (t.wakeup, 1.3, (0, (3, 2))), "queued": (t.socket, 1.6, "solid"),
+                    "parked": (t.faint, 1.3, (0, (3, 2))), "pool": (t.faint, 1.2, (0, (0.9, 3.2))),
+                    "due": (t.wakeup, 2.0, "solid"), "queued": (t.socket, 1.6, "solid"),
                     "tag": (_TAGS[0], 2.6, "solid"),
                 }[kind]  # fmt: skip
                 page.segments([((x - 2, y), (x + 15, y))], colour, width, dash)
@@ -199,7 +199,7 @@ class Drawing:
     def _stretches(self) -> None:
         t, page = self.theme, self.page
         bars: dict[str, list[Any]] = {"run": [], "work": []}
-        lines: dict[str, list[Any]] = {"parked": [], "queued": [], "pending": [], "pool": [], "made": []}
+        lines: dict[str, list[Any]] = {"parked": [], "queued": [], "pending": [], "pool": [], "due": []}
         tags = list(dict.fromkeys(s.label for s in self.story.stretches if s.kind == "tag"))
         for s in self.story.stretches:
             y = self.y[s.lane]
@@ -221,7 +221,8 @@ class Drawing:
         page.polygons(bars["run"], t.run)
         page.polygons(bars["work"], t.socket)
         page.segments(lines["parked"], t.faint, 1.2, (0, (3.2, 2.2)))
-        page.segments(lines["pool"] + lines["made"], t.rule, 1.4, (0, (1, 2.2)))
+        page.segments(lines["pool"], t.faint, 1.2, (0, (0.9, 3.2)))
+        page.segments(lines["due"], t.wakeup, 2.0)
         page.segments(lines["pending"], t.rule, 1.0)  # solid: timers overlap, and dashes would fill each other
         page.segments(lines["queued"], t.socket, 1.6)
 

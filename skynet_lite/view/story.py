@@ -144,7 +144,7 @@ class Story:
             see(a.target, a.at)
         for s in self.stretches:
             # A pooled coroutine that nobody takes again says nothing.
-            if s.kind in ("run", "parked", "made") and s.lane not in seen:
+            if s.kind in ("run", "parked", "due") and s.lane not in seen:
                 see(s.lane, self.window.start if s.start is None else s.start)
         return seen
 
