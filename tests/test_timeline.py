@@ -22,6 +22,8 @@ from hypothesis import given, settings, strategies as st
 from matplotlib import image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path as Shape
 
 from skynet_lite import Node, Trace, mark, skynet
 from skynet_lite.view import figure as letters
@@ -880,6 +882,45 @@ def test_letters_are_measured_large_enough(text: str, mono: bool, bold: bool) ->
         canvas = FigureCanvasAgg(page.figure)
         box = page.axes.texts[0].get_window_extent(canvas.get_renderer())
         assert box.width * 72 / dpi <= width and box.height * 72 / dpi <= height
+
+
+# ---- who waits for whom
+
+
+def ring(n: int) -> Trace:
+    """`n` services: each calls the next one, the last the first, where one message waits for another."""
+
+    def main() -> None:
+        def member(after: str) -> None:
+            one_by_one = skynet.queue()
+
+            @skynet.dispatch("lua")
+            def ask(session: int, source: int) -> None:
+                one_by_one(skynet.call, after, "lua")
+
+        for k in range(n):
+            skynet.name(f".ring{k}", skynet.newservice(member, f".ring{(k + 1) % n}"))
+        skynet.send(".ring0", "lua")
+
+    return run(main)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_each_wait_has_its_words_beside_its_arrow(n: int) -> None:
+    """The arrow that closes a circle too; no words are struck through, and no arrow is cut by the edge."""
+    figure = ring(n).waits().draw()
+    check_readable(figure)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axes,) = figure.axes
+    (right, top), shown = axes.transAxes.transform((1, 1)), axes.transData
+    words = [t.get_window_extent(canvas.get_renderer()) for t in axes.texts if "\nat " in t.get_text()]
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(words) == len(arrows) == n + 1
+    for arrow in arrows:
+        shaft = arrow.get_path().transformed(shown).to_polygons(closed_only=False)[0]
+        assert not any(Shape(shaft).intersects_bbox(box, filled=False) for box in words)
+        assert shaft.min() >= 0 and (shaft.max(axis=0) <= (right, top)).all()
 
 
 # ---- in a notebook, and without one
