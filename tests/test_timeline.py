@@ -21,6 +21,7 @@ from harness import TRACES, Play, echo_trace, recording, skip
 from hypothesis import given, settings, strategies as st
 from matplotlib import image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path as Shape
@@ -28,10 +29,11 @@ from matplotlib.path import Path as Shape
 from skynet_lite import Node, Trace, mark, skynet
 from skynet_lite.view import figure as letters
 from skynet_lite.view.density import DENSE, Density
+from skynet_lite.view.drawing import Drawing
 from skynet_lite.view.figure import LIGHT, Timeline
 from skynet_lite.view.labels import Placer, along, around, beside, under
 from skynet_lite.view.lanes import FOLDED, MAILBOX, SOCKET, TIMER, fitting, lanes
-from skynet_lite.view.layout import Columns
+from skynet_lite.view.layout import LEFT, Columns
 from skynet_lite.view.story import Story, window
 from skynet_lite.view.timeline import timeline
 
@@ -978,3 +980,33 @@ def test_a_label_takes_the_cheapest_place() -> None:
     assert placer.place([on_line], 8, page) is None
     assert placer.place([on_line, above], 20, page) == above
     assert placer.place([(90.0, 90.0, 101.0, 99.0)], 100, page) is None
+
+
+def test_an_arrow_has_its_words_in_its_own_rows() -> None:
+    """Over a row between them, words would say something of somebody else."""
+    tail, tip, rows = (100.0, 10.0), (110.0, 290.0), [(0.0, 40.0), (260.0, 300.0)]
+
+    def at_home(box: tuple[float, float, float, float]) -> bool:
+        return any(low <= box[1] and box[3] <= high for low, high in rows)
+
+    boxes = beside(tail, tip, rows)(60.0, 10.0)
+    homes = [at_home(box) for box in boxes]
+    assert homes == sorted(homes, reverse=True) and any(homes) and len(boxes) == len(beside(tail, tip)(60.0, 10.0))
+    assert all(map(at_home, beside(tail, tip, rows, only=True)(60.0, 10.0)))
+
+
+def test_words_leave_the_heads_of_arrows_and_stay_over_the_rows(echo: Trace) -> None:
+    """The ground of a label lies under heads and marks; no label begins or ends beside the rows."""
+    drawing = Drawing(story(echo), "", LIGHT, None, None)
+    figure = drawing.draw()
+    figure.set_dpi(72)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_zorder() == 6]
+    heads = [drawing._ends(a)[0] for a in drawing.story.arrows]
+    assert heads and not [(x, y) for x, y in heads if any(box.contains(x, y) for box in boxes)]
+    found = {c.get_zorder() for c in figure.axes[0].collections if isinstance(c, PolyCollection)}
+    grounds, tops = 3.2, 3.4
+    assert {grounds, tops} <= found
+    below_the_header = [box for box in boxes if box.y1 < drawing.rows.top and box.y0 > drawing.rows.floor]
+    plot = [box for box in below_the_header if box.x1 > LEFT]
+    assert plot and all(LEFT - 6 <= box.x0 and box.x1 <= drawing.right for box in plot)

@@ -278,6 +278,8 @@ class Drawing:
             if len(heads) < _MAX_HEADS:
                 heads.append(triangle)
             self.placer.avoid_line(*tail, *tip, 9)
+            xs, ys = zip(*triangle, strict=True)
+            self.placer.avoid((min(xs), min(ys), max(xs), max(ys)), 25)
             if a.label:
                 self._want_arrow(a, tail, tip)
         for (colour, dashed), (shafts, heads) in by_style.items():
@@ -285,7 +287,7 @@ class Drawing:
             faded = colour + f"{round(255 * min(1.0, max(0.12, self.pitch / 8))):02x}"
             width = 1.05 if self.pitch > 5 else 0.5
             self.page.segments(shafts, faded, width, (0, (3, 1.8)) if dashed else "solid", 3)
-            self.page.polygons(heads, faded, 3)
+            self.page.polygons(heads, faded, 3.4)
 
     def _ends(self, a: Arrow) -> tuple[Point, Point]:
         """Tip and tail, a little away from what they point at."""
@@ -322,9 +324,11 @@ class Drawing:
         )
         weight, colour, size = {
             "yield": (8, t.stop, SMALL), "error": (9, t.failed, SMALL), "resume": (3, t.ink, SMALL),
-            "mark": (9, t.ink, SMALL), "state": (2, t.faint, SMALL), "skip": (7, t.wakeup, SMALL),
+            "mark": (9, t.ink, SMALL), "state": (6, t.faint, SMALL), "skip": (7, t.wakeup, SMALL),
         }.get(m.kind, (6, t.ink, SIZE))  # fmt: skip
-        shifts = (0.55, 0.3, 0.0) if m.kind == "resume" else (0.0, 0.45, -0.45, 0.25, -0.25)
+        shifts = {"resume": (0.55, 0.3, 0.0), "state": (0.0, 0.45, -0.45, 0.55, -0.55)}.get(
+            m.kind, (0.0, 0.45, -0.45, 0.25, -0.25)
+        )
         text = m.label.replace("\n", " ")
         boxes = around(x, heights, shifts)
         self._want(weight, m.at, text, colour, boxes, mono=m.kind == "yield", size=size, lane=m.lane)
@@ -332,7 +336,11 @@ class Drawing:
     def _want_arrow(self, a: Arrow, tail: Point, tip: Point) -> None:
         weights = {"driver": 7, "socket": 9, "dispatch": 4, "wakeup": 8, "dispatch_wakeup": 8, "failed": 8}
         size = SMALL if a.kind in ("dispatch", "wakeup") else SIZE  # the most frequent of all, and the longest
-        self._want(weights.get(a.kind, 6), a.at, a.label, self._colour(a.kind), beside(tail, tip), size=size)
+        upper, lower = sorted((self.rows.band[a.source], self.rows.band[a.target]), reverse=True)
+        touch = upper[0] - lower[1] < 1
+        own = [(lower[0], upper[1])] if touch else [upper, lower]
+        boxes = beside(tail, tip, own, only=a.kind == "dispatch")
+        self._want(weights.get(a.kind, 6), a.at, a.label, self._colour(a.kind), boxes, size=size)
 
     def _place_labels(self) -> None:
         if self.pitch < 1.5:
@@ -344,8 +352,9 @@ class Drawing:
                 boxes = label.boxes(*extent(text, label.mono, False, label.size)) if text else []
                 box = self.placer.place(boxes, label.limit, self._home(label.lane))
                 if box is not None:
-                    ground = self._ground(box)
-                    self.page.text(box, text, label.colour, mono=label.mono, size=label.size, ground=ground)
+                    # Over lines, but under what they end at: a label takes the head of no arrow.
+                    self.page.polygons([rectangle(*box)], self._ground(box) + "d1", 3.2)
+                    self.page.text(box, text, label.colour, mono=label.mono, size=label.size)
                     break
 
     def _ground(self, box: Box) -> str:
@@ -360,7 +369,7 @@ class Drawing:
         low, high = 0.0, self.height - (self.header - 14 if self.overview else 0.0)
         if lane is not None and self.row >= 36:
             low, high = self.rows.band[lane]
-        return LEFT - 6, low, self.width - 4, high
+        return LEFT - 6, low, self.right, high
 
 
 def _head(tail: Point, tip: Point, size: float) -> tuple[list[Point], Point]:

@@ -240,10 +240,9 @@ class Page:
 
     def text(
         self, box: Box, text: str, colour: str, *, mono: bool = False, bold: bool = False, size: float = SIZE,
-        ground: str | None = None, align: str = "center",
+        align: str = "center",
     ) -> None:  # fmt: skip
         """Text within its box, which is a little wider than the text: in its middle, or at one side."""
-        patch = {"facecolor": ground, "edgecolor": "none", "pad": 0.4, "alpha": 0.82} if ground else None
         x = {"left": box[0], "right": box[2], "center": (box[0] + box[2]) / 2}[align]
         family, wider = _MONO if mono else _SANS, wider_font()
         plain = wider is None or all(ord(c) in _glyphs(family) for c in text if c != "\n")
@@ -251,8 +250,7 @@ class Page:
         families = (family, generic) if plain or wider is None else (family, wider, generic)
         self.axes.text(
             x, (box[1] + box[3]) / 2, text, color=colour, fontproperties=_font(families, bold, size),
-            ha=align, va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6,
-            clip_on=False,
+            ha=align, va="center", linespacing=1.05, parse_math=False, usetex=False, zorder=6, clip_on=False,
         )  # fmt: skip
 
     def fixed(self, x: float, y: float, text: str, colour: str, align: str = "center", **style: Any) -> bool:
