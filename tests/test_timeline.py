@@ -179,6 +179,25 @@ def test_the_order_of_the_lanes() -> None:
     assert fitting(keys, {keys[1]}, 2) == {keys[0], keys[1]} and fitting(keys, {keys[2]}, 1) == {keys[2]}
 
 
+def test_parts_of_one_run_have_their_lanes_in_one_order() -> None:
+    """That of birth, whoever acts first in a part: so a reader who has found co2 finds it again."""
+
+    def sleeper(ticks: int) -> None:
+        for _ in range(2):
+            skynet.sleep(ticks)
+
+    def main() -> None:
+        for ticks in (3, 2):
+            skynet.fork(sleeper, ticks)
+
+    trace = run(main)
+    whole = [lane.key for lane in story(trace).lanes]
+    assert [name for _, name in whole][-3:] == ["co1", "co2", "co3"]
+    for start in range(len(trace)):
+        part = [lane.key for lane in story(trace[start:]).lanes]
+        assert part == [key for key in whole if key in part]
+
+
 def test_labels_wish_for_places_off_what_they_name() -> None:
     """Each of its size; in a line too short for it a label wishes for none."""
     for wishes in (around(50, (10, 20), (0.0, 0.5)), along(0, 90, 50, 4), under(0, 90, 50), beside((10, 10), (40, 80))):

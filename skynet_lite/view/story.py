@@ -159,7 +159,9 @@ class Story:
         kept = fitting(wanted, {m.lane for m in self.marks}, limit)
         left_out = set(coroutines) - kept
         titles = {service: self._title(service) for service in self.shown}
-        shown = [key for key in keys if key not in left_out]
+        # In the order of their birth, so two parts of one run have their lanes in the same order.
+        services = {service: n for (service, _), n in reversed(reader.order.items())}
+        shown = sorted(seen.keys() - left_out, key=lambda key: (services.get(key[0], 0), reader.order.get(key, 0), key))
         return lanes(shown, reader.clients, titles, reader.roles, self.nodes or ("",)), len(wanted) - len(kept)
 
     def _title(self, service: str) -> str:
