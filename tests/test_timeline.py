@@ -27,6 +27,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path as Shape
 
 from skynet_lite import Node, Trace, mark, skynet
+from skynet_lite.trace.language import speaking
 from skynet_lite.view import figure as letters
 from skynet_lite.view.density import DENSE, Density
 from skynet_lite.view.drawing import Drawing
@@ -142,6 +143,23 @@ def test_a_client_has_a_row_and_its_bytes_an_arrow(echo: Trace) -> None:
     assert told.lanes[0].key == ("", "client#1")
     assert {"ACCEPT", "DATA 6 bytes", "CLOSE", "write 6 bytes"} <= {a.label for a in told.arrows}
     assert [m.label for m in told.marks if m.kind == "client"][:2] == ["connect", "send 6 bytes"]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_legend_names_what_is_there_and_nothing_else(echo: Trace, lang: str) -> None:
+    """In rows, where one beside the title has no room for all of it."""
+    with speaking(lang):
+        whole, part = (Drawing(story(t), "echo", LIGHT, None, None) for t in (echo, echo[: echo.find("yield")]))
+        for drawing in (whole, part):
+            told = drawing.story
+            there = {m.kind for m in told.marks} | {s.kind for s in told.stretches}
+            named = [kind for row in drawing.legend for kind, _, _ in row]
+            unsaid = {"push", "message", "client", "write", "state", "wakeup", "work", "exit", "pending"}
+            assert len(named) == len(set(named)) and set(named) == there - unsaid
+            shown = labels(drawing.draw())
+            assert {text for row in drawing.legend for _, text, _ in row} <= set(shown)
+            assert all(sum(width for _, _, width in row) <= drawing.width for row in drawing.legend)
+    assert {"run", "due", "driver", "command", "ready"} <= {kind for row in whole.legend for kind, _, _ in row}
 
 
 def test_green_and_red_are_in_the_picture(echo: Trace) -> None:
@@ -264,6 +282,10 @@ def test_who_is_woken_is_queued_and_runs_later() -> None:
         ("pool", "yield", ""),
     ]
     assert [kind for kind, _, _ in lane_of(trace, "co3")] == ["due", "run", "pool"]
+    queues = [(s.lane[1], s.label) for s in story(trace).stretches if s.kind == "due"]
+    assert sorted(queues) == [
+        ("co1", "in the mailbox"), ("co2", "fork_queue"), ("co2", "wakeup_queue"), ("co3", "fork_queue")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("token", "again"), [("first", "due"), ("second", "parked")])

@@ -136,7 +136,7 @@ class Reader:
                 words = self._waits(service, co, what, session)
                 self._park((service, co), session, at, words, (places or {}).get(co))
         for co in tables.get("fork_queue", ()):
-            self._enter((service, co), "due", at)
+            self._enter((service, co), "due", at, "fork_queue")
         for co, tag in tables.get("session_coroutine_tracetag", {}).items():
             self._tag((service, co), at, tag)
         for co in tables.get("coroutine_pool", ()):
@@ -171,21 +171,21 @@ class Reader:
     def _park(self, key: LaneKey, session: int, at: int | None, label: str, place: str | None = None) -> None:
         """It waits for `session`; if that has come already, or a wakeup has, only for its turn."""
         if (key[0], session) in self._come or self._woken.get(key):
-            self._enter(key, "due", at)
+            self._enter(key, "due", at, "wakeup_queue" if self._woken.get(key) else word("fig.legend.queued"))
         else:
             self._enter(key, "parked", at, label, place)
             self._parked[key[0], session] = self._open[key]
 
-    def _due(self, wait: Stretch | None, at: int) -> None:
-        """A wait is over, if it is not over already: it is its turn that the coroutine waits for now."""
+    def _due(self, wait: Stretch | None, at: int, queue: str) -> None:
+        """A wait is over, if it is not over already: it is its turn in this queue that the coroutine waits for now."""
         if wait is not None and wait.kind == "parked" and self._open.get(wait.lane) is wait:
-            self._enter(wait.lane, "due", at)
+            self._enter(wait.lane, "due", at, queue)
 
     def _comes(self, service: str, at: int, e: Event) -> None:
         """A message lies in a mailbox: a response, or an error, makes somebody due."""
         if e["ptype"] in ("response", "error"):
             self._come.add((service, e["session"]))
-            self._due(self._parked.pop((service, e["session"]), None), at)
+            self._due(self._parked.pop((service, e["session"]), None), at, word("fig.legend.queued"))
 
     def _tag(self, key: LaneKey, at: int | None, tag: str | None) -> None:
         if key in self._tags:
@@ -241,7 +241,7 @@ class Reader:
             start = e["for"] == "timeout" and e["co"] == "co1" and e["in"] == "main"
             self.roles[key] = word("fig.start") if start else form(f"fig.made.{e['for']}", e["for"])
         if e["for"] != "message":  # whose handler is resumed at once
-            self._enter(key, "due", i)
+            self._enter(key, "due", i, "fork_queue" if e["for"] == "fork" else "")
         if e["for"] in ("request", "other"):
             self._askers.add(key)
         if e["for"] == "fork":
@@ -307,7 +307,7 @@ class Reader:
         if e["queued"] and e["co"]:
             key = self._lane(service, e["co"])
             self._woken[key] = self._woken.get(key, 0) + (i not in self._skipped)
-            self._due(self._open.get(key), i)
+            self._due(self._open.get(key), i, "wakeup_queue")
             self._mark(waker, i, "wakeup")
             self._arrow(waker, i, key, i, "wakeup", "wakeup →\nwakeup_queue")
         else:
@@ -372,7 +372,7 @@ class Reader:
             working = self._working(service)
             since = self._message.get(service) if working[1] == MAILBOX else i
             self._queued[i] = (working, i if since is None else since)
-            self._due(self._parked.get((service, e["session"])), i)
+            self._due(self._parked.get((service, e["session"])), i, "error_queue")
 
     def on_exit(self, i: int, e: Event, service: str) -> None:
         for key in [key for key, open_ in self._open.items() if key[0] == service and open_.kind != "run"]:
