@@ -890,6 +890,17 @@ def test_figures_in_chinese() -> None:
     assert "它挂起" in first.alt
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_states_of_sockets_find_a_place(echo: Trace, lang: str) -> None:
+    """plisten and listen stand side by side, and in Chinese their words are wider."""
+    if lang == "zh":
+        needs_chinese_font()
+    stop = echo.find("client")
+    with speaking(lang):
+        states = {m.label for m in story(echo, stop=stop).marks if m.kind == "state"}
+    assert len(states) == 2 and states <= set(labels(timeline(echo, stop=stop, lang=lang)))
+
+
 def test_without_such_a_font_figures_speak_english(no_wider_font: None) -> None:
     """The figure's own words are English then, not escapes; its alt text, which needs no font, is Chinese."""
     trace = stuck()
