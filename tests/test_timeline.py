@@ -396,6 +396,15 @@ def test_a_part_draws_just_that(echo: Trace) -> None:
     check_readable(echo[0:0].timeline(dark=True))
 
 
+def test_no_row_is_empty(echo: Trace) -> None:
+    """A cause before the part is told by its effect; it has no row for that alone."""
+    for start in range(len(echo)):
+        told = story(echo[start:])
+        shown = {m.lane for m in told.marks} | {s.lane for s in told.stretches}
+        ends = {lane for a in told.arrows for lane in (a.source, a.target)}
+        assert {lane.key for lane in told.lanes} <= shown | ends
+
+
 def test_only_a_coroutine(echo: Trace) -> None:
     """Its row and the chain that leads to it; whatever else happened meanwhile is left out."""
     told = story(echo.only(coroutine="co2"))

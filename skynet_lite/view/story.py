@@ -140,7 +140,8 @@ class Story:
         for m in self.marks:
             see(m.lane, m.at)
         for a in self.arrows:
-            see(a.source, a.since)
+            if a.since >= self.window.start:  # else it is not drawn, and its source may have nothing else to show
+                see(a.source, a.since)
             see(a.target, a.at)
         for s in self.stretches:
             # A pooled coroutine that nobody takes again says nothing.
