@@ -994,6 +994,8 @@ def test_a_notebook_shows_it_with_a_description(echo: Trace) -> None:
     data, metadata = timeline(echo, title="echo")._repr_mimebundle_()
     pixels = image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
     assert pixels.std() > 0.02
+    short = echo[: echo.find("yield")].timeline()._repr_mimebundle_()[1]["image/png"]
+    assert 800 < short["width"] <= 900 < metadata["image/png"]["width"]  # few events fill what a notebook has
     assert data["text/plain"] == "timeline: 54 events, 2 coroutines, 10 resumes"
     assert "client#1 (outside), socket server (epoll), mailbox" in metadata["image/png"]["alt"]
     assert "it parks in socket.start until socket 1 wakes it." in metadata["image/png"]["alt"]

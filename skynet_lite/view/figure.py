@@ -35,6 +35,7 @@ except ImportError as e:  # pragma: no cover  # tested in a process of its own
     ) from None
 
 SIZE, SMALL, TITLE = 8.5, 7.5, 12.0
+_COLUMN = 900  # pixels that a notebook has for an output
 _SANS, _MONO = "DejaVu Sans", "DejaVu Sans Mono"  # they come with matplotlib: the same everywhere
 _WIDER = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
@@ -126,7 +127,8 @@ class Timeline(Figure):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         width, height = self.get_size_inches()
         data = {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": self.summary}
-        shown = {"alt": self.alt, "width": round(width * 80), "height": round(height * 80)}
+        scale = 80 * max(1.0, min(1.2, _COLUMN / 80 / width))  # a small one is shown as wide as there is room
+        shown = {"alt": self.alt, "width": round(width * scale), "height": round(height * scale)}
         return data, {"image/png": shown}
 
 
