@@ -291,7 +291,7 @@ class Reader:
             self._park(key, e["session"], i, self._waits(service, e["co"], what, e["session"]), e.get("at"))
             self._mark(key, i, "yield", f'yield "{e["command"]}", {e["session"]}')
         elif what is None:
-            self._enter(key, "due", i)
+            self._enter(key, "due", i, "fork_queue" if key in self._forks else "")
             self._mark(key, i, "yield")
         else:
             if what == "EXIT":
