@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,8 +227,7 @@ def in_chinese(english: Any, chinese: Any) -> tuple[Any, list[str]]:
     for cell in english_cells:
         tags = list(cell.metadata.get("tags", []))
         if cell.cell_type == "code":
-            source = cell.source.replace('language("en")', 'language("zh")') if "language" in tags else cell.source
-            copy = nbformat.v4.new_code_cell(source, metadata=dict(cell.metadata))
+            copy = nbformat.v4.new_code_cell(chinese_code(cell), metadata=dict(cell.metadata))
             cells.append(copy)
             continue
         wanted = digest(cell.source)
@@ -244,6 +244,17 @@ def in_chinese(english: Any, chinese: Any) -> tuple[Any, list[str]]:
         cells.append(nbformat.v4.new_markdown_cell(source, metadata={"renders": renders, "tags": tags}))
     made = nbformat.from_dict({**chinese, "cells": cells})
     return made, stale
+
+
+def chinese_code(cell: Any) -> str:
+    """The code of a cell in the Chinese course: it speaks Chinese, and so do titles and marks (strings_zh.toml)."""
+    source: str = cell.source
+    if "language" in cell.metadata.get("tags", []):
+        source = source.replace('language("en")', 'language("zh")')
+    return re.sub(r'"([^"\\\n]+)"', lambda found: f'"{_STRINGS.get(found[1], found[1])}"', source)
+
+
+_STRINGS: dict[str, str] = tomllib.loads((FOLDER / "strings_zh.toml").read_text(encoding="utf-8"))
 
 
 def _renders(cell: Any, english: list[Any]) -> bool:

@@ -22,7 +22,7 @@ from matplotlib import image
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
-from assemble import about, digest, in_chinese  # noqa: E402
+from assemble import about, chinese_code, digest, in_chinese  # noqa: E402
 
 ALL = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 NOTEBOOKS = [path for path in ALL if path.name != "index.ipynb"]
@@ -119,17 +119,17 @@ def test_pictures_are_described(notebook: Any) -> None:
 
 @pytest.mark.parametrize("path", CHINESE, ids=name_of)
 def test_chinese_prose_renders_the_english_that_is_there(path: Path) -> None:
-    """Each cell stores the hash of what it renders; the code is the same but for the language."""
+    """Each cell stores the hash of what it renders; the code is the same but for the language, titles and marks."""
     english = nbformat.read(path.parent.parent / path.name, as_version=4)
     chinese = nbformat.read(path, as_version=4)
     _, stale = in_chinese(english, chinese)
     assert not stale
-    differ = [
-        (a.source, b.source)
-        for a, b in zip(own(english), own(chinese), strict=True)
-        if a.cell_type == "code" and a.source != b.source
-    ]
-    assert len(differ) == 1 and differ[0][1] == differ[0][0].replace('language("en")', 'language("zh")')
+    both = [(a, b) for a, b in zip(own(english), own(chinese), strict=True) if a.cell_type == "code"]
+    assert [b.source for _, b in both] == [chinese_code(a) for a, _ in both]
+    assert sum('language("zh")' in b.source for _, b in both) == 1
+    titles = [title for _, b in both for title in re.findall(r'title="([^"]*)"', b.source)]
+    words = [title for title in titles if re.search(r"[a-z]", title) and not re.search("[一-鿿，：、]", title)]
+    assert not [title for title in words if " " in title], "titles that are not in strings_zh.toml"
     for cell in own(chinese):
         if cell.cell_type == "markdown":
             assert re.search("[一-鿿]", cell.source), cell.source

@@ -21,15 +21,20 @@ from harness import TRACES, Play, echo_trace, recording, skip
 from hypothesis import given, settings, strategies as st
 from matplotlib import image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path as Shape
 
 from skynet_lite import Node, Trace, mark, skynet
+from skynet_lite.trace.language import speaking
 from skynet_lite.view import figure as letters
 from skynet_lite.view.density import DENSE, Density
+from skynet_lite.view.drawing import Drawing
 from skynet_lite.view.figure import LIGHT, Timeline
 from skynet_lite.view.labels import Placer, along, around, beside, under
 from skynet_lite.view.lanes import FOLDED, MAILBOX, SOCKET, TIMER, fitting, lanes
-from skynet_lite.view.layout import Columns
+from skynet_lite.view.layout import LEFT, Columns
 from skynet_lite.view.story import Story, window
 from skynet_lite.view.timeline import timeline
 
@@ -118,9 +123,11 @@ def test_the_seeds_picture(echo: Trace) -> None:
         ("co2", "co1", "wakeup → wakeup_queue"),
         ("co2", "co1", "dispatch_wakeup"),
     ]
-    stretches = sorted((s.start, s.lane[1], s.kind) for s in told.stretches if s.kind in ("run", "parked"))
+    stretches = sorted((s.start, s.lane[1], s.kind) for s in told.stretches if s.kind in ("run", "parked", "due"))
     runs = [(co, kind) for _, co, kind in stretches]
-    assert runs == [("co1", "parked"), ("co1", "run"), ("co1", "parked"), ("co2", "run"), ("co1", "run")]
+    assert runs == [
+        ("co1", "due"), ("co1", "run"), ("co1", "parked"), ("co2", "run"), ("co1", "due"), ("co1", "run")
+    ]  # fmt: skip
     shown = labels(timeline(echo, stop=stop))
     for words in (
         "driver.start(1)", "CONNECT", "raw_dispatch_message", "wakeup →\nwakeup_queue", "dispatch_wakeup",
@@ -136,6 +143,23 @@ def test_a_client_has_a_row_and_its_bytes_an_arrow(echo: Trace) -> None:
     assert told.lanes[0].key == ("", "client#1")
     assert {"ACCEPT", "DATA 6 bytes", "CLOSE", "write 6 bytes"} <= {a.label for a in told.arrows}
     assert [m.label for m in told.marks if m.kind == "client"][:2] == ["connect", "send 6 bytes"]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_legend_names_what_is_there_and_nothing_else(echo: Trace, lang: str) -> None:
+    """In rows, where one beside the title has no room for all of it."""
+    with speaking(lang):
+        whole, part = (Drawing(story(t), "echo", LIGHT, None, None) for t in (echo, echo[: echo.find("yield")]))
+        for drawing in (whole, part):
+            told = drawing.story
+            there = {m.kind for m in told.marks} | {s.kind for s in told.stretches}
+            named = [kind for row in drawing.legend for kind, _, _ in row]
+            unsaid = {"push", "message", "client", "write", "state", "wakeup", "work", "exit", "pending"}
+            assert len(named) == len(set(named)) and set(named) == there - unsaid
+            shown = labels(drawing.draw())
+            assert {text for row in drawing.legend for _, text, _ in row} <= set(shown)
+            assert all(sum(width for _, _, width in row) <= drawing.width for row in drawing.legend)
+    assert {"run", "due", "driver", "command", "ready"} <= {kind for row in whole.legend for kind, _, _ in row}
 
 
 def test_green_and_red_are_in_the_picture(echo: Trace) -> None:
@@ -173,6 +197,25 @@ def test_the_order_of_the_lanes() -> None:
     assert fitting(keys, {keys[1]}, 2) == {keys[0], keys[1]} and fitting(keys, {keys[2]}, 1) == {keys[2]}
 
 
+def test_parts_of_one_run_have_their_lanes_in_one_order() -> None:
+    """That of birth, whoever acts first in a part: so a reader who has found co2 finds it again."""
+
+    def sleeper(ticks: int) -> None:
+        for _ in range(2):
+            skynet.sleep(ticks)
+
+    def main() -> None:
+        for ticks in (3, 2):
+            skynet.fork(sleeper, ticks)
+
+    trace = run(main)
+    whole = [lane.key for lane in story(trace).lanes]
+    assert [name for _, name in whole][-3:] == ["co1", "co2", "co3"]
+    for start in range(len(trace)):
+        part = [lane.key for lane in story(trace[start:]).lanes]
+        assert part == [key for key in whole if key in part]
+
+
 def test_labels_wish_for_places_off_what_they_name() -> None:
     """Each of its size; in a line too short for it a label wishes for none."""
     for wishes in (around(50, (10, 20), (0.0, 0.5)), along(0, 90, 50, 4), under(0, 90, 50), beside((10, 10), (40, 80))):
@@ -201,8 +244,95 @@ def run(main: Any) -> Trace:
 def test_parked_stretches_say_what_for(echo: Trace) -> None:
     """The socket and the function, from socket_pool; and the line."""
     waits = [label.partition(", at main:") for label in parked(echo)]
-    assert [what for what, _, _ in waits] == ["timer 1", "start on s1", "start on s2", "readline on s2", "close on s2"]
-    assert all(line.isdigit() for _, _, line in waits[1:])
+    assert [what for what, _, _ in waits] == ["start on s1", "start on s2", "readline on s2", "close on s2"]
+    assert all(line.isdigit() for _, _, line in waits)
+
+
+def lane_of(trace: Trace, co: str) -> list[tuple[str, str, str]]:
+    """What the lane of a coroutine does, one after the other, each with the events at which it begins and ends."""
+
+    def said(i: int | None) -> str:
+        return "" if i is None else " ".join([trace.whole.events[i]["e"], trace.whole.events[i].get("by", "")]).strip()
+
+    found = [s for s in story(trace).stretches if s.lane[1] == co and s.kind != "tag"]
+    return [(s.kind, said(s.start), said(s.stop)) for s in sorted(found, key=lambda s: s.start or 0)]
+
+
+def test_who_is_woken_is_queued_and_runs_later() -> None:
+    """`wakeup` does not resume: from there to its turn the lane says *queued to run*, and so it does after a fork."""
+
+    def sleeper() -> None:
+        skynet.wait("token")
+
+    def waker() -> None:
+        skynet.wakeup("token")
+        skynet.wakeup("nobody's")
+
+    def main() -> None:
+        skynet.fork(sleeper)
+        skynet.fork(waker)
+
+    trace = run(main)
+    assert lane_of(trace, "co2") == [
+        ("due", "co_create", "resume fork"),
+        ("run", "resume fork", "yield"),
+        ("parked", "yield", "wakeup"),
+        ("due", "wakeup", "resume dispatch_wakeup"),
+        ("run", "resume dispatch_wakeup", "yield"),
+        ("pool", "yield", ""),
+    ]
+    assert [kind for kind, _, _ in lane_of(trace, "co3")] == ["due", "run", "pool"]
+    queues = [(s.lane[1], s.label) for s in story(trace).stretches if s.kind == "due"]
+    assert sorted(queues) == [
+        ("co1", "in the mailbox"), ("co2", "fork_queue"), ("co2", "wakeup_queue"), ("co3", "fork_queue")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("token", "again"), [("first", "due"), ("second", "parked")])
+def test_who_is_woken_twice_is_queued_as_soon_as_it_sleeps_again(token: str, again: str) -> None:
+    """The second entry is still in wakeup_queue. If it is that of this sleep, the sleep is none."""
+
+    def sleeper() -> None:
+        skynet.wait("first")
+        skynet.wait(token)
+
+    def waker() -> None:
+        skynet.wakeup("first")
+        skynet.wakeup("first")
+
+    def main() -> None:
+        skynet.fork(sleeper)
+        skynet.fork(waker)
+
+    kinds = [kind for kind, _, _ in lane_of(run(main), "co2")]
+    assert kinds[:6] == ["due", "run", "parked", "due", "run", again]
+
+
+def test_who_is_answered_is_queued_until_its_response_is_taken() -> None:
+    """The response lies in its mailbox; who answered is resumed by `suspend`, and is not in the pool before."""
+
+    def store() -> None:
+        @skynet.dispatch("lua")
+        def answer(session: int, source: int) -> None:
+            skynet.ret(skynet.pack(1))
+            skynet.yield_()
+
+    def main() -> None:
+        skynet.call(skynet.newservice(store), "lua")
+
+    trace = run(main)
+    client, server = (trace.only(service=name) for name in ("main", "store"))
+    assert ("due", "push send", "resume raw_dispatch_message") in lane_of(client, "co1")
+    kinds = [kind for kind, start, _ in lane_of(server, "co1") if start == "yield"]
+    assert kinds[-3:] == ["due", "due", "pool"]
+
+
+def test_who_was_queued_when_the_recording_began(echo: Trace) -> None:
+    """A part of a trace knows the queues of its beginning from the tables."""
+    woken = echo.find("wakeup")
+    part = echo[woken + 1 :].cut()
+    lane = lane_of(part, echo[woken]["co"])
+    assert lane[0] == ("due", "", "resume dispatch_wakeup")
 
 
 def test_a_sleep_says_how_long_and_a_wait_does_not() -> None:
@@ -214,7 +344,7 @@ def test_a_sleep_says_how_long_and_a_wait_does_not() -> None:
         skynet.wait("token")
 
     labels = [label.partition(", at")[0] for label in parked(run(main))]
-    assert sorted(labels) == ["SLEEP 3, 3 ticks", "SLEEP 4", "timer 1", "timer 2, 7 ticks"]
+    assert sorted(labels) == ["SLEEP 3, 3 ticks", "SLEEP 4", "timer 2, 7 ticks"]
 
 
 def test_a_call_says_whom_it_asks() -> None:
@@ -264,6 +394,15 @@ def test_a_part_draws_just_that(echo: Trace) -> None:
     assert story(echo[60:100], start=70).window == range(70, 100)
     assert not story(echo[0:0]).lanes
     check_readable(echo[0:0].timeline(dark=True))
+
+
+def test_no_row_is_empty(echo: Trace) -> None:
+    """A cause before the part is told by its effect; it has no row for that alone."""
+    for start in range(len(echo)):
+        told = story(echo[start:])
+        shown = {m.lane for m in told.marks} | {s.lane for s in told.stretches}
+        ends = {lane for a in told.arrows for lane in (a.source, a.target)}
+        assert {lane.key for lane in told.lanes} <= shown | ends
 
 
 def test_only_a_coroutine(echo: Trace) -> None:
@@ -760,6 +899,17 @@ def test_figures_in_chinese() -> None:
     assert "它挂起" in first.alt
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_states_of_sockets_find_a_place(echo: Trace, lang: str) -> None:
+    """plisten and listen stand side by side, and in Chinese their words are wider."""
+    if lang == "zh":
+        needs_chinese_font()
+    stop = echo.find("client")
+    with speaking(lang):
+        states = {m.label for m in story(echo, stop=stop).marks if m.kind == "state"}
+    assert len(states) == 2 and states <= set(labels(timeline(echo, stop=stop, lang=lang)))
+
+
 def test_without_such_a_font_figures_speak_english(no_wider_font: None) -> None:
     """The figure's own words are English then, not escapes; its alt text, which needs no font, is Chinese."""
     trace = stuck()
@@ -797,6 +947,45 @@ def test_letters_are_measured_large_enough(text: str, mono: bool, bold: bool) ->
         assert box.width * 72 / dpi <= width and box.height * 72 / dpi <= height
 
 
+# ---- who waits for whom
+
+
+def ring(n: int) -> Trace:
+    """`n` services: each calls the next one, the last the first, where one message waits for another."""
+
+    def main() -> None:
+        def member(after: str) -> None:
+            one_by_one = skynet.queue()
+
+            @skynet.dispatch("lua")
+            def ask(session: int, source: int) -> None:
+                one_by_one(skynet.call, after, "lua")
+
+        for k in range(n):
+            skynet.name(f".ring{k}", skynet.newservice(member, f".ring{(k + 1) % n}"))
+        skynet.send(".ring0", "lua")
+
+    return run(main)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_each_wait_has_its_words_beside_its_arrow(n: int) -> None:
+    """The arrow that closes a circle too; no words are struck through, and no arrow is cut by the edge."""
+    figure = ring(n).waits().draw()
+    check_readable(figure)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axes,) = figure.axes
+    (right, top), shown = axes.transAxes.transform((1, 1)), axes.transData
+    words = [t.get_window_extent(canvas.get_renderer()) for t in axes.texts if "\nat " in t.get_text()]
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(words) == len(arrows) == n + 1
+    for arrow in arrows:
+        shaft = arrow.get_path().transformed(shown).to_polygons(closed_only=False)[0]
+        assert not any(Shape(shaft).intersects_bbox(box, filled=False) for box in words)
+        assert shaft.min() >= 0 and (shaft.max(axis=0) <= (right, top)).all()
+
+
 # ---- in a notebook, and without one
 
 
@@ -805,6 +994,8 @@ def test_a_notebook_shows_it_with_a_description(echo: Trace) -> None:
     data, metadata = timeline(echo, title="echo")._repr_mimebundle_()
     pixels = image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
     assert pixels.std() > 0.02
+    short = echo[: echo.find("yield")].timeline()._repr_mimebundle_()[1]["image/png"]
+    assert 800 < short["width"] <= 900 < metadata["image/png"]["width"]  # few events fill what a notebook has
     assert data["text/plain"] == "timeline: 54 events, 2 coroutines, 10 resumes"
     assert "client#1 (outside), socket server (epoll), mailbox" in metadata["image/png"]["alt"]
     assert "it parks in socket.start until socket 1 wakes it." in metadata["image/png"]["alt"]
@@ -852,3 +1043,33 @@ def test_a_label_takes_the_cheapest_place() -> None:
     assert placer.place([on_line], 8, page) is None
     assert placer.place([on_line, above], 20, page) == above
     assert placer.place([(90.0, 90.0, 101.0, 99.0)], 100, page) is None
+
+
+def test_an_arrow_has_its_words_in_its_own_rows() -> None:
+    """Over a row between them, words would say something of somebody else."""
+    tail, tip, rows = (100.0, 10.0), (110.0, 290.0), [(0.0, 40.0), (260.0, 300.0)]
+
+    def at_home(box: tuple[float, float, float, float]) -> bool:
+        return any(low <= box[1] and box[3] <= high for low, high in rows)
+
+    boxes = beside(tail, tip, rows)(60.0, 10.0)
+    homes = [at_home(box) for box in boxes]
+    assert homes == sorted(homes, reverse=True) and any(homes) and len(boxes) == len(beside(tail, tip)(60.0, 10.0))
+    assert all(map(at_home, beside(tail, tip, rows, only=True)(60.0, 10.0)))
+
+
+def test_words_leave_the_heads_of_arrows_and_stay_over_the_rows(echo: Trace) -> None:
+    """The ground of a label lies under heads and marks; no label begins or ends beside the rows."""
+    drawing = Drawing(story(echo), "", LIGHT, None, None)
+    figure = drawing.draw()
+    figure.set_dpi(72)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_zorder() == 6]
+    heads = [drawing._ends(a)[0] for a in drawing.story.arrows]
+    assert heads and not [(x, y) for x, y in heads if any(box.contains(x, y) for box in boxes)]
+    found = {c.get_zorder() for c in figure.axes[0].collections if isinstance(c, PolyCollection)}
+    grounds, tops = 3.2, 3.4
+    assert {grounds, tops} <= found
+    below_the_header = [box for box in boxes if box.y1 < drawing.rows.top and box.y0 > drawing.rows.floor]
+    plot = [box for box in below_the_header if box.x1 > LEFT]
+    assert plot and all(LEFT - 6 <= box.x0 and box.x1 <= drawing.right for box in plot)

@@ -24,6 +24,20 @@ _MAX_LABELS = 1200
 _MAX_HEADS = 4000
 _TAGS = ("#0c8599", "#b35c00", "#7048e8", "#2b8a3e")  # bands of trace tags, legible on both grounds
 
+_MARKS = {
+    "push": ("o", "socket", 0.75), "message": ("o", "socket", 0.9), "command": ("o", "socket", 0.8),
+    "ready": ("D", "socket", 0.8), "set": ("o", "faint", 0.7), "fired": ("D", "faint", 0.8),
+    "client": ("o", "ink", 0.8), "write": ("o", "socket", 0.6), "mark": ("d", "ink", 0.85),
+    "skip": ("X", "wakeup", 1.0), "exit": ("X", "ink", 1.0), "driver": ("|", "ink", 0.0),
+    "wakeup": ("|", "wakeup", 0.0),
+    "yield": ("s", "stop", 0.9), "error": ("X", "failed", 1.25), "resume": (">", "resume", 1.1),
+}  # fmt: skip
+"""Marks in the order in which they are drawn: shape, colour of the theme, size."""
+_LEGEND = (
+    "run", "resume", "yield", "error", "parked", "due", "pool", "queued", "tag", "mark", "driver", "command", "ready",
+    "set", "fired", "skip", "clock",
+)  # fmt: skip
+
 
 class Drawing:
     """One timeline on its page. `figsize`: inches, and more if the rows need more.
@@ -63,24 +77,27 @@ class Drawing:
 
     # ---- page
 
-    def _legend(self) -> list[tuple[str, str]]:
-        """What occurs in the picture."""
+    def _legend(self) -> list[list[tuple[str, str, float]]]:
+        """What occurs in the picture, in words: rows of kind, text and width."""
         found = {m.kind for m in self.story.marks} | {s.kind for s in self.story.stretches}
-        found |= {a.kind for a in self.story.arrows}
-        kinds = ("resume", "yield", "parked", "pool", "wakeup", "queued", "tag", "error")
-        legend = [(kind, word(f"fig.legend.{kind}")) for kind in kinds if kind in found]
-        while legend and self._legend_width(legend) > self.width - 32:
-            legend.pop()
-        return legend
-
-    @staticmethod
-    def _legend_width(legend: list[tuple[str, str]]) -> float:
-        return sum(34.0 + extent(text, size=SMALL)[0] for _, text in legend)
+        found |= {"clock" for x in self.lines if x.clock}
+        entries = [(kind, word(f"fig.legend.{kind}")) for kind in _LEGEND if kind in found]
+        rows: list[list[tuple[str, str, float]]] = []
+        room = 0.0
+        for kind, text in entries:
+            width = 34.0 + extent(text, size=SMALL)[0]
+            if width > room:
+                rows.append([])
+                room = self.width - 32
+            rows[-1].append((kind, text, width))
+            room -= width
+        return rows[:3]
 
     def _header_height(self) -> float:
-        room = self.width - 32 - self._legend_width(self.legend)
-        self.two_rows = bool(self.title) and extent(self.title, False, True, TITLE)[0] > room
-        return (54.0 if self.two_rows else 38.0) + (12.0 if self.lines else 0.0)
+        first = sum(width for _, _, width in self.legend[0]) if self.legend else 0.0
+        beside = not self.title or extent(self.title, False, True, TITLE)[0] <= self.width - 32 - first
+        self.beside = beside and len(self.legend) < 2  # the title, in one row with it
+        return (38.0 if self.beside else 40.0 + 14.0 * len(self.legend)) + (12.0 if self.lines else 0.0)
 
     def _background(self) -> None:
         t, page = self.theme, self.page
@@ -104,24 +121,43 @@ class Drawing:
 
     def _draw_legend(self) -> None:
         t, page = self.theme, self.page
-        x = self.right - self._legend_width(self.legend) + 12
-        y = self.height - (40 if self.two_rows else 20)
-        for kind, text in self.legend:
-            if kind in ("resume", "yield", "error"):
-                shape, colour = {"resume": (">", t.resume), "yield": ("s", t.stop), "error": ("X", t.failed)}[kind]
-                page.markers([(x + 8, y)], shape, colour, 6.0)
-            else:
-                colour, width, dash = {
-                    "parked": (t.faint, 1.3, (0, (3, 2))), "pool": (t.rule, 1.4, (0, (1, 2.2))),
-                    "wakeup": (t.wakeup, 1.3, (0, (3, 2))), "queued": (t.socket, 1.6, "solid"),
-                    "tag": (_TAGS[0], 2.6, "solid"),
-                }[kind]  # fmt: skip
-                page.segments([((x - 2, y), (x + 15, y))], colour, width, dash)
+        y = self.height - (20 if self.beside else 40)
+        for row in self.legend:
+            x = self.right - sum(width for _, _, width in row) + 12
+            for kind, text, width in row:
+                if kind in _MARKS:
+                    self._symbol(kind, [(x + 8, y)], 6.0, 8.0)
+                elif kind == "run":
+                    page.polygons([rectangle(x, y - 3.5, x + 15, y + 3.5)], t.run)
+                elif kind == "clock":
+                    page.segments([((x + 8, y - 5), (x + 8, y + 5))], t.faint, 0.9, (0, (1, 2)))
+                else:
+                    colour, thick, dash = (_TAGS[0], 2.6, "solid") if kind == "tag" else self._line(kind)
+                    page.segments([((x - 2, y), (x + 15, y))], colour, thick, dash)
                 if kind == "queued":
-                    page.markers([(x - 1, y)], "o", t.socket, 4.2, hollow=True)
-                    page.markers([(x + 13, y)], "o", t.socket, 4.8)
-            page.fixed(x + 20, y, text, t.faint, "left", size=SMALL)
-            x += 34 + extent(text, size=SMALL)[0]
+                    self._symbol("push", [(x - 1, y)], 4.2)
+                    self._symbol("message", [(x + 13, y)], 4.8)
+                page.fixed(x + 20, y, text, t.faint, "left", size=SMALL)
+                x += width
+            y -= 14
+
+    def _line(self, kind: str) -> tuple[str, float, Any]:
+        """How a stretch is drawn that is no bar: colour, width, dashes."""
+        t = self.theme
+        return {
+            "parked": (t.faint, 1.2, (0, (3.2, 2.2))), "pool": (t.faint, 1.2, (0, (0.9, 3.2))),
+            "due": (t.wakeup, 2.0, "solid"), "queued": (t.socket, 1.6, "solid"),
+            "pending": (t.rule, 1.0, "solid"),  # timers overlap, and dashes would fill each other
+        }[kind]  # fmt: skip
+
+    def _symbol(self, kind: str, points: list[Point], size: float, tall: float = 0.0) -> None:
+        """Marks of one kind; ticks are as high as a bar."""
+        shape, colour, _ = _MARKS[kind]
+        if shape == "|":
+            ticks = [((x, y - tall / 2), (x, y + tall / 2)) for x, y in points]
+            self.page.segments(ticks, getattr(self.theme, colour), 1.0, zorder=4)
+        else:
+            self.page.markers(points, shape, getattr(self.theme, colour), size, hollow=kind == "push")
 
     def _names(self) -> None:
         t = self.theme
@@ -199,7 +235,7 @@ class Drawing:
     def _stretches(self) -> None:
         t, page = self.theme, self.page
         bars: dict[str, list[Any]] = {"run": [], "work": []}
-        lines: dict[str, list[Any]] = {"parked": [], "queued": [], "pending": [], "pool": [], "made": []}
+        lines: dict[str, list[Any]] = {"parked": [], "queued": [], "pending": [], "pool": [], "due": []}
         tags = list(dict.fromkeys(s.label for s in self.story.stretches if s.kind == "tag"))
         for s in self.story.stretches:
             y = self.y[s.lane]
@@ -216,14 +252,12 @@ class Drawing:
                 continue
             lines[s.kind].append(((x0, y), (x1, y)))
             self.placer.avoid_line(x0, y, x1, y, 8)
-            if s.kind in ("parked", "pool", "pending"):
+            if s.kind in ("parked", "due", "pool", "pending"):
                 self._want_along(s, x0, x1, y)
         page.polygons(bars["run"], t.run)
         page.polygons(bars["work"], t.socket)
-        page.segments(lines["parked"], t.faint, 1.2, (0, (3.2, 2.2)))
-        page.segments(lines["pool"] + lines["made"], t.rule, 1.4, (0, (1, 2.2)))
-        page.segments(lines["pending"], t.rule, 1.0)  # solid: timers overlap, and dashes would fill each other
-        page.segments(lines["queued"], t.socket, 1.6)
+        for kind, segments in lines.items():
+            page.segments(segments, *self._line(kind))
 
     def _tag(self, s: Stretch, x0: float, x1: float, y: float, colour: str) -> None:
         """A band under the coroutine for as long as it works under a trace tag."""
@@ -233,7 +267,7 @@ class Drawing:
         self._want(4, x0, s.label, colour, under(x0, x1, low - 1), mono=True, size=SMALL, lane=s.lane)
 
     def _marks(self) -> None:
-        t, size = self.theme, self.marker
+        size = self.marker
         kinds: dict[str, list[Point]] = {}
         for m in self.story.marks:
             x, y = self.x(m.at), self.y[m.lane]
@@ -242,19 +276,8 @@ class Drawing:
                 self.placer.avoid((x - size / 2, y - size / 2, x + size / 2, y + size / 2), 25)
             if m.label:
                 self._want_mark(m, x, y)
-        for kind, shape, colour, scale in (
-            ("push", "o", t.socket, 0.75), ("message", "o", t.socket, 0.9), ("command", "o", t.socket, 0.8),
-            ("ready", "D", t.socket, 0.8), ("set", "o", t.faint, 0.7), ("fired", "D", t.faint, 0.8),
-            ("client", "o", t.ink, 0.8), ("write", "o", t.socket, 0.6), ("mark", "d", t.ink, 0.85),
-            ("skip", "X", t.wakeup, 1.0), ("exit", "X", t.ink, 1.0), ("driver", "|", t.ink, 0.8),
-            ("wakeup", "|", t.wakeup, 0.8),
-            ("yield", "s", t.stop, 0.9), ("error", "X", t.failed, 1.25), ("resume", ">", t.resume, 1.1),
-        ):  # fmt: skip
-            if shape == "|":
-                ticks = [((x, y - self.bar / 2), (x, y + self.bar / 2)) for x, y in kinds.get(kind, [])]
-                self.page.segments(ticks, colour, 1.0, zorder=4)
-            else:
-                self.page.markers(kinds.get(kind, []), shape, colour, size * scale, hollow=kind == "push")
+        for kind, (_, _, scale) in _MARKS.items():
+            self._symbol(kind, kinds.get(kind, []), size * scale, self.bar)
 
     def _colour(self, kind: str) -> str:
         t = self.theme
@@ -277,6 +300,8 @@ class Drawing:
             if len(heads) < _MAX_HEADS:
                 heads.append(triangle)
             self.placer.avoid_line(*tail, *tip, 9)
+            xs, ys = zip(*triangle, strict=True)
+            self.placer.avoid((min(xs), min(ys), max(xs), max(ys)), 25)
             if a.label:
                 self._want_arrow(a, tail, tip)
         for (colour, dashed), (shafts, heads) in by_style.items():
@@ -284,7 +309,7 @@ class Drawing:
             faded = colour + f"{round(255 * min(1.0, max(0.12, self.pitch / 8))):02x}"
             width = 1.05 if self.pitch > 5 else 0.5
             self.page.segments(shafts, faded, width, (0, (3, 1.8)) if dashed else "solid", 3)
-            self.page.polygons(heads, faded, 3)
+            self.page.polygons(heads, faded, 3.4)
 
     def _ends(self, a: Arrow) -> tuple[Point, Point]:
         """Tip and tail, a little away from what they point at."""
@@ -307,10 +332,11 @@ class Drawing:
         self.labels.append(Label(weight, order, texts, colour, boxes, mono, size, lane))
 
     def _want_along(self, s: Stretch, x0: float, x1: float, y: float) -> None:
-        weight = {"parked": 5, "pool": 1, "pending": 2}[s.kind]
+        weight = {"parked": 5, "due": 4, "pool": 1, "pending": 2}[s.kind]
         texts = tuple(dict.fromkeys((s.label, s.short or s.label)))
         boxes = along(x0, x1, y, self.marker)
-        self._want(weight, x0, texts, self.theme.faint, boxes, size=SMALL, lane=s.lane)
+        colour = self.theme.wakeup if s.kind == "due" else self.theme.faint
+        self._want(weight, x0, texts, colour, boxes, size=SMALL, lane=s.lane)
 
     def _want_mark(self, m: Mark, x: float, y: float) -> None:
         t, half = self.theme, self.bar / 2
@@ -321,9 +347,9 @@ class Drawing:
         )
         weight, colour, size = {
             "yield": (8, t.stop, SMALL), "error": (9, t.failed, SMALL), "resume": (3, t.ink, SMALL),
-            "mark": (9, t.ink, SMALL), "state": (2, t.faint, SMALL), "skip": (7, t.wakeup, SMALL),
+            "mark": (9, t.ink, SMALL), "state": (6, t.faint, SMALL), "skip": (7, t.wakeup, SMALL),
         }.get(m.kind, (6, t.ink, SIZE))  # fmt: skip
-        shifts = (0.55, 0.3, 0.0) if m.kind == "resume" else (0.0, 0.45, -0.45, 0.25, -0.25)
+        shifts = (0.55, 0.3, 0.0) if m.kind == "resume" else (0.0, 0.45, -0.45, 0.25, -0.25, 0.55, -0.55)
         text = m.label.replace("\n", " ")
         boxes = around(x, heights, shifts)
         self._want(weight, m.at, text, colour, boxes, mono=m.kind == "yield", size=size, lane=m.lane)
@@ -331,7 +357,11 @@ class Drawing:
     def _want_arrow(self, a: Arrow, tail: Point, tip: Point) -> None:
         weights = {"driver": 7, "socket": 9, "dispatch": 4, "wakeup": 8, "dispatch_wakeup": 8, "failed": 8}
         size = SMALL if a.kind in ("dispatch", "wakeup") else SIZE  # the most frequent of all, and the longest
-        self._want(weights.get(a.kind, 6), a.at, a.label, self._colour(a.kind), beside(tail, tip), size=size)
+        upper, lower = sorted((self.rows.band[a.source], self.rows.band[a.target]), reverse=True)
+        touch = upper[0] - lower[1] < 1
+        own = [(lower[0], upper[1])] if touch else [upper, lower]
+        boxes = beside(tail, tip, own, only=a.kind == "dispatch")
+        self._want(weights.get(a.kind, 6), a.at, a.label, self._colour(a.kind), boxes, size=size)
 
     def _place_labels(self) -> None:
         if self.pitch < 1.5:
@@ -343,23 +373,25 @@ class Drawing:
                 boxes = label.boxes(*extent(text, label.mono, False, label.size)) if text else []
                 box = self.placer.place(boxes, label.limit, self._home(label.lane))
                 if box is not None:
-                    ground = self._ground(box)
-                    self.page.text(box, text, label.colour, mono=label.mono, size=label.size, ground=ground)
+                    # Over lines, but under what they end at: a label takes the head of no arrow.
+                    self._hide(box)
+                    self.page.text(box, text, label.colour, mono=label.mono, size=label.size)
                     break
 
-    def _ground(self, box: Box) -> str:
-        middle = (box[1] + box[3]) / 2
+    def _hide(self, box: Box) -> None:
+        """Fade what lies under a label, row by row, so each row keeps its colour."""
         for k, (low, high) in enumerate(self.rows.band.values()):
-            if low <= middle < high:
-                return self.theme.page if k % 2 else self.theme.band
-        return self.theme.page
+            low, high = max(low, box[1]), min(high, box[3])
+            if low < high:
+                ground = self.theme.page if k % 2 else self.theme.band
+                self.page.polygons([rectangle(box[0], low, box[2], high)], ground + "d1", 3.2)
 
     def _home(self, lane: LaneKey | None) -> Box:
         """Where a label may stand: beside the names of the rows, and in its own row if that can hold it."""
         low, high = 0.0, self.height - (self.header - 14 if self.overview else 0.0)
         if lane is not None and self.row >= 36:
             low, high = self.rows.band[lane]
-        return LEFT - 6, low, self.width - 4, high
+        return LEFT - 6, low, self.right, high
 
 
 def _head(tail: Point, tip: Point, size: float) -> tuple[list[Point], Point]:

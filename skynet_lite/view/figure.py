@@ -35,6 +35,7 @@ except ImportError as e:  # pragma: no cover  # tested in a process of its own
     ) from None
 
 SIZE, SMALL, TITLE = 8.5, 7.5, 12.0
+_COLUMN = 900  # pixels that a notebook has for an output
 _SANS, _MONO = "DejaVu Sans", "DejaVu Sans Mono"  # they come with matplotlib: the same everywhere
 _WIDER = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
@@ -126,7 +127,8 @@ class Timeline(Figure):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         width, height = self.get_size_inches()
         data = {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": self.summary}
-        shown = {"alt": self.alt, "width": round(width * 80), "height": round(height * 80)}
+        scale = 80 * max(1.0, min(1.2, _COLUMN / 80 / width))  # a small one is shown as wide as there is room
+        shown = {"alt": self.alt, "width": round(width * scale), "height": round(height * scale)}
         return data, {"image/png": shown}
 
 
@@ -240,10 +242,9 @@ class Page:
 
     def text(
         self, box: Box, text: str, colour: str, *, mono: bool = False, bold: bool = False, size: float = SIZE,
-        ground: str | None = None, align: str = "center",
+        align: str = "center",
     ) -> None:  # fmt: skip
         """Text within its box, which is a little wider than the text: in its middle, or at one side."""
-        patch = {"facecolor": ground, "edgecolor": "none", "pad": 0.4, "alpha": 0.82} if ground else None
         x = {"left": box[0], "right": box[2], "center": (box[0] + box[2]) / 2}[align]
         family, wider = _MONO if mono else _SANS, wider_font()
         plain = wider is None or all(ord(c) in _glyphs(family) for c in text if c != "\n")
@@ -251,8 +252,7 @@ class Page:
         families = (family, generic) if plain or wider is None else (family, wider, generic)
         self.axes.text(
             x, (box[1] + box[3]) / 2, text, color=colour, fontproperties=_font(families, bold, size),
-            ha=align, va="center", linespacing=1.05, parse_math=False, usetex=False, bbox=patch, zorder=6,
-            clip_on=False,
+            ha=align, va="center", linespacing=1.05, parse_math=False, usetex=False, zorder=6, clip_on=False,
         )  # fmt: skip
 
     def fixed(self, x: float, y: float, text: str, colour: str, align: str = "center", **style: Any) -> bool:

@@ -86,12 +86,15 @@ def under(x0: float, x1: float, y: float) -> Wishes:
     return boxes
 
 
-def beside(tail: Point, tip: Point) -> Wishes:
-    """On either side of a shaft, as near to its middle as can be."""
+def beside(tail: Point, tip: Point, own: list[tuple[float, float]] | None = None, only: bool = False) -> Wishes:
+    """On either side of a shaft, as near to its middle as can be.
+
+    First of all in the rows `own`, each from its lower to its upper edge; `only`: in no others.
+    """
 
     def boxes(width: float, height: float) -> list[Box]:
         found = []
-        for at in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.12, 0.88):
+        for at in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.12, 0.88, 0.06, 0.94):
             x = tail[0] + (tip[0] - tail[0]) * at
             y = tail[1] + (tip[1] - tail[1]) * at
             slope = abs(tip[0] - tail[0]) / (abs(tip[1] - tail[1]) + 0.01)
@@ -99,7 +102,10 @@ def beside(tail: Point, tip: Point) -> Wishes:
             right = (x + away, y - height / 2, x + away + width, y + height / 2)
             left = (x - away - width, y - height / 2, x - away, y + height / 2)
             found += [right, left]
-        return found
+        if own is None:
+            return found
+        at_home = [box for box in found if any(low <= box[1] and box[3] <= high for low, high in own)]
+        return at_home if only else [*at_home, *(box for box in found if box not in at_home)]
 
     return boxes
 

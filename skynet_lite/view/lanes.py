@@ -1,7 +1,7 @@
 """Who has a lane in a picture, and in which order.
 
 One idea: the world comes first (clients, socket server, timer), then service after
-service as they appear, each with its mailbox and its coroutines, or folded into one.
+service as they are born, each with its mailbox and its coroutines, or folded into one.
 Of several nodes each has its own world; that of an upper one stands below its services.
 """
 
@@ -63,7 +63,7 @@ def lanes(
     seen: Iterable[LaneKey], clients: Collection[str], titles: dict[str, str], roles: dict[LaneKey, str],
     nodes: Sequence[str] = ("",),
 ) -> list[Lane]:  # fmt: skip
-    """The lanes of whatever is to be seen, which is given in the order of its appearance.
+    """The lanes of whatever is to be seen, which is given in the order of its birth.
 
     `titles`: what is said of each service; others have no lane. `roles`: what each coroutine was made for.
     """

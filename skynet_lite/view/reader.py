@@ -32,7 +32,7 @@ class Stretch:
     lane: LaneKey
     start: int | None
     stop: int | None
-    kind: str  # run, parked, pool, made, queued, work, pending; beside those of a coroutine: tag
+    kind: str  # run, parked, due, pool, queued, work, pending; beside those of a coroutine: tag
     label: str = ""
     short: str = ""
 
@@ -89,6 +89,10 @@ class Reader:
         self._yielded: dict[str, tuple[int, str]] = {}  # service → its last yield and who
         self._running: dict[str, str] = {}
         self._forks: dict[LaneKey, tuple[int, LaneKey]] = {}
+        self._parked: dict[tuple[str, int], Stretch] = {}  # service, session → the wait for it
+        self._come: set[tuple[str, int]] = set()  # service, session: responses and errors that nobody has taken yet
+        self._woken: dict[LaneKey, int] = {}  # how many of its wakeups are in wakeup_queue, to be taken while it sleeps
+        self._skipped = {e["cause"] for e in self.events if e["e"] == "wakeup_skip" and "cause" in e}
         self._queued: dict[int, tuple[LaneKey, int]] = {}  # push into the error queue → where it came from
         # Of a real skynet nobody tells when a timer fires: it has when its message is taken.
         fires = ("timer_fired", "message") if trace.foreign else ("timer_fired",)
@@ -119,14 +123,20 @@ class Reader:
         self._queues[service] = {n: list(queue) for n, queue in tables.get("queue", {}).items()}
         sleeping = tables.get("sleep_session", {})
         calls = tables.get("watching_session", {})
+        for message in map(str.split, tables.get("mailbox", ())):
+            if message[0] in ("response", "error"):
+                self._come.add((service, int(message[1])))
+        for co in tables.get("wakeup_queue", ()):
+            self._woken[service, co] = self._woken.get((service, co), 0) + 1
         for session, co in tables.get("session_id_coroutine", {}).items():
             if session in calls:
                 self._sent[service, session] = calls[session]
             if co != "BREAK":
                 what = "SLEEP" if co in sleeping else "CALL" if session in calls else ""
-                self._enter(
-                    (service, co), "parked", at, self._waits(service, co, what, session), (places or {}).get(co)
-                )
+                words = self._waits(service, co, what, session)
+                self._park((service, co), session, at, words, (places or {}).get(co))
+        for co in tables.get("fork_queue", ()):
+            self._enter((service, co), "due", at, "fork_queue")
         for co, tag in tables.get("session_coroutine_tracetag", {}).items():
             self._tag((service, co), at, tag)
         for co in tables.get("coroutine_pool", ()):
@@ -154,7 +164,28 @@ class Reader:
 
     def _leave(self, key: LaneKey, at: int | None) -> None:
         if key in self._open:
-            self.stretches.append(replace(self._open.pop(key), stop=at))
+            done = replace(self._open.pop(key), stop=at)
+            if done.start is None or done.start != at:
+                self.stretches.append(done)
+
+    def _park(self, key: LaneKey, session: int, at: int | None, label: str, place: str | None = None) -> None:
+        """It waits for `session`; if that has come already, or a wakeup has, only for its turn."""
+        if (key[0], session) in self._come or self._woken.get(key):
+            self._enter(key, "due", at, "wakeup_queue" if self._woken.get(key) else word("fig.legend.queued"))
+        else:
+            self._enter(key, "parked", at, label, place)
+            self._parked[key[0], session] = self._open[key]
+
+    def _due(self, wait: Stretch | None, at: int, queue: str) -> None:
+        """A wait is over, if it is not over already: it is its turn in this queue that the coroutine waits for now."""
+        if wait is not None and wait.kind == "parked" and self._open.get(wait.lane) is wait:
+            self._enter(wait.lane, "due", at, queue)
+
+    def _comes(self, service: str, at: int, e: Event) -> None:
+        """A message lies in a mailbox: a response, or an error, makes somebody due."""
+        if e["ptype"] in ("response", "error"):
+            self._come.add((service, e["session"]))
+            self._due(self._parked.pop((service, e["session"]), None), at, word("fig.legend.queued"))
 
     def _tag(self, key: LaneKey, at: int | None, tag: str | None) -> None:
         if key in self._tags:
@@ -192,6 +223,7 @@ class Reader:
 
     def on_message(self, i: int, e: Event, service: str) -> None:
         self._message[service] = i
+        self._come.discard((service, e.get("session", 0)))
         key = self._lane(service, None)
         if "cause" in e and node_of(self.events[e["cause"]]) != node_of(e):
             self._wire(e["cause"], key, i)
@@ -208,7 +240,8 @@ class Reader:
         if e["how"] == "new":
             start = e["for"] == "timeout" and e["co"] == "co1" and e["in"] == "main"
             self.roles[key] = word("fig.start") if start else form(f"fig.made.{e['for']}", e["for"])
-        self._enter(key, "made", i)
+        if e["for"] != "message":  # whose handler is resumed at once
+            self._enter(key, "due", i, "fork_queue" if e["for"] == "fork" else "")
         if e["for"] in ("request", "other"):
             self._askers.add(key)
         if e["for"] == "fork":
@@ -226,6 +259,7 @@ class Reader:
                 if since is not None and e["args"] != [True]:
                     label = handler_words(self.events[since])
             case "dispatch_wakeup":
+                self._woken[key] = self._woken.get(key, 1) - 1
                 # Queued by wakeup, whose arrow is drawn there; what runs it is the suspend of whoever yielded last.
                 since, who = self._yielded.get(service, (None, ""))
                 source = self._lane(service, who)
@@ -254,10 +288,10 @@ class Reader:
     def on_yield(self, i: int, e: Event, service: str) -> None:
         key, what = self._stops(i, e, service), command(e)
         if what in ("SLEEP", "CALL"):
-            self._enter(key, "parked", i, self._waits(service, e["co"], what, e["session"]), e.get("at"))
+            self._park(key, e["session"], i, self._waits(service, e["co"], what, e["session"]), e.get("at"))
             self._mark(key, i, "yield", f'yield "{e["command"]}", {e["session"]}')
         elif what is None:
-            self._enter(key, "made", i)
+            self._enter(key, "due", i, "fork_queue" if key in self._forks else "")
             self._mark(key, i, "yield")
         else:
             if what == "EXIT":
@@ -265,19 +299,25 @@ class Reader:
             elif what in ("SUSPEND", "OTHER"):
                 self._enter(key, "parked", i, word("fig.answers"))
             elif what != "QUIT":
-                self._enter(key, "made", i)  # suspend answers for it, and resumes it at once
+                self._enter(key, "due", i)  # suspend answers for it, and resumes it at once
             self._mark(key, i, "yield", f'yield "{e["command"]}"')
 
     def on_wakeup(self, i: int, e: Event, service: str) -> None:
         waker = self._lane(service, e["in"])
         if e["queued"] and e["co"]:
+            key = self._lane(service, e["co"])
+            self._woken[key] = self._woken.get(key, 0) + (i not in self._skipped)
+            self._due(self._open.get(key), i, "wakeup_queue")
             self._mark(waker, i, "wakeup")
-            self._arrow(waker, i, self._lane(service, e["co"]), i, "wakeup", "wakeup →\nwakeup_queue")
+            self._arrow(waker, i, key, i, "wakeup", "wakeup →\nwakeup_queue")
         else:
             self._mark(waker, i, "skip", word("fig.not_sleeping", co=e["co"] or "?"))
 
     def on_wakeup_skip(self, i: int, e: Event, service: str) -> None:
-        self._mark(self._lane(service, e["co"]), i, "skip", word("fig.no_more"))
+        key = self._lane(service, e["co"])
+        if "cause" not in e:  # in a recording of the real skynet
+            self._woken[key] = self._woken.get(key, 1) - 1
+        self._mark(key, i, "skip", word("fig.no_more"))
 
     def on_mark(self, i: int, e: Event, service: str) -> None:
         if service in self.shown and ("service" in e or e.get("co") not in (None, "main")):
@@ -306,16 +346,18 @@ class Reader:
         if message is not None and message.get("service") in self.shown:
             # A recording of the real skynet: nobody noted the push, but it is what a send does.
             key = self._lane(message["service"], None)
+            self._comes(message["service"], i, message)
             self._mark(key, i, "push")
             self._arrow(*self._sender(i, e), key, i, "send", push_words(message, message))
 
     def on_table(self, i: int, e: Event, service: str) -> None:
         if e["table"] == "session_id_coroutine" and e["op"] == "set":
             key = self._lane(service, e.get("co"))
-            if key in self._open and self._open[key].kind == "made":
+            if key in self._open and self._open[key].kind == "due":
                 since, ticks = self._open.pop(key).start, self._ticks.get((service, e["session"]))
                 words = word("fig.answers" if key in self._askers else "fig.timer.of", session=e["session"])
-                self._enter(key, "parked", since, word("fig.and", a=words, b=count(ticks, "tick")) if ticks else words)
+                words = word("fig.and", a=words, b=count(ticks, "tick")) if ticks else words
+                self._park(key, e["session"], since, words)
         elif e["table"] == "socket_pool":
             self._pools.setdefault(service, {})[e["session"]] = e.get("value", "")
         elif e["table"] == "queue":
@@ -330,6 +372,7 @@ class Reader:
             working = self._working(service)
             since = self._message.get(service) if working[1] == MAILBOX else i
             self._queued[i] = (working, i if since is None else since)
+            self._due(self._parked.get((service, e["session"])), i, "error_queue")
 
     def on_exit(self, i: int, e: Event, service: str) -> None:
         for key in [key for key, open_ in self._open.items() if key[0] == service and open_.kind != "run"]:
@@ -354,6 +397,7 @@ class Reader:
         by = self.events[cause] if cause >= 0 else {"e": ""}
         from_here = by.get("service", "") in self.shown
         words, label = push_words(e, self._brought.get(i)), ""
+        self._comes(service, i, e)
         match by["e"]:
             case "command" | "ready" if from_here:
                 self.stretches.append(Stretch((home(service), SOCKET), cause, i, "work"))

@@ -140,11 +140,12 @@ class Story:
         for m in self.marks:
             see(m.lane, m.at)
         for a in self.arrows:
-            see(a.source, a.since)
+            if a.since >= self.window.start:  # else it is not drawn, and its source may have nothing else to show
+                see(a.source, a.since)
             see(a.target, a.at)
         for s in self.stretches:
             # A pooled coroutine that nobody takes again says nothing.
-            if s.kind in ("run", "parked", "made") and s.lane not in seen:
+            if s.kind in ("run", "parked", "due") and s.lane not in seen:
                 see(s.lane, self.window.start if s.start is None else s.start)
         return seen
 
@@ -159,7 +160,9 @@ class Story:
         kept = fitting(wanted, {m.lane for m in self.marks}, limit)
         left_out = set(coroutines) - kept
         titles = {service: self._title(service) for service in self.shown}
-        shown = [key for key in keys if key not in left_out]
+        # In the order of their birth, so two parts of one run have their lanes in the same order.
+        services = {service: n for (service, _), n in reversed(reader.order.items())}
+        shown = sorted(seen.keys() - left_out, key=lambda key: (services.get(key[0], 0), reader.order.get(key, 0), key))
         return lanes(shown, reader.clients, titles, reader.roles, self.nodes or ("",)), len(wanted) - len(kept)
 
     def _title(self, service: str) -> str:

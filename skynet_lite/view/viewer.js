@@ -864,10 +864,11 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
       }
       else if (kind === "work") out.push(`<rect x="${x0}" y="${m - 3}" width="${Math.max(1, x1 - x0 - 8)}" height="6" fill="var(--socket)"/>`);
       else {
-        const style = {parked: ["var(--faint)", 1.2, "4 3"], queued: ["var(--socket)", 1.6, ""], pending: ["var(--rule)", 1, ""]}[kind];
-        path(`M${x0} ${m}H${x1}`, ...(style ?? ["var(--rule)", 1.4, "1 3"]));
-        if (label && (kind === "parked" || kind === "pool") && x1 - x0 > 30)
-          labels.push([kind === "parked" ? 5 : 1, label, "faint", [[(x0 + x1) / 2, m - 7], [(x0 + x1) / 2, m + 9]], x1 - x0 - 16]);
+        const style = {parked: ["var(--faint)", 1.2, "4 3"], due: ["var(--wakeup)", 2, ""], queued: ["var(--socket)", 1.6, ""], pending: ["var(--rule)", 1, ""]}[kind];
+        path(`M${x0} ${m}H${x1}`, ...(style ?? ["var(--faint)", 1.2, "1 3.5"]));
+        if (label && ["parked", "due", "pool"].includes(kind) && x1 - x0 > 30)
+          labels.push([{parked: 5, due: 4}[kind] ?? 1, label, "faint", [[(x0 + x1) / 2, m - 7], [(x0 + x1) / 2, m + 9]], x1 - x0 - 16,
+            kind === "due" ? "var(--wakeup)" : undefined]);
       }
     }
     const colours = {dispatch_wakeup: "var(--resume)", wakeup: "var(--wakeup)", failed: "var(--stop)", wire: "var(--socket)"};

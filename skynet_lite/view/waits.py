@@ -10,16 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 
 from ..trace.language import speaking
 from .figure import DARK, LIGHT, SMALL, Page, Timeline, clean, extent, legible
 from .forms import word
-from .labels import Box, Point
+from .labels import Point, along, beside
 
 if TYPE_CHECKING:
     from ..trace.waits import Wait, Waits, Who
 
-_WIDTH, _HEIGHT, _GAP, _ROW = 132.0, 34.0, 104.0, 58.0
+_WIDTH, _HEIGHT, _GAP, _ROW, _BELOW = 132.0, 34.0, 116.0, 58.0, 24.0
 Node = tuple[str, str]
 """The two lines of a box."""
 
@@ -150,30 +151,31 @@ def _leads(follows: dict[Node, Node], start: Node, goal: Node) -> bool:
 def _arrow(page: Page, start: Point, stop: Point, label: str, colour: str, line: str = "-") -> None:
     """From the right side of one box to the left of the next; backwards, in a circle, below both."""
     if stop[0] <= start[0]:
-        tail, tip = (start[0] + _WIDTH / 2, start[1]), (stop[0] + _WIDTH / 2, stop[1])
-        across = abs(tail[0] - tip[0])
-        bow = min(0.25, 2 * (_ROW - 10) / (across + 1))  # as deep as the room below
-        bend = f"arc3,rad={-bow}" if across else "arc3,rad=-0.6"
-        spots = [((tail[0] + tip[0]) / 2, min(tail[1], tip[1]) - max(10.0, across * bow / 2))]
+        # To itself it needs two ends.
+        apart = 0.0 if stop[0] < start[0] else 24.0
+        tail, tip = (start[0] + _WIDTH / 2 + apart, start[1]), (stop[0] + _WIDTH / 2 - apart, stop[1])
+        low, bend = min(tail[1], tip[1]) - _BELOW, 8.0
+        points = [
+            tail, (tail[0], low + bend), (tail[0], low), (tail[0] - bend, low),
+            (tip[0] + bend, low), (tip[0], low), (tip[0], low + bend), tip,
+        ]  # fmt: skip
+        corner = [Path.LINETO, Path.CURVE3, Path.CURVE3]
+        path = Path(points, [Path.MOVETO, *corner, *corner, Path.LINETO])
+        wishes = along(tip[0], tail[0], low, bend)
+        page.placer.avoid_line(tip[0], low, tail[0], low, 1000)
     else:
         tail, tip = (start[0] + _WIDTH + 2, start[1] + _HEIGHT / 2), (stop[0] - 2, stop[1] + _HEIGHT / 2)
-        bend = "arc3"
-        gap = min(1.0, _GAP / (tip[0] - tail[0]))  # in the first gap, where no two arrows cross
-        spots = [
-            (tail[0] + (tip[0] - tail[0]) * gap * part, tail[1] + (tip[1] - tail[1]) * gap * part)
-            for part in (0.45, 0.3, 0.6, 0.75)
-        ]
+        path = Path([tail, tip])
+        # In the first gap, where no two arrows cross.
+        part = min(1.0, _GAP / (tip[0] - tail[0]))
+        end = (tail[0] + (tip[0] - tail[0]) * part, tail[1] + (tip[1] - tail[1]) * part)
+        wishes = along(tail[0], end[0], tail[1], 2.0) if tail[1] == tip[1] else beside(tail, end)
+        page.placer.avoid_line(*tail, *tip, 1000)
     page.axes.add_patch(
-        FancyArrowPatch(
-            tail, tip, connectionstyle=bend, arrowstyle="-|>", mutation_scale=10, color=colour, linewidth=1.1,
-            shrinkA=0, shrinkB=0, linestyle=line,
-        )
-    )  # fmt: skip
-    texts = dict.fromkeys((label, label.split("\n")[0]))  # with the line of code, if there is room
-    for text in texts:
-        width, height = extent(text, size=SMALL)
-        boxes: list[Box] = [(x - width / 2, y - height / 2, x + width / 2, y + height / 2) for x, y in spots]
-        box = page.placer.place(boxes, 100, (0, 0, page.width, page.height))
+        FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=10, color=colour, linewidth=1.1, linestyle=line)
+    )
+    for text in dict.fromkeys((label, label.split("\n")[0])):  # with the line of code, if there is room
+        box = page.placer.place(wishes(*extent(text, size=SMALL)), 100, (0, 0, page.width, page.height))
         if box is not None:
-            page.text(box, text, colour, size=SMALL, ground=page.theme.page)
+            page.text(box, text, colour, size=SMALL)
             return
