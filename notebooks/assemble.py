@@ -55,7 +55,7 @@ RULES_ZH = {  # each with the digest of the English
     9: ("6534d6b2b7f335b2", "协程被恢复时，会得知是哪个 session 结束了它的等待。"),
     10: (
         "16fb4ce01549f30a",
-        "`socket.listen` 要等 CONNECT 消息，返回编号、地址和端口；`socket.start` 再等第二个 CONNECT。",
+        "`socket.listen` 要等 CONNECT 消息，返回 id、地址和端口；`socket.start` 再等第二个 CONNECT。",
     ),
     11: ("9c63b5eafd377aba", "网络线程已经丢弃的 socket，再去关闭也不会有 CLOSE 消息。"),
     12: ("ec7ea3630f0fddec", "超过限额的 socket 会被关闭，但已经收到的数据仍可读出。"),

@@ -194,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--doctor", action="store_true", help="tell whether the set-up is complete, and what mends it")
     sub.add_argument("--student", metavar="FOLDER", help="write the notebooks there without solutions and outputs")
     sub.add_argument("--dir", metavar="FOLDER", help="copy the notebooks there, and open the copies")
+    sub.add_argument("--lang", choices=("en", "zh"), help="English or Chinese notebooks (default: as the system)")
     sub.add_argument("--port", metavar="N", type=int, default=0, help="the port to use instead of a free one")
     return parser
 
@@ -401,7 +402,7 @@ def learn(options: argparse.Namespace) -> int:
         return learn.check()
     if options.student is not None:
         return learn.student_copies(options.student)
-    return learn.open_course(options.dir, options.port, options.browser)
+    return learn.open_course(options.dir, options.port, options.browser, options.lang)
 
 
 def probe(folder: str) -> int:

@@ -11,7 +11,7 @@ TERMS = frozenset(
     "ACCEPT BREAK CALL CLOSE CONNECT DATA ERROR EXIT KILL QUIT RESPONSE RETURN SLEEP SUSPEND UDP WARNING RST False "
     "True None finally "
     "co_create coroutine_pool dead_service dispatch_error_queue dispatch_wakeup error error_queue fork fork_queue "
-    "raw_dispatch_message session_id_coroutine session_response sleep_session socket_pool socket_server suspend "
+    "raw_dispatch_message session_id_coroutine session session_response sleep_session socket_pool suspend "
     "wakeup wakeup_queue watching_session skynet socket_message resume response driver request main lua launch system "
     "socket tick token epoll yield ms".split()
 )

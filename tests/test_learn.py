@@ -22,6 +22,7 @@ import pytest
 from nbclient import NotebookClient
 
 from skynet_lite import __version__
+from skynet_lite.cli import main
 from skynet_lite.course import learn
 
 ROOT = Path(__file__).parent.parent
@@ -238,7 +239,8 @@ def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
         [sys.executable, "-m", "skynet_lite", "learn", "--no-browser"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "PYTHONPATH": str(site), "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-             "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "JUPYTER_DATA_DIR": str(tmp_path / "data")},
+             "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+             "LC_ALL": "C.UTF-8"},
     )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -257,6 +259,36 @@ def test_the_course_opens_in_jupyterlab(site: Path, tmp_path: Path) -> None:
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("lang", "variables", "first", "said"),
+    [
+        (None, {}, "index.ipynb", ""),
+        (None, {"LANG": "de_DE.UTF-8"}, "index.ipynb", ""),
+        (None, {"LANG": "zh_CN.UTF-8"}, "zh/index.ipynb", "中文版（因 LANG 是 zh_CN.UTF-8）；英文版用 --lang en\n"),
+        (None, {"LANG": "en_GB.UTF-8", "LC_MESSAGES": "zh_TW.Big5", "LC_ALL": ""}, "zh/index.ipynb",
+         "中文版（因 LC_MESSAGES 是 zh_TW.Big5）；英文版用 --lang en\n"),
+        (None, {"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "index.ipynb", ""),
+        ("en", {"LANG": "zh_CN.UTF-8"}, "index.ipynb", ""),
+        ("zh", {"LANG": "en_GB.UTF-8"}, "zh/index.ipynb", ""),
+    ],
+)  # fmt: skip
+def test_the_edition_follows_the_system_unless_it_is_named(
+    lang: str | None, variables: dict[str, str], first: str, said: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """LC_ALL before LC_MESSAGES before LANG, an empty one is none; what was not asked for is said, in one line."""
+    given: list[str] = []
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", given.extend)
+    monkeypatch.setattr(os, "environ", {**os.environ, "LC_ALL": "", "LC_MESSAGES": "", "LANG": "", **variables})
+    options = ["--no-browser", f"--dir={tmp_path}", *([f"--lang={lang}"] if lang else [])]
+    assert main(["learn", *options]) == 0
+    line, address = re.fullmatch(r"(.*?)the course: (\S+) .*\n", capsys.readouterr().out, re.DOTALL).groups()  # type: ignore[union-attr]
+    assert (line, f"/lab/tree/{first}?" in address) == (said, True)
+    assert f"--LabApp.default_url=/lab/tree/{first}" in given and (tmp_path / first).exists()
+    for encoding in ("utf-8", "gbk", "big5"):
+        assert said.encode(encoding).decode(encoding) == said
 
 
 def test_a_clone_called_as_git_calls_it_is_no_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,11 +135,11 @@ def test_the_tale_of_the_seed_in_chinese(tmp_path: Path) -> None:
     """socket.start, told again: parked, CONNECT, woken, queued, resumed."""
     told = Play("listen_start", tmp_path).trace.describe(lang="zh")
     tale = [
-        "把 socket 1 的 start 命令交给 socket_server。此刻还什么都没有发生。",
-        "执行 yield SLEEP，会话为 2：它挂起在 socket.start 里，直到 socket 1 唤醒它。",
-        "socket_server 把 socket 1 的 CONNECT 放进 A :00000008 的消息队列。",
+        "把 socket 1 的 start 命令交给 socket 线程。此刻还什么都没有发生。",
+        "执行 yield SLEEP，session 为 2：它挂起在 socket.start 里，直到 socket 1 唤醒它。",
+        "socket 线程把 socket 1 的 CONNECT 放进 A :00000008 的消息队列。",
         "raw_dispatch_message 把消息交给 co2 并恢复它运行。",
-        "co2 调用 wakeup(co1)：co1 正睡在会话 2 上，于是进入 wakeup_queue。它还没有运行；等 co2 让出之后，dispatch_wakeup 才会取出它。",
+        "co2 调用 wakeup(co1)：co1 正睡在 session 2 上，于是进入 wakeup_queue。它还没有运行；等 co2 让出之后，dispatch_wakeup 才会取出它。",
         "co2 执行 yield EXIT：它的任务完成了，回到 coroutine_pool。",
         'dispatch_wakeup 以 (False, "BREAK") 恢复 co1：它在 wakeup_queue 里排到了，它从 ',
     ]
@@ -156,7 +156,7 @@ def test_the_process_has_a_language_and_a_call_may_have_another(tmp_path: Path) 
         chinese = sentences(trace), describe(trace), payload(trace), str(trace.verdicts()), str(trace.waits(20))
         assert chinese[:3] == (sentences(trace, "zh"), describe(trace, lang="zh"), payload(trace, lang="zh"))
         assert (sentences(trace, "en"), describe(trace, lang="en"), payload(trace, lang="en")) == english[:3]
-        assert trace.text() == trace.text() and "会话" not in trace.text()
+        assert trace.text() == trace.text() and "消息队列" not in trace.text()
     finally:
         skynet_lite.language("en")
     assert all(a != b for a, b in zip(english[:3], chinese[:3], strict=True))

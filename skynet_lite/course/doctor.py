@@ -37,13 +37,12 @@ Probe = Callable[[], Iterable[Finding]]
 
 def doctor(probes: Iterable[Probe] | None = None) -> int:
     """Print the table, a line for each finding; 1 if something is missing that is needed."""
-    findings = []
+    missing = 0
     for probe in PROBES if probes is None else probes:
         for finding in probe():
-            findings.append(finding)
+            missing += finding.grade == "missing"
             remedy = f"  → {finding.remedy}" if finding.remedy else ""
             print(f"{finding.grade:8} {finding.name:24} {finding.found}{remedy}", flush=True)
-    missing = sum(finding.grade == "missing" for finding in findings)
     print(f"{missing} missing: the set-up is not complete" if missing else "nothing is missing: skynet-lite learn")
     return 1 if missing else 0
 
@@ -63,11 +62,8 @@ def needed() -> dict[str, str]:
         about, lines = metadata.metadata("skynet_lite"), metadata.requires("skynet_lite") or []
     except metadata.PackageNotFoundError:
         return {}
-    found = {"python": (about["Requires-Python"] or "").removeprefix(">=")}
-    for line in lines:
-        if bound := re.match(r"([\w.-]+)\s*>=\s*([\d.]+)", line):
-            found[bound[1]] = bound[2]
-    return found
+    bounds = filter(None, (re.match(r"([\w.-]+)\s*>=\s*([\d.]+)", line) for line in lines))
+    return {"python": (about["Requires-Python"] or "").removeprefix(">="), **{b[1]: b[2] for b in bounds}}
 
 
 def _judged(name: str, version: str, least: str, remedy: str, where: str = "") -> Finding:

@@ -37,8 +37,7 @@ class LearnError(SkynetError):
 
 def course() -> Path:
     """The folder of the notebooks as they came. Raises LearnError."""
-    spec = find_spec(COURSE)
-    installed = spec.submodule_search_locations if spec is not None else None
+    installed = getattr(find_spec(COURSE), "submodule_search_locations", None)
     for folder in (PACKAGE.parent / "notebooks", *map(Path, installed or ())):
         if numbered(folder):
             return folder
@@ -60,8 +59,7 @@ def numbered(folder: Path) -> list[Path]:
 def files(source: Path) -> list[Path]:
     """What readers of the course get: nothing that is hidden, or only makes it."""
     return [
-        file
-        for file in sorted(source.rglob("*"))
+        file for file in sorted(source.rglob("*"))
         if file.is_file() and file.suffix not in KEEPERS
         and not any(part.startswith((".", "__")) for part in file.relative_to(source).parts)
     ]  # fmt: skip
@@ -103,12 +101,19 @@ def student_copies(folder: str) -> int:
     def change(file: Path) -> bytes:
         if file.suffix != ".ipynb":
             return file.read_bytes()
-        text: str = nbformat.writes(student(nbformat.read(file, as_version=4)))
-        return text.encode() + b"\n"
+        return f"{nbformat.writes(student(nbformat.read(file, as_version=4)))}\n".encode()
 
     _laid_out(source, root, "another folder", change)
     print(f"{len(numbered(root))} notebooks without solutions are in {root}")
     return 0
+
+
+def edition() -> str:
+    """The edition in the language of the system. The Chinese one is chosen with a line that says why."""
+    name = next(filter(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG")), "LANG")  # POSIX: the first that is set holds
+    if chinese := os.environ.get(name, "").startswith("zh"):
+        print(f"中文版（因 {name} 是 {os.environ[name]}）；英文版用 --lang en")  # in Big5 and GBK, too
+    return "zh" if chinese else "en"
 
 
 def _laid_out(source: Path, root: Path, remedy: str, change: Callable[[Path], bytes] = Path.read_bytes) -> None:
@@ -121,8 +126,8 @@ def _laid_out(source: Path, root: Path, remedy: str, change: Callable[[Path], by
         print(f"kept as it is: {name} (delete it to get the course's own)")
 
 
-def open_course(folder: str | None, port: int, browser: bool) -> int:
-    """Open the course in JupyterLab, until Ctrl-C. Raises LearnError."""
+def open_course(folder: str | None, port: int, browser: bool, lang: str | None = None) -> int:
+    """Open the course in JupyterLab, until Ctrl-C. `lang`: en or zh; None is that of the system. Raises LearnError."""
     source = course()
     _need("jupyterlab")
     root = folder_of_reader(folder)
@@ -130,7 +135,7 @@ def open_course(folder: str | None, port: int, browser: bool) -> int:
         _laid_out(source, root, "another folder with --dir")
     port = _free_port(port)
     token = secrets.token_hex(16)
-    first = INDEX if (root / INDEX).exists() else numbered(root)[0].name
+    first = f"zh/{INDEX}" if (lang or edition()) == "zh" else INDEX
     print(f"the course: http://127.0.0.1:{port}/lab/tree/{first}?token={token}   (Ctrl-C twice ends it)", flush=True)
     options = [
         f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
@@ -140,9 +145,8 @@ def open_course(folder: str | None, port: int, browser: bool) -> int:
     ]  # fmt: skip
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")  # containers; Jupyter listens on 127.0.0.1 only, and wants the token
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
-        [str(LAB), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    )
+    theirs = filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join([str(LAB), *theirs])
     from jupyterlab.labapp import LabApp
 
     LabApp.launch_instance(options)
@@ -196,5 +200,4 @@ def _free_port(wanted: int) -> int:
             s.bind(("127.0.0.1", wanted))
         except (OSError, OverflowError) as e:
             raise LearnError(f"cannot use port {wanted}: {e}; leave --port out to get a free one") from e
-        port: int = s.getsockname()[1]
-        return port
+        return int(s.getsockname()[1])

@@ -128,7 +128,7 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
         with speaking(self._lang):
             names = ", ".join(row["name"] for row in rows)
             text = say(f"a dashboard, live while the node runs: {names}", f"运行面板，节点运行时实时刷新：{names}")
-            note = say("live while the node and its notebook run", "节点和笔记本运行时实时刷新")
+            note = say("live while the node and its notebook run", "节点和 notebook 运行时实时刷新")
         cells = "".join(f"<tr><td>{row['address']}</td><td>{escape(row['name'])}</td></tr>" for row in rows)
         table = f"<table>{cells}</table><p>{note}</p>"
         return {**(data or {}), "text/plain": text, "text/html": table}, metadata
