@@ -148,7 +148,7 @@ def where(*names: str) -> Map:
     summary = say(f"map of a node: {here or 'all of it'}", f"节点的地图：{here or '全部'}")
     alt = say(
         f"The map of a node{here and f'; you are here: {here}'}. What goes where: {ways}.",
-        f"节点的地图{here and f'，你在这里：{here}'}。什么去哪里：{ways}。",
+        f"节点的地图{here and f'，你在这里：{here}'}。箭头：{ways}。",
     )
     return Map(names, _svg(summary, alt, *names), alt, summary)
 
