@@ -17,6 +17,7 @@ from typing import Any
 from ..node.node import Node
 from ..trace import Trace
 from .learn import course
+from .where import where as where
 
 HOME = Path(__file__).parent.parent
 ANCHOR = re.compile(r"DOC: ([\w-]+\w)")
