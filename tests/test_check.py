@@ -57,7 +57,7 @@ def test_the_solution_is_right_and_no_answer_is_neither(path: Path) -> None:
     for cell in nbformat.read(path, as_version=4).cells:
         printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
         if "solution" in cell.metadata.get("tags", []) and "check(" in cell.source:
-            assert re.search(r"^\d\d\.\d · (right|正确): ", printed, re.MULTILINE), printed
+            assert re.search(r"^\d\d\.\d · (right: |正确：)", printed, re.MULTILINE), printed
             assert "not yet" not in printed and "还不对" not in printed
         if "exercise" in cell.metadata.get("tags", []):
             assert "waits for your answer" in printed or "请把省略号换成你的答案" in printed

@@ -98,7 +98,7 @@ def check(number: str, answer: Any = ...) -> None:
         print(tell(hint("waits", number=number)))
         return
     right, text = judge(number, answer)
-    print(f"{number} · {tell('is-right' if right else 'not-yet')}: {text}")
+    print(f"{number} · {tell('is-right' if right else 'not-yet')}{text}")
 
 
 def _stumbled(answer: Any, e: Exception) -> Hint:
