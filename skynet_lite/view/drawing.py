@@ -349,7 +349,7 @@ class Drawing:
             "yield": (8, t.stop, SMALL), "error": (9, t.failed, SMALL), "resume": (3, t.ink, SMALL),
             "mark": (9, t.ink, SMALL), "state": (6, t.faint, SMALL), "skip": (7, t.wakeup, SMALL),
         }.get(m.kind, (6, t.ink, SIZE))  # fmt: skip
-        shifts = (0.55, 0.3, 0.0, -0.55) if m.kind == "resume" else (0.0, 0.45, -0.45, 0.25, -0.25, 0.55, -0.55)
+        shifts = (0.55, 0.3, 0.0) if m.kind == "resume" else (0.0, 0.45, -0.45, 0.25, -0.25, 0.55, -0.55)
         text = m.label.replace("\n", " ")
         boxes = around(x, heights, shifts)
         self._want(weight, m.at, text, colour, boxes, mono=m.kind == "yield", size=size, lane=m.lane)
