@@ -881,9 +881,12 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
       out.push(`<path d="M${x1} ${y1}L${side(0.38)}L${side(-0.38)}Z" fill="${colour}"/>`);
       if (label) {
         const text = label.replace("\n", " "), spots = [];
-        for (const t of [0.5, 0.35, 0.65, 0.2, 0.8]) for (const dx of [1, -1])
+        for (const t of [0.5, 0.35, 0.65, 0.2, 0.8, 0.1, 0.9]) for (const dx of [1, -1])
           spots.push([x0 + (x1 - x0) * t, y0 + (y1 - y0) * t + 4, dx]);
-        labels.push([kind === "wakeup" || kind === "dispatch_wakeup" ? 8 : kind === "dispatch" ? 4 : 7, text, "", spots, 0, colour]);
+        // In the lanes of its ends first: in others it would say something of somebody else.
+        const away = ([, py]) => Math.min(Math.abs(py - 4 - y(a)), Math.abs(py - 4 - y(b))) > ROW / 2 - 3;
+        const own = spots.filter((p) => !away(p)), places = kind === "dispatch" ? own : [...own, ...spots.filter(away)];
+        labels.push([kind === "wakeup" || kind === "dispatch_wakeup" ? 8 : kind === "dispatch" ? 4 : 7, text, "", places, 0, colour]);
       }
     }
     for (const [lane, at, kind, label] of found.marks) {
