@@ -85,10 +85,10 @@ YET: dict[str, int] = {
     "service": 2343,
     "contrib": 1771,
     "tell": 914,
-    "view": 3395,
+    "view": 3482,
     "check": 2701,
     "the runtime": 11097,
-    "the tools": 2259,
+    "the tools": 2504,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it
