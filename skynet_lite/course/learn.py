@@ -167,7 +167,8 @@ def check() -> int:
     print(f"running {first.name} ...", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            execute(notebook, folder, timeout=CELL_SECONDS, kernel_name="python3")
+            quiet = ["--log-level=ERROR"]  # ipykernel warns of TCP, although it stays on this machine
+            execute(notebook, folder, timeout=CELL_SECONDS, extra_arguments=quiet)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as e:
             print(f"{first.name} failed: {e}")
             return 1
