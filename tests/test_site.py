@@ -150,7 +150,7 @@ def test_every_stored_stepper_has_kept_its_data() -> None:
     shown = {}
     for p in NOTEBOOKS:
         outputs = [o for cell in nbformat.read(p, as_version=4).cells for o in cell.get("outputs", [])]
-        n = sum(str(o.get("data", {}).get("text/plain", "")).startswith(("stepper", "步进器")) for o in outputs)
+        n = sum(str(o.get("data", {}).get("text/plain", "")).startswith(("stepper", "单步查看器")) for o in outputs)
         if n:
             shown[p.relative_to(ROOT / "notebooks").with_suffix("").as_posix()] = n
     assert shown and {name: len(kept) for name, kept in steppers().items()} == shown
