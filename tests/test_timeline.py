@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
@@ -258,21 +258,14 @@ def lane_of(trace: Trace, co: str) -> list[tuple[str, str, str]]:
     return [(s.kind, said(s.start), said(s.stop)) for s in sorted(found, key=lambda s: s.start or 0)]
 
 
+def forked(*functions: Callable[[], Any]) -> Trace:
+    """A service whose start function forks these."""
+    return run(lambda: [skynet.fork(function) for function in functions])
+
+
 def test_who_is_woken_is_queued_and_runs_later() -> None:
     """`wakeup` does not resume: from there to its turn the lane says *queued to run*, and so it does after a fork."""
-
-    def sleeper() -> None:
-        skynet.wait("token")
-
-    def waker() -> None:
-        skynet.wakeup("token")
-        skynet.wakeup("nobody's")
-
-    def main() -> None:
-        skynet.fork(sleeper)
-        skynet.fork(waker)
-
-    trace = run(main)
+    trace = forked(lambda: skynet.wait("token"), lambda: (skynet.wakeup("token"), skynet.wakeup("nobody's")))
     assert lane_of(trace, "co2") == [
         ("due", "co_create", "resume fork"),
         ("run", "resume fork", "yield"),
@@ -291,20 +284,11 @@ def test_who_is_woken_is_queued_and_runs_later() -> None:
 @pytest.mark.parametrize(("token", "again"), [("first", "due"), ("second", "parked")])
 def test_who_is_woken_twice_is_queued_as_soon_as_it_sleeps_again(token: str, again: str) -> None:
     """The second entry is still in wakeup_queue. If it is that of this sleep, the sleep is none."""
-
-    def sleeper() -> None:
-        skynet.wait("first")
-        skynet.wait(token)
-
-    def waker() -> None:
-        skynet.wakeup("first")
-        skynet.wakeup("first")
-
-    def main() -> None:
-        skynet.fork(sleeper)
-        skynet.fork(waker)
-
-    kinds = [kind for kind, _, _ in lane_of(run(main), "co2")]
+    twice = forked(
+        lambda: (skynet.wait("first"), skynet.wait(token)),
+        lambda: (skynet.wakeup("first"), skynet.wakeup("first")),
+    )
+    kinds = [kind for kind, _, _ in lane_of(twice, "co2")]
     assert kinds[:6] == ["due", "run", "parked", "due", "run", again]
 
 
