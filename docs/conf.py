@@ -69,12 +69,21 @@ var splitQuery = (query) =>
 
 
 def docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are plain text with `code` in it: as reStructuredText, nothing else of them is markup."""
+    """Docstrings are plain text with `code` in it: as reStructuredText, nothing else of them is markup.
+
+    An indented paragraph is a piece of code, or a table in columns; its lines stay as they are.
+    """
     text = re.sub(r"^( +\d)  (?=\S)", r"\1. ", "\n".join(lines), flags=re.MULTILINE)  # steps that are numbered
-    parts = re.split(r"(`[^`\n]+`)", text)
-    for k, part in enumerate(parts):
-        parts[k] = f"`{part}`" if k % 2 else re.sub(r"([*|\\])|(?<=\w)_(?!\w)", r"\\\g<0>", part)
-    lines[:] = "".join(parts).splitlines()
+    found = []
+    for block in text.split("\n\n"):
+        if all(line.startswith("    ") for line in block.splitlines()) and not re.match(r" +(\d\.|[-*]) ", block):
+            found.append(f"::\n\n{block}" if block.strip() else block)
+            continue
+        parts = re.split(r"(`[^`\n]+`)", block)
+        for k, part in enumerate(parts):
+            parts[k] = f"`{part}`" if k % 2 else re.sub(r"([*|\\])|(?<=\w)_(?!\w)", r"\\\g<0>", part)
+        found.append("".join(parts))
+    lines[:] = "\n\n".join(found).splitlines()
 
 
 def tongue(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
