@@ -76,10 +76,10 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3403,
+    "core": 3425,
     "skynet": 3897,
     "trace": 4529,
-    "drive": 1820,
+    "drive": 1828,
     "lualib": 3798,
     "node": 1977,
     "service": 2343,
@@ -87,7 +87,7 @@ YET: dict[str, int] = {
     "tell": 914,
     "view": 3482,
     "check": 2701,
-    "the runtime": 11097,
+    "the runtime": 11127,
     "the tools": 2505,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

@@ -14,6 +14,8 @@ import pytest
 from harness import LIMIT, in_thread, said
 
 from skynet_lite import ConfigError, Node, SkynetError, skynet
+from skynet_lite.core import locks, outside, server, socket_server
+from skynet_lite.drive import driver, loop, workers
 from skynet_lite.testing import NodeUnderTest
 
 
@@ -185,10 +187,10 @@ def test_asked_twice_it_ends_once(node: NodeUnderTest) -> None:
     assert said(node) == ["saved"]
 
 
-def saver() -> None:
+def saver(ticks: int = 20) -> None:
     @skynet.on_stop
     def _() -> None:
-        skynet.sleep(20)
+        skynet.sleep(ticks)
         skynet.error("saved")
 
 
@@ -243,6 +245,58 @@ def test_a_signal_handler_may_shut_down(thread: int, how: str) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert node.closed and node.shutdown() and said(node) == ["saved"]
+
+
+TRACED = {
+    module.__file__ for module in (driver, loop, workers, outside, locks, server, socket_server, threading)
+}  # fmt: skip
+
+
+def outside_services(frame: Any) -> bool:
+    while frame is not None and frame.f_code is not Node.run_forever.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+def driven_with_a_signal(thread: int, place: tuple[str, int] | None) -> set[tuple[str, int]]:
+    """Drive until a service ends that, or a signal that comes when the main thread is there first; all places seen."""
+    node, seen = Node(log=list, thread=thread), set()
+
+    def looks(frame: Any, event: str, arg: Any) -> Any:
+        if event != "line":
+            return looks if frame.f_code.co_filename in TRACED and outside_services(frame) else None
+        here = frame.f_code.co_filename, frame.f_lineno
+        if here == place and here not in seen and not node.closed:
+            signal.raise_signal(signal.SIGALRM)
+        seen.add(here)
+        return looks
+
+    def ticks() -> None:
+        for _ in range(3):
+            skynet.sleep(1)
+        skynet.offload(node.stop)
+
+    node.newservice(saver, 1)
+    node.newservice(lambda: skynet.fork(ticks) and None)
+    before, tracer = signal.signal(signal.SIGALRM, lambda *_: node.shutdown()), sys.gettrace()
+    try:
+        sys.settrace(looks)
+        node.run_forever()
+    except SkynetError as e:
+        assert "closed: make a new one" in str(e)  # it came before the node was driven
+    finally:
+        sys.settrace(tracer)
+        signal.signal(signal.SIGALRM, before)
+    assert node.shutdown() and node.closed and said(node) == ["saved"]
+    return seen
+
+
+@pytest.mark.parametrize("thread", [1, 4])
+def test_a_signal_may_come_at_any_line(thread: int) -> None:
+    """Locks may be held at that moment, and a bell be half rung: a handler that ends the node waits for threads which
+    need them, and its own cannot go on before that."""
+    for place in sorted(driven_with_a_signal(thread, None)):
+        driven_with_a_signal(thread, place)
 
 
 @pytest.mark.parametrize("thread", [1, 4])

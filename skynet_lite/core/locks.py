@@ -8,7 +8,8 @@ in another file.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -41,3 +42,20 @@ def _under_lock(method: Callable[..., Any]) -> Callable[..., Any]:
             lock.release()
 
     return call
+
+
+@contextmanager
+def let_go(*locks: Any) -> Iterator[None]:
+    """Hold none of these RLocks meanwhile: a signal handler may have come while its thread held some, which cannot go
+    on before the handler is through, and those that it waits for may need them."""
+    held = []
+    for lock in locks:
+        with suppress(RuntimeError):  # it is not ours any more
+            while True:
+                lock.release()
+                held.append(lock)
+    try:
+        yield
+    finally:
+        for lock in held:
+            lock.acquire()

@@ -45,30 +45,39 @@ POLLERS: dict[str, Callable[[], Poller]] = {
 """By the names that a configuration may give; "" is the best that this system has."""
 
 
+class _End(pysocket.socket):
+    """Closed when nobody uses it any more: a thread may be about to send, and the number somebody else's by then."""
+
+    __del__ = pysocket.socket.close
+
+
 class Bell:
-    """Ends a wait from another thread: a byte in a pair of sockets."""
+    """Ends a wait from another thread: a byte in a pair of sockets. No lock: a signal handler that comes while
+    one is held may wait for the very thread that polls."""
 
     def __init__(self) -> None:
         self.ringing = False  # else a poll need not look for it
-        self._pair = pysocket.socketpair()
+        self._pair: tuple[_End, ...] = tuple(_End(fileno=end.detach()) for end in pysocket.socketpair())
         for end in self._pair:
             end.setblocking(False)
         self.fd = self._pair[0].fileno()
 
     def ring(self) -> None:
+        """From any thread; in vain after `close`."""
         self.ringing = True
+        pair = self._pair
         with suppress(BlockingIOError):  # it is full: it rings already
-            self._pair[1].send(b"\0")
+            _ = pair and pair[1].send(b"\0")
+        self.ringing = True  # a poll may have heard an older one just before that byte
 
     def quiet(self) -> None:
         """It was heard."""
-        self.ringing = False  # before it is read: who rings now, a signal handler say, may do so in vain
+        self.ringing = False  # before it is read: who rings now may do so in vain
         if len(self._pair[0].recv(4096)) == 4096:
             self.ringing = True
 
     def close(self) -> None:
-        for end in self._pair:
-            end.close()
+        self._pair = ()
 
 
 class Outside:
@@ -88,7 +97,6 @@ class Outside:
         self._spare = open(os.devnull, "rb")  # noqa: SIM115  # until close
         self._lock = threading.RLock()  # for what other threads touch
         self._secrets: list[str] = []  # files
-        self._closed = False
 
     # ---- time
 
@@ -134,12 +142,11 @@ class Outside:
         """Wait at most `timeout` seconds (None: for ever) for `(fd, mask)` pairs."""
         events = self.poller.wait(timeout)
         if self._bell.ringing:
-            with self._lock:
-                for event in events:
-                    if event[0] == self._bell.fd:
-                        self._bell.quiet()
-                        events.remove(event)
-                        break
+            for event in events:
+                if event[0] == self._bell.fd:
+                    self._bell.quiet()
+                    events.remove(event)
+                    break
         return events
 
     def watch(self, fd: int, mask: int) -> None:
@@ -156,10 +163,8 @@ class Outside:
         self.poller.remove(fd)
 
     def wake(self) -> None:
-        """End a `poll` that is under way; the only method other threads may call."""
-        with self._lock:
-            if not self._closed:  # the descriptor may be somebody else's by then
-                self._bell.ring()
+        """End a `poll` that is under way; the only method other threads may call, and signal handlers."""
+        self._bell.ring()
 
     # ---- sockets
 
@@ -258,7 +263,6 @@ class Outside:
 
     def close(self) -> None:
         with self._lock:
-            self._closed = True
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
             while self._secrets:

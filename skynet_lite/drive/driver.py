@@ -102,6 +102,9 @@ class BaseDriver(ABC):
         try:
             self.stopping, self.serving = False, True
             self.here(lambda: self.loop(lambda: self.stopping))
+        except SkynetError:
+            if not self.stopping:  # else a signal handler has closed the node
+                raise
         finally:
             self.serving = False
 

@@ -207,3 +207,16 @@ class Worker(threading.Thread):
             if time.monotonic() > end:
                 return False
             time.sleep(0.001)
+
+
+def joined(workers: list[Worker], patience: float) -> list[Worker]:
+    """Wait for the end of all, each of which closes its services. Those that do not come back are left."""
+    end = time.monotonic() + patience
+    for worker in workers:
+        worker.join(max(0.0, end - time.monotonic()))
+    last = time.monotonic() + patience
+    while (left := [w for w in workers if w.is_alive()]) and time.monotonic() < last:
+        for worker in left:  # again and again: it may catch what is raised, or loop in a `finally`
+            worker.break_off(worker.monitor.destination, NodeClosed, 0.0)
+            worker.join(0.02)
+    return left

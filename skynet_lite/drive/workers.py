@@ -25,15 +25,16 @@ from itertools import count
 from typing import Any, TypeVar
 
 from ..core.context import Context
-from ..core.errors import DriveTimeout, NodeClosed, SignalError, SkynetError
+from ..core.errors import DriveTimeout, SignalError, SkynetError
 from ..core.handle import address_text
+from ..core.locks import let_go
 from ..core.monitor import SECONDS
 from ..core.ports import Call
 from ..skynet.coroutine import Hub
 from .driver import INSIDE, BaseDriver, Job
 from .monitors import Monitors
 from .shared import SharedServer
-from .worker import Worker
+from .worker import Worker, joined
 
 T = TypeVar("T")
 
@@ -54,12 +55,13 @@ class Workers(BaseDriver):
         super().__init__(server, birth, born, endless)
         self.workers = workers
         self.lock = server.lock
+        self._locks = server.socket_server.lock, server.lock  # type: ignore[attr-defined]  # a SharedSocketServer
         self.moved = threading.Condition(self.lock)  # type: ignore[arg-type]  # something happened that somebody may wait for
         self._alarm = server.alarm
         self.threads: list[Worker] = []
         self.moving = 0  # how many of them do not stand
         self._others: list[threading.Thread] = []
-        self._first = threading.Lock()  # only one thread brings the node up
+        self._first = threading.RLock()  # only one thread brings the node up, or ends it
         self.monitor = Monitors(server, self.threads, mib)
         self.ending = threading.Event()  # `close` was called
         self._halted = False  # `stop` was called
@@ -150,7 +152,7 @@ class Workers(BaseDriver):
             return
         try:
             self._stand_still(me)
-            with self._server.socket_server.lock, self.lock:  # type: ignore[attr-defined]  # a SharedSocketServer
+            with self._locks[0], self.lock:
                 yield
         finally:
             with self.lock:
@@ -368,8 +370,10 @@ class Workers(BaseDriver):
             raise SkynetError(INSIDE + "waiting here would stop its worker")
 
     def here(self, task: Callable[[], T]) -> T:
-        self.ctrl_c(self._begin)
-        return self.ctrl_c(task)
+        mine = self._stopper == threading.get_ident()  # we look at the node
+        with let_go(*() if mine else self._locks):
+            self.ctrl_c(self._begin)
+            return self.ctrl_c(task)
 
     def enter(self, task: Callable[[], T], *limit: Any) -> T:
         return self.here(task)  # the lock keeps others out where that matters
@@ -416,12 +420,11 @@ class Workers(BaseDriver):
     def close(self, last: Job) -> None:
         """As Loop.close. A handler that does not come back is broken off; one that stays in C is left to itself."""
         self._refuse_inside()
-        self.ctrl_c(lambda: self._end(last))
+        with let_go(*self._locks):
+            self.ctrl_c(lambda: self._end(last))
 
     def _end(self, last: Job) -> None:
         with self._first:
-            if self.closed:
-                return
             with self.lock:
                 self.stopping = True  # for run_forever, if a signal handler closes
                 self.ending.set()
@@ -429,22 +432,11 @@ class Workers(BaseDriver):
             self._server.outside.wake()
             for thread in self._others:
                 thread.join()
-            self._close_services()
-            last()
-            self.closed = True
-            self._server.socket_server.release()
-
-    def _close_services(self) -> None:
-        """Each worker closes its own."""
-        end = time.monotonic() + self.patience
-        for worker in self.threads:
-            worker.join(max(0.0, end - time.monotonic()))
-        last = time.monotonic() + self.patience
-        while (left := [w for w in self.threads if w.is_alive()]) and time.monotonic() < last:
-            for worker in left:  # again and again: it may catch what is raised, or loop in a `finally`
-                worker.break_off(worker.monitor.destination, NodeClosed, 0.0)
-                worker.join(0.02)
-        for worker in left:
-            handle = address_text(worker.monitor.destination)
-            text = f"worker {worker.number} does not come back from a message of {handle}: its thread is left"
-            self._server.log(0, text)
+            for worker in joined(self.threads, self.patience):
+                handle = address_text(worker.monitor.destination)
+                text = f"worker {worker.number} does not come back from a message of {handle}: its thread is left"
+                self._server.log(0, text)
+            if not self.closed:  # before, or by a signal handler that came meanwhile
+                last()
+                self.closed = True
+                self._server.socket_server.release()
