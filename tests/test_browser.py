@@ -207,6 +207,61 @@ def test_the_keyboard_alone_is_enough(page: Page, trace: Trace) -> None:
     assert page.get_by_role("button", name="Play", exact=True).is_visible()
 
 
+def test_your_turn_asks_who_is_resumed_next(page: Page, trace: Trace) -> None:
+    """The reader chooses among the coroutines of the service, and the recording says whether that is so."""
+    press(page, "Home", "t")
+    assert page.evaluate("getComputedStyle(viewers[0].veil).opacity") == "1"  # what is to come is hidden
+    asked = right = 0
+    for _ in range(200):
+        before = step(page)
+        if press(page, "ArrowRight") != before:
+            assert page.evaluate("viewers[0].asked") is None
+            continue
+        choices = page.locator(".say button").all_inner_texts()
+        if not choices:
+            break  # the end
+        coming = page.evaluate("viewers[0].asked.event")
+        event = trace[coming]
+        assert event["e"] == "resume" and event["co"] in choices and len(set(choices)) > 1
+        assert press(page, "ArrowRight", "Space") == before  # it waits for an answer
+        asked += 1
+        wrong = next(co for co in choices if co != event["co"])
+        if asked % 2:
+            page.locator(f'.say button[data-turn="{wrong}"]').click()
+            said = page.locator(".words").inner_text()
+            assert said.startswith(f"No: {wrong} ") and step(page) == before
+        else:
+            right += 1
+        press(page, str(choices.index(event["co"]) + 1))
+        assert step(page) == coming
+        assert page.locator(".score").inner_text() == f"{right} of {asked} at the first try"
+    assert asked > 3
+    press(page, "Home", "t")
+    assert page.locator(".score").inner_text() == ""
+    assert press(page, "PageDown") > step(page) - 1 and not page.locator(".say button").count()
+
+
+def test_a_wrong_answer_is_told_by_the_tables(page: Page, trace: Trace) -> None:
+    """Each coroutine is where the tables of that step say: in the queue, in the pool, or waiting for its session."""
+    for i, event in enumerate(trace):
+        if event["e"] != "resume":
+            continue
+        tables = trace.state(i - 1)["services"][event["service"]]
+        page.evaluate(
+            "(i) => { viewers[0].goto(i); viewers[0].asked = {service: viewers[0].data.services[i + 1]} }", i - 1
+        )
+        for session, co in tables["session_id_coroutine"].items():
+            if co != "BREAK" and co not in tables["wakeup_queue"]:
+                said = page.evaluate("(co) => viewers[0].whereabouts(co)", co)
+                assert said == f"{co} waits for session {session}, and nothing has come for it."
+        for co in tables["coroutine_pool"]:
+            said = page.evaluate("(co) => viewers[0].whereabouts(co)", co)
+            assert said == f"{co} is in coroutine_pool: it has nothing to do."
+        for co in tables["wakeup_queue"][1:]:
+            said = page.evaluate("(co) => viewers[0].whereabouts(co)", co)
+            assert said == f"{co} is in wakeup_queue, but {tables['wakeup_queue'][0]} is ahead of it."
+
+
 def test_a_burst_of_keys_paints_every_step(page: Page) -> None:
     """Twenty keys within one frame: twenty steps, each in a frame of its own."""
     page.evaluate("viewers[0].goto(viewers[0].visible[2])")

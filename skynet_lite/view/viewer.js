@@ -36,7 +36,8 @@ border:1px solid var(--rule);border-radius:6px;padding:3px 8px;min-height:28px}
 .skl .film{overflow:hidden auto;max-height:430px;position:relative;background:var(--page)}
 .skl svg{display:block}
 .skl .veil,.skl .cursor{position:absolute;top:0;left:0;pointer-events:none;will-change:transform}
-.skl .veil{width:100%;background:var(--page);opacity:.72}
+.skl .veil{width:100%;background:var(--page);opacity:.72}.skl.quiz .veil{opacity:1}
+.skl .say button{padding:1px 10px;min-height:24px;margin-left:6px}
 .skl .cursor{border-left:1.5px solid var(--ink)}
 .skl .axis{position:relative;overflow:hidden;height:22px;contain:strict}
 .skl .axis b{position:absolute;top:3px;left:-21px;width:42px;text-align:center;border-radius:3px;will-change:transform;
@@ -204,6 +205,8 @@ class Viewer {
     this.only = data.coroutines.length === 1 ? data.coroutines[0] : "";
     this.home = "shown";
     this.frame = null; // the place of the stack that the reader has chosen
+    this.quiz = null; // "your turn": how many questions were answered, and at the first try
+    this.asked = null; // the question that is open
     this.queue = [];
     this.busy = false;
     this.painted = 0;
@@ -277,6 +280,7 @@ class Viewer {
     ${[[1000, 1], [400, 2.5], [120, 8]].map(([pause, n]) => option(pause, this.word("speed.n", {n}))).join("")}</select>
   <button data-do="previous" aria-label="${word("previous")}" title="${word("previous.key")}">◁ ${word("co")}</button>
   <button data-do="next" aria-label="${word("next")}" title="${word("next.key")}">${word("co")} ▷</button>
+  <button data-do="quiz" aria-pressed="false" title="${word("quiz.key")}">${word("quiz")}</button><span class="score" aria-live="polite"></span>
   <span class="end"><span class="found" aria-live="polite"></span>
     <input type="search" aria-label="${word("search")}" placeholder="${word("search.hint")}">
     <button data-do="link" aria-label="${word("link")}" title="${word("link")}">${word("link.button")}</button></span>
@@ -317,6 +321,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     this.found = find(".found");
     this.n = find(".say .n");
     this.words = find(".say .words");
+    this.score = find(".score");
     this.raw = find(".say .raw");
     this.why = find(".why");
     this.columns = [...this.root.querySelectorAll(".col")];
@@ -407,8 +412,9 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     if (e.key.startsWith("Arrow") && e.target.classList.contains("code")) { e.stopPropagation(); return; }
     const onButton = e.target.tagName === "BUTTON" || e.target.tagName === "SUMMARY" || e.target.type === "checkbox";
     if (onButton && (e.key === " " || e.key === "Enter")) { e.stopPropagation(); return; }
+    if (this.asked && e.key >= "1" && e.key <= "9") { e.stopPropagation(); return this.answer(this.asked.choices[e.key - 1]); }
     const act = {
-      ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last", PageDown: "page", PageUp: "pageback", " ": "play", n: "next", p: "previous", "/": "search", Escape: "focus",
+      ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last", PageDown: "page", PageUp: "pageback", " ": "play", n: "next", p: "previous", t: "quiz", "/": "search", Escape: "focus",
     }[e.key];
     if (!act) return;
     e.preventDefault();
@@ -420,6 +426,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     const button = e.target.closest("button");
     if (button?.dataset.do) return this.ask(button.dataset.do);
     if (button?.dataset.go) return this.goto(+button.dataset.go);
+    if (button?.dataset.turn) return this.answer(button.dataset.turn);
     if (button?.dataset.frame) { this.frame = button.dataset.frame; this.code(); return; }
     if (e.target === this.strip) {
       const part = (e.offsetX - 8) / (this.strip.clientWidth - 16);
@@ -457,7 +464,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
 
   act(act) {
     const go = (way) => this.goto(this.visible[Math.max(0, Math.min(this.visible.length - 1, this.from(way)))]);
-    if (act === "forward") go(1);
+    if (act === "forward") this.posed(this.visible[this.from(1)]) || go(1);
     else if (act === "back") go(-1);
     else if (act === "first") this.goto(this.visible[0]);
     else if (act === "last") this.goto(this.visible.at(-1));
@@ -465,6 +472,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     else if (act === "pageback") go(-10);
     else if (act === "next" || act === "previous") this.sameCoroutine(act === "next" ? 1 : -1);
     else if (act === "play") this.play();
+    else if (act === "quiz") this.turns();
     else if (act === "search") this.search.focus();
     else if (act === "focus") this.root.focus();
     else if (act === "link") this.link();
@@ -475,6 +483,72 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
   from(way) {
     const k = this.rank(this.step);
     return k + way + (way < 0 && this.visible[k] !== this.step ? 1 : 0);
+  }
+
+  // ---- your turn: the reader says who is resumed next, and the run says whether that is so
+
+  /** Begin, or end. What is still to come is hidden meanwhile. */
+  turns() {
+    this.quiz = this.quiz ? null : {asked: 0, right: 0};
+    this.root.classList.toggle("quiz", !!this.quiz);
+    const button = this.root.querySelector("[data-do=quiz]");
+    button.classList.toggle("on", !!this.quiz);
+    button.setAttribute("aria-pressed", String(!!this.quiz));
+    this.score.textContent = this.quiz ? this.word("quiz.on") : "";
+    if (this.asked) this.goto(this.step);
+  }
+
+  /** Ask before step `i`, if it resumes one of several coroutines. True while the question is open. */
+  posed(i) {
+    if (!this.quiz || i === undefined || this.data.kinds[i] !== "resume") return false;
+    if (this.asked?.event !== i) {
+      this.film.go((this.stands = this.step)); // not yet what the scheduler does on its way to the next: it takes it out of the queue
+      const right = this.data.coroutine[i], service = this.data.services[i];
+      const known = JSON.stringify(owner(this.film.tables, service) ?? "").match(/"co\d+"/g) ?? [];
+      const choices = [...new Set([...known.map((c) => c.slice(1, -1)), right])].sort(byNumber);
+      if (choices.length < 2) return false;
+      this.touched = null;
+      this.sentence();
+      this.cards();
+      this.asked = {event: i, right, service, choices, tries: 0};
+      this.put(this.word("quiz.ask", {service: this.named(service)}));
+    }
+    if (this.timer) this.play();
+    return true;
+  }
+
+  put(text) {
+    this.words.innerHTML = `<b>${escape(text)}</b>` + this.asked.choices.map((c) =>
+      `<button data-turn="${c}" data-lm-suppress-shortcuts="true">${c}</button>`).join("");
+    this.raw.textContent = this.word("quiz.hint");
+    this.root.focus({preventScroll: true}); // the button that was pressed is gone
+  }
+
+  answer(co) {
+    const {event, right, tries} = this.asked;
+    if (co === undefined) return;
+    if (co !== right) {
+      this.asked.tries++;
+      this.put(this.word("quiz.no", {where: this.whereabouts(co)}));
+      return;
+    }
+    this.quiz.asked++;
+    this.quiz.right += tries === 0;
+    this.asked = null;
+    this.goto(event);
+    this.score.textContent = this.word("quiz.score", {k: this.quiz.right, n: this.quiz.asked});
+  }
+
+  /** Where a coroutine is now, by the tables of its service. */
+  whereabouts(co) {
+    const t = owner(this.film.tables, this.asked.service) ?? {}, k = (t.wakeup_queue ?? []).map(show).indexOf(co);
+    if (k > 0) return this.word("quiz.behind", {co, first: show(t.wakeup_queue[0])});
+    if (k === 0) return this.word("quiz.first", {co});
+    const holds = (table) => (Array.isArray(table) ? table.some((v) => show(v).split(" ").includes(co)) : false);
+    if (holds(t.coroutine_pool)) return this.word("quiz.pool", {co});
+    if (holds(t.fork_queue)) return this.word("quiz.fork", {co});
+    const session = Object.entries(t.session_id_coroutine ?? {}).find(([, v]) => show(v) === co)?.[0];
+    return session ? this.word("quiz.session", {co, session}) : this.word("quiz.nowhere", {co});
   }
 
   sameCoroutine(way) {
@@ -536,7 +610,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     // What has just changed: since the step before this one, however we came here.
     this.before = this.visible[k] !== i ? i - 1 : k > 0 ? this.settled(this.visible[k - 1]) : -1;
     this.step = i;
-    this.frame = null;
+    this.frame = this.asked = null;
     this.touched = this.film.go((this.stands = this.settled(i)));
     this.slider.value = Math.max(0, k);
     this.slider.setAttribute("aria-valuetext", this.word("step.n", {n: i + this.data.first}));
