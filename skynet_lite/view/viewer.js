@@ -280,7 +280,7 @@ class Viewer {
     ${[[1000, 1], [400, 2.5], [120, 8]].map(([pause, n]) => option(pause, this.word("speed.n", {n}))).join("")}</select>
   <button data-do="previous" aria-label="${word("previous")}" title="${word("previous.key")}">◁ ${word("co")}</button>
   <button data-do="next" aria-label="${word("next")}" title="${word("next.key")}">${word("co")} ▷</button>
-  <button data-do="quiz" aria-pressed="false" title="${word("quiz.key")}">${word("quiz")}</button><span class="score" aria-live="polite"></span>
+  ${d.words.quiz ? `<button data-do="quiz" aria-pressed="false" title="${word("quiz.key")}">${word("quiz")}</button>` : "" /* data stored before there were questions */}<span class="score" aria-live="polite"></span>
   <span class="end"><span class="found" aria-live="polite"></span>
     <input type="search" aria-label="${word("search")}" placeholder="${word("search.hint")}">
     <button data-do="link" aria-label="${word("link")}" title="${word("link")}">${word("link.button")}</button></span>
@@ -414,7 +414,7 @@ ${d.density ? `<div class="fold"><span></span><button data-do="idle"></button></
     if (onButton && (e.key === " " || e.key === "Enter")) { e.stopPropagation(); return; }
     if (this.asked && e.key >= "1" && e.key <= "9") { e.stopPropagation(); return this.answer(this.asked.choices[e.key - 1]); }
     const act = {
-      ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last", PageDown: "page", PageUp: "pageback", " ": "play", n: "next", p: "previous", t: "quiz", "/": "search", Escape: "focus",
+      ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last", PageDown: "page", PageUp: "pageback", " ": "play", n: "next", p: "previous", t: this.data.words.quiz && "quiz", "/": "search", Escape: "focus",
     }[e.key];
     if (!act) return;
     e.preventDefault();
