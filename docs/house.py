@@ -76,7 +76,7 @@ HOUR = (
 HOUR_LINES = 2300
 LINES_A_MINUTE = 40
 YET: dict[str, int] = {
-    "core": 3425,
+    "core": 3428,
     "skynet": 3897,
     "trace": 4529,
     "drive": 1828,
@@ -87,7 +87,7 @@ YET: dict[str, int] = {
     "tell": 914,
     "view": 3482,
     "check": 2701,
-    "the runtime": 11127,
+    "the runtime": 11130,
     "the tools": 2505,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""

@@ -278,7 +278,7 @@ def test_a_notebook_stores_no_widget_and_passes_strict_nbval(tmp_path: Path) -> 
 
 def test_the_front_end_is_one_file_of_reasonable_size() -> None:
     """No framework, no build: it can be read from the first line to the last."""
-    assert len(script().splitlines()) < 1050
+    assert len(script().splitlines()) < 1150
     assert "import " not in script()
 
 

@@ -45,35 +45,38 @@ POLLERS: dict[str, Callable[[], Poller]] = {
 """By the names that a configuration may give; "" is the best that this system has."""
 
 
-class _End(pysocket.socket):
-    """Closed when nobody uses it any more: a thread may be about to send, and the number somebody else's by then."""
+class _End:
+    """Closed when nobody uses it any more: a thread may be about to write, and the number somebody else's by then."""
 
-    __del__ = pysocket.socket.close
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        os.set_blocking(fd, False)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class Bell:
-    """Ends a wait from another thread: a byte in a pair of sockets. No lock: a signal handler that comes while
-    one is held may wait for the very thread that polls."""
+    """Ends a wait from another thread: a byte in a pipe. No lock: a signal handler that came while one
+    was held would wait for the very thread that polls."""
 
     def __init__(self) -> None:
         self.ringing = False  # else a poll need not look for it
-        self._pair: tuple[_End, ...] = tuple(_End(fileno=end.detach()) for end in pysocket.socketpair())
-        for end in self._pair:
-            end.setblocking(False)
-        self.fd = self._pair[0].fileno()
+        self._pair = tuple(map(_End, os.pipe()))
+        self.fd = self._pair[0].fd
 
     def ring(self) -> None:
         """From any thread; in vain after `close`."""
         self.ringing = True
         pair = self._pair
         with suppress(BlockingIOError):  # it is full: it rings already
-            _ = pair and pair[1].send(b"\0")
+            _ = pair and os.write(pair[1].fd, b"\0")
         self.ringing = True  # a poll may have heard an older one just before that byte
 
     def quiet(self) -> None:
         """It was heard."""
         self.ringing = False  # before it is read: who rings now may do so in vain
-        if len(self._pair[0].recv(4096)) == 4096:
+        if len(os.read(self.fd, 4096)) == 4096:
             self.ringing = True
 
     def close(self) -> None:
