@@ -33,9 +33,10 @@ PROJECT = {
 CHINESE = "zh"
 GLOSSARY = re.compile(r"^\| term \| 中文 \| meaning \|\n\|[ :|-]+\|\n((?:\|.*\n?)+)", re.MULTILINE)
 STEPPER = {
-    "en": ("Click into it; then ← → step, Home and End jump, n follows the coroutine, / searches, t asks who is resumed next.",
+    "en": ("Click into it; then ← → step, Home and End jump, n follows the coroutine, / searches, t asks who is next.",
            "On a page of its own", "As a picture"),
-    "zh": ("先点进去，再用 ← → 单步，Home、End 跳到两端，n 跟随同一协程，/ 搜索，t 出题：接下来恢复哪个协程。", "单独一页", "图片"),
+    "zh": ("先点进去，再用 ← → 单步，Home、End 跳到两端，n 跟随同一协程，/ 搜索，t 出题：接下来恢复谁。",
+           "单独一页", "图片"),
 }  # fmt: skip
 SOLUTION = {"en": ("Show the solution", "Hide the solution"), "zh": ("显示解答", "隐藏解答")}
 
