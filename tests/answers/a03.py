@@ -57,9 +57,9 @@ WRONG = {
     "03.1": [([1, 6], "the other way"), ([6, 2], "CONNECT"), ([1, 1], "a response"), ([10, 1], "PTYPE_SOCKET"),
              ([6, 5], "printed table")],
     "03.2": [(["connected", "listen"], "_on_connect"), (["connecting", "plisten"], "before the command"),
-             (["connecting", "connected"], "behind the poll"), (["listen", "listen"], "socket_pool")],
+             (["connecting", "connected"], "after the poll"), (["listen", "listen"], "socket_pool")],
     "03.3": [(["A", "A"], "only heard ACCEPT"), (["B", "A"], "one word"), (["A", "B"], "gave it"), (["C", "B"], "Two letters")],
-    "03.4": [("it is refused", "refuses nobody"), ("it is accepted, and then closed", "node.log_lines"), ("eof", "Choose one")],
+    "03.4": [("it is refused", "so it accepts"), ("it is accepted, and then closed", "node.log_lines"), ("eof", "Choose one")],
     "03.5": [(does_it_itself, "reception itself"), (worker_forgets_start, "hear nothing"), (starts_first, "reception itself"),
              (worker_writes_unstarted, "hear nothing"), (one_worker, "same worker"), (listens_only, "Nobody listens")],
 }  # fmt: skip

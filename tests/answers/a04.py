@@ -105,7 +105,7 @@ WRONG = {
         (["find", "find", "create", "neither", "find"], "is a request"),
         (["create", "find", "find", "neither", "find"], "socket message"),
         (["create", "find", "create", "find", "find"], "BREAK"),
-        (["create", "find", "create", "neither", "create"], "who waits"),
+        (["create", "find", "create", "neither", "create"], "waits for it"),
         (["create"], "Five words"),
     ],
     "04.4": [(side_by_side, "in 2 comes before out 1"), (no_sleep, "skynet.sleep(1)"), (no_handler, "Nothing is marked"),
