@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
@@ -20,10 +21,13 @@ from programs import PLAN_INSIDE, busy
 from views import lobby
 
 from skynet_lite import Node, Trace
+from skynet_lite.trace.golden import BOOT
+from skynet_lite.view.frame import SIZE, WIDTH, frame
 from skynet_lite.view.page import page, script
 from skynet_lite.view.payload import PIECE, payload, unpack
 from skynet_lite.view.stepper import Stepper
 from skynet_lite.view.story import Story
+from skynet_lite.view.words import plain, sentences
 
 NAMES = ["accept_echo_line", "call_back_nested", "queue_three", "term_two_callers", "pool_drops_failed", "udp_echo"]
 
@@ -227,12 +231,42 @@ def test_the_widget_has_a_text_and_a_picture(tmp_path: Path) -> None:
     data, metadata = widget._repr_mimebundle_()
     assert data["text/plain"] == f"stepper: {len(trace)} events, 2 coroutines"
     assert len(data["image/png"]) > 10_000
-    assert "CALL" in metadata["image/png"]["alt"]
+    still = frame(trace, 12)
+    assert metadata["image/png"]["alt"] == still.alt and "step 12" in still.alt
+    assert data["image/svg+xml"] == still.svg
     assert "application/vnd.jupyter.widget-view+json" in data
     assert json.loads(widget.payload)["first"] == 0
     with pytest.raises(ValueError, match="no step 9999 here: events 0 to"):
         trace.stepper(step=9999)
     widget.close()
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_frame_is_the_step_that_the_tables_are_at(name: str, lang: str, tmp_path: Path) -> None:
+    """By itself it takes a wakeup if there is one; it tells the sentence, the line and the tables of that event."""
+    trace = Play(name, tmp_path, record=True).trace
+    still = frame(trace, lang=lang, title="a <title> & more")
+    kinds_here = {e["e"] for e in trace if trace.names().get(e.get("service", "")) not in BOOT}
+    assert trace.events[still.event]["e"] == ("wakeup" if "wakeup" in kinds_here else "resume")
+    assert still.sentence == plain(sentences(trace, lang)[still.event])
+    service = trace.events[still.event]["service"]
+    after = trace.state(still.event)["services"][service]
+    before = trace.state(still.event - 1)["services"][service]
+    for table, row, new in still.tables:
+        rows = [f"{k} → {v}" for k, v in after[table].items()] if isinstance(after[table], dict) else after[table]
+        if not row.startswith("− "):
+            assert row in map(str, rows)
+        if not new:
+            kept = before[table]
+            assert row in ([f"{k} → {v}" for k, v in kept.items()] if isinstance(kept, dict) else map(str, kept))
+    for number, text, _ in still.code:
+        assert any(text in source.splitlines()[number - 1 : number] for source in trace.sources.values())
+    assert sum(here for _, _, here in still.code) == bool(still.code)
+    root = ElementTree.fromstring(still.svg)
+    assert int(root.get("width", 0)) == WIDTH <= 900 and SIZE * 0.7 >= 9
+    assert "prefers-color-scheme:dark" in still.svg
+    assert still.svg == frame(trace, lang=lang, title="a <title> & more").svg
 
 
 NOTEBOOK = """
@@ -260,7 +294,7 @@ def test_a_notebook_stores_no_widget_and_passes_strict_nbval(tmp_path: Path) -> 
     notebook = normalise(notebook)
     assert "widgets" not in notebook.metadata
     (output,) = notebook.cells[1].outputs
-    assert sorted(output.data) == ["image/png", "text/plain"]
+    assert sorted(output.data) == ["image/png", "image/svg+xml", "text/plain"]
     path = tmp_path / "stepper.ipynb"
     nbformat.write(notebook, path)
     done = subprocess.run(

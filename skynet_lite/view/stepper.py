@@ -1,7 +1,7 @@
 """The viewer as a widget of a notebook.
 
 One idea: whatever can go wrong with a widget (no kernel, no trust, a page made by
-nbconvert) leaves the picture of the timeline, which is stored beside it. The state
+nbconvert) leaves the picture of one step (frame.py), which is stored beside it. The state
 of the widget itself is in no saved notebook; its data, packed, are in the metadata of
 the output, where Jupyter passes over them. Who builds pages from stored notebooks
 can make viewers of them again (page.standalone).
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..trace.files import to_json
 from ..trace.language import speaking
 from .forms import word
+from .frame import WIDTH, frame
 from .page import script
 from .payload import pack, payload
 
@@ -49,7 +50,7 @@ class Stepper(anywidget.AnyWidget):
             step=first if step is None else step,
             theme=theme,
         )
-        self._trace = trace
+        self._trace, self._start, self._lang = trace, step, data["lang"]
         self._title, self._services = options.get("title"), options.get("services")
         coroutines = sum(lane[1] == "coroutine" for lane in data["lanes"])
         with speaking(data["lang"]):
@@ -61,10 +62,13 @@ class Stepper(anywidget.AnyWidget):
         data, metadata = shown if isinstance(shown, tuple) else (shown, {})
         data = {**(data or {}), "text/plain": self.summary}
         metadata = {**metadata, "skynet_lite": {"stepper": pack(self.payload), "step": self.step, "theme": self.theme}}
+        if not self._trace:
+            return data, metadata
+        still = frame(self._trace, self._start, services=self._services, title=self._title, lang=self._lang)
+        data["image/svg+xml"] = still.svg
         try:
-            from .timeline import timeline
+            data["image/png"] = base64.b64encode(still.png()).decode("ascii")
         except ImportError:
-            return data, metadata  # no matplotlib: no picture
-        figure = timeline(self._trace, title=self._title, services=self._services)
-        data["image/png"] = base64.b64encode(figure.png()).decode("ascii")
-        return data, {**metadata, "image/png": {"alt": figure.alt}}
+            return data, metadata  # no matplotlib: the vector picture alone
+        size = {"width": WIDTH, "height": still.height}
+        return data, {**metadata, "image/png": {"alt": still.alt, **size}}
