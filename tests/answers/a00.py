@@ -66,15 +66,15 @@ def raises() -> None:
 
 WRONG = {
     "00.1": [
-        (["wakeup", "suspend", "co2"], "resumes nobody"),
+        (["wakeup", "suspend", "co2"], "does not resume any"),
         (["dispatch_wakeup", "wait", "co2"], "session 2 in the tables"),
         (["dispatch_wakeup", "suspend", "co1"], "wakeup co1 queued"),
-        (["co2", "suspend", "co2"], "stands in the trace"),
+        (["co2", "suspend", "co2"], "is in the trace"),
     ],
     "00.2": [("co1 runs", "leaves sleep_session"), ("co1 waits for somebody to call wakeup", "Who puts"),
              ("woken", "Choose one")],
-    "00.3": [("connected", "after socket.start"), ("listen", "socket 1"), ("closed", "Nobody has closed"),
-             (2, "Which state")],
-    "00.4": [(deaf, "Nobody listens"), (unstarted, "hear nothing"), (no_mark, "exclamation"), (only_one_line, "Each answer is"),
+    "00.3": [("connected", "after socket.start"), ("listen", "socket 1"), ("closed", "was not closed"),
+             (2, "which state")],
+    "00.4": [(deaf, "No port is open"), (unstarted, "hear nothing"), (no_mark, "exclamation"), (only_one_line, "Each answer is"),
              (one_after_the_other, "Fork a coroutine"), (raises, "ends with")],
 }  # fmt: skip
