@@ -76,7 +76,7 @@ WRONG = {
         (["start", "connect", "wait", "suspend", "coroutine_yield"], "knows no socket"),
         (["start", "suspend", "connect", "wait", "coroutine_yield"], "socket_pool"),
         (["connect", "start", "suspend", "wait", "coroutine_yield"], "does the service call"),
-        (["start", "connect", "suspend", "coroutine_yield", "wait"], "nothing is entered"),
+        (["start", "connect", "suspend", "coroutine_yield", "wait"], "no function is entered"),
         (["start", "connect", "suspend", "wait", "wait"], "once"),
     ],
     "02.3": [("socket.suspend", "frozen"), ("connect", "frozen with co1"), ("dispatch_wakeup", "later"), ("wait", "four")],
