@@ -149,14 +149,14 @@ def marks_each(*addresses: int) -> None:
 WRONG = {
     "14.1": [([2, 12], "messages of one call"), ([4, 6], "Six is one call"), ([4, 8], "a pair of switches of its own"),
              ([4, 10], "Count for each coroutine"), ([3, 12], "every message with its type"), (12, "list of two numbers")],
-    "14.2": [([50, 50], "before or behind their EXIT"), ([25, 25], "another one is needed"), ([26, 52], "where are its coroutines"),
+    "14.2": [([50, 50], "before or after their EXIT"), ([25, 25], "another one is needed"), ([26, 52], "where are its coroutines"),
              ([2, 2], "parked at the same time"), (26, "list of two numbers")],
     "14.3": [(sends_each, "gets 1000 messages"), (all_at_once, "gets 1000 messages"),
              (reads_before_it_waits, "is wanted once"), (sums_itself, "made elsewhere"),
              (never_asks, "not asked at all"), (sends_a_list, "A coroutine ends with"), (forgets_the_answer, "is wanted once"),
              (3, "another form")],
     "14.4": [(_asked(lambda text: skynet.retpack(int(text))), "still makes the handler raise"), (_asked(_silent), "gets no answer"),
-             (_asked(_digits_only), "wanted is -3"), (_asked(_zero), "wanted is None"), (_asked(_after), "behind the answer")],
+             (_asked(_digits_only), "wanted is -3"), (_asked(_zero), "wanted is None"), (_asked(_after), "after the answer")],
     "14.5": [(one_by_one, "the slowest alone"), (in_order_of_coming, "order of the addresses"), (first_only, "order of the addresses"),
              (nobody_wakes, "nothing is marked"), (marks_each, "once")],
 }  # fmt: skip
