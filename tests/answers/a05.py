@@ -101,7 +101,7 @@ WRONG = {
     "05.1": [
         (["a", "b", "c"], "order of waiting"),
         (["a", "c", "b"], "first in, first out"),
-        (["c", "b", "a"], "before or behind the sleep"),
+        (["c", "b", "a"], "before or after the sleep"),
         ("c a b", "list of three letters"),
     ],
     "05.2": [("wakeup", "in both tables"), ("the EXIT of the waker", "waker's yield"), ("dispatch_wakeup", "another table"),
