@@ -109,6 +109,10 @@ _COMMANDS = {
         "Asks the debug console of a node all that changes nothing, writes one page (who waits for whom, services, "
         "stacks, sockets) and prints what is wrong. Whom a call waits for stands in no stack of a real skynet: where "
         "the files of its services are at hand, it is read from the line, and said to be a guess."),
+    "grade": ("check the notebooks of a class, for teachers",
+        "Runs the exercises of FOLDER/<student>/NN_*.ipynb (FOLDER/<student>/zh too), each notebook in a process "
+        "of its own, and writes a table: student, notebook, exercise, passed (yes, no, not answered), what was said. "
+        "Status 1: some copy could not be graded. It runs the code of students: do it in a container."),
     "learn": ("open the course in JupyterLab", "Opens the notebooks in JupyterLab, on a free port and with a token."),
 }  # fmt: skip
 """What the help says of each command: in the list of all, and on its own page."""
@@ -186,6 +190,13 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(f"--{what}", dest="shown", action="store_const", const=what, default="", help=about)
     sub.add_argument("--source", metavar="FOLDER", default=".", help="where the node was started (default: here)")
     sub.add_argument("--wait", metavar="SECONDS", type=float, default=3.0, help="for each answer (default: 3)")
+
+    sub = made["grade"]
+    sub.set_defaults(do=grade)
+    sub.add_argument("folder", metavar="FOLDER", help="with a folder for each student")
+    sub.add_argument("--csv", metavar="FILE", help="write the table there (default: print it)")
+    sub.add_argument("--timeout", metavar="SECONDS", type=float, default=30.0, help="for each cell (default: 30)")
+    sub.add_argument("--jobs", metavar="N", type=int, default=2, help="notebooks at a time (default: 2)")
 
     sub = made["learn"]
     sub.set_defaults(do=learn)
@@ -390,6 +401,13 @@ def attach(options: argparse.Namespace) -> int:
         host, port = address_of(options.address)
         connect = functools.partial(Connection, host, port, trusted=False)
         return run(connect, f"{host}:{port}", options.out, options.shown, options.source, options.wait)
+
+
+def grade(options: argparse.Namespace) -> int:
+    """Check a class's copies. Raises LearnError."""
+    from .course import grade
+
+    return grade.grade(options.folder, options.csv, options.timeout, options.jobs)
 
 
 def learn(options: argparse.Namespace) -> int:
