@@ -16,6 +16,7 @@ from typing import Any
 
 from ..node.node import Node
 from ..trace import Trace
+from .cycle import cycle as cycle
 from .learn import course
 from .where import where as where
 

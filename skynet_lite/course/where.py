@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from ..trace.language import language, say, speaking
 from ..trace.text import cells
@@ -79,15 +80,15 @@ def shapes(*here: str) -> Iterator[Shape]:
     def write(at: Point, text: str, quiet: bool, kind: str = "soft", font: str = "", align: str = "start") -> None:
         texts.append(Shape("text", kind, [at], quiet, False, text, font, align))
 
-    yield _box(Place("page", 0, 0, WIDTH, HEIGHT))
+    yield box(Place("page", 0, 0, WIDTH, HEIGHT))
     for name, place in PLACES.items():
         quiet, lit = bool(here) and name not in here, name in here
         details = DETAILS.get(name, [])
         middle, said = place.y + place.height / 2 + 4.5, say(*place[-2:])
         font = "bold" if place.kind in ("node", "service") else "mono"
         if name == "service":
-            yield from map(_box, details)
-        yield _box(place, quiet, lit)
+            yield from map(box, details)
+        yield box(place, quiet, lit)
         if not said:
             at = (place.x + place.width / 2, place.y + 20 if details else middle)
             write(at, name, quiet, "ink", font, "middle")
@@ -98,7 +99,7 @@ def shapes(*here: str) -> Iterator[Shape]:
             beside = x + 10 + len(name) * (10.4 if font == "bold" else 7.9)
             write((x, y + 19) if place.height == 48 else (beside, y), said, quiet)
         for detail in details if name != "service" else ():
-            yield _box(detail, quiet)
+            yield box(detail, quiet)
             at = (detail.x + detail.width / 2, detail.y + detail.height / 2 + 4.5)
             write(at, say(*detail[-2:]), quiet, "ink", align="middle")
     for arrow in ARROWS:
@@ -107,13 +108,13 @@ def shapes(*here: str) -> Iterator[Shape]:
         write(arrow.at, say(*arrow[2:4]), quiet, align=arrow.align)
     x = 24
     for kind in [*LEGEND][-1:] if here else [*LEGEND][:-1]:
-        yield _box(Place(kind, x, 662, 18, 14), lit=bool(here))
+        yield box(Place(kind, x, 662, 18, 14), lit=bool(here))
         write((x + 26, 674), say(*LEGEND[kind]), False)
         x += 52 + cells(say(*LEGEND[kind])) * 7
     yield from (text for text in texts if text.text)
 
 
-def _box(place: Place, quiet: bool = False, lit: bool = False) -> Shape:
+def box(place: Place, quiet: bool = False, lit: bool = False) -> Shape:
     frame = place.kind in FRAMES
     corners: list[Point] = [(place.x, place.y), (place.x + place.width, place.y + place.height)]
     return Shape("box", "here" if lit and not frame else place.kind, corners, quiet and not frame, lit)
@@ -127,11 +128,15 @@ class Map:
     svg: str
     alt: str
     summary: str
+    height: ClassVar[int] = HEIGHT
+
+    def shapes(self) -> Iterator[Shape]:
+        return shapes(*self.names)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
-        png = base64.b64encode(_png(*self.names)).decode("ascii")
+        png = base64.b64encode(as_png(self.shapes, self.height)).decode("ascii")
         data = {"text/plain": self.summary, "image/svg+xml": self.svg, "image/png": png}
-        return data, {"image/png": {"alt": self.alt, "width": WIDTH, "height": HEIGHT}}
+        return data, {"image/png": {"alt": self.alt, "width": WIDTH, "height": self.height}}
 
 
 def where(*names: str) -> Map:
@@ -150,7 +155,7 @@ def where(*names: str) -> Map:
         f"The map of a node{here and f'; you are here: {here}'}. What goes where: {ways}.",
         f"节点的地图{here and f'，你在这里：{here}'}。箭头：{ways}。",
     )
-    return Map(names, _svg(summary, alt, *names), alt, summary)
+    return Map(names, as_svg(summary, alt, shapes(*names)), alt, summary)
 
 
 # --------------------------------------------------------------------------- the two ways to draw it
@@ -180,15 +185,16 @@ def _rim(shape: Shape) -> tuple[str, float, float]:
     return "here" if shape.lit else shape.kind, 2.4 if shape.lit else 1.3, min(10.0, (low - top) / 4)
 
 
-def _svg(title: str, alt: str, *here: str) -> str:
+def as_svg(title: str, alt: str, drawn: Iterable[Shape], height: int = HEIGHT) -> str:
     """Colours are attributes, so that they outlive whoever takes the style out; the style is for a dark ground."""
     dark = "".join(f".m .{kind}{{fill:{c[2]}}}.m .{kind}-edge{{stroke:{c[3]}}}" for kind, c in COLOURS.items())
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="m" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'height="{HEIGHT}" role="img" lang="{language()}">\n<title>{title}</title>\n<desc>{alt}</desc>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="m" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'height="{height}" role="img" lang="{language()}">\n'
+        f"<title>{escape(title, False)}</title>\n<desc>{escape(alt, False)}</desc>",
         f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>",
     ]
-    for shape in shapes(*here):
+    for shape in drawn:
         (x, y), (right, low) = shape.points[0], shape.points[-1]
         fill = f'fill="{COLOURS[shape.kind][0]}"'
         rim, wide, radius = _rim(shape)
@@ -207,11 +213,11 @@ def _svg(title: str, alt: str, *here: str) -> str:
             if shape.font == "bold":
                 font = f'font-family="{family}" font-size="{TITLE}" font-weight="bold"'
             at = f'x="{x:g}" y="{y:g}" text-anchor="{shape.align}"'
-            lines.append(f'<text {at} {font} class="{shape.kind}" {fill}{faint}>{shape.text}</text>')
+            lines.append(f'<text {at} {font} class="{shape.kind}" {fill}{faint}>{escape(shape.text, False)}</text>')
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _png(*here: str) -> bytes:
+def as_png(draw: Callable[[], Iterable[Shape]], height: int) -> bytes:
     """The same in the fonts of matplotlib, in English where there is none for Chinese."""
     from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
     from matplotlib.path import Path as Line
@@ -219,9 +225,9 @@ def _png(*here: str) -> bytes:
     from ..view.figure import LIGHT, Page, legible
 
     with speaking(legible(language())):
-        drawn = list(shapes(*here))
-    page = Page(WIDTH, HEIGHT, LIGHT)
-    page.axes.set_ylim(HEIGHT, 0)
+        drawn = list(draw())
+    page = Page(WIDTH, height, LIGHT)
+    page.axes.set_ylim(height, 0)
     for n, shape in enumerate(drawn):
         (x, y), (right, low) = shape.points[0], shape.points[-1]
         fill, alpha = COLOURS[shape.kind][0], QUIET if shape.quiet else 1.0
