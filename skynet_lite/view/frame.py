@@ -6,6 +6,7 @@ which follows the reader's dark or light ground, and as PNG, where SVG is not tr
 
 from __future__ import annotations
 
+import re
 import textwrap
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -190,7 +191,8 @@ def _rows(whole: Trace, i: int, service: str) -> list[tuple[str, str, bool]]:
         new, old = _entries(table), _entries(before.get(name, {}))
         told = [(name, row, row not in old) for row in new]
         gone = [(name, f"− {row}", True) for row in old if row not in new]
-        told = sorted(told, key=lambda row: not row[2])[:_ROWS] if len(told) > _ROWS else told
+        if (more := len(told) - _ROWS) > 0:
+            told = [*sorted(told, key=lambda row: not row[2])[:_ROWS], (name, f"… + {more}", False)]
         rows += told + gone[:_ROWS]
     return rows
 
@@ -207,10 +209,10 @@ def _wrapped(sentence: str) -> list[str]:
     if cells(sentence) == len(sentence):
         return textwrap.wrap(sentence, 112)
     parts = [""]
-    for c in sentence:
-        if cells(parts[-1] + c) > 120 and c not in "，。：；）":
+    for piece in re.findall(r"[!-~]+|.", sentence):  # a name is not taken apart
+        if cells(parts[-1] + piece) > 120 and piece not in "，。：；）":
             parts.append("")
-        parts[-1] += c
+        parts[-1] += piece
     return parts
 
 
