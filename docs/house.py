@@ -88,7 +88,7 @@ YET: dict[str, int] = {
     "view": 3710,
     "check": 2701,
     "the runtime": 11130,
-    "the tools": 2947,
+    "the tools": 2948,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

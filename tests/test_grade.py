@@ -61,7 +61,7 @@ def test_a_class_is_graded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     copy(folder, "leaver", {**RIGHT, "02.2": "import sys\nsys.exit()\n"})
     noise = "import threading, time\nthreading.Thread(target=time.sleep, args=(999,)).start()\nprint('x' * 30_000_000)"
     copy(folder, "noisy", {**RIGHT, "02.3": "answer = 1 / 0\n"}, noise)
-    status, found = graded(folder, "--timeout", "2")
+    status, found = graded(folder, "--timeout", "8")
     passed = {name: [rows[f"02.{k}"][0] for k in range(1, 6)] for name, rows in found.items()}
     rest = ["not answered"] * 2
     assert passed == {
@@ -74,7 +74,7 @@ def test_a_class_is_graded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         "leaver": ["yes", "no", "yes", *rest],
         "noisy": ["yes", "yes", "no", *rest],
     }
-    assert found["endless"]["02.2"][1] == "the cell took longer than 2 s"
+    assert found["endless"]["02.2"][1] == "the cell took longer than 8 s"
     assert found["dead"]["02.2"][1] == "the cell ended the kernel"
     assert found["missing"]["02.2"][1] == "its cell is missing"
     assert "ZeroDivisionError" in found["noisy"]["02.3"][1]

@@ -68,9 +68,9 @@ class Bell:
     def ring(self) -> None:
         """From any thread; in vain after `close`."""
         self.ringing = True
-        pair = self._pair
-        with suppress(BlockingIOError):  # it is full: it rings already
-            _ = pair and os.write(pair[1].fd, b"\0")
+        pair = self._pair  # held, and so open, until the byte is written
+        with suppress(BlockingIOError, IndexError):  # it is full, and rings already; or it is closed
+            os.write(pair[1].fd, b"\0")
         self.ringing = True  # a poll may have heard an older one just before that byte
 
     def quiet(self) -> None:

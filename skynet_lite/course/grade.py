@@ -92,8 +92,9 @@ class Kernel:
     def run(self, code: str, seconds: float, value: str | None = None) -> dict[str, Any] | None:
         """The reply to `code`, None if it took too long and was interrupted. Raises Lost."""
         asked = self.client.execute(
-            code, store_history=False, allow_stdin=False, user_expressions={"value": value} if value else {}
-        )
+            code, store_history=False, allow_stdin=False, stop_on_error=False,  # else what comes next may be aborted
+            user_expressions={"value": value} if value else {},
+        )  # fmt: skip
         if (reply := self._reply(asked, seconds)) is None:
             self.manager.interrupt_kernel()
             if self._reply(asked, 5) is None:

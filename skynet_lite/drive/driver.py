@@ -103,7 +103,7 @@ class BaseDriver(ABC):
             self.stopping, self.serving = False, True
             self.here(lambda: self.loop(lambda: self.stopping))
         except SkynetError:
-            if not self.stopping:  # else a signal handler has closed the node
+            if not (self.stopping and self.closed):  # else a signal handler has closed the node
                 raise
         finally:
             self.serving = False
