@@ -31,7 +31,7 @@ PROJECT = {
     "CHANGELOG.md": ("project/changelog.md", "Changelog"),
 }  # fmt: skip
 CHINESE = "zh"
-GLOSSARY = re.compile(r"^\| term \| 中文 \| meaning \|\n\|[ :|-]+\|\n((?:\|.*\n?)+)", re.MULTILINE)
+GLOSSARY = re.compile(r"^\| (?:term \| meaning|术语 \| 含义) \|\n\|[ :|-]+\|\n((?:\|.*\n?)+)", re.MULTILINE)
 STEPPER = {
     "en": ("Click into it; then ← → step, Home and End jump, n follows the coroutine, / searches, t asks who is next.",
            "On a page of its own", "As a picture"),
@@ -192,31 +192,33 @@ class Gathering:
 
 
 def glossary(notebooks: Path) -> str:
-    """The tables of terms at the ends of the notebooks, as one: each term with its notebooks."""
+    """The tables of terms at the ends of the notebooks, as one page in both languages: each term with its notebooks.
+
+    Row by row, the Chinese table of a notebook says the terms of the English one.
+    """
     terms: dict[str, dict[str, Any]] = {}
-    for folder, lang in ((notebooks, "en"), (notebooks / CHINESE, "zh")):
-        for path in numbered(folder):
-            notebook = nbformat.read(path, as_version=4)
-            title = re.match(r"# (.+)", notebook.cells[0].source)
-            number = path.name[:2] if title is None else title[1].partition(" ")[0]
-            link = f"[{number}](course/{path.relative_to(notebooks).as_posix()})"
-            for english, chinese, meaning in _rows(notebook):
-                entry = terms.setdefault(english, {"zh": [], "meaning": {}, "links": []})
-                if chinese not in entry["zh"]:
-                    entry["zh"].append(chinese)
-                entry["meaning"].setdefault(lang, meaning)
-                if lang == "en" or not (notebooks / path.name).exists():
-                    entry["links"].append(link)
+    for path in numbered(notebooks):
+        notebook, twin = nbformat.read(path, as_version=4), notebooks / CHINESE / path.name
+        title = re.match(r"# (.+)", notebook.cells[0].source)
+        number = path.name[:2] if title is None else title[1].partition(" ")[0]
+        rows = _rows(notebook)
+        theirs = _rows(nbformat.read(twin, as_version=4)) if twin.exists() else [("", "")] * len(rows)
+        if len(theirs) != len(rows):
+            raise ValueError(f"{path.name} has {len(rows)} terms, its Chinese rendering {len(theirs)}")
+        for (english, meaning), (chinese, said) in zip(rows, theirs, strict=True):
+            entry = terms.setdefault(english, {"zh": [], "meaning": [meaning], "said": said, "links": []})
+            if chinese and chinese not in entry["zh"]:
+                entry["zh"].append(chinese)
+            entry["links"].append(f"[{number}](course/{path.name})")
     if not terms:
-        return "# Glossary\n\nNo notebook has a table of terms.\n"
-    by_english = sorted(terms, key=str.casefold)
-    entries = "\n\n".join(_entry(term, terms[term]) for term in by_english)
+        return "# Terms\n\nNo notebook has a table of terms.\n"
+    entries = "\n\n".join(_entry(term, terms[term]) for term in sorted(terms, key=str.casefold))
     # gb18030 has the common characters in the order of their sounds.
     by_chinese = sorted({(zh, term) for term in terms for zh in terms[term]["zh"]}, key=_sound)
-    rows = "\n".join(f"| {zh} | {{term}}`{_plain(term)}` |" for zh, term in by_chinese)
+    rows_zh = "\n".join(f"| {zh} | {{term}}`{_plain(term)}` |" for zh, term in by_chinese)
     return (
-        "# Glossary · 术语表\n\nThe terms of the course, from the tables at the ends of its notebooks.\n\n"
-        f"````{{glossary}}\n{entries}\n````\n\n## 中文 → English\n\n| 中文 | term |\n| --- | --- |\n{rows}\n"
+        "# Terms · 术语\n\nThe terms of the course in both languages, from the tables at the ends of its notebooks.\n\n"
+        f"````{{glossary}}\n{entries}\n````\n\n## 中文 → English\n\n| 中文 | term |\n| --- | --- |\n{rows_zh}\n"
     )
 
 
@@ -230,8 +232,8 @@ def _rows(notebook: Any) -> list[list[str]]:
 
 
 def _entry(term: str, entry: dict[str, Any]) -> str:
-    said = [entry["meaning"][lang] for lang in ("en", "zh") if lang in entry["meaning"]]
-    lines = [*said, f"{'、'.join(entry['zh'])} · {', '.join(entry['links'])}"]
+    said = [*entry["meaning"], *([f"**{'、'.join(entry['zh'])}**：{entry['said']}"] if entry["zh"] else [])]
+    lines = [*said, ", ".join(entry["links"])]
     return f"{_plain(term)}\n" + "\n\n".join(f"  {line}" for line in lines)
 
 

@@ -86,9 +86,9 @@ YET: dict[str, int] = {
     "contrib": 1771,
     "tell": 914,
     "view": 3710,
-    "check": 2701,
+    "check": 2730,
     "the runtime": 11130,
-    "the tools": 2948,
+    "the tools": 2970,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it

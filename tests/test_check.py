@@ -15,7 +15,7 @@ import pytest
 
 from skynet_lite import language
 from skynet_lite.check import check, exercises, judge
-from skynet_lite.check.engine import HERE, texts
+from skynet_lite.check.engine import HERE, choices, texts
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -61,6 +61,38 @@ def test_the_solution_is_right_and_no_answer_is_neither(path: Path) -> None:
             assert "not yet" not in printed and "还不对" not in printed
         if "exercise" in cell.metadata.get("tags", []):
             assert "waits for your answer" in printed or "请把省略号换成你的答案" in printed
+
+
+@pytest.mark.parametrize(
+    "path", [*NOTEBOOKS, *sorted(ROOT.glob("notebooks/zh/[0-9]*.ipynb"))], ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
+def test_predictions_have_choices_a_check_and_a_folded_answer(path: Path) -> None:
+    """The reader chooses a letter before he sees; each choice is answered, and the answer can be read without a kernel."""
+    cells, number = nbformat.read(path, as_version=4).cells, path.name[:2]
+    predict = "**Predict:**" if path.parent.name == "notebooks" else "**预测"
+    asked = [cell for cell in cells if cell.cell_type == "markdown" and predict in cell.source]
+    checks = {re.findall(r'^check\("(.+)", \.\.\.\)$', cell.source)[0] for cell in cells if "prediction" in _tags(cell)}
+    data = {name: section for name, section in texts(number).items() if ".P" in name}
+    assert sorted(checks) == sorted(data) == [f"{number}.P{k}" for k in range(1, len(asked) + 1)]
+    for k, cell in enumerate(asked, 1):
+        after = next(c for c in cells[cells.index(cell) :] if "today" not in _tags(c) and c is not cell)
+        assert cell.source.count(predict) == 1 and after.source == f'check("{number}.P{k}", ...)', cell.source
+        question, *folded = re.split(
+            r"<details><summary>(?:Answer|答案)</summary>", cell.source[cell.source.index(predict) :]
+        )
+        section = data[f"{number}.P{k}"]
+        assert sorted(set(re.findall(r"\(([a-z])\)", question))) == choices(section), cell.source
+        assert len(choices(section)) in (2, 3), section
+        assert len(folded) == 1 and folded[0].strip().startswith(f"({section['answer']})"), cell.source
+        for letter in choices(section):
+            right, said = judge(f"{number}.P{k}", f"({letter.upper()})")
+            assert right == (letter == section["answer"]) and len(said) > 10
+        assert not judge(f"{number}.P{k}", "z")[0]
+
+
+def _tags(cell: Any) -> list[str]:
+    tags: list[str] = cell.metadata.get("tags", [])
+    return tags
 
 
 @pytest.mark.parametrize("number", sorted(exercises()))
@@ -119,6 +151,8 @@ def test_every_text_is_used_and_every_hint_has_one(path: Path) -> None:
     for number, section in sections.items():
         assert number == "shared" or "right" in section
         for name, text in section.items():
+            if ".P" in number and name == "answer":
+                continue
             assert _fields(text["en"]) == _fields(text["zh"]), (number, name)
             assert name in constants | {"right", "form"} or len(name) == 1 or name.isdigit(), (number, name)
     for node in ast.walk(tree):

@@ -146,19 +146,24 @@ def test_the_table_of_contents_is_that_of_the_folder(tmp_path: Path) -> None:
     assert (docs / "course" / "zh" / "index.md").read_text() == "# 课程\n\n```{toctree}\n\n00_a\n```\n"
 
 
-def test_the_glossary_is_collected(tmp_path: Path) -> None:
-    """A term of two notebooks stands once, with both; sorted in English, and in Chinese by sound."""
-    head = "# {} · T\n\n| term | 中文 | meaning |\n| --- | --- | --- |\n"
+def test_the_terms_are_collected(tmp_path: Path) -> None:
+    """A term of two notebooks is there once, in both languages, with both; sorted in English, and in Chinese by sound."""
+    theirs = "# {} · T\n\n| 术语 | 含义 |\n| --- | --- |\n"
+    head = "# {} · T\n\n| term | meaning |\n| --- | --- |\n"
+    rows = "| wakeup queue | who waits |\n| session | a `number` |\n"
     docs = course(
         tmp_path,
-        _00_a=[md(head.format("00") + "| wakeup queue | 唤醒队列 | who waits |\n| session | 会话 | a `number` |\n")],
-        _01_b=[md(head.format("01") + "| session | 会话 | another text |\n| Actor | 参与者 | it acts |\n")],
-        zh__00_a=[md(head.format("00") + "| session | 会话 | 一个号码 |\n")],
+        _00_a=[md(head.format("00") + rows)],
+        _01_b=[md(head.format("01") + "| session | another text |\n| Actor | it acts |\n")],
+        zh__00_a=[md(theirs.format("00") + "| 唤醒队列 | 谁在等 |\n| 会话 | 一个号码 |\n")],
+        zh__01_b=[md(theirs.format("01") + "| 会话 | 另一句 |\n| 参与者 | 它行动 |\n")],
     )  # fmt: skip
     gather.gather(tmp_path, docs)
     text = (docs / "glossary.md").read_text()
     assert re.findall(r"^(\S.*)\n  ", text, re.MULTILINE) == ["Actor", "session", "wakeup queue"]
-    assert "session\n  a `number`\n\n  一个号码\n\n  会话 · [00](course/00_a.ipynb), [01](course/01_b.ipynb)\n" in text
+    assert (
+        "session\n  a `number`\n\n  **会话**：一个号码\n\n  [00](course/00_a.ipynb), [01](course/01_b.ipynb)\n" in text
+    )
     assert re.findall(r"^\| (\S+) \| \{term\}", text, re.MULTILINE) == ["参与者", "唤醒队列", "会话"]
 
 

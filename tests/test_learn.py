@@ -23,7 +23,7 @@ from nbclient import NotebookClient
 
 from skynet_lite import __version__
 from skynet_lite.cli import main
-from skynet_lite.course import learn
+from skynet_lite.course import lab, learn
 
 ROOT = Path(__file__).parent.parent
 
@@ -334,3 +334,21 @@ def test_without_jupyter_the_remedy_is_named(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "pip install 'skynet_lite[notebooks]'" in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_listing_may_leave_statements_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """An ellipsis says how many lines it stands for; the rest is as the editor shows it."""
+    lab.code("socket-start")
+    whole = capsys.readouterr().out.splitlines()
+    lab.code("socket-start", "if ")
+    shown = capsys.readouterr().out.splitlines()
+    [place] = [n for n, line in enumerate(shown) if line.lstrip().startswith("...")]
+    gone = len(whole) - len(shown) + 1
+    assert shown[place] == f"    ...  # {gone} lines" and all(
+        "if " in line or "raise" in line for line in whole[place : place + gone]
+    )
+    assert shown[:place] + whole[place : place + gone] + shown[place + 1 :] == whole
+    with pytest.raises(ValueError, match="no statement of start begins with 'while'"):
+        lab.code("socket-start", "while")
+    with pytest.raises(KeyError, match="no anchor 'nowhere'"):
+        lab.code("nowhere")

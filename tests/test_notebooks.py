@@ -79,15 +79,14 @@ def test_the_first_cell_says_what_the_notebook_is(path: Path, notebook: Any) -> 
 
 
 def test_it_asks_before_it_tells_and_sums_up(path: Path, notebook: Any) -> None:
-    """Predictions, a break-it exercise, a summary, a glossary in two languages, questions, further reading."""
+    """Predictions, a break-it exercise, a summary, a glossary, questions, further reading."""
     text = prose(notebook)
     predict, *parts, broken = WORDS[path.parent.name]
     assert text.count(predict) >= 2
     assert all(text.count(part) == 1 for part in parts), [part for part in parts if text.count(part) != 1]
     assert re.search(rf"^### .*{broken}", text, re.MULTILINE)
-    glossary = re.search(
-        r"^\| (?:term \| 中文 \| meaning|英文 \| 中文 \| 含义) \|\n\|[- |]+\|\n((?:\|.*\|\n?)+)", text, re.MULTILINE
-    )
+    terms = "term | meaning" if path.parent.name == "notebooks" else "术语 | 含义"
+    glossary = re.search(rf"^\| {re.escape(terms)} \|\n\|[- |]+\|\n((?:\|.*\|\n?)+)", text, re.MULTILINE)
     assert glossary and len(glossary[1].splitlines()) >= 4
     questions = text[text.index(parts[1]) : text.index(parts[2])]
     assert 5 <= len(re.findall(r"^\d+\. ", questions, re.MULTILINE)) <= 8

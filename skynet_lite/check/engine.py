@@ -2,8 +2,9 @@
 
 One idea: an exercise looks at one thing after the other, `yield wrong and "name"`. The
 first hint that it yields is told; an answer that gets none is right. What is said stands
-under these names in `texts/`, in English and Chinese. Whatever the answer is, or does, the
-reader gets a sentence.
+under these names in `texts/`, in English and Chinese. A prediction, "05.P1", is all text:
+the letter that is right, and a sentence for each letter. Whatever the answer is, or does,
+the reader gets a sentence.
 """
 
 from __future__ import annotations
@@ -60,10 +61,30 @@ def exercises() -> dict[str, Check]:
 
 
 @cache
-def texts(name: str) -> dict[str, dict[str, dict[str, str]]]:
+def texts(name: str) -> dict[str, dict[str, Any]]:
     """The texts of a notebook ("05"), or those that all use ("common"): by exercise, by name, by language."""
-    found: dict[str, dict[str, dict[str, str]]] = tomllib.loads((HERE / "texts" / f"{name}.toml").read_text("utf-8"))
-    return found
+    return tomllib.loads((HERE / "texts" / f"{name}.toml").read_text("utf-8"))
+
+
+def prediction(number: str) -> Check | None:
+    """What judges prediction `number`, "05.P1"; None if there is none. Its texts are "right" and the wrong letters."""
+    file = HERE / "texts" / f"{number[:2]}.toml"
+    section = texts(file.stem).get(number) if file.exists() and ".P" in number else None
+    if section is None:
+        return None
+    letters = choices(section)
+
+    def look(answer: Any) -> Hints:
+        given = str(plain(answer)).strip("()")
+        yield given not in letters and hint("letter", letters=", ".join(letters))
+        yield given != section["answer"] and given
+
+    return look
+
+
+def choices(section: dict[str, Any]) -> list[str]:
+    """The letters of a prediction: that of its answer, and those that have a hint."""
+    return sorted([section["answer"], *(name for name in section if len(name) == 1)])
 
 
 def tell(what: str | Hint, number: str = "") -> str:
@@ -81,7 +102,7 @@ def judge(number: str, answer: Any) -> tuple[bool, str]:
 
     Raises KeyError for an exercise that is not there.
     """
-    look = exercises().get(number)
+    look = exercises().get(number) or prediction(number)
     if look is None:
         raise KeyError(f"no exercise {number!r}; there are {', '.join(_exercises)}")
     try:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -67,22 +68,36 @@ def marks(trace: Trace) -> list[str]:
     return [event["text"] for event in trace if event["e"] == "mark"]
 
 
-def code(anchor: str) -> None:
-    """Print the code at a `DOC:` anchor, under the name of its file and function.
+def code(anchor: str, *without: str) -> None:
+    """Print the code at a `DOC:` anchor, under the name of its file and function. Its docstring is left out.
 
-    Its docstring is left out. Raises KeyError for an anchor that is not there.
+    A statement that begins with one of the texts `without` gives way to an ellipsis that says how many lines it had.
+    Raises KeyError for an anchor that is not there, and ValueError for a text that no statement begins with.
     """
     if anchor not in anchors():
         raise KeyError(f"no anchor {anchor!r}; there are {', '.join(sorted(anchors()))}")
     file, name = anchors()[anchor]
     text = (HOME / file).read_text(encoding="utf-8")
     node = next(node for found, node, _ in _named(ast.parse(text)) if found == name)
-    print(f"# skynet_lite/{file} · {name}")
+    lines = [line[node.col_offset :] for line in text.splitlines()]
+    left_out: set[int] = set()
+    for beginning in without:
+        found = {n for part in ast.walk(node) if isinstance(part, ast.stmt) and part is not node
+                 and lines[part.lineno - 1].lstrip().startswith(beginning)
+                 for n in range(part.lineno, (part.end_lineno or 0) + 1)}  # fmt: skip
+        if not found:
+            raise ValueError(f"no statement of {name} begins with {beginning!r}")
+        left_out |= found
     doc = range(0)
     if not isinstance(node, ast.Assign):  # the anchor stands there
         doc = range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
-    lines = enumerate(text.splitlines()[: node.end_lineno], 1)
-    print("\n".join(line[node.col_offset :] for n, line in lines if n >= node.lineno and n not in doc))
+    print(f"# skynet_lite/{file} · {name}")
+    shown = (n for n in range(node.lineno, (node.end_lineno or 0) + 1) if n not in doc)
+    for gone, block in groupby(shown, left_out.__contains__):
+        numbers = list(block)
+        first = lines[numbers[0] - 1]
+        indent = first[: len(first) - len(first.lstrip())]
+        print(f"{indent}...  # {len(numbers)} lines" if gone else "\n".join(lines[n - 1] for n in numbers))
 
 
 @cache
