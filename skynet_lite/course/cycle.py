@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ..trace.language import say
 from .where import WIDTH, Map, Place, Point, Shape, as_svg, box
@@ -79,8 +78,6 @@ def shapes(*woken: str) -> Iterator[Shape]:
 class Cycle(Map):
     """What `cycle` returns; `names`: the entries of the queue."""
 
-    height: ClassVar[int] = HEIGHT
-
     def shapes(self) -> Iterator[Shape]:
         return shapes(*self.names)
 
@@ -99,4 +96,4 @@ def cycle(*woken: object) -> Cycle:
         f"suspend 的循环：resume → 正在运行的协程 → yield → dispatch_wakeup → 下一个 → resume。"
         f"wakeup 追加到 wakeup_queue 的队尾，dispatch_wakeup 从队首取出。wakeup_queue：{queue}。",
     )
-    return Cycle(names, as_svg(summary, alt, shapes(*names), HEIGHT), alt, summary)
+    return Cycle(names, as_svg(summary, alt, shapes(*names), HEIGHT), alt, summary, HEIGHT)

@@ -18,6 +18,7 @@ from typing import Any
 from ..node.node import Node
 from ..trace import Trace
 from .cycle import cycle as cycle
+from .frozen import frozen as frozen
 from .learn import course
 from .where import where as where
 

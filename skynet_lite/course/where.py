@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from ..trace.language import language, say, speaking
 from ..trace.text import cells
@@ -128,7 +128,7 @@ class Map:
     svg: str
     alt: str
     summary: str
-    height: ClassVar[int] = HEIGHT
+    height: int = HEIGHT
 
     def shapes(self) -> Iterator[Shape]:
         return shapes(*self.names)
