@@ -11,12 +11,14 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import slides  # noqa: E402
 from gather import gather  # noqa: E402
 from sphinx.search.en import SearchEnglish  # noqa: E402
 
 import skynet_lite  # noqa: E402
 
 gather(HERE.parent, HERE)
+slides.write(HERE / "viewers" / "slides")
 CHINESE = re.compile(r"[\u4e00-\u9fff]{2}")
 
 project = "skynet_lite"

@@ -72,6 +72,9 @@ RULES_ZH = {  # each with the digest of the English
 }
 RULES_HEAD = {"en": "| | since | today | shown in |", "zh": "| | 始于 | 当今的 skynet | 见 |"}
 FOLDED = "# solution\n"
+TALKS = ("00", "06")
+PICTURE = re.compile(r"\b(?:where|cycle|frozen|timeline|stepper)\(")
+NOT_SHOWN = re.compile("## (Where to find|Exercises|Questions to check|Further|每一步在哪里|练习|自测|延伸)")
 
 WORDS = {
     "en": ("contents", "中文", "reading", "exercises", "minutes"),
@@ -203,6 +206,29 @@ def fold(notebook: Any) -> None:
         solution = cell.cell_type == "code" and "solution" in cell.metadata.get("tags", [])
         if solution and not cell.source.startswith(FOLDED):
             cell.source = FOLDED + cell.source
+
+
+def slides(notebook: Any) -> None:
+    """Say what each cell is in a talk: a heading begins a slide, code has one below, other prose is the speaker's."""
+    skipped, before = False, ""
+    for cell in notebook.cells:
+        code, tags = cell.cell_type == "code", cell.metadata.get("tags", [])
+        if cell.source.startswith("## "):
+            skipped = NOT_SHOWN.match(cell.source) is not None
+        if (
+            skipped
+            or cell.source == "node.close()"
+            or {NAVIGATION, TODAY, "language", "prediction", "exercise", "solution"}.intersection(tags)
+        ):
+            kind = "skip"
+        elif not code and cell.source.startswith("#"):
+            kind = "slide"
+        elif code or "<details>" in cell.source:
+            kind = "-" if code and before == "slide" and not PICTURE.search(cell.source) else "subslide"
+        else:
+            kind = "notes"
+        before = before if kind == "skip" else kind
+        cell.metadata["slideshow"] = {"slide_type": kind}
 
 
 # --------------------------------------------------------------------------- Chinese

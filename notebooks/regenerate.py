@@ -3,6 +3,7 @@
     python notebooks/regenerate.py             writes outputs, navigation, index and map, the Chinese course
     python notebooks/regenerate.py 05 zh/05    only these are run; what is generated is made for all
     python notebooks/regenerate.py --check     writes nothing, exit status 1 if something would change
+    python notebooks/regenerate.py --check --stored   the same of what is generated; strict nbval compares outputs
     python notebooks/regenerate.py --stamp 05  the Chinese prose of 05 renders the English as it is now
 
 The same code always gives the same file. Pictures are stored, but not compared: their
@@ -25,6 +26,7 @@ import nbformat
 from assemble import (
     CHINESE,
     FOLDER,
+    TALKS,
     about,
     boxes,
     course,
@@ -34,12 +36,13 @@ from assemble import (
     map_svg,
     navigate,
     navigation,
+    slides,
     stamp,
 )
 from nbclient import NotebookClient
 
 PICTURES = ("image/png", "image/svg+xml")
-KEPT = ("tags", "renders", "jupyter")
+KEPT = ("tags", "renders", "jupyter", "slideshow")
 INDEX = "index.ipynb"
 KERNELS = 2
 """Notebooks that are run side by side; each has a process of its own."""
@@ -137,6 +140,8 @@ def assembled() -> tuple[dict[Path, Any], dict[Path, str], list[str]]:
                 navigate(notebook, navigation(path, list(ready), titles, lang), lang, shown)
             except ValueError as e:
                 wrong.append(f"{path.relative_to(FOLDER)}: {e}")
+            if path.name[:2] in TALKS:
+                slides(notebook)
             notebooks[path] = notebook
         if abouts:
             preface = nbformat.read(folder / INDEX, as_version=4).cells[0].source
@@ -156,12 +161,13 @@ def main() -> int:
     parser.add_argument(
         "--stamp", action="store_true", help="the Chinese prose of these was reviewed: store new hashes"
     )
+    parser.add_argument("--stored", action="store_true", help="run none, take the outputs that are stored")
     parser.add_argument("only", nargs="*", help="run these notebooks only: 05, zh/05")
     options = parser.parse_args()
 
     def chosen(path: Path) -> bool:
         name = path.relative_to(FOLDER).as_posix()
-        return not options.only or any(name.startswith(wanted) for wanted in options.only)
+        return not options.stored and (not options.only or any(name.startswith(wanted) for wanted in options.only))
 
     if options.stamp:
         for path in course(CHINESE):
