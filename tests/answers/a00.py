@@ -71,7 +71,7 @@ WRONG = {
         (["dispatch_wakeup", "suspend", "co1"], "wakeup co1 queued"),
         (["co2", "suspend", "co2"], "is in the trace"),
     ],
-    "00.2": [("co1 runs", "leaves sleep_session"), ("co1 waits for somebody to call wakeup", "Who puts"),
+    "00.2": [("co1 runs", "taken out of wakeup_queue"), ("co1 waits for somebody to call wakeup", "Who puts"),
              ("woken", "Choose one")],
     "00.3": [("connected", "after socket.start"), ("listen", "socket 1"), ("closed", "was not closed"),
              (2, "which state")],
