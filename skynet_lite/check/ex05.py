@@ -9,7 +9,7 @@ from .programs import run
 
 choice("05.1", ["c", "a", "b"], {("a", "b", "c"): "waiting", ("a", "c", "b"): "calls", ("c", "b", "a"): "after-sleep"})
 
-choice("05.2", "wait, when it goes on", {
+choice("05.2", "wait", {
     "wakeup": "wakeup", "the exit of the waker": "exit", "dispatch_wakeup": "dispatch", "suspend": "suspend",
 })  # fmt: skip
 

@@ -98,10 +98,10 @@ def answers_at_once() -> None:
 
 WRONG = {
     "04.1": [(4, "still busy"), (5, "takes part"), (2, "What does quick get"), (1, "not in the pool"), ("3", "a number")],
-    "04.2": [([True, 4], "is the pool empty"), ([False, 2], "How many had been made"), ([False, 1], "How many"),
+    "04.2": [([True, 4], "is the pool empty"), ([False, 2], "How many were made"), ([False, 1], "How many"),
              (["no", 3], "True or False")],
     "04.3": [
-        (["create", "create", "create", "neither", "find"], "timer answers"),
+        (["create", "create", "create", "neither", "find"], "timer sends"),
         (["find", "find", "create", "neither", "find"], "is a request"),
         (["create", "find", "find", "neither", "find"], "socket message"),
         (["create", "find", "create", "find", "find"], "BREAK"),

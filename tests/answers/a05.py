@@ -99,16 +99,16 @@ def nobody_raises() -> None:
 
 WRONG = {
     "05.1": [
-        (["a", "b", "c"], "order of waiting"),
+        (["a", "b", "c"], "began to wait"),
         (["a", "c", "b"], "first in, first out"),
         (["c", "b", "a"], "before or after the sleep"),
         ("c a b", "list of three letters"),
     ],
     "05.2": [("wakeup", "in both tables"), ("the EXIT of the waker", "waker's yield"), ("dispatch_wakeup", "another table"),
              ("suspend", "makes the entry"), ("never", "which coroutine does it")],
-    "05.3": [(1, "gone round its loop"), (3, "How many entries"), (0, "nobody can run"), ("two", "a number")],
-    "05.4": [(no_wakeup, "Nothing is woken"), (wrong_token, "queues nobody"), (only_once, "wanted, once each"),
-             (polls, "queues nobody"), ("x", "another form")],
-    "05.5": [(in_order, "the one that came last"), (chain_breaks, "has ended the chain"),
-             (too_late, "Nobody is through"), (nobody_raises, "should raise")],
+    "05.3": [(1, "gone round its loop"), (3, "How many entries"), (0, "while entries"), ("two", "a number")],
+    "05.4": [(no_wakeup, "Nothing is woken"), (wrong_token, "puts nothing"), (only_once, "should be got x"),
+             (polls, "puts nothing"), ("x", "another form")],
+    "05.5": [(in_order, "should pass first"), (chain_breaks, "has ended its suspend"),
+             (too_late, "None of them is through"), (nobody_raises, "should raise")],
 }  # fmt: skip
