@@ -84,17 +84,17 @@ def no_line_feed() -> None:
 
 
 WRONG = {
-    "06.1": [(swapped(0, 1), "could it leave it"), (swapped(1, 2), "has its turn"), (swapped(2, 3), "before somebody runs"),
-             (swapped(4, 5), "wakeup is called by co2"), (swapped(5, 6), "in suspend"), (swapped(6, 7), "which line"),
+    "06.1": [(swapped(0, 1), "after it has parked"), (swapped(1, 2), "gets its turn"), (swapped(2, 3), "then a coroutine"),
+             (swapped(4, 5), "co2 calls wakeup"), (swapped(5, 6), "after co2 has yielded"), (swapped(6, 7), "picked to run"),
              (FRAMES[:7], "eight frames")],
     "06.2": [
-        (["wait", "dispatch_wakeup", "wait", "wakeup", "dispatch_wakeup"], "files a SLEEP"),
+        (["wait", "dispatch_wakeup", "wait", "wakeup", "dispatch_wakeup"], "the yield of SLEEP"),
         (["suspend", "wakeup", "wait", "wakeup", "dispatch_wakeup"], "right before the resume"),
-        (["suspend", "dispatch_wakeup", "dispatch_wakeup", "wakeup", "dispatch_wakeup"], "lane of co1"),
+        (["suspend", "dispatch_wakeup", "dispatch_wakeup", "wakeup", "dispatch_wakeup"], "does it itself"),
         (["suspend", "dispatch_wakeup", "wait", "wakeup", "suspend"], "popleft"),
     ],
-    "06.3": [([2, 2], "both lanes"), ([3, 3], "the same function"), ([3, 1], "behind `by`"), ([4, 2], "the word resume")],
-    "06.4": [(film, "this is the recording"), (with_fork, "a fork in it"), (marks_only, "listened on"), (other_marks, "not [")],
+    "06.3": [([2, 2], "both lanes"), ([3, 3], "the same function"), ([3, 1], "follow `by`"), ([4, 2], "the word resume")],
+    "06.4": [(film, "this is the recording"), (with_fork, "a fork in it"), (marks_only, "does not listen"), (other_marks, "not [")],
     "06.5": [(no_fork, "the runs part"), (yields_once, "the runs part"), (stays_open, "the runs part"),
              (no_line_feed, "hears b'hello'"), (film, "hears b''")],
 }  # fmt: skip

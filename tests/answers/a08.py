@@ -129,22 +129,22 @@ def latest_time() -> None:
 WRONG = {
     "08.1": [
         (["zero", "fork of zero", "message", "fork", "yielded"], "before it takes its next message"),
-        (["fork", "zero", "message", "fork of zero", "yielded"], "right behind it"),
+        (["fork", "zero", "message", "fork of zero", "yielded"], "right after it"),
         (["fork", "message", "zero", "fork of zero", "yielded"], "that of the calls"),
         (["fork", "yielded", "zero", "fork of zero", "message"], "is sleep(0)"),
         (["fork", "zero"], "list of the five"),
     ],
     "08.2": [
         (["BREAK", True, True], "was set first"),
-        ([None, True, True], "whom does wakeup find"),
+        ([None, True, True], "does wakeup find it"),
         ([None, False, True], "Is there one"),
         (["BREAK", False, False], "has brought back"),
         ([0, 1, 2], "Three values"),
     ],
-    "08.3": [(_ticker(), "When is the next timer set"), (_ticker(first=True, work=0), "The work is gone"),
-             (_ticker(lie=True), "are wanted"), (_ticker(first=True, period=7), "are wanted"), (never, "Nothing is marked")],
+    "08.3": [(_ticker(), "When is the next timer set"), (_ticker(first=True, work=0), "The work is missing"),
+             (_ticker(lie=True), "they should be"), (_ticker(first=True, period=7), "they should be"), (never, "Nothing is marked")],
     "08.4": [(plain_call, "let another coroutine"), (sleeps_through, "Who ends the sleep"),
-             (wakes_the_wrong_sleep, "this sleep is another one"), (one_box, "wanted are"), (never, "Nothing is marked")],
-    "08.5": [(_alarms("nothing"), "b was cancelled"), (_alarms("delete"), "ends with"), (_alarms("flag"), "whose timer"),
+             (wakes_the_wrong_sleep, "this sleep is another one"), (one_box, "they should be"), (never, "Nothing is marked")],
+    "08.5": [(_alarms("nothing"), "b was cancelled"), (_alarms("delete"), "ends with"), (_alarms("flag"), "two timers"),
              (cancels_for_good, "is missing"), (latest_time, "rings at 10, too"), (never, "No alarm")],
 }  # fmt: skip
