@@ -91,10 +91,11 @@ def _jobs(program: Any) -> Hints:
         yield found.raised("look-at-log")
         yield "all done" not in found.marks and hint("no-mark", jobs=jobs)
         n = found.trace.find("mark", text="all done")
-        tick, last = found.trace.ticks()[n], max(jobs, default=0)
-        early = len(found.marks) != 1 or tick < last
-        yield early and hint("marks", jobs=jobs, marks=found.marks, tick=tick, last=last)
-        yield tick > max(3, last) and hint("late", jobs=jobs, last=last, tick=tick)
+        tick, last = found.trace.ticks()[n], max((3, *jobs))
+        yield max(jobs, default=0) <= tick < 3 and hint("short", jobs=jobs, tick=tick)
+        wrong = len(found.marks) != 1 or tick < last
+        yield wrong and hint("marks", jobs=jobs, marks=found.marks, tick=tick, last=last)
+        yield tick > last and hint("late", jobs=jobs, last=last, tick=tick)
         sleeps = found.count("yield", command="SLEEP")
         yield sleeps > len(jobs) + 4 and hint("polls", jobs=jobs, n=sleeps)
 

@@ -132,13 +132,19 @@ def _if(left: list[int]) -> None:
         skynet.wait()
 
 
+def _while(left: list[int]) -> None:
+    while left:
+        skynet.wait()
+
+
 def _poll(left: list[int]) -> None:
     while left:
         skynet.sleep(1)
 
 
 hangs = _boss(lambda left: skynet.wait(), lambda: skynet.sleep(3))
-no_jobs_hang = _boss(lambda left: skynet.wait(), lambda: None)
+interrupted = _boss(_while, lambda: skynet.sleep(3))
+forgets_its_ticks = _boss(_while, lambda: None)
 polls = _boss(_poll, lambda: None, wakes=False)
 does_not_wait = _boss(lambda left: None, lambda: skynet.sleep(3))
 never_woken = _boss(_if, lambda: None, wakes=False)
@@ -239,24 +245,25 @@ def not_answered() -> None:
 
 WRONG = {
     "11.1": [
-        (["suspicion", "suspicion", "nothing", "suspicion", "fault"], "1: the error"),
+        (["suspicion", "suspicion", "nothing", "suspicion", "fault"], "1: the trace has the error"),
         (["fault", "fault", "nothing", "suspicion", "fault"], "2: may a service"),
-        (["fault", "suspicion", "suspicion", "suspicion", "fault"], "3: this is how"),
-        (["fault", "suspicion", "nothing", "fault", "fault"], "4: nobody has lost"),
-        (["fault", "suspicion", "nothing", "suspicion", "suspicion"], "5: draw"),
+        (["fault", "suspicion", "suspicion", "suspicion", "fault"], "3: a server waits"),
+        (["fault", "suspicion", "nothing", "fault", "fault"], "4: the session is not lost"),
+        (["fault", "suspicion", "nothing", "suspicion", "suspicion"], "5: draw the waits"),
         (["deadlock"] * 5, "none of fault"), ("fault", "list of five words"),
     ],
-    "11.2": [(["yes", 2], "circle of coroutines"), (["no", 3], "handles 0 parked"), (["no", 6], "Which numbers"),
+    "11.2": [(["yes", 2], "not a circle of coroutines"), (["no", 3], "handles 0 parked"), (["no", 6], "Which numbers"),
              ("no", "a word and a number")],
     "11.3": [(still_careful, "still a circle"), (no_section, "at the same time"), (section_too_short, "at the same time"),
              (sends, "get no answer"), (no_argument, "does not start"), (3, "another form")],
     "11.4": [(_store(_set_forgets), "gets no answer"), (_store(_missing_forgets), "gets no answer"),
              (_store(_raises), "its handler raised"), (_store(_new_value), "that it replaces"),
              (_store(_twice), "answers twice")],
-    "11.5": [(hangs, "for what does the boss wait"), (no_jobs_hang, "With the jobs () nothing"), (polls, "again and again"),
+    "11.5": [(hangs, "what does the boss wait for"), (interrupted, "did not get its three ticks"),
+             (forgets_its_ticks, "did not get its three ticks"), (polls, "again and again"),
              (does_not_wait, "not before tick"), (never_woken, "who would wake it")],
-    "11.6": [(_server(_two_readers), "two readers"), (_server(_no_mark), "Behind which line"),
-             (_server(_no_close), "not closed"), (_server(_watch_only), "Who has read"),
+    "11.6": [(_server(_two_readers), "two readers"), (_server(_no_mark), "After which line"),
+             (_server(_no_close), "not closed"), (_server(_watch_only), "Which coroutine has read"),
              (_server(_marks_twice), "2 marks gone")],
     "11.7": [(_counter(True, False), "still a circle"), (_counter(False, True), "came between"),
              (_counter(False, False), "came between"), (_counter(True, True, guarded=False), "came between"),
