@@ -149,6 +149,8 @@ def _taken(answer: Any) -> Hints:
 
     def script(chat: _Chat) -> list[Any]:
         chat.enter("Ann")
+        chat.clients["nameless"] = chat.run.client()
+        empty = chat.forget("nameless", b"\n")["Ann"], chat.agents()
         chat.clients["second"] = chat.run.client()
         said = [chat.say(*line) for line in [("second", b"Ann\n"), ("Ann", b"me\n"), ("second", b"Bob\n"),
                                              ("second", b"hi\n")]]  # fmt: skip
@@ -157,11 +159,12 @@ def _taken(answer: Any) -> Hints:
         chat.clients["third"], chat.clients["fourth"] = chat.run.client(), chat.run.client()
         chat.run.node.run_until_idle()
         chat.clients["third"].send(b"Eve\n")
-        return [*said, chat.say("fourth", b"Eve\n")]
+        return [empty, *said, chat.say("fourth", b"Eve\n")]
 
     found = _play(hub, agent, script)
     yield found.raised("look-at-log")
-    taken, me, comes, hi, leaves, race = found.said
+    empty, taken, me, comes, hi, leaves, race = found.said
+    yield empty != ([], 1) and hint("empty", ann=empty[0], agents=empty[1])
     yield _wrong("second-ann", taken, {"Ann": [], "second": ["* Ann is taken"]})
     yield (me["Ann"] != ["Ann: me"] or me["second"]) and hint("me", ann=me["Ann"], second=me["second"])
     yield _wrong("then-bob", comes, {name: ["* Bob has come"] for name in comes})

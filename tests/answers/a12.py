@@ -147,8 +147,8 @@ WRONG = {
              (_server(_after_each), "before it has finished"), (_server(_closed_first), "finishes, and hears b''"),
              (_server(_empty_fails), "A coroutine ends with"), (lambda: None, "socket of your program")],
     "12.4": [(_server(_unchanged), "still connected"), (_server(_swallows), "not in the log"),
-             (_server(_only_then), "finished too"), (_server(_exits), "the others has to go on")],
+             (_server(_only_then), "finished too"), (_server(_exits), "must still get their echo")],
     "12.5": [(_server(_all_at_once), "were queued"), (_server(_sender(skynet.yield_, True)), "were queued"),
-             (_server(_sender(lambda: skynet.sleep(1), False)), "does not go on"),
+             (_server(_sender(lambda: skynet.sleep(1), False)), "never continued"),
              (_server(_sender(lambda: skynet.sleep(1), True, False)), "close is missing")],
 }  # fmt: skip

@@ -128,7 +128,7 @@ def _drops(hub: int, id: int) -> None:
 
 
 WRONG = {
-    "13.1": [([7, 5], "enters the new one"), ([6, 6], "Which message"), ([8, 6], "of type response"),
+    "13.1": [([7, 5], "enters the new client"), ([6, 6], "Which message"), ([8, 6], "of type response"),
              ([12, 6], "what does join set off"), ([7, 1], "How many are told"), (7, "list of two numbers")],
     "13.2": [(["no", "yes", "no", "yes"], "1: which"), (["yes", "no", "no", "yes"], "2: which"),
              (["yes", "yes", "yes", "yes"], "3: look"), (["yes", "yes", "no", "no"], "4: which"), ("no", "four words")],
@@ -138,7 +138,8 @@ WRONG = {
              ([_hub("forgets"), _agent("asks")], "hears nothing"), ([_hub("sorted"), _agent("asks")], "is wanted"),
              ([_hub("call"), _agent("both")], "Who is asked"), (_hub(), "met TypeError")],
     "13.5": [([_hub(), _agent()], "second client calls itself"), ([_hub(taken=True, told=True), _agent(ask="again")], "second client"),
-             ([_hub(taken=True), _agent()], "calls itself Ann"), ([_hub(), _agent(ask="first")], "between asking and entering")],
+             ([_hub(taken=True), _agent()], "calls itself Ann"), ([_hub(), _agent(ask="first")], "between asking and entering"),
+             ([_hub(taken=True), _agent(ask="again", ends=False)], "sends an empty line")],
     "13.6": [(_agent(), "still connected"), (_agent(slow="close"), "half closed"), (_agent(slow="exit"), "each should hear"),
              (_agent(slow="shutdown", ends=False), "is still there"), (_drops, "56 lines")],
 }  # fmt: skip
