@@ -75,7 +75,7 @@ def _watch(node: Node, program: Any) -> Hints:
         answer = node.call(address, "lua", timeout=PATIENCE)
     except (DriveTimeout, CallError) as e:
         yield "fails" if isinstance(e, CallError) else "no-answer"
-    yield answer != "hello" and hint("answer", answer=answer)
+    yield answer != "hello" and hint("another", answer=answer)
     assert node.monitor is not None
     end = time.monotonic() + 0.5
     while worker.monitor.destination == address and time.monotonic() < end:

@@ -158,17 +158,17 @@ def _crashes() -> None:
 
 
 WRONG = {
-    "15.1": [([0, 1, 2, 3], "0, 1 and 2"), ([0, 1, 2, 0], "order of their birth"), ([3, 2, 3, 1], "counted from 0"),
+    "15.1": [([0, 1, 2, 3], "0, 1 and 2"), ([0, 1, 2, 0], "order of birth"), ([3, 2, 3, 1], "counted from 0"),
              ([1, 1, 1, 1], "modulo")],
     "15.2": [(["yes", "yes", "no", "no", "no", "yes"], "1: a service"), (["no", "no", "no", "no", "no", "yes"], "2: what"),
              (["no", "yes", "yes", "no", "no", "yes"], "3: the worker"), (["no", "yes", "no", "yes", "no", "yes"], "4: both"),
-             (["no", "yes", "no", "no", "yes", "yes"], "5: is 1"), (["no", "yes", "no", "no", "no", "no"], "6: who"), ("no", "six words")],
+             (["no", "yes", "no", "no", "yes", "yes"], "5: is 1"), (["no", "yes", "no", "no", "no", "no"], "6: does"), ("no", "six words")],
     "15.3": [("ABABABABAAAA", "weight -1"), ("AAAAAAABBBAB", "weight 0"), ("AAAABBAABABA", "not half of eight"),
              ("AAABBAAABABA", "first 4 are right"), ("AAAA", "eight A")],
-    "15.4": [(_silent, "no answer"), (_parked, "has come back"), (_yields, "has come back"), (_named, "forever is wanted"),
+    "15.4": [(_silent, "no answer"), (_parked, "has come back"), (_yields, "has come back"), (_named, "should be in forever"),
              (_at_start, "start function")],
-    "15.5": [(_sums(), "answered after the sum"), (_sums(late=True), "pieces are too long"), (_sums(more=1), "are wanted"),
-             (_crashes, "coroutine ends"), (_sums(queue=True), "answered after the sum"), (_elsewhere(5000), "yours: 1")],
+    "15.5": [(_sums(), "answered after the sum"), (_sums(late=True), "pieces are too long"), (_sums(more=1), "they should be"),
+             (_crashes, "coroutine ends"), (_sums(queue=True), "answered after the sum"), (_elsewhere(5000), "was free 1")],
     "15.6": [([2, 2], "both read"), ([2, 1], "other way round"), ([1, 1], "one mailbox"), (7, "Two numbers")],
 }  # fmt: skip
 
