@@ -111,7 +111,7 @@ WRONG = {
              ({**_GOOD, 501: b"BREW / HTTP/1.1\r\nhost: x\r\n\r\n"}, "Which header names it"),
              ({**_GOOD, 505: b"GET / HTTP/one\r\nhost: x\r\n\r\n"}, "in the first line"), (_GOOD[400], "a dict with the keys"),
              ({**_GOOD, 505: b"GET / HTTP/2\r\nhost: x\r\n\r\n"}, "digit, dot, digit"), ({**_GOOD, 505: "GET / HTTP/2.0"}, "for 505 is str")],
-    "18.4": [(_frame("bare"), "goodbye with 1002"), (_frame("unmasked"), "masked byte by byte"), (_frame("characters"), "counts bytes"),
+    "18.4": [(_frame("bare"), "with code 1002"), (_frame("unmasked"), "masked byte by byte"), (_frame("characters"), "counts bytes"),
              (_frame("little"), "nothing comes back"), (_frame("unfinished"), "nothing comes back"), (_frame("binary"), "Opcode 1 is text"),
              (lambda text: "text", "met TypeError")],
     "18.5": [(_room("others"), "Ann says hello"), (_deaf, "Ann says hello"), (_room("once"), "Eve says one and two"),

@@ -111,14 +111,14 @@ def texts(trace: Any) -> list[str]:
 
 
 WRONG = {
-    "19.1": [([NEW, OLD], "not in their places"), ([NEW, NEW], "Under 1.1 nobody looks"), ([OLD, OLD], "long before tick 5"),
+    "19.1": [([NEW, OLD], "not in their places"), ([NEW, NEW], "Under 1.1 nothing looks"), ([OLD, OLD], "long before tick 5"),
              ([["a", "b", "timer"], NEW], "not lost"), (OLD, "two lists of marks")],
     "19.2": [(["stale", "listen", "error"], "older than 1.3.0"), (["stale", "fork", "listen"], "1.3.0 itself"),
              (["listen"], "wakeup_queue"), (["stale"], "about sockets"), ("stale", "some of the words")],
-    "19.3": [([1, 1], "not forgotten"), ([1, 2], "other way round"), ([2, 2], "whom would"), ([0, 0], "is a message"),
+    "19.3": [([1, 1], "not forgotten"), ([1, 2], "other way round"), ([2, 2], "To whom"), ([0, 0], "is a message"),
              ([3, 2], "Log lines"), (3, "two numbers")],
     "19.4": [(as_it_was, "Under 1.1 the marks"), (forgets_and_stumbles, "must do no harm"), (wakes_nobody, "Nobody is woken"),
-             (bob_first, "in this order"), (twice_at_the_end, "stale still"), ("ann", "another form")],
+             (bob_first, "in this order"), (twice_at_the_end, "still stale"), ("ann", "another form")],
     "19.5": [(for_the_old_one, "Under 1.8 a coroutine ends"), (for_the_new_one, "Under 1.1 a coroutine ends"),
              (the_id_itself, "the port is"), (listens_not, "listens"), (8000, "another form")],
     "19.6": [(_moved(10, ("1.1", "1.8"), lambda trace: [e["e"] for e in trace]), "Compare the marks"),
