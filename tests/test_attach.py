@@ -96,7 +96,7 @@ def test_a_circle_is_found_whose_handlers_have_left_no_frame() -> None:
     """`return section(...)` is a tail call: no stack says any more who is in the function that a call names."""
     found = seen("circle")
     (circle,) = found.findings
-    assert circle.startswith("suspicion: nobody in this circle can go on") and "guessed" in circle
+    assert circle.startswith("suspicion: a circle of waits, in which none can continue") and "guessed" in circle
     assert all(name in circle for name in ("hall", "room", "desk")) and "guest" not in circle
     assert waits(found)["#2 of desk"] == "its call to hall, served by #4 and 1 more", "#2 has asked for it: it cannot"
     assert [len(ring) for ring in found.waits.circles()] == [4]
@@ -373,7 +373,7 @@ def test_a_circle_in_a_node_of_ours_is_proved_and_named(tmp_path: Path, capsys: 
         assert main(["attach", str(port), "--out", str(files[0])]) == 0
         first = capsys.readouterr().out.splitlines()
         assert first[0].startswith("a node of skynet_lite") and first[-1] == str(files[0])
-        (circle,) = (line for line in first if line.startswith("fault: nobody in this circle can go on"))
+        (circle,) = (line for line in first if line.startswith("fault: a circle of waits, in which none can continue"))
         assert "hall" in circle and "room" in circle
         assert main(["attach", str(port), "--text"]) == 0
         assert "critical section 1, co1 is inside" in capsys.readouterr().out

@@ -722,7 +722,7 @@ def test_a_wakeup_that_comes_too_late() -> None:
     trace, _ = run(twice(True))
     assert kinds(trace) == ["suspicion late wakeup"]
     found = trace.verdicts()[0]
-    assert "called wakeup(co2)" in found.text and "another sleep of it was broken (at twice:" in found.text
+    assert "called wakeup(co2)" in found.text and "this wakeup broke the wrong sleep (at twice:" in found.text
     trace, _ = run(twice(False))
     assert kinds(trace) == []
 

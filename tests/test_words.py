@@ -47,7 +47,7 @@ def test_the_tale_of_the_seed(tmp_path: Path) -> None:
         "co2 calls wakeup(co1): co1 sleeps on session 2, so it is put into wakeup_queue. It does not run yet; "
         "dispatch_wakeup takes it when co2 yields.",
         "co2 yields EXIT: its task is done, and it goes into coroutine_pool.",
-        'dispatch_wakeup resumes co1 with (False, "BREAK"): it was in wakeup_queue; it goes on at ',
+        'dispatch_wakeup resumes co1 with (False, "BREAK"): it was in wakeup_queue; it continues at ',
     ]
     places = [told.index(words) for words in tale]
     assert places == sorted(places)

@@ -112,7 +112,7 @@ def _stand_in(program: Any) -> Hints:
         yield (errors := _errors(two, "front")) and hint("ends", error=errors[0])
         yield not heard and "here"
         yield doubled == NOTHING and "silent"
-        yield doubled != 42 and hint("answer", answer=doubled)
+        yield doubled != 42 and hint("value", answer=doubled)
         heard.clear()
         two.ask("front", lambda: skynet.send(addr, "lua", "note", 5))
         yield (errors := _errors(two, "front")) and hint("ends", error=errors[0])

@@ -84,7 +84,7 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
         services = self._data["services"]
         off = say(" (needs profile = true)", "（需要 profile = true）") * all(row["cpu"] is None for row in services)
         heads = [
-            say("address", "地址"), say("service", "服务"), say("mailbox", "邮箱"), say("messages", "消息"),
+            say("address", "地址"), say("service", "服务"), say("mailbox", "消息队列"), say("messages", "消息"),
             say("new", "新增"), "CPU" + off, say("tasks", "任务"), say("sockets", "socket"),
         ]  # fmt: skip
         shown = sorted(services, key=lambda row: (-row["mailbox"], -self._news(row)))[:ROWS]
@@ -97,7 +97,7 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
         titles = "".join(f"<th>{head}</th>" for head in heads)
         table = f"<table style='{STYLE}'><tr>{titles}</tr>{''.join(rows)}</table>"
         more = len(services) - len(shown)
-        notes = [say(f"and {more} services more", f"另有 {more} 个服务")] if more else []
+        notes = [say(f"more services: {more}", f"另有 {more} 个服务")] if more else []
         notes += self._data["verdicts"] or [say("nothing is wrong", "没有发现问题")]
         if not running:
             notes.append(say("the node has stopped", "节点已停止"))
@@ -114,7 +114,7 @@ class Dashboard(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets comes with
                 f"{row['address']}  {row['name']:{width}}  "
                 + say(
                     f"mailbox {row['mailbox']}  tasks {row['tasks']}  sockets {row['sockets']}",
-                    f"邮箱 {row['mailbox']}  任务 {row['tasks']}  socket {row['sockets']}",
+                    f"消息队列 {row['mailbox']}  任务 {row['tasks']}  socket {row['sockets']}",
                 )
                 for row in self._data["services"]
             ]

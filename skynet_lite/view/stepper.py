@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..trace.files import to_json
 from ..trace.language import speaking
-from .forms import word
+from .forms import count, word
 from .frame import WIDTH, frame
 from .page import script
 from .payload import pack, payload
@@ -54,7 +54,7 @@ class Stepper(anywidget.AnyWidget):
         self._title, self._services = options.get("title"), options.get("services")
         coroutines = sum(lane[1] == "coroutine" for lane in data["lanes"])
         with speaking(data["lang"]):
-            self.summary = word("alt.stepper", events=events, coroutines=coroutines)
+            self.summary = word("alt.stepper", events=count(events, "event"), coroutines=count(coroutines, "coroutine"))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget, a text that is the same on every machine, and the picture for where no widget can be."""

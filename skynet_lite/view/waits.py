@@ -14,7 +14,7 @@ from matplotlib.path import Path
 
 from ..trace.language import speaking
 from .figure import DARK, LIGHT, SMALL, Page, Timeline, clean, extent, legible
-from .forms import word
+from .forms import count, word
 from .labels import Point, along, beside
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def draw(waits: Waits, *, title: str | None = None, dark: bool = False, lang: st
         with speaking(legible(wished)):
             figure = _draw(waits, word("fig.waits.title") if title is None else title, dark)
         title = word("fig.waits.title") if title is None else title
-        figure.summary = word("alt.waits.summary", n=len(waits), circles=len(waits.circles()))
+        figure.summary = word("alt.waits.summary", n=count(len(waits), "wait"), k=count(len(waits.circles()), "circle"))
         figure.description = word("alt.waits", title=title, waits=str(waits)).replace("\n", "; ")
     return figure
 
