@@ -81,7 +81,7 @@ def serve(
         skynet.error(f"httpd: no connection : {e}")
         return
     conn = h11.Connection(h11.SERVER, header_limit)
-    me, mine = running(), running().gr_context
+    me, mine = running(), running().context
     try:
         stream.within(timeout)
         while (request := read_request(stream, conn, header_limit, body_limit)) is not None:

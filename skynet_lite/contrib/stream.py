@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -162,7 +163,7 @@ class Deadlines:
             self._queues[ticks].pop(late, None)
 
     def _guard(self) -> None:
-        inherit(running(), None)  # it lives longer than the task that needed it first
+        inherit(running(), Context())  # it lives longer than the task that needed it first
         while True:
             now = skynet.now()
             for ticks, queue in list(self._queues.items()):

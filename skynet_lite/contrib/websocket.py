@@ -97,7 +97,7 @@ def accept(
 
 
 def _serve(ws: WebSocket, handle: Any) -> None:
-    me, mine = running(), running().gr_context
+    me, mine = running(), running().context
 
     def tell(name: str, *args: Any) -> None:
         inherit(me, mine)  # what one message sets, the next one does not find

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from ..core.errors import SkynetError
@@ -33,7 +34,7 @@ def timeout(ti: int, func: Callable[[], Any]) -> Coroutine:
         func = traced_timeout(s, session, ti, func)
     co = s.session_id_coroutine[session] = s.co_create(func, ())
     co.awaits = session
-    if context := running().gr_context:
+    if context := copy_context():
         inherit(co, context)
     return co
 
@@ -134,7 +135,7 @@ def fork(func: Callable[..., Any], *args: Any) -> Coroutine:
     except AttributeError:
         raise outside() from None
     co: Coroutine = s.co_create(func, args)
-    if context := me.gr_context:  # of the `run` that we may stand in
+    if context := copy_context():  # not me.context: we may stand in the `run` of another
         inherit(co, context)
     try:
         s.fork_queue.append(co)
