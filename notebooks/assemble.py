@@ -27,7 +27,7 @@ NUMBERED = "[0-9][0-9]_*.ipynb"
 NAVIGATION, TODAY, TABLE = "navigation", "today", "rules"
 GENERATED = {NAVIGATION, TODAY}
 BOX = {
-    "en": '> **Today** (since {since}): {said} `Node(skynet="1.8")` does so, too.',
+    "en": '> **Today** (since {since}): {said} `Node(skynet="1.8")` does the same.',
     "zh": '> **当今的 skynet**（自 {since} 起）：{said}`Node(skynet="1.8")` 也是这样。',
 }
 RULES_ZH = {  # each with the digest of the English
@@ -58,7 +58,7 @@ RULES_ZH = {  # each with the digest of the English
         "`socket.listen` 要等 CONNECT 消息，返回 id、地址和端口；`socket.start` 再等第二个 CONNECT。",
     ),
     11: ("9c63b5eafd377aba", "网络线程已经丢弃的 socket，再去关闭也不会有 CLOSE 消息。"),
-    12: ("ec7ea3630f0fddec", "超过限额的 socket 会被关闭，但已经收到的数据仍可读出。"),
+    12: ("ec7ea3630f0fddec", "超过上限的 socket 会被关闭，但已经收到的数据仍可读出。"),
     13: ("dcbaaf28933df0ab", "服务结束时还在排队的请求，各自收到一个带自己 session 的错误：只有这一次调用失败。"),
     14: (
         "ad89d2d9463c1adb",

@@ -98,7 +98,11 @@ def code(anchor: str, *without: str) -> None:
         numbers = list(block)
         first = lines[numbers[0] - 1]
         indent = first[: len(first) - len(first.lstrip())]
-        print(f"{indent}...  # {len(numbers)} line{'s' * (len(numbers) > 1)}" if gone else "\n".join(lines[n - 1] for n in numbers))
+        print(
+            f"{indent}...  # {len(numbers)} line{'s' * (len(numbers) > 1)}"
+            if gone
+            else "\n".join(lines[n - 1] for n in numbers)
+        )
 
 
 @cache

@@ -43,6 +43,7 @@ from ..skynet.waits import woken
 from ..tell.record import DRIVER, WRITING, Asked, Position, usual
 from ..trace import Trace
 from ..trace.kinds import Event, each
+from ..trace.language import say
 from ..trace.text import line, printable
 from ..trace.values import plain, values_of
 from ..trace.world import INPUTS, TELLING, Failure, World, said
@@ -80,21 +81,36 @@ class Divergence:
     reason: str = ""
 
     def __str__(self) -> str:
-        lines = [f"the replay leaves the recording at event {self.index}"]
+        lines = [say(f"the replay leaves the recording at event {self.index}", f"重放在事件 {self.index} 处偏离录制")]
         sides = (
-            ("recorded", self.expected, self.expected_place, self.expected_line, "nothing more"),
-            ("replayed", self.got, self.got_place, self.got_line, self.reason or "nothing more can run"),
+            (
+                say("recorded", "录制"),
+                self.expected,
+                self.expected_place,
+                self.expected_line,
+                say("nothing more", "没有了"),
+            ),
+            (
+                say("replayed", "重放"),
+                self.got,
+                self.got_place,
+                self.got_line,
+                self.reason or say("nothing more can run", "没有可以运行的了"),
+            ),
         )
         for name, event, place, source, else_ in sides:
-            lines.append(f"  {name}: {line(event) if event is not None else else_}")
+            lines.append(f"  {name}{say(': ', '：')}{line(event) if event is not None else else_}")
             if place:
                 lines.append(printable(f"            {place}  {source}".rstrip()))
         if self.got is not None and self.reason:
             lines.append(f"  {self.reason}")
         if self.expected_line and (self.expected_place, self.expected_line) == (self.got_place, self.got_line):
             lines.append(
-                "  The line is the same: what changed may stand before it, or is not part of a recording "
-                "(random, files, the time of day, variables outside of the services)."
+                say(
+                    "  The line is the same. What changed is before it, or it is not part of a recording "
+                    "(random, files, the time of day, variables outside of the services).",
+                    "  两边是同一行：改变在它之前，或者不在录制之内（随机数、文件、当前时间、服务之外的变量）。",
+                )
             )
         return "\n".join(lines)
 
@@ -111,7 +127,8 @@ class Replay:
         return self.divergence is None
 
     def __str__(self) -> str:
-        return str(self.divergence or f"the same run again: {len(self.trace)} events")
+        n = len(self.trace)
+        return str(self.divergence or say(f"the same run again: {n} events", f"同样的运行：{n} 个事件"))
 
     def __repr__(self) -> str:
         return f"<Replay: {self}>"
@@ -432,7 +449,9 @@ class Replayed(Asked):
                 answer = then[2]
                 if method in WRITING and then[3][0] != zlib.crc32(args[0]):
                     if answer == len(args[0]):
-                        self._stop(f"{bytes(args[0][:60])!r} is written to the world, and in the recording other bytes")
+                        data = bytes(args[0][:60])
+                        self._stop(say(f"{data!r} is written to the world, and in the recording other bytes",
+                                       f"向外写的是 {data!r}，录制里是别的字节"))  # fmt: skip
                     answer = len(args[0])  # the event will differ, and say more
                 elif then[3:] != told:
                     self._stop_at(then, method, told)
@@ -447,14 +466,21 @@ class Replayed(Asked):
         return (new, answer) if method == "accept" else new
 
     def _stop_at(self, then: list[Any] | None, method: str, told: list[Any]) -> None:
-        what = "nothing" if then is None else asked(then[0], *then[3:])
-        self._stop(f"the world is asked for {asked(method, *told)}, and in the recording for {what} here")
+        what = say("nothing", "什么也没有问") if then is None else asked(then[0], *then[3:])
+        here = asked(method, *told)
+        self._stop(
+            say(f"the world is asked for {here}, and in the recording for {what} here",
+                f"这里向外界请求 {here}，录制里此处：{what}")
+        )  # fmt: skip
 
     def missing(self, i: int) -> str:
         """What was said to the world before event `i`, and is not now; "" if nothing is."""
         if not self._due or self._due[0][0] > i:
             return ""
-        return f"in the recording the world is asked for {asked(*self._answers[self._due[0]][::3])} before that"
+        what = asked(*self._answers[self._due[0]][::3])
+        return say(
+            f"in the recording the world is asked for {what} before that", f"录制里在此之前还向外界请求了 {what}"
+        )
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         found, self.found = self.found, []
@@ -463,7 +489,7 @@ class Replayed(Asked):
             raise KeyboardInterrupt if getattr(error, "errno", 0) == errno.ECANCELED else error
         fds = [(self._node.socket_server.fd_of(id), mask) for id, mask in found]
         if any(fd is None for fd, _ in fds):
-            self._stop("a socket that was ready then is not watched now")
+            self._stop(say("a socket that was ready then is not watched now", "当时就绪的 socket，现在没有被监视"))
         return fds  # type: ignore[return-value]  # none is None
 
     def lookup(self, token: Any, host: str, port: int, kind: int) -> None:
@@ -480,7 +506,7 @@ class Replayed(Asked):
     def lookups(self) -> list[Lookup]:
         names, self.names = self.names, []
         if any(id not in self._tokens for id, _ in names):
-            self._stop("a name that was looked up then is not looked up now")
+            self._stop(say("a name that was looked up then is not looked up now", "当时查询的名字，现在没有查询"))
         results: list[Lookup] = []
         for id, x in names:
             results.append((self._tokens.pop(id), x.error() if isinstance(x, Failure) else x))  # type: ignore[arg-type]
@@ -516,7 +542,10 @@ class _ReplayedClock:
         k = bisect.bisect_right(log, [n, asked], key=lambda entry: entry[:2])
         then = log[k - 1][1] if k and log[k - 1][0] == n else 0
         if then + READINGS < asked < DRIVER:
-            self._stop("it waits for the clock to move, and does nothing else: here the recorded clock stands still")
+            self._stop(
+                say("it waits for the clock to move, and does nothing else: here the recorded clock stands still",
+                    "它只等时钟走动，别的什么也不做：重放里的时钟在这里不动")
+            )  # fmt: skip
         return log[k - 1][2] if k else 0
 
     def now(self) -> int:

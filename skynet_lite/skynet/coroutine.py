@@ -92,8 +92,7 @@ class Coroutine(greenlet):
         service, hub = self.service, self.hub
         while True:
             try:
-                # A call without a star needs no C stack of its own on 3.11: a third of a KiB less while it is parked.
-                made = self.f(*args) if (args := self.args) else self.f()  # type: ignore[misc]  # set before each resume
+                made = self.f(*self.args)  # type: ignore[misc]  # a task is set before each resume
             except GreenletExit as e:
                 raise leaves(e) from None
             if made is not None:
@@ -101,7 +100,7 @@ class Coroutine(greenlet):
                     return self.give_back()
                 has_run(made)
                 made = None
-            self.args = args = ()  # let go of the message
+            self.args = ()  # let go of the message
             if self.context:  # and of the contextvars of its task
                 inherit(self, Context())
             forgotten, self.session = self.session, None
