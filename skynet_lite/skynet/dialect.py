@@ -42,46 +42,46 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule(1, "1.2.0",
-         "A coroutine that has to wait enters itself into the tables, and then yields `SUSPEND`.",
+         "A coroutine that has to wait enters itself in the tables, then yields `SUSPEND`.",
          "It yields `CALL` or `SLEEP`, and the scheduler enters it.",
          ("sleep_one", "call_ret", "wait_wakeup")),
     Rule(2, "1.2.0",
-         "`ret` and `response` do their work at once, in the coroutine; nothing is switched.",
+         "`ret` and `response` do their work at once, inside the coroutine, without a switch.",
          "They yield `RETURN` or `RESPONSE`; the scheduler does it and resumes the coroutine.",
          ("call_ret", "call_self", "call_back_nested", "call_while_sleeping_peer", "ret_then_work", "send_then_call",
           "newservice_waits_for_start", "response_later", "response_false", "exit_with_kept_response")),
     Rule(3, "1.2.0",
-         "`ret` and `response` forget the request: a second one raises in the handler, where it can be caught, and "
-         "neither an error later on nor `exit` tells the caller anything.",
-         "A second one is an error of the scheduler, which ends the coroutine; whoever fails or exits after the answer "
-         "sends an error behind it.",
+         "After `ret` or `response` the request is over. A second one raises in the handler, which can catch it. A "
+         "later error, or `exit`, tells the caller nothing.",
+         "A second one is an error of the scheduler and ends the coroutine. A failure or an exit after the answer "
+         "sends an error as well.",
          ("ret_on_send", "ret_twice", "ret_twice_caught")),
     Rule(4, "1.2.0",
-         "For a message that was sent, `response` gives a function that does nothing. For a call, `TEST` is true until "
-         "the answer is given or the asker's end is told.",
+         "If the message was sent, not called, `response` returns a function that does nothing. For a call, `TEST` is "
+         "true until the response is given or the caller is known to have ended.",
          "It answers False, and raises the second time. `TEST` is true as long as the asker lives.",
          ("response_on_send", "response_on_send_nothing", "response_states")),
     Rule(5, "1.2.0",
-         "When a coroutine has raised, an empty function is forked. Its end lets the wakeups and failed calls that "
-         "wait go on in the same dispatch.",
+         "After a coroutine has raised, an empty function is forked. When it ends, the wakeups and failed calls that "
+         "still wait continue in the same dispatch.",
          "They wait for the next dispatch.",
          ("woken_raises_rest_delayed", "handler_error", "handler_error_after_sleep", "handler_error_on_send",
           "pool_drops_failed", "error_through_chain", "fork_error_others_run", "timeout_function_raises")),
     Rule(6, "1.2.0",
-         "A service that has ended is not remembered: an answer to it is sent, and lost; response functions that are "
-         "kept for it are dropped when its end is told.",
+         "A service that has ended is not remembered: a response to it is sent and lost. Response functions kept for "
+         "it are dropped when its end is known.",
          "`dead_service` remembers it, and nothing is sent.",
          ("response_to_dead_service",)),
     Rule(7, "1.4.0",
-         "The wakeup queue is worked off: an entry that wakes nobody is dropped, and the next one taken. Only when "
-         "it is empty is the next failed call told.",
+         "The wakeup queue is emptied: an entry that wakes no coroutine is dropped, and the next one is taken. A "
+         "failed call has its turn only when the queue is empty.",
          "Such an entry ends the turn."),
     Rule(8, "1.3.0",
-         "Forks run first in, first out, also those made while others wait.",
+         "Forks run first in, first out, including those made meanwhile.",
          "In the order of a Lua table. (Here: first in, first out in both dialects.)",
          ("fork_order", "fork_error_others_run")),
     Rule(9, "1.4.0",
-         "A coroutine that is resumed is told which session has ended its wait.",
+         "A resumed coroutine is told which session ended its wait.",
          "It is not.",
          ("sleep_one", "call_ret", "select_two")),
     Rule(10, "1.6.0",
@@ -90,7 +90,7 @@ RULES = (
          "`listen` returns the id at once.",
          ("listen_start", "listen_values", "accept_echo_line")),
     Rule(11, "1.5.0",
-         "Closing a socket that the socket server has dropped already brings no CLOSE message.",
+         "Closing a socket that the socket server has already dropped brings no CLOSE message.",
          "It brings a CLOSE message.",
          ("connect_refused",)),
     Rule(12, "1.4.0",

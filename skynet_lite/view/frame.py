@@ -174,7 +174,7 @@ def _lines(whole: Trace, i: int, who: tuple[Any, Any]) -> tuple[list[tuple[int, 
         place = next((p for p in stack if not runtimes(p)), None)
         if place:
             label, _, number = place.rpartition(":")
-            lines, n = whole.sources.get(label, "").splitlines(), int(number)
+            lines, n = whole.sources.get(label, "").expandtabs(4).splitlines(), int(number)
             shown = range(max(1, n - 2), min(len(lines), n + 2) + 1)
             return [(k, printable(lines[k - 1]), k == n) for k in shown], place
         if one["e"] == "co_create":
