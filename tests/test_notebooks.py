@@ -7,11 +7,13 @@ was never run: these tests do what it does not.
 from __future__ import annotations
 
 import base64
+import builtins
 import io
 import json
 import os
 import re
 import subprocess
+import symtable
 import sys
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,21 @@ def test_every_cell_was_run_and_none_failed(notebook: Any) -> None:
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
     assert not [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
+
+
+def test_every_name_that_a_function_uses_is_defined(notebook: Any) -> None:
+    """A service that misses one loses its coroutine: the log says so, and the cell shows less, without an error."""
+
+    def scopes(scope: symtable.SymbolTable) -> list[symtable.SymbolTable]:
+        return [scope, *(inner for child in scope.get_children() for inner in scopes(child))]
+
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    top = symtable.symtable(code, "notebook", "exec")
+    symbols = [symbol for scope in scopes(top) for symbol in scope.get_symbols()]
+    made = [*top.get_symbols(), *(symbol for symbol in symbols if symbol.is_declared_global())]
+    defined = {symbol.get_name() for symbol in made if symbol.is_assigned() or symbol.is_imported()}
+    used = {symbol.get_name() for symbol in symbols if symbol.is_global() and symbol.is_referenced()}
+    assert used <= defined | set(dir(builtins))
 
 
 def test_pictures_show_something(notebook: Any) -> None:
