@@ -134,7 +134,7 @@ def test_the_seeds_picture(echo: Trace) -> None:
         'yield "SLEEP", 2', 'yield "EXIT"', "socket_message[2]", "co1", "co2", "start function",
     ):  # fmt: skip
         assert words in shown
-    assert any(text.startswith("start on socket 1") for text in shown)
+    assert any(text.startswith("start on s1") for text in shown)
 
 
 def test_a_client_has_a_row_and_its_bytes_an_arrow(echo: Trace) -> None:
@@ -245,10 +245,10 @@ def test_parked_stretches_say_what_for(echo: Trace) -> None:
     """The socket and the function, from socket_pool; and the line."""
     waits = [label.partition(", at main:") for label in parked(echo)]
     assert [what for what, _, _ in waits] == [
-        "start on socket 1",
-        "start on socket 2",
-        "readline on socket 2",
-        "close on socket 2",
+        "start on s1",
+        "start on s2",
+        "readline on s2",
+        "close on s2",
     ]
     assert all(line.isdigit() for _, _, line in waits)
 
@@ -368,7 +368,7 @@ def test_what_somebody_waits_for_is_known_from_the_snapshot(echo: Trace) -> None
     i = next(i for i, e in enumerate(echo) if "waits in readline" in str(e.get("value")))
     part = echo[i + 4 :].cut()  # after the yield, and two tables
     assert [s.short for s in story(part).stretches if s.kind == "parked" and s.start is None] == [
-        "readline on socket 2"
+        "readline on s2"
     ]
 
 
@@ -570,7 +570,7 @@ def test_a_window_keeps_what_was_before(echo: Trace) -> None:
     start = next(i for i, e in enumerate(echo) if e["e"] == "yield" and e["command"] == "SLEEP") + 1
     told = story(echo, start=start)
     parked = [s for s in told.stretches if s.kind == "parked" and s.start is None]
-    assert [(s.lane[1], s.short) for s in parked] == [("co1", "start on socket 1")]
+    assert [(s.lane[1], s.short) for s in parked] == [("co1", "start on s1")]
     for start in range(0, len(echo), 17):
         for stop in (start, start + 1, start + 9, start + 40, None):
             check_readable(timeline(echo, start=start, stop=stop))
@@ -776,7 +776,7 @@ def test_text_stays_text_in_files(echo: Trace, tmp_path: Path) -> None:
         assert b"CreationDate" not in one and str(tmp_path).encode() not in one
     assert (tmp_path / "one.png").read_bytes() == timeline(echo).png()
     drawn = (tmp_path / "one.svg").read_text()
-    for words in ("raw_dispatch_message", "driver.start(1)", "readline on socket 2"):
+    for words in ("raw_dispatch_message", "driver.start(1)", "readline on s2"):
         assert f">{words}" in drawn
     assert "<dc:date>" not in drawn
     assert b"/FontFile2" in (tmp_path / "one.pdf").read_bytes()  # TrueType, not outlines
