@@ -170,7 +170,7 @@ def test_the_readme_is_the_same_in_chinese() -> None:
     assert inline(README) - inline(chinese) == set()
     links = [re.findall(r"\]\(([^)]+)\)", text) for text in (README, chinese)]
     assert links[0][0] == "README.zh.md" and links[1][0] == "README.md", "each leads to the other, in its top line"
-    english = chinese.replace("notebooks/zh/", "notebooks/").replace(".zh.svg", ".svg")  # what they stand for
+    english = chinese.replace("notebooks/zh/", "notebooks/").replace(".zh.svg", ".svg").replace(".zh.pdf", ".pdf")
     theirs = set(re.findall(r"\]\(([^)]+)\)", english)[1:])
     assert set(links[0][1:]) - {"notebooks/zh/index.ipynb"} == theirs
     for link in re.findall(r"\]\(notebooks/(\w+\.ipynb)\)", chinese):
