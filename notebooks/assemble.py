@@ -28,7 +28,7 @@ NAVIGATION, TODAY, TABLE = "navigation", "today", "rules"
 GENERATED = {NAVIGATION, TODAY}
 BOX = {
     "en": '> **Today** (since {since}): {said} `Node(skynet="1.8")` does the same.',
-    "zh": '> **当今的 skynet**（自 {since} 起）：{said}`Node(skynet="1.8")` 也是这样。',
+    "zh": '> **现在的 skynet**（自 {since} 起）：{said}`Node(skynet="1.8")` 也是这样。',
 }
 RULES_ZH = {  # each with the digest of the English
     1: ("712aa44049783840", "要等待的协程先自己登记到各张表里，再让出 `SUSPEND`。"),
@@ -48,7 +48,7 @@ RULES_ZH = {  # each with the digest of the English
     ),
     6: (
         "cb3d6822f6d64a02",
-        "服务退出之后不再有记录：给它的响应照发，只是白发；收到它退出的通知时，为它保留的响应函数被去掉。",
+        "服务退出之后不再有记录：给它的响应照样发出，只是没有人收；收到它退出的通知时，为它保留的响应函数被去掉。",
     ),
     7: ("70f556abc4a7937c", "唤醒队列一直处理到空：过期的唤醒被丢掉，接着取下一个；队列空了，才轮到下一个失败的调用。"),
     8: ("6eb96d5ab0dd3e9f", "fork 先进先出，排队期间新加的也一样。"),
@@ -59,7 +59,7 @@ RULES_ZH = {  # each with the digest of the English
     ),
     11: ("3cf26b42037b19f2", "网络线程已经丢弃的 socket，再去关闭也不会有 CLOSE 消息。"),
     12: ("ec7ea3630f0fddec", "超过上限的 socket 会被关闭，但已经收到的数据仍可读出。"),
-    13: ("dcbaaf28933df0ab", "服务结束时还在排队的请求，各自收到一个带自己 session 的错误：只有这一次调用失败。"),
+    13: ("dcbaaf28933df0ab", "服务结束时，每个还在排队的请求，其请求方收到带该 session 的错误：只有这一次调用失败。"),
     14: (
         "ad89d2d9463c1adb",
         "`sleep` 和 `wait` 可以带 token。正在使用的 token 会被拒绝，但要等 session 分配之后才拒绝。",
@@ -70,7 +70,7 @@ RULES_ZH = {  # each with the digest of the English
         "`killthread`：被终止的调用，其响应被吞掉；被终止的睡眠，其定时器到点后成为没有人认得的响应。",
     ),
 }
-RULES_HEAD = {"en": "| | since | today | shown in |", "zh": "| | 始于 | 当今的 skynet | 见 |"}
+RULES_HEAD = {"en": "| | since | today | shown in |", "zh": "| | 始于 | 现在的 skynet | 见 |"}
 FOLDED = "# solution\n"
 TALKS = ("00", "06")
 PICTURE = re.compile(r"\b(?:where|cycle|frozen|timeline|stepper)\(")
