@@ -249,20 +249,20 @@ def local(port: int) -> bytes:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (opens("127.0.0.1"), opens("127.0.0.2"), "for resolve('127.0.0.2', 1, 1), and in the recording for resolve('127.0.0.1', 1, 1)"),
-        (opens("127.0.0.1", 1), opens("127.0.0.1", 2), "for resolve('127.0.0.1', 2, 1), and"),
-        (opens("there"), opens("elsewhere"), "for lookup('elsewhere', 1, 1), and in the recording for lookup('there', 1, 1)"),
-        (lambda: socket.listen("127.0.0.1", 0), lambda: socket.listen("127.0.0.2", 0), "for resolve('127.0.0.2', 0, 1), and"),
-        (lambda: socket.listen("127.0.0.1", 0), lambda: socket.listen("127.0.0.1", 9), "for resolve('127.0.0.1', 9, 1), and"),
-        (lambda: socket.listen("127.0.0.1", 0, 5), lambda: socket.listen("127.0.0.1", 0, 6), "listen(6), and in the recording for listen(5)"),
-        (lambda: udp(("127.0.0.1", 9)), lambda: udp(("127.0.0.2", 9)), "for resolve('127.0.0.2', 9, 2), and"),
-        (lambda: udp(local(9)), lambda: udp(local(10)), "('127.0.0.1', 10)), and in the recording for sendto("),
+        (opens("127.0.0.1"), opens("127.0.0.2"), "for resolve('127.0.0.2', 1, 1); the recording has resolve('127.0.0.1', 1, 1)"),
+        (opens("127.0.0.1", 1), opens("127.0.0.1", 2), "for resolve('127.0.0.1', 2, 1);"),
+        (opens("there"), opens("elsewhere"), "for lookup('elsewhere', 1, 1); the recording has lookup('there', 1, 1)"),
+        (lambda: socket.listen("127.0.0.1", 0), lambda: socket.listen("127.0.0.2", 0), "for resolve('127.0.0.2', 0, 1);"),
+        (lambda: socket.listen("127.0.0.1", 0), lambda: socket.listen("127.0.0.1", 9), "for resolve('127.0.0.1', 9, 1);"),
+        (lambda: socket.listen("127.0.0.1", 0, 5), lambda: socket.listen("127.0.0.1", 0, 6), "listen(6); the recording has listen(5)"),
+        (lambda: udp(("127.0.0.1", 9)), lambda: udp(("127.0.0.2", 9)), "for resolve('127.0.0.2', 9, 2);"),
+        (lambda: udp(local(9)), lambda: udp(local(10)), "('127.0.0.1', 10)); the recording has sendto("),
         (lambda: udp(("127.0.0.1", 9)), lambda: udp(), "in the recording the world is asked for resolve('127.0.0.1', 9, 2) before"),
-        (lambda: udp(), lambda: udp(("127.0.0.1", 9)), "for resolve('127.0.0.1', 9, 2), and in the recording for nothing here"),
-        (lambda: skynet.setenv("k", 1), lambda: skynet.setenv("k", 2), "for setenv('k', '2'), and in the recording for setenv('k', '1')"),
-        (lambda: skynet.setenv("k", 1), lambda: skynet.setenv("l", 1), "for setenv('l', '1'), and"),
+        (lambda: udp(), lambda: udp(("127.0.0.1", 9)), "for resolve('127.0.0.1', 9, 2); the recording has nothing here"),
+        (lambda: skynet.setenv("k", 1), lambda: skynet.setenv("k", 2), "for setenv('k', '2'); the recording has setenv('k', '1')"),
+        (lambda: skynet.setenv("k", 1), lambda: skynet.setenv("l", 1), "for setenv('l', '1');"),
         (lambda: skynet.setenv("k", 1), lambda: None, "in the recording the world is asked for setenv('k', '1') before"),
-        (lambda: skynet.register(".a"), lambda: skynet.register(".b"), "for name('.b', 8), and in the recording for name('.a', 8)"),
+        (lambda: skynet.register(".a"), lambda: skynet.register(".b"), "for name('.b', 8); the recording has name('.a', 8)"),
         (lambda: skynet.register("A"), lambda: skynet.register("B"), "it sends ['REGISTER', 'B', 8], and"),
         (answers("yes"), answers("no"), "it sends ['no'], and in the recording other values"),
         (answers(["yes"]), answers(["no"]), "it sends [['no']], and"),
@@ -845,7 +845,7 @@ def test_what_the_world_was_not_asked_then(tmp_path: Path) -> None:
         assert d is not None and d.got is None
         assert (d.got_place, d.got_line) == ("echo:6", line)
         assert d.expected == trace[d.index]
-        assert f"the world is asked for {method}, and in the recording for nothing here" in str(d)
+        assert f"the world is asked for {method}; the recording has nothing here" in str(d)
 
 
 def test_what_is_no_part_of_a_recording_shows() -> None:

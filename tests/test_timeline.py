@@ -367,9 +367,7 @@ def test_what_somebody_waits_for_is_known_from_the_snapshot(echo: Trace) -> None
     """A recording, or a part, that begins in the middle: the tables say what was parked then."""
     i = next(i for i, e in enumerate(echo) if "waits in readline" in str(e.get("value")))
     part = echo[i + 4 :].cut()  # after the yield, and two tables
-    assert [s.short for s in story(part).stretches if s.kind == "parked" and s.start is None] == [
-        "readline on s2"
-    ]
+    assert [s.short for s in story(part).stretches if s.kind == "parked" and s.start is None] == ["readline on s2"]
 
 
 # ---- parts

@@ -390,7 +390,11 @@ def _who(event: Event) -> tuple[Any, Any]:
 def asked(method: str, said: tuple[Any, ...] = ()) -> str:
     """A question to the world, or what is set for the whole node (a note), as a call."""
     name, *values = said if method == "note" else (method, *said)
-    return f"{name}({', '.join(map(repr, values))})" if said else method
+    told = [
+        f"bytes with CRC-32 {value:08x}" if name in WRITING and n == 0 else repr(value)
+        for n, value in enumerate(values)
+    ]
+    return f"{name}({', '.join(told)})" if said else method
 
 
 class _Ghost:
@@ -466,11 +470,11 @@ class Replayed(Asked):
         return (new, answer) if method == "accept" else new
 
     def _stop_at(self, then: list[Any] | None, method: str, told: list[Any]) -> None:
-        what = say("nothing", "什么也没有问") if then is None else asked(then[0], *then[3:])
+        what = say("nothing", "什么也没有") if then is None else asked(then[0], *then[3:])
         here = asked(method, *told)
         self._stop(
-            say(f"the world is asked for {here}, and in the recording for {what} here",
-                f"这里向外界请求 {here}，录制里此处：{what}")
+            say(f"the world is asked for {here}; the recording has {what} here",
+                f"这里向外界请求 {here}，而录制里此处是：{what}")
         )  # fmt: skip
 
     def missing(self, i: int) -> str:
