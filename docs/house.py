@@ -88,7 +88,7 @@ YET: dict[str, int] = {
     "view": 3710,
     "check": 2730,
     "the runtime": 11130,
-    "the tools": 2970,
+    "the tools": 3145,
 }
 """What is still above its budget, and how many lines it has. It may only grow by a change of this table."""
 BY_NAME = {  # who may import by a string, where no graph sees it
