@@ -79,7 +79,7 @@ def _lead(parts: list[str]) -> list[str]:
 
 
 def _question(parts: list[str]) -> list[str]:
-    return parts[next(n for n, part in enumerate(parts) if part.startswith("**")) :]
+    return parts[next((n for n, part in enumerate(parts) if part.startswith("**")), 0) :]
 
 
 def write(out: Path) -> list[Path]:
